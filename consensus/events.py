@@ -1,0 +1,61 @@
+"""What happens to a replica: the only inputs of `Replica.step`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tallynet.messages import PeerMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A decoded message from the authenticated connection of validator index `source`."""
+
+    source: int
+    message: PeerMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time passed. `now_ms` never goes back; `wall_ms` is the unix clock and may."""
+
+    now_ms: int
+    wall_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """What the replica needs to know of an envelope whose body is held and verified."""
+
+    id: bytes
+    organisation: bytes
+    valid_until: int
+    """Unix seconds."""
+    size: int
+    """Bytes of the encoded envelope."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionsHeld:
+    """These bodies have been verified and are held from now on."""
+
+    transactions: tuple[Transaction, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Persisted:
+    """All effects up to step number `turn` are durable."""
+
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """Result of an `Execute`."""
+
+    block: bytes
+    state_root: bytes
+    receipts_root: bytes
+
+
+Event = Received | Tick | TransactionsHeld | Persisted | Executed

@@ -1,0 +1,67 @@
+"""The agenda of the block prologue: what falls due on a day or at a second (voucher law §5).
+
+Families put entries when they create something that ends, and take them out when it ends otherwise.
+`node.ledger.prologue` works through them in order of (day or second, act, id), at most
+`system_work_per_block` a block. A handler of an entry must hold for a record that changed meanwhile:
+it looks at the state first (touch rule).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import IntEnum
+from typing import Final
+
+from node.ledger.context import Context
+from node.state.view import Index
+
+
+class Act(IntEnum):
+    """Prologue acts; on one day they run in this order."""
+
+    VOUCHER_EXPIRE = 1
+    """Claim deadline passed."""
+    TRANSFER_LAPSE = 2
+    """Pending transfer: EXPLICIT returns, DEEMED is accepted."""
+    PAYOUT_EXPIRE = 3
+    """By seconds."""
+    CONSENT_LAPSE = 4
+    OFFER_EXPIRE = 5
+    LOAN_OVERDUE = 6
+    VOUCHER_MATURE = 7
+    VOUCHER_OVERDUE = 8
+    VOUCHER_DEFAULT = 9
+    SETTLEMENT_OPEN = 10
+    """One batch of instructions; puts itself again until all are open."""
+
+
+HANDLERS: Final[dict[Act, Callable[[Context, bytes], None]]] = {}
+"""Filled by the families: HANDLERS[Act.X] = function(context, id)."""
+
+
+def _day_key(day: int, act: Act, id: bytes) -> bytes:
+    return day.to_bytes(4, "big") + bytes((act,)) + id
+
+
+def _second_key(seconds: int, act: Act, id: bytes) -> bytes:
+    return seconds.to_bytes(8, "big") + bytes((act,)) + id
+
+
+def put_day(context: Context, day: int, act: Act, id: bytes) -> None:
+    """Do `act` on `id` once the business date is >= `day`."""
+    context.state.index_add(Index.SCHEDULE_DAYS, _day_key(day, act, id))
+
+
+def drop_day(context: Context, day: int, act: Act, id: bytes) -> None:
+    """Take an entry out that is there."""
+    context.state.index_remove(Index.SCHEDULE_DAYS, _day_key(day, act, id))
+
+
+def put_second(context: Context, seconds: int, act: Act, id: bytes) -> None:
+    """Do `act` on `id` once header.time >= `seconds`."""
+    context.state.index_add(Index.SCHEDULE_SECONDS, _second_key(seconds, act, id))
+
+
+def drop_second(context: Context, seconds: int, act: Act, id: bytes) -> None:
+    """Take an entry out that is there."""
+    context.state.index_remove(Index.SCHEDULE_SECONDS, _second_key(seconds, act, id))

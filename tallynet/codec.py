@@ -1,0 +1,80 @@
+"""The strict codec: one frozen Struct <-> one canonical CBOR array.
+
+Profile (reliability §8): definite lengths, shortest integers, arrays / bytes / text / unsigned
+integers / bool / null only; no maps, tags or floats; depth <= 8. The decoder is total: it returns a
+valid value or raises `RemoteProtocolError`. Signatures and hashes are always taken over the bytes
+received, never over a re-encoding; the re-encoding here only proves canonical form.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any, Final, Never, TypeVar
+
+import cbor2
+import msgspec
+
+from tallynet.errors import RemoteProtocolError
+
+__all__ = ["DEPTH_MAX", "Wire", "decode", "encode"]
+
+T = TypeVar("T")
+
+DEPTH_MAX: Final = 8
+"""An envelope nests body > commands > command > pieces > piece > document: six levels."""
+
+
+class Wire(
+    msgspec.Struct,
+    frozen=True,
+    array_like=True,
+    forbid_unknown_fields=True,
+    gc=False,
+):
+    """Base of everything that is encoded: positional array, immutable, no unknown fields.
+
+    `gc=False` because wire values never form cycles and are created by the hundred thousand.
+    """
+
+
+def _refuse_tag(*_arguments: object) -> Never:
+    raise ValueError("tags are not allowed")
+
+
+_REFUSE_EVERY_TAG: Final[Any] = defaultdict(lambda: _refuse_tag)
+
+
+def encode(value: object) -> bytes:
+    """The canonical bytes of a `Wire` value."""
+    return cbor2.dumps(msgspec.to_builtins(value, builtin_types=(bytes,)))
+
+
+def decode(kind: type[T], data: bytes) -> T:
+    """The value of type `kind` that `data` encodes.
+
+    Raises:
+        RemoteProtocolError: MALFORMED when the bytes are no CBOR of the profile, SCHEMA when they do
+            not fit `kind`, NOT_CANONICAL when another encoding of the same value is the right one.
+    """
+    try:
+        plain = cbor2.loads(
+            data,
+            max_depth=DEPTH_MAX,
+            allow_indefinite=False,
+            allow_duplicate_keys=False,
+            strict_hashable_types=True,
+            semantic_decoders=_REFUSE_EVERY_TAG,
+        )
+    except Exception as error:  # cbor2 wraps most, but not all, decoding faults in its own type
+        raise RemoteProtocolError("MALFORMED", f"not canonical CBOR: {error}") from None
+    try:
+        value = msgspec.convert(plain, kind, strict=True, builtin_types=(bytes,))
+    except msgspec.ValidationError as error:
+        raise RemoteProtocolError("SCHEMA", f"not a {_name(kind)}: {error}") from None
+    if encode(value) != data:
+        raise RemoteProtocolError("NOT_CANONICAL", f"not the canonical form of a {_name(kind)}")
+    return value
+
+
+def _name(kind: object) -> str:
+    return getattr(kind, "__name__", None) or "message"

@@ -1,0 +1,53 @@
+"""Domain-separated SHA-256: nothing hashed for one purpose can stand for another (C3, C6)."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import Final
+
+__all__ = [
+    "LEAF", "NODE", "block_hash", "body_hash", "record_id", "signed_bytes", "transaction_id",
+]  # fmt: skip
+
+LEAF: Final = b"\x00"
+NODE: Final = b"\x01"
+_BLOCK: Final = b"\x02"
+_PREFIX: Final = b"tallynet/1"
+
+
+def signed_bytes(kind: bytes, genesis: bytes, body: bytes) -> bytes:
+    """What a signature covers: `"tallynet/1" ‖ kind ‖ genesis hash ‖ body` (design §4).
+
+    `kind` is one of the `KIND_` constants of `tallynet.signatures`, all of the same length.
+    """
+    return _PREFIX + kind + genesis + body
+
+
+def transaction_id(envelope_body: bytes) -> bytes:
+    """SHA-256 of the signed bytes of an envelope; signatures are no part of it (C2)."""
+    return sha256(envelope_body).digest()
+
+
+def block_hash(header: bytes) -> bytes:
+    """Hash of an encoded header."""
+    return sha256(_BLOCK + header).digest()
+
+
+def body_hash(body: bytes) -> bytes:
+    """Hash under which the consents to a joint act accumulate (voucher law §5)."""
+    return sha256(b"tallynet/joint" + body).digest()
+
+
+def record_id(kind: int, organisation: bytes, label: bytes) -> bytes:
+    """Id of the record that a command creates (voucher law §5, Ids).
+
+    `organisation` and `label` are the acting organisation and the command's label; a joint act
+    passes the body's hash and an empty label, a by-product its parent's id and a counter.
+    """
+    return sha256(
+        b"tallynet/id/1"
+        + kind.to_bytes(2, "big")
+        + len(organisation).to_bytes(2, "big")
+        + organisation
+        + label
+    ).digest()[:16]

@@ -1,0 +1,433 @@
+"""Every message on a connection, between validators and between clients and nodes.
+
+Votes and other signed peer messages travel as `Signed`: kind, body bytes, signer, signature. The
+signature covers the exact body bytes; every field is read from those bytes, never from an outer
+copy (A2). A signed message inside another travels as a byte string.
+
+A proposal needs no signature of its own: the leader's Prepare over the block hash, which binds
+header and transaction ids, *is* its authentication and counts as the leader's Prepare.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Annotated, Final
+
+from msgspec import Meta
+
+from tallynet.blocks import VALIDATORS_MAX, Certificate
+from tallynet.codec import Wire
+from tallynet.fields import (
+    Epoch, Hash, Height, Id, Milliseconds, PublicKey, Seconds, Signature, Small, Uint, View,
+)  # fmt: skip
+from tallynet.merkle import ListProof
+
+WINDOW_MAX: Final = 16
+"""Upper bound for W on the wire; the shipped value is 4 (protocol §5.2)."""
+BLOCK_TRANSACTIONS_MAX: Final = 500
+TransactionIds = Annotated[tuple[Hash, ...], Meta(max_length=BLOCK_TRANSACTIONS_MAX)]
+
+
+# --- hello: first messages of every connection -------------------------------------------------
+
+
+class PeerRole(IntEnum):
+    VALIDATOR = 1
+    CLIENT = 2
+
+
+class Challenge(Wire, tag="challenge"):
+    """Server to dialler, first message: what the dialler must sign."""
+
+    version: Small
+    genesis: Hash
+    nonce: Hash
+    """Random, fresh."""
+    software: Annotated[str, Meta(max_length=200)]
+    """Fingerprint of the versions that execution depends on (D2)."""
+
+
+class HelloBody(Wire):
+    """Signed by the dialler's key with KIND_HELLO: bound to server key and nonce, so that it cannot
+    be replayed or relayed (E7)."""
+
+    role: PeerRole
+    server_key: PublicKey
+    server_nonce: Hash
+    key: PublicKey
+    software: Annotated[str, Meta(max_length=200)]
+
+
+class Hello(Wire, tag="hello"):
+    body: bytes
+    signature: Signature
+
+
+class Welcome(Wire, tag="welcome"):
+    """The server accepted the hello."""
+
+    height: Height
+
+
+class Goodbye(Wire, tag="goodbye"):
+    """Last message before the sender closes the connection, with the reason."""
+
+    code: Annotated[str, Meta(max_length=32)]
+    reason: Annotated[str, Meta(max_length=400)]
+
+
+# --- consensus: signed bodies --------------------------------------------------------------------
+
+
+class SignedKind(IntEnum):
+    """Which body a `Signed` holds; maps one to one onto the KIND_ domains."""
+
+    PREPARE = 1
+    COMMIT = 2
+    COMPLAINT = 3
+    VIEW_CHANGE = 4
+    NEW_VIEW = 5
+    STATUS = 6
+
+
+class ComplaintReason(IntEnum):
+    PROGRESS_TIMEOUT = 1
+    TRANSACTION_TIMEOUT = 2
+    INVALID_PROPOSAL = 3
+    EQUIVOCATION = 4
+    LEADER_SILENT = 5
+    JOINED = 6
+    """f+1 others complained."""
+
+
+class Complaint(Wire):
+    """I want to leave `view`; I keep voting in it (protocol §5.6)."""
+
+    epoch: Epoch
+    view: View
+    reason: ComplaintReason
+
+
+class PreparedEntry(Wire):
+    """A block prepared above the last committed one, with its certificate of Prepares."""
+
+    header: bytes
+    certificate: Certificate
+
+
+class ViewChange(Wire):
+    epoch: Epoch
+    to_view: View
+    committed_header: bytes
+    """Header of the newest committed block, empty at genesis."""
+    committed: Certificate | None
+    """Its commit certificate, None at genesis."""
+    prepared: Annotated[tuple[PreparedEntry, ...], Meta(max_length=WINDOW_MAX)]
+    """All sticky certificates held, ascending by height."""
+
+
+class NewView(Wire):
+    epoch: Epoch
+    view: View
+    view_changes: Annotated[tuple[bytes, ...], Meta(max_length=VALIDATORS_MAX)]
+    """q encoded `Signed` ViewChanges of distinct validators, ascending by signer."""
+    proposals: Annotated[tuple[bytes, ...], Meta(max_length=WINDOW_MAX)]
+    """Encoded headers to propose again: exactly `select_new_view(view_changes)`."""
+    prepares: Annotated[tuple[bytes, ...], Meta(max_length=WINDOW_MAX)]
+    """The new leader's encoded `Signed` Prepare for each of them."""
+
+
+class Status(Wire):
+    """Where a replica stands; sent every T_STATUS and on contact."""
+
+    epoch: Epoch
+    view: View
+    changing: bool
+    """Between voting for a view change and entering the new view."""
+    committed: Height
+    time_ms: Milliseconds
+    """The sender's clock."""
+
+
+class Signed(Wire, tag="signed"):
+    kind: SignedKind
+    body: bytes
+    signer: Small
+    """Validator index in the epoch's set."""
+    signature: Signature
+
+
+# --- consensus: content, authenticated by hashes ---------------------------------------------------
+
+
+class PrePrepare(Wire, tag="preprepare"):
+    """Proposal: block content and the leader's Prepare for it."""
+
+    header: bytes
+    transactions: TransactionIds
+    prepare: bytes
+    """Encoded `Signed` Prepare by the leader of that view."""
+
+
+class Bodies(Wire, tag="bodies"):
+    """Gossip: encoded envelopes, each verified by everybody who receives it."""
+
+    envelopes: Annotated[tuple[bytes, ...], Meta(max_length=1000)]
+
+
+class FetchBodies(Wire, tag="fetch.bodies"):
+    """Ask for envelopes missing under a proposal; answered by `Bodies`."""
+
+    transactions: TransactionIds
+
+
+class FetchProposal(Wire, tag="fetch.proposal"):
+    """Ask for the content of a block known by its hash only; answered by `Proposal`."""
+
+    height: Height
+    block: Hash
+
+
+class Proposal(Wire, tag="proposal"):
+    header: bytes
+    transactions: TransactionIds
+
+
+class FetchVotes(Wire, tag="fetch.votes"):
+    """Ask a peer to send again what it has for heights above `committed` in its current view."""
+
+    epoch: Epoch
+    view: View
+    committed: Height
+
+
+class FetchBlocks(Wire, tag="fetch.blocks"):
+    """Ask for committed blocks from `first` on; answered by `Blocks`, as many as fit."""
+
+    first: Height
+
+
+class CertifiedBlock(Wire):
+    header: bytes
+    transactions: TransactionIds
+    certificate: Certificate
+    """Commit certificate."""
+    envelopes: Annotated[tuple[bytes, ...], Meta(max_length=BLOCK_TRANSACTIONS_MAX)]
+    """In block order."""
+
+
+class Blocks(Wire, tag="blocks"):
+    blocks: Annotated[tuple[CertifiedBlock, ...], Meta(max_length=64)]
+
+
+PeerMessage = (
+    Signed | PrePrepare | Bodies | FetchBodies | FetchProposal | Proposal | FetchVotes
+    | FetchBlocks | Blocks | Goodbye
+)  # fmt: skip
+
+
+# --- clients: requests ---------------------------------------------------------------------------
+
+
+class Submit(Wire, tag="submit"):
+    """Order these envelopes; idempotent. Each gets a `Refused` at the door or, once its block is
+    durable here, its receipt in a `Receipts`."""
+
+    envelopes: Annotated[tuple[bytes, ...], Meta(min_length=1, max_length=1000)]
+
+
+class QueryTransaction(Wire, tag="query.transaction"):
+    """Where is this transaction? Answered by `TransactionState`, or by `Receipts` when committed."""
+
+    request: Uint
+    transaction: Hash
+
+
+class QueryRecord(Wire, tag="query.record"):
+    """A record with proof against the newest certified state. Answered by `RecordProof`."""
+
+    request: Uint
+    kind: Small
+    id: Annotated[bytes, Meta(min_length=1, max_length=40)]
+
+
+class QueryIndex(Wire, tag="query.index"):
+    """Ids from a derived index (unproven: verify each record). Answered by `IndexPage`."""
+
+    request: Uint
+    index: Small
+    prefix: Annotated[bytes, Meta(max_length=64)]
+    after: Annotated[bytes, Meta(max_length=128)]
+    """Continue after this entry; empty from the start."""
+    limit: Annotated[int, Meta(ge=1, le=500)]
+
+
+class QueryEvents(Wire, tag="query.events"):
+    """Events of the committed log from (height, index) on. Answered by `EventPage`, at once; with
+    `wait` it is answered when there is something newer."""
+
+    request: Uint
+    height: Height
+    index: Uint
+    wait: bool
+
+
+class QueryBlock(Wire, tag="query.block"):
+    """Header and certificate at a height (0: the newest). Answered by `BlockPage`."""
+
+    request: Uint
+    height: Height
+
+
+class QueryStatus(Wire, tag="query.status"):
+    """The node's own view of itself. Answered by `NodeStatus`."""
+
+    request: Uint
+
+
+class DryRun(Wire, tag="dryrun"):
+    """Execute an encoded `EnvelopeBody` on the newest committed state without ordering; signatures
+    are not needed, the listed signers are believed. Answered by `DryRunResult`."""
+
+    request: Uint
+    body: bytes
+
+
+class Ping(Wire, tag="ping"):
+    request: Uint
+
+
+ClientRequest = (
+    Submit | QueryTransaction | QueryRecord | QueryIndex | QueryEvents | QueryBlock | QueryStatus
+    | DryRun | Ping | Goodbye
+)  # fmt: skip
+
+
+# --- clients: replies ----------------------------------------------------------------------------
+
+
+class Refused(Wire, tag="refused"):
+    """The node did not accept the envelope; the same bytes may be sent elsewhere or later."""
+
+    transaction: Hash
+    """SHA-256 of the envelope body, or of the whole bytes when there is no readable body."""
+    code: Annotated[str, Meta(max_length=32)]
+    reason: Annotated[str, Meta(max_length=400)]
+
+
+class ProvenReceipt(Wire):
+    receipt: bytes
+    """Encoded `EnvelopeReceipt`."""
+    proof: ListProof
+    """Against the certificate's receipts root."""
+
+
+class Receipts(Wire, tag="receipts"):
+    """Certified receipts of this client's envelopes in one block."""
+
+    header: bytes
+    certificate: Certificate
+    receipts: Annotated[tuple[ProvenReceipt, ...], Meta(max_length=1000)]
+
+
+class TransactionPhase(IntEnum):
+    UNKNOWN = 1
+    PENDING = 2
+    COMMITTED = 3
+
+
+class TransactionState(Wire, tag="transaction"):
+    request: Uint
+    transaction: Hash
+    phase: TransactionPhase
+
+
+class RecordProof(Wire, tag="record"):
+    """Value or proven absence, as of the certified height."""
+
+    request: Uint
+    header: bytes
+    certificate: Certificate | None
+    """None only before the first block."""
+    proof: bytes
+    """Encoded `tallynet.state_proof.StateProof`."""
+
+
+class IndexPage(Wire, tag="index"):
+    request: Uint
+    entries: Annotated[tuple[bytes, ...], Meta(max_length=500)]
+    more: bool
+
+
+class EventAt(Wire):
+    height: Height
+    index: Uint
+    """Position in the block."""
+    time: Seconds
+    event: bytes
+    """Encoded `Event`."""
+
+
+class EventPage(Wire, tag="events"):
+    request: Uint
+    events: Annotated[tuple[EventAt, ...], Meta(max_length=500)]
+    next_height: Height
+    next_index: Uint
+
+
+class BlockPage(Wire, tag="block"):
+    request: Uint
+    header: bytes
+    certificate: Certificate | None
+    transactions: TransactionIds
+
+
+class DryRunResult(Wire, tag="dryrun.result"):
+    request: Uint
+    height: Height
+    receipt: bytes
+    """Encoded `EnvelopeReceipt`."""
+    reasons: Annotated[tuple[Annotated[str, Meta(max_length=400)], ...], Meta(max_length=1000)]
+    """One per command, for people; empty text for OK."""
+    changes: Annotated[tuple[bytes, ...], Meta(max_length=1000)]
+    """Encoded records that would be written, in order of key."""
+
+
+class NodeStatus(Wire, tag="status"):
+    """What a node says about itself; also shown by `tally testnet status`."""
+
+    request: Uint
+    name: Annotated[str, Meta(max_length=64)]
+    organisation: Id
+    epoch: Epoch
+    view: View
+    leader: Small
+    index: Small
+    committed: Height
+    block: Hash
+    state_root: Hash
+    business_date: Small
+    pending: Uint
+    """Envelopes in the pool."""
+    peers: Small
+    """Connected validators."""
+    waiting: Annotated[str, Meta(max_length=400)]
+    """Why there is no block, for people; empty when blocks flow or there is nothing to do."""
+
+
+class Pong(Wire, tag="pong"):
+    request: Uint
+
+
+class RequestRefused(Wire, tag="request.refused"):
+    """A request other than `Submit` was refused."""
+
+    request: Uint
+    code: Annotated[str, Meta(max_length=32)]
+    reason: Annotated[str, Meta(max_length=400)]
+
+
+ClientReply = (
+    Refused | Receipts | TransactionState | RecordProof | IndexPage | EventPage | BlockPage
+    | DryRunResult | NodeStatus | Pong | RequestRefused | Goodbye
+)  # fmt: skip

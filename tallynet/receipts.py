@@ -1,0 +1,83 @@
+"""Receipts and events: what a block says about each envelope, committed by its receipts root.
+
+Leaves of the receipts tree, in order: the encoded `PrologueReceipt`, then one encoded
+`EnvelopeReceipt` per envelope of the block.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from tallynet.codec import Wire
+from tallynet.fields import Day, Hash, Id, Seconds, Small, Uint, Units
+
+Code = Annotated[str, Meta(min_length=2, max_length=32)]
+
+
+class Event(Wire):
+    """One entry of an append-only log: of a voucher where `voucher` is set (voucher law §6)."""
+
+    type: Annotated[str, Meta(min_length=1, max_length=48)]
+    """Command or system act that caused it, e.g. `lot.transfer` or `system.voucher.mature`."""
+    kind: Small
+    """Kind of the subject record."""
+    subject: bytes
+    """Id of the subject record: the voucher for everything about its lots."""
+    sequence: Uint
+    """Position in the subject's log, from 0; only vouchers count, others have 0."""
+    start: Units
+    end: Units
+    """Range of the voucher concerned, or 0, 0."""
+    source: Id | None
+    """Holder or organisation before."""
+    target: Id | None
+    """Holder or organisation after."""
+    amount: Units
+    """Money or line amount concerned, minor units, else 0."""
+    reference: bytes
+    """Other record concerned (financing, instruction, line, document), or empty."""
+    transaction: Hash | None
+    """None for acts of the block prologue."""
+
+
+class Created(Wire):
+    kind: Small
+    id: bytes
+
+
+class CommandReceipt(Wire):
+    """Result of one command."""
+
+    code: Code
+    """OK or an error code (voucher law §20)."""
+    created: Annotated[tuple[Created, ...], Meta(max_length=512)]
+    events: Small
+    """Number of events it appended."""
+    result: Annotated[tuple[Uint, ...], Meta(max_length=8)]
+    """Result fields of the command type, e.g. a draw: discount, net; a consent: k, n; an aborted
+    atomic envelope: index of the failing command."""
+
+
+class EnvelopeReceipt(Wire):
+    """Certified result of one envelope."""
+
+    transaction: Hash
+    code: Code
+    """OK when admitted (commands have their own codes); else why it was inadmissible."""
+    commands: Annotated[tuple[CommandReceipt, ...], Meta(max_length=1000)]
+    events_digest: Hash
+    """SHA-256 over the encoded events of the envelope, in order."""
+
+
+class PrologueReceipt(Wire):
+    """What the block did before its transactions."""
+
+    time: Seconds
+    business_date: Day
+    acts: Uint
+    """System acts carried out."""
+    backlog: bool
+    """Work was left for the next block (`system_work_per_block`)."""
+    events_digest: Hash

@@ -1,0 +1,686 @@
+"""The records of the validated state (voucher law §6): one frozen Struct per entity.
+
+A record is stored and committed as its canonical bytes. `Kind` numbers are part of every record id
+and of the state tree; they are never reused.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Final
+
+from tallynet.codec import Wire
+from tallynet.fields import (
+    Bps, Currency, Day, Epoch, Hash, Height, Id, Name, Ppm, PublicKey, Seconds, Small, Uint, Units,
+)  # fmt: skip
+
+
+class Kind(IntEnum):
+    """Record kinds; the number opens every state key."""
+
+    NETWORK = 1
+    ORGANISATION = 2
+    KEY = 3
+    POLICY = 4
+    ACCOUNT = 5
+    PROGRAMME = 6
+    CREDIT_LINE = 7
+    DOCUMENT = 8
+    VOUCHER = 9
+    LOT = 10
+    OFFER = 11
+    FINANCING = 12
+    INSTRUCTION = 13
+    PARAMETER = 14
+    CALENDAR = 15
+    REMAINDER = 16
+    BANK_RECEIPT = 17
+    CONSENT = 18
+    REMEMBERED = 19
+
+
+# --- identity ---------------------------------------------------------------------------------
+
+
+class OrganisationKind(IntEnum):
+    CORE = 1
+    SUPPLIER = 2
+    DISTRIBUTOR = 3
+    BANK = 4
+    FACTOR = 5
+    FUNDER = 6
+    GUARANTOR = 7
+    WAREHOUSE = 8
+    CLEARING = 9
+    ORACLE = 10
+    COURT_AGENT = 11
+    REGULATOR = 12
+    OPERATOR = 13
+    TRUSTEE = 14
+
+
+class Size(IntEnum):
+    MICRO = 1
+    SMALL = 2
+    MEDIUM = 3
+    LARGE = 4
+
+
+class OrganisationStatus(IntEnum):
+    ACTIVE = 1
+    SUSPENDED = 2
+    RECOVERING = 3
+    CLOSED = 4
+
+
+class Organisation(Wire, tag="organisation"):
+    """A legal person on the network. Names stay outside: only salted commitments are here."""
+
+    kinds: tuple[OrganisationKind, ...]
+    """Sorted, distinct."""
+    status: OrganisationStatus
+    kyc_level: Small
+    """0 none, 1 light, 2 standard, 3 enhanced."""
+    size: Size
+    sponsor: Id | None
+    """The attesting bank; None for institutions admitted by the banks."""
+    industry: Name
+    region: Name
+    name_commitment: Hash
+    tax_id_commitment: Hash
+    uniqueness_tag: Hash
+    """One organisation per tag in the whole network."""
+    blocked_automatic: bool
+    """Issuer block while `overdue_count` > 0."""
+    blocked_manual: bool
+    overdue_count: Uint
+
+
+class Role(IntEnum):
+    MAKER = 1
+    CHECKER = 2
+    APPROVER = 3
+    ADMIN = 4
+    API = 5
+    NODE = 6
+
+
+class Algorithm(IntEnum):
+    ED25519 = 1
+
+
+class Key(Wire, tag="key"):
+    """A signing key of one person of one organisation. Id: `record_id(KEY, b"", public_key)`."""
+
+    organisation: Id
+    person_commitment: Hash
+    """Two keys with the same commitment are one person for maker-checker (I10)."""
+    roles: tuple[Role, ...]
+    """Sorted, distinct."""
+    algorithm: Algorithm
+    public_key: PublicKey
+    valid_from: Seconds
+    valid_to: Seconds
+    revoked: bool
+    cap: Units
+    """Largest amount per command for an API key; 0 for others (no cap)."""
+
+
+class CommandClass(IntEnum):
+    """What a policy distinguishes: the families of §8, with issue, claim, draw and payout apart."""
+
+    GOVERNANCE = 1
+    IDENTITY = 2
+    ACCOUNT = 3
+    PROGRAMME = 4
+    LINE = 5
+    DOCUMENT = 6
+    ISSUE = 7
+    CLAIM = 8
+    VOUCHER = 9
+    LOT = 10
+    OFFER = 11
+    DRAW = 12
+    PAYOUT = 13
+    REPAYMENT = 14
+    SETTLEMENT = 15
+
+
+class PolicyRule(Wire):
+    """From `amount_from` on, acts of this class need these roles by this many distinct persons."""
+
+    command_class: CommandClass
+    amount_from: Units
+    roles: tuple[Role, ...]
+    """Each listed role must be played by a signer holding it; sorted, distinct."""
+    persons: Small
+    """Distinct persons among the signers, at least."""
+
+
+class Policy(Wire, tag="policy"):
+    """Maker-checker rules of one organisation. Id: the organisation's id. Unlisted classes take the
+    default policy of the command table."""
+
+    rules: tuple[PolicyRule, ...]
+    """Sorted by class, then amount; the rule with the largest `amount_from` <= amount applies."""
+
+
+class AccountStatus(IntEnum):
+    BOUND = 1
+    VERIFIED = 2
+
+
+class Account(Wire, tag="account"):
+    """A bank account known by commitment. Usable once its bank verified it."""
+
+    organisation: Id
+    bank: Id
+    account_commitment: Hash
+    currency: Currency
+    status: AccountStatus
+
+
+# --- programmes and lines ---------------------------------------------------------------------
+
+
+class ProgrammeKind(IntEnum):
+    RECEIVABLE = 1
+
+
+class AcceptMode(IntEnum):
+    IMMEDIATE = 1
+    EXPLICIT = 2
+    DEEMED = 3
+
+
+class DocumentPolicy(IntEnum):
+    EXCLUSIVE = 1
+    """A document backs at most one uncancelled voucher."""
+    CAPPED = 2
+    """A document backs vouchers up to its total."""
+
+
+class Programme(Wire, tag="programme"):
+    """Rules that the owner sets for its chain, within the network's parameters.
+
+    Vouchers copy what they need when issued, so that a change binds new vouchers only.
+    """
+
+    owner: Id
+    kind: ProgrammeKind
+    currency: Currency
+    accept_mode: AcceptMode
+    deemed_days: Small
+    """DEEMED: silent acceptance after so many days; otherwise 0."""
+    max_hops: Small
+    max_lots: Small
+    min_piece: Units
+    max_tenor_days: Small
+    grace_days: Small
+    document_policy: DocumentPolicy
+    document_required_on_transfer: bool
+    penalty_ppm_day: Ppm
+    funding_order: tuple[Id, ...]
+    """Offers that `AUTO` draws try first, in order (C16)."""
+    open_to_all: bool
+    """True: any registered organisation counts as a member."""
+    members: tuple[Id, ...]
+    """Sorted. The owner is always a member."""
+
+
+class LineKind(IntEnum):
+    ISSUE = 1
+    DEBTOR_EXPOSURE = 2
+    BORROWER = 3
+
+
+class LineStatus(IntEnum):
+    ACTIVE = 1
+    SUSPENDED = 2
+
+
+class CreditLine(Wire, tag="line"):
+    """A limit by `grantor` on `obligor`. Id: by-product of (kind, grantor ‖ obligor ‖ currency), so
+    there is one per (kind, grantor, obligor, currency)."""
+
+    kind: LineKind
+    grantor: Id
+    obligor: Id
+    currency: Currency
+    granted: Units
+    reserved: Units
+    used: Units
+    """May exceed `granted` after a cut; then only new use stops (I4, C12)."""
+    valid_from: Day
+    valid_to: Day
+    status: LineStatus
+
+
+# --- documents --------------------------------------------------------------------------------
+
+
+class DocumentType(IntEnum):
+    ORDER = 1
+    CONTRACT = 2
+    INVOICE = 3
+    DELIVERY = 4
+    ACCEPTANCE = 5
+    OTHER = 6
+
+
+class DocumentStatus(IntEnum):
+    ACTIVE = 1
+    VOID = 2
+
+
+class Document(Wire, tag="document"):
+    """A sealed trade document. Id: `record_id(DOCUMENT, b"", uniqueness_tag)`: one per invoice
+    across all banks (§16.5)."""
+
+    document_type: DocumentType
+    owner: Id
+    uniqueness_tag: Hash
+    root: Hash
+    ciphertext_hash: Hash
+    parties: tuple[Id, ...]
+    """Sorted; includes the owner. An invoice: seller and buyer."""
+    creditor: Id
+    """Who is owed: the seller of an invoice."""
+    debtor: Id
+    """Who owes: the buyer of an invoice."""
+    currency: Currency
+    total: Units
+    occupied: Units
+    """Sum over uncancelled vouchers using it; never above `total` (I2)."""
+    uses: Uint
+    """Number of uncancelled vouchers using it."""
+    delivery_day: Day | None
+    status: DocumentStatus
+
+
+# --- vouchers and lots ------------------------------------------------------------------------
+
+
+class VoucherStatus(IntEnum):
+    PENDING_CLAIM = 1
+    ACTIVE = 2
+    DUE = 3
+    OVERDUE = 4
+    DEFAULTED = 5
+    SETTLED = 6
+    CANCELLED = 7
+
+
+class DocumentUse(Wire):
+    """Part of a document's total that backs a voucher."""
+
+    document: Id
+    amount: Units
+
+
+class Promise(Wire):
+    """The debtor's signed, unconditional, irrevocable undertaking (voucher law §6, Civil Code
+    546, 548, 549)."""
+
+    commitment: Hash
+    """Of the promise letter's text."""
+    waive_setoff: bool
+    waive_defence: bool
+    notice_consent: bool
+
+
+class Voucher(Wire, tag="voucher"):
+    """A debtor's promise to pay `face` on `maturity`. Its leaf covers the voucher and all lots."""
+
+    debtor: Id
+    first_payee: Id
+    currency: Currency
+    face: Units
+    issue_day: Day
+    claim_deadline: Day
+    maturity: Day
+    """Rolled to a working day (FOLLOWING)."""
+    grace_end: Day
+    promise: Promise
+    documents: tuple[DocumentUse, ...]
+    programme: Id
+    issue_line: Id
+    clearing_bank: Id
+    accept_mode: AcceptMode
+    deemed_days: Small
+    max_hops: Small
+    max_lots: Small
+    min_piece: Units
+    document_required_on_transfer: bool
+    penalty_ppm_day: Ppm
+    status: VoucherStatus
+    payment_term_warning: bool
+    """The SME payment term of §17 was exceeded while the mode was WARN."""
+    funds_in: Units
+    """Face money that the debtor paid to its clearing bank."""
+    redeemed: Units
+    cancelled: Units
+    paid: Units
+    """Face money confirmed as paid to holders; `paid <= funds_in` (I13)."""
+    penalty_day: Day
+    """Business date up to which the penalty has been accrued."""
+    penalty_numerator: Uint
+    """Accrued sum of uncovered face x ppm x days, in millionths of a fen."""
+    penalty_in: Units
+    instructions_opened: Units
+    """Settlement instructions exist for lots starting below this; face when all are open."""
+    event_count: Uint
+    event_accumulator: Hash
+
+
+class LotState(IntEnum):
+    PENDING_CLAIM = 1
+    HELD = 2
+    TRANSFER_PENDING = 3
+    FINANCING_PENDING = 4
+    PLEDGED = 5
+    REDEEMED = 6
+    CANCELLED = 7
+
+
+class AcquiredBy(IntEnum):
+    ISSUE = 1
+    TRANSFER = 2
+    SALE = 3
+
+
+FLAG_NO_TRANSFER: Final = 1
+FLAG_FROZEN: Final = 2
+FLAG_DISPUTED: Final = 4
+
+
+class Lot(Wire, tag="lot"):
+    """The sub-range `[start, end)` of a voucher with one holder (voucher law §7). Id: the voucher's
+    id followed by `start` as 8 bytes, big-endian, so that lots sort by start."""
+
+    start: Units
+    end: Units
+    holder: Id
+    state: LotState
+    pending_to: Id | None
+    """Receiver while TRANSFER_PENDING."""
+    pending_day: Day
+    """Business date of the pending transfer, else 0."""
+    hops: Small
+    newest_event: Uint
+    acquired_day: Day
+    acquired_by: AcquiredBy
+    recourse_from: Id | None
+    lien: Id | None
+    """The Financing of a FINANCING_PENDING or PLEDGED lot (I5)."""
+    covered: Units
+    """Fen of this lot funded by the debtor and not yet paid out."""
+    flags: Small
+    """Sum of FLAG_ values."""
+
+
+# --- finance ----------------------------------------------------------------------------------
+
+
+class FinancingKind(IntEnum):
+    SALE = 1
+    LOAN_RECOURSE = 2
+    LOAN_PLEDGE = 3
+    EARLY_PAY = 4
+
+
+class RateBand(Wire):
+    """Rate for draws of at most `days_max` days."""
+
+    days_max: Small
+    rate_ppm: Ppm
+    """Per year."""
+    advance_bps: Bps
+    """Loans: principal per lot length; sales: 10,000."""
+
+
+class OfferStatus(IntEnum):
+    OPEN = 1
+    REVOKED = 2
+    EXPIRED = 3
+
+
+class Offer(Wire, tag="offer"):
+    """A funder's standing promise to finance on these terms (C8)."""
+
+    funder: Id
+    kind: FinancingKind
+    currency: Currency
+    debtors: tuple[Id, ...]
+    """Sorted; empty: any debtor on which the funder has a line."""
+    programmes: tuple[Id, ...]
+    """Sorted; empty: any."""
+    grid: tuple[RateBand, ...]
+    """Ascending `days_max`; the first band that fits applies."""
+    basis: Small
+    """360 or 365."""
+    draw_min: Units
+    draw_max: Units
+    organisation_cap: Units
+    """Largest sum of live and past draws by one drawer, 0: none."""
+    total_cap: Units
+    used: Units
+    """Sum of the draws accepted and not undone."""
+    valid_from: Day
+    valid_to: Day
+    lines_required: tuple[LineKind, ...]
+    """DEBTOR_EXPOSURE and/or BORROWER; sorted."""
+    status: OfferStatus
+
+
+class FinancingState(IntEnum):
+    AWAIT_PAYOUT = 1
+    OUTSTANDING = 2
+    OVERDUE = 3
+    REPAID = 4
+
+
+class Purpose(IntEnum):
+    """Use of proceeds (C19, C44)."""
+
+    PAYROLL = 1
+    SOCIAL_INSURANCE = 2
+    RENT = 3
+    GOODS = 4
+    TAX = 5
+    UTILITIES = 6
+    OTHER = 7
+
+
+class Financing(Wire, tag="financing"):
+    """One draw. A SALE or EARLY_PAY leaves the state once PAID; a loan lives until REPAID."""
+
+    kind: FinancingKind
+    funder: Id
+    offer: Id
+    obligor: Id
+    """The drawer."""
+    debtor: Id
+    voucher: Id
+    start: Units
+    end: Units
+    principal: Units
+    """Sale: face sold; loan: money lent."""
+    discount: Units
+    net: Units
+    numerator: Uint
+    """a x rate x days of the draw, needed to undo the remainder exactly."""
+    currency: Currency
+    rate_ppm: Ppm
+    basis: Small
+    value_day: Day
+    end_day: Day
+    accrued_to: Day
+    """Loans: interest accrued up to this business date."""
+    accrual_offset: Uint
+    """Half a fen's numerator (basis x 500,000), added so that the signed rest stays unsigned:
+    stored = rest + offset."""
+    accrual: Uint
+    """Interest numerator not yet billed, plus `accrual_offset`."""
+    interest_billed: Units
+    """Billed and not yet paid."""
+    repaid: Units
+    """Principal repaid."""
+    repayment_pending: Units
+    """Announced by the borrower, not yet confirmed by the bank."""
+    payee: Id
+    """Account."""
+    purpose: Purpose
+    instruction: Id
+    expires: Seconds
+    """Pay-out must be confirmed before this header time."""
+    state: FinancingState
+
+
+class InstructionPurpose(IntEnum):
+    PAYOUT = 1
+    SETTLEMENT = 2
+    REPAYMENT = 3
+    SURPLUS = 4
+    PENALTY = 5
+
+
+class InstructionState(IntEnum):
+    NEW = 1
+    SENT = 2
+    PAID = 3
+    FAILED = 4
+    CANCELLED = 5
+
+
+class Instruction(Wire, tag="instruction"):
+    """An order to a bank to move money; the network never holds any."""
+
+    payer: Id
+    payee: Id
+    account: Id | None
+    amount: Units
+    paid: Units
+    """Settlement may be confirmed in parts."""
+    currency: Currency
+    due: Day
+    purpose: InstructionPurpose
+    reference: Id
+    """Financing or voucher."""
+    start: Units
+    """Settlement: start of the lot when the instruction was opened; otherwise 0."""
+    bank: Id
+    """Who executes and confirms."""
+    state: InstructionState
+
+
+class Remainder(Wire, tag="remainder"):
+    """Rounding carried per (funder, drawer, currency, basis); `0 <= value < basis x 10^6` (I16)."""
+
+    value: Uint
+
+
+class BankReceipt(Wire, tag="receipt"):
+    """A bank's payment receipt number, by commitment: used once (I8)."""
+
+    used_by: Id
+    """The instruction or voucher it paid."""
+    day: Day
+
+
+# --- network ----------------------------------------------------------------------------------
+
+
+class ParameterValue(Wire):
+    effective_day: Day
+    value: Uint
+
+
+class Parameter(Wire, tag="parameter"):
+    """Dated values of one named parameter, ascending by day (voucher law §17)."""
+
+    name: Name
+    values: tuple[ParameterValue, ...]
+
+
+class CalendarEntry(Wire):
+    day: Day
+    working: bool
+
+
+class Calendar(Wire, tag="calendar"):
+    """Exceptions to "Monday to Friday are working days"; sorted by day."""
+
+    entries: tuple[CalendarEntry, ...]
+
+
+class Consent(Wire, tag="consent"):
+    """Open joint act. Id: record_id(CONSENT, body hash, b"")."""
+
+    organisations: tuple[Id, ...]
+    """Sorted."""
+    opened: Day
+
+
+class Validator(Wire):
+    """A voting bank's node."""
+
+    organisation: Id
+    public_key: PublicKey
+    name: Name
+
+
+class Network(Wire, tag="network"):
+    """The one record about the network itself. Id: sixteen zero bytes."""
+
+    business_date: Day
+    next_roll: Seconds
+    """Header time from which the business date advances again."""
+    epoch: Epoch
+    height: Height
+    """Height of the block that wrote this state."""
+    validators: tuple[Validator, ...]
+
+
+class Remembered(Wire, tag="remembered"):
+    """Commitment to the executed transaction ids that expire in one bucket of time. The ids
+    themselves lie in a derived table: one leaf per bucket instead of one per transaction."""
+
+    count: Uint
+    accumulator: Hash
+    """SHA-256(previous ‖ ids of one block in order)."""
+
+
+Record = (
+    Network | Organisation | Key | Policy | Account | Programme | CreditLine | Document | Voucher
+    | Lot | Offer | Financing | Instruction | Parameter | Calendar | Remainder | BankReceipt
+    | Consent | Remembered
+)  # fmt: skip
+
+RECORD_TYPES: Final[dict[Kind, type[Record]]] = {
+    Kind.NETWORK: Network,
+    Kind.ORGANISATION: Organisation,
+    Kind.KEY: Key,
+    Kind.POLICY: Policy,
+    Kind.ACCOUNT: Account,
+    Kind.PROGRAMME: Programme,
+    Kind.CREDIT_LINE: CreditLine,
+    Kind.DOCUMENT: Document,
+    Kind.VOUCHER: Voucher,
+    Kind.LOT: Lot,
+    Kind.OFFER: Offer,
+    Kind.FINANCING: Financing,
+    Kind.INSTRUCTION: Instruction,
+    Kind.PARAMETER: Parameter,
+    Kind.CALENDAR: Calendar,
+    Kind.REMAINDER: Remainder,
+    Kind.BANK_RECEIPT: BankReceipt,
+    Kind.CONSENT: Consent,
+    Kind.REMEMBERED: Remembered,
+}
+NETWORK_ID: Final = bytes(16)
+
+
+def lot_id(voucher: bytes, start: int) -> bytes:
+    """State id of the lot of `voucher` that begins at `start` (24 bytes)."""
+    return voucher + start.to_bytes(8, "big")
