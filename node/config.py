@@ -1,0 +1,75 @@
+"""A node's configuration file: TOML, strict, every field explained in docs/operate/configuration.md.
+
+A node directory holds `node.toml`, `node.key`, `genesis.json` and `data/`; all paths in the file are
+relative to it, so that the directory can be copied to another machine.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta
+
+from tallynet.errors import TallynetError
+
+CONFIG_FILE: Final = "node.toml"
+
+
+class ConfigError(TallynetError):
+    """The configuration cannot be used; the text names the file and the field."""
+
+
+class PeerAddress(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where another validator listens."""
+
+    public_key: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+    """Hex; must be a validator of the genesis."""
+    host: Annotated[str, Meta(min_length=1, max_length=253)]
+    port: Annotated[int, Meta(ge=1, le=65_535)]
+
+
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What this node grants its own clients (reliability §10)."""
+
+    pending_per_organisation: Annotated[int, Meta(ge=1, le=20_000)] = 256
+    """Envelopes of one organisation waiting for a block at this node."""
+    pending_total: Annotated[int, Meta(ge=1, le=200_000)] = 20_000
+    """Envelopes in the pool, all organisations."""
+
+
+class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    name: Annotated[str, Meta(min_length=1, max_length=64)]
+    """For people, e.g. in logs and status tables."""
+    listen_host: str
+    listen_port: Annotated[int, Meta(ge=1, le=65_535)]
+    peers: tuple[PeerAddress, ...]
+    genesis_file: str = "genesis.json"
+    key_file: str = "node.key"
+    data_directory: str = "data"
+    map_gib: Annotated[int, Meta(ge=1, le=65_536)] = 64
+    """Size of the sparse database map, GiB; the file grows only with what is stored."""
+    limits: Limits = Limits()
+
+
+def load_config(directory: Path) -> NodeConfig:
+    """Read `node.toml` of a node directory.
+
+    Raises:
+        ConfigError: CONFIG_MISSING, CONFIG_SYNTAX or CONFIG_INVALID.
+    """
+    path = directory / CONFIG_FILE
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(
+            "CONFIG_MISSING", f"{path} does not exist; is this a node directory?"
+        ) from None
+    try:
+        return msgspec.convert(tomllib.loads(text), NodeConfig)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError("CONFIG_SYNTAX", f"{path}: {error}") from None
+    except msgspec.ValidationError as error:
+        raise ConfigError("CONFIG_INVALID", f"{path}: {error}") from None
