@@ -23,9 +23,7 @@ class Writer:
     never retried, because the next one could silently succeed without the lost pages.
     """
 
-    def __init__(
-        self, done: Callable[[], None], fatal: Callable[[BaseException], None]
-    ) -> None:
+    def __init__(self, done: Callable[[], None], fatal: Callable[[BaseException], None]) -> None:
         """`done()` and `fatal(error)` are called on the trio thread."""
         self._jobs: Final[queue.SimpleQueue[Job | None]] = queue.SimpleQueue()
         self._done: Final = done

@@ -1,0 +1,1 @@
+"""PBFT as a pure state machine: no I/O, no clock, no randomness, no threads."""

@@ -1,0 +1,1 @@
+"""The validators' network: listeners, mesh, outboxes, limits."""

@@ -1,0 +1,1 @@
+"""The processes: ledger, state, store, execution, serving."""

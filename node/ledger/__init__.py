@@ -1,0 +1,1 @@
+"""The voucher law: a pure function of state, header and envelopes."""

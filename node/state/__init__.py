@@ -1,0 +1,1 @@
+"""Overlays, the committed state and the Merkle tree over it."""

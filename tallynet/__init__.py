@@ -1,0 +1,1 @@
+"""Tallynet: what every party must agree on, and the thin client."""

@@ -1,0 +1,1 @@
+"""`tally`: command line, local testnet, demo, audit, benchmark."""
