@@ -18,13 +18,12 @@ from typing import Final, Protocol
 import structlog
 import trio
 
-from consensus.effects import ALL, Deliver, Effects, Execute, Send
-from consensus.events import Event, Executed, Persisted, Received, Tick, TransactionsHeld
+from consensus.effects import ALL, Effects, Execute, Send
+from consensus.events import Event, Executed, Persisted, Received, Tick
 from consensus.replica import Replica
 from node.executor import ExecutedBlock, Executor
 from node.store import Store, WriteBatch
 from node.writer import Writer
-from tallynet.codec import encode
 from tallynet.errors import invariant
 from tallynet.messages import PeerMessage
 

@@ -17,7 +17,12 @@ from tallynet.errors import invariant
 from tallynet.hashing import signed_bytes
 from tallynet.messages import NewView, SignedKind, ViewChange
 from tallynet.signatures import (
-    KIND_COMMIT, KIND_COMPLAINT, KIND_NEW_VIEW, KIND_PREPARE, KIND_STATUS, KIND_VIEW_CHANGE,
+    KIND_COMMIT,
+    KIND_COMPLAINT,
+    KIND_NEW_VIEW,
+    KIND_PREPARE,
+    KIND_STATUS,
+    KIND_VIEW_CHANGE,
 )  # fmt: skip
 
 DOMAINS: Final[dict[SignedKind, bytes]] = {

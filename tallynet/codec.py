@@ -9,7 +9,7 @@ received, never over a re-encoding; the re-encoding here only proves canonical f
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Any, Final, Never, TypeVar
+from typing import Any, Final, Never, TypeVar, dataclass_transform
 
 import cbor2
 import msgspec
@@ -24,6 +24,7 @@ DEPTH_MAX: Final = 8
 """An envelope nests body > commands > command > pieces > piece > document: six levels."""
 
 
+@dataclass_transform(frozen_default=True)
 class Wire(
     msgspec.Struct,
     frozen=True,

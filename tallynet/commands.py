@@ -14,13 +14,38 @@ from msgspec import Meta
 
 from tallynet.codec import Wire
 from tallynet.fields import (
-    Currency, Day, Hash, Id, Label, Name, PublicKey, Seconds, Signature, Small, Uint, Units,
+    Currency,
+    Day,
+    Hash,
+    Id,
+    Label,
+    Name,
+    Ppm,
+    PublicKey,
+    Seconds,
+    Signature,
+    Small,
+    Uint,
+    Units,
 )  # fmt: skip
 from tallynet.records import (
-    AcceptMode, Algorithm, CalendarEntry, DocumentPolicy, DocumentType, DocumentUse, FinancingKind,
-    LineKind, OrganisationKind, PolicyRule, ProgrammeKind, Promise, Purpose, RateBand, Role, Size,
+    AcceptMode,
+    Algorithm,
+    CalendarEntry,
+    DocumentPolicy,
+    DocumentType,
+    DocumentUse,
+    FinancingKind,
+    LineKind,
+    OrganisationKind,
+    PolicyRule,
+    ProgrammeKind,
+    Promise,
+    Purpose,
+    RateBand,
+    Role,
+    Size,
 )  # fmt: skip
-from tallynet.fields import Ppm
 
 Ids = Annotated[tuple[Id, ...], Meta(max_length=256)]
 

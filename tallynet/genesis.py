@@ -8,9 +8,8 @@ from typing import Annotated
 from msgspec import Meta
 
 from tallynet.codec import Wire, encode
-from tallynet.fields import Day, Hash, Id, Milliseconds, Name, Seconds, Small, Uint
+from tallynet.fields import Day, Hash, Id, Milliseconds, Name, PublicKey, Seconds, Small, Uint
 from tallynet.records import Algorithm, OrganisationKind, Role, Size, Validator
-from tallynet.fields import PublicKey
 
 
 class GenesisKey(Wire):

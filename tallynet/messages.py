@@ -18,7 +18,17 @@ from msgspec import Meta
 from tallynet.blocks import VALIDATORS_MAX, Certificate
 from tallynet.codec import Wire
 from tallynet.fields import (
-    Epoch, Hash, Height, Id, Milliseconds, PublicKey, Seconds, Signature, Small, Uint, View,
+    Epoch,
+    Hash,
+    Height,
+    Id,
+    Milliseconds,
+    PublicKey,
+    Seconds,
+    Signature,
+    Small,
+    Uint,
+    View,
 )  # fmt: skip
 from tallynet.merkle import ListProof
 

@@ -11,7 +11,20 @@ from typing import Final
 
 from tallynet.codec import Wire
 from tallynet.fields import (
-    Bps, Currency, Day, Epoch, Hash, Height, Id, Name, Ppm, PublicKey, Seconds, Small, Uint, Units,
+    Bps,
+    Currency,
+    Day,
+    Epoch,
+    Hash,
+    Height,
+    Id,
+    Name,
+    Ppm,
+    PublicKey,
+    Seconds,
+    Small,
+    Uint,
+    Units,
 )  # fmt: skip
 
 

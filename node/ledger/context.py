@@ -12,8 +12,8 @@ from typing import Final, TypeVar, cast
 from node.state.view import StateView
 from tallynet.errors import LedgerError
 from tallynet.fields import AMOUNT_MAX
-from tallynet.records import NETWORK_ID, RECORD_TYPES, Kind, Network, Record
 from tallynet.receipts import Created, Event
+from tallynet.records import NETWORK_ID, RECORD_TYPES, Kind, Network, Record
 
 R = TypeVar("R")
 

@@ -28,13 +28,9 @@ class Signers(Enum):
     MCA = ((Role.MAKER, Role.CHECKER, Role.APPROVER), 3)
     AD2 = ((Role.ADMIN,), 2)
 
-    @property
-    def roles(self) -> tuple[Role, ...]:
-        return self.value[0]
-
-    @property
-    def persons(self) -> int:
-        return self.value[1]
+    def __init__(self, roles: tuple[Role, ...], persons: int) -> None:
+        self.roles = roles
+        self.persons = persons
 
 
 class Joint(Enum):
