@@ -87,6 +87,7 @@ class Driver:
         self._inbox: Final[deque[Event]] = deque()
         self._wake: Final = trio.Event()
         self._awake = self._wake
+        self._drained = trio.Event()
         self._turn = _Turn(store.batch())
         self._writing: _Turn | None = None
         self._steps = 0
@@ -112,9 +113,9 @@ class Driver:
         return len(self._inbox) >= INBOX_MAX
 
     async def wait_for_room(self) -> None:
-        """Back-pressure for readers of connections."""
+        """Back-pressure: returns when the inbox has been drained below its bound."""
         while self.inbox_full:
-            await trio.sleep(TICK_BUSY_SECONDS)
+            await self._drained.wait()
 
     # --- the loop -------------------------------------------------------------------------------
 
@@ -129,6 +130,8 @@ class Driver:
                     next_tick = trio.current_time() + pause
                 for _ in range(min(EVENTS_PER_DRAIN_MAX, len(self._inbox))):
                     self._step(self._inbox.popleft())
+                self._drained.set()
+                self._drained = trio.Event()
                 self._flush()
                 if self._fatal_error is not None:
                     raise self._fatal_error

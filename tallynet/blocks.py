@@ -6,6 +6,7 @@ therefore commit proof, checkpoint, finality proof and proof of the state at onc
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Final
 
 from msgspec import Meta
@@ -105,9 +106,7 @@ def _check_quorum(
     signers, n = certificate.signers, len(validators)
     if len(signers) != len(certificate.signatures):
         raise RemoteProtocolError("BAD_CERTIFICATE", "signers and signatures differ in number")
-    if any(a >= b for a, b in zip(signers, signers[1:], strict=False)) or (
-        signers and signers[-1] >= n
-    ):
+    if any(a >= b for a, b in pairwise(signers)) or (signers and signers[-1] >= n):
         raise RemoteProtocolError("BAD_CERTIFICATE", "signers are not distinct validators in order")
     if len(signers) < quorum(n):
         raise RemoteProtocolError("BAD_CERTIFICATE", f"{len(signers)} signers, need {quorum(n)}")

@@ -66,7 +66,7 @@ def decode(kind: type[T], data: bytes) -> T:
             strict_hashable_types=True,
             semantic_decoders=_REFUSE_EVERY_TAG,
         )
-    except Exception as error:  # cbor2 wraps most, but not all, decoding faults in its own type
+    except Exception as error:  # noqa: BLE001 - cbor2 wraps most, but not all, faults in its type
         raise RemoteProtocolError("MALFORMED", f"not canonical CBOR: {error}") from None
     try:
         value = msgspec.convert(plain, kind, strict=True, builtin_types=(bytes,))
