@@ -6,6 +6,7 @@ therefore commit proof, checkpoint, finality proof and proof of the state at onc
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Annotated, Final
 
@@ -80,28 +81,42 @@ class Certificate(Wire):
     signatures: Annotated[tuple[Signature, ...], Meta(max_length=VALIDATORS_MAX)]
 
 
+SignatureCheck = Callable[[bytes, bytes, bytes, bytes, bytes], bool]
+"""(kind, genesis, body, public key, signature) -> valid; `verify_kind`, or one that remembers."""
+
+
 def verify_prepared(
-    certificate: Certificate, genesis: bytes, validators: tuple[PublicKey, ...]
+    certificate: Certificate,
+    genesis: bytes,
+    validators: tuple[PublicKey, ...],
+    check: SignatureCheck = verify_kind,
 ) -> Prepare:
     """The vote that a prepared certificate proves. Raises RemoteProtocolError BAD_CERTIFICATE."""
-    _check_quorum(certificate, KIND_PREPARE, genesis, validators)
+    _check_quorum(certificate, KIND_PREPARE, genesis, validators, check)
     return decode(Prepare, certificate.vote)
 
 
 def verify_commit(
-    certificate: Certificate, genesis: bytes, validators: tuple[PublicKey, ...]
+    certificate: Certificate,
+    genesis: bytes,
+    validators: tuple[PublicKey, ...],
+    check: SignatureCheck = verify_kind,
 ) -> Commit:
     """The vote that a commit certificate proves: live path, catch-up, recovery and clients alike.
 
     Raises:
         RemoteProtocolError: BAD_CERTIFICATE, the text says why.
     """
-    _check_quorum(certificate, KIND_COMMIT, genesis, validators)
+    _check_quorum(certificate, KIND_COMMIT, genesis, validators, check)
     return decode(Commit, certificate.vote)
 
 
 def _check_quorum(
-    certificate: Certificate, kind: bytes, genesis: bytes, validators: tuple[PublicKey, ...]
+    certificate: Certificate,
+    kind: bytes,
+    genesis: bytes,
+    validators: tuple[PublicKey, ...],
+    check: SignatureCheck,
 ) -> None:
     signers, n = certificate.signers, len(validators)
     if len(signers) != len(certificate.signatures):
@@ -111,7 +126,7 @@ def _check_quorum(
     if len(signers) < quorum(n):
         raise RemoteProtocolError("BAD_CERTIFICATE", f"{len(signers)} signers, need {quorum(n)}")
     for signer, signature in zip(signers, certificate.signatures, strict=True):
-        if not verify_kind(kind, genesis, certificate.vote, validators[signer], signature):
+        if not check(kind, genesis, certificate.vote, validators[signer], signature):
             raise RemoteProtocolError("BAD_CERTIFICATE", f"signature of validator {signer} is bad")
 
 

@@ -1,0 +1,74 @@
+"""Every number of the protocol in one place, with the relations between them checked at import.
+
+Start values of protocol §5.2. Heights, sizes and times bound something each; the reason stands
+beside the number.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tallynet.envelope import ENVELOPE_BYTES_MAX
+from tallynet.errors import invariant
+from tallynet.messages import BLOCK_TRANSACTIONS_MAX, WINDOW_MAX
+
+WINDOW: Final = 4
+"""W, blocks in flight: hides fsync and round trips, not bandwidth (protocol §5.1)."""
+EPOCH_LENGTH: Final = 1000
+"""Blocks per epoch; the validator set may change only between two of them."""
+BATCH_TRANSACTIONS_MAX: Final = BLOCK_TRANSACTIONS_MAX
+BATCH_BYTES_MAX: Final = 2 * 1024 * 1024
+"""Sum of encoded envelopes under one block; with its ids it fits one frame of 4 MiB."""
+BATCH_WAIT_MS: Final = 10
+"""Longest wait for a fuller batch while other blocks are in flight; 0 when there are none."""
+POOL_MAX: Final = 20_000
+"""Pending transactions: five seconds of the highest rate; more only adds waiting."""
+TRANSACTION_TTL_S: Final = 86_400
+"""`valid_until` lies at most so far after the header's time (INV-14)."""
+
+T_PROGRESS_MS: Final = 1_000
+"""Without a commit for so long while there is work, a replica complains; doubles per failed view."""
+T_PROGRESS_MAX_MS: Final = 32_000
+"""Cap of the doubling (A11): after a long outage the network is back within two caps."""
+T_STATUS_MS: Final = 250
+"""Period of Status, which is also the period of every retransmission."""
+T_LEADER_SILENT_MS: Final = 5_000
+T_TRANSACTION_COMPLAIN_MS: Final = 5_000
+"""The oldest transaction of an organisation may wait so long under one leader (protocol §5.9)."""
+T_COMPLAINT_LIFE_MS: Final = 2_500
+"""A complaint is repeated every T_STATUS while it stands; unrepeated for so long it is forgotten,
+so that two hiccups hours apart do not add up to a view change."""
+CLOCK_WINDOW_MS: Final = 2_000
+"""A first proposal's time may differ so far from the voter's clock (design §9)."""
+FETCH_GRACE_MS: Final = 10
+"""Bodies are gossiped beside the proposal: wait so long before asking for missing ones."""
+FETCH_RETRY_MS: Final = 150
+"""Then ask the next peer."""
+
+LOOKAHEAD_WINDOWS: Final = 2
+"""Votes are kept up to 2 W above the newest commit: a peer can be one window ahead of us."""
+CATCH_UP_BLOCKS_MAX: Final = 64
+"""Certified blocks waiting for execution; equals what one Blocks message can carry."""
+VERIFIED_MAX: Final = 4_096
+"""Remembered good signatures per generation: two generations cover several view changes of n=13."""
+DELIVERED_MAX: Final = 256
+"""Delivered blocks whose durability was not reported yet; the driver commits far more often."""
+EVIDENCE_MAX: Final = 100
+"""Proofs of misbehaviour emitted per run; one is enough to act on."""
+
+
+def check_relations() -> None:
+    """Raise InvariantViolated when two constants contradict each other."""
+    invariant(1 <= WINDOW <= WINDOW_MAX, "CONSTANTS_WINDOW")
+    invariant(WINDOW < EPOCH_LENGTH, "CONSTANTS_EPOCH")
+    invariant(ENVELOPE_BYTES_MAX <= BATCH_BYTES_MAX, "CONSTANTS_ENVELOPE_FITS_BATCH")
+    invariant(BATCH_TRANSACTIONS_MAX <= POOL_MAX, "CONSTANTS_POOL")
+    invariant(BATCH_WAIT_MS < T_STATUS_MS < T_PROGRESS_MS <= T_PROGRESS_MAX_MS, "CONSTANTS_TIMERS")
+    invariant(4 * T_STATUS_MS <= T_LEADER_SILENT_MS, "CONSTANTS_LEADER_SILENT")
+    invariant(T_PROGRESS_MS <= T_TRANSACTION_COMPLAIN_MS, "CONSTANTS_FAIRNESS")
+    invariant(4 * T_STATUS_MS <= T_COMPLAINT_LIFE_MS, "CONSTANTS_COMPLAINT_LIFE")
+    invariant(FETCH_GRACE_MS < FETCH_RETRY_MS < T_PROGRESS_MS, "CONSTANTS_FETCH")
+    invariant(LOOKAHEAD_WINDOWS * WINDOW_MAX <= CATCH_UP_BLOCKS_MAX, "CONSTANTS_LOOKAHEAD")
+
+
+check_relations()
