@@ -41,7 +41,9 @@ def parse_amount(text: str, currency: str = "CNY") -> int:
         )
     units = int(match[2] + (match[3] or "").ljust(exponent, "0"))
     if match[1]:
-        raise UsageError("AMOUNT_RANGE", f"{text!r} is negative; amounts start at the smallest unit")
+        raise UsageError(
+            "AMOUNT_RANGE", f"{text!r} is negative; amounts start at the smallest unit"
+        )
     return units
 
 
