@@ -49,6 +49,10 @@ class Genesis(Wire):
     """No block is older."""
     business_date: Day
     """First business date; at most the day of `time_ms` in UTC+8 may be later than it."""
+    day_seconds: Annotated[int, Meta(ge=1, le=86_400)]
+    """Length of a business day: 86,400, then days begin at `day_roll_offset` after midnight UTC+8. A
+    testnet may choose less, so that maturity comes within minutes; its first day then begins at
+    `time_ms`."""
     window: Small
     """W: blocks in flight (protocol §5.2)."""
     epoch_length: Uint

@@ -649,6 +649,8 @@ class Network(Wire, tag="network"):
     business_date: Day
     next_roll: Seconds
     """Header time from which the business date advances again."""
+    day_seconds: Seconds
+    """From the genesis: 86,400, or less on a testnet; each roll adds it to `next_roll`."""
     epoch: Epoch
     height: Height
     """Height of the block that wrote this state."""
