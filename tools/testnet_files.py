@@ -1,0 +1,226 @@
+"""The directories of a local testnet: made once, then they could be copied to n machines.
+
+DIR/genesis.json            the network's identity, the same file everywhere
+DIR/network.json            where the validators listen, for clients and `testnet up`
+DIR/wallets/<name>/         keys of each organisation's people
+DIR/<bank-i>/node.toml      one node: configuration, key, genesis, data, log
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta
+
+from tallynet.errors import TallynetError
+from tallynet.genesis import (
+    Genesis,
+    GenesisKey,
+    GenesisOrganisation,
+    GenesisParameter,
+    genesis_hash,
+)
+from tallynet.hashing import record_id
+from tallynet.keyfile import create_key_file
+from tallynet.plain import from_plain, to_plain
+from tallynet.records import Algorithm, Kind, OrganisationKind, Size, Validator
+from tools.wallet import BANK_PEOPLE, Wallet, create_wallet, person_commitment
+
+GENESIS_FILE: Final = "genesis.json"
+NETWORK_FILE: Final = "network.json"
+NODE_KEY_FILE: Final = "node.key"
+FOREVER: Final = 2**40
+"""Keys of a testnet do not expire."""
+VALIDATORS_MAX: Final = 16
+"""Processes on one machine; the protocol itself allows more."""
+
+
+class TestnetError(TallynetError):
+    """The testnet directory cannot be made or used; the text says why and what to do."""
+
+    __test__ = False  # the name begins like a test class
+
+
+class NodeEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    name: str
+    host: str
+    port: Annotated[int, Meta(ge=1, le=65_535)]
+    public_key: str
+
+
+class NetworkFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`network.json`: addresses of all validators, in order of validator index."""
+
+    name: str
+    nodes: tuple[NodeEntry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What `tally testnet init` was asked for."""
+
+    directory: Path
+    validators: int
+    hosts: tuple[str, ...]
+    base_port: int
+    name: str
+    time_ms: int
+    business_date: int
+    day_seconds: int
+    window: int
+    parameters: tuple[tuple[str, int], ...] = ()
+    pending_per_organisation: int = 256
+
+
+def init(plan: Plan) -> NetworkFile:
+    """Make all directories of a new network. Raises TestnetError; then nothing was made."""
+    _check(plan)
+    plan.directory.mkdir(parents=True, exist_ok=True)
+    banks = [f"bank-{i + 1}" for i in range(plan.validators)]
+    wallets = [_bank_wallet(plan.directory, bank) for bank in banks]
+    keys = {bank: _node_key(plan.directory / bank) for bank in banks}
+    validators = sorted(
+        (Validator(wallet.id, keys[wallet.name], wallet.name) for wallet in wallets),
+        key=lambda validator: validator.public_key,
+    )
+    genesis = Genesis(
+        1,
+        plan.name,
+        plan.time_ms,
+        plan.business_date,
+        plan.day_seconds,
+        plan.window,
+        1000,
+        tuple(validators),
+        tuple(sorted((_founder(w) for w in wallets), key=lambda organisation: organisation.id)),
+        tuple(GenesisParameter(name, value) for name, value in sorted(plan.parameters)),
+    )
+    network = NetworkFile(
+        plan.name, tuple(_entry(plan, banks, validator) for validator in validators)
+    )
+    _write_genesis(plan.directory / GENESIS_FILE, genesis)
+    for node in network.nodes:
+        _write_node(plan, network, node, genesis)
+    text = json.dumps(msgspec.to_builtins(network), indent=2) + "\n"
+    (plan.directory / NETWORK_FILE).write_text(text, encoding="utf-8")
+    return network
+
+
+def _check(plan: Plan) -> None:
+    if plan.validators != 1 and not 4 <= plan.validators <= VALIDATORS_MAX:
+        raise TestnetError(
+            "VALIDATORS",
+            f"--validators {plan.validators}: 4 to {VALIDATORS_MAX} (or 1 for development);"
+            " fewer than 4 tolerate no fault",
+        )
+    if (plan.directory / NETWORK_FILE).exists():
+        raise TestnetError(
+            "NETWORK_EXISTS", f"{plan.directory} holds a network already; choose another directory"
+        )
+    if len(plan.hosts) not in (1, plan.validators):
+        raise TestnetError(
+            "HOSTS", f"--hosts names {len(plan.hosts)}; give one or exactly {plan.validators}"
+        )
+    if not 1024 <= plan.base_port <= 65_535 - plan.validators:
+        raise TestnetError("PORT", f"--base-port {plan.base_port}: choose 1024 to 65000")
+
+
+def _bank_wallet(network: Path, name: str) -> Wallet:
+    organisation = record_id(Kind.ORGANISATION, b"founder", name.encode())
+    return create_wallet(network, name, organisation, ("BANK", "CLEARING"), BANK_PEOPLE)
+
+
+def _node_key(directory: Path) -> bytes:
+    directory.mkdir(parents=True, exist_ok=True)
+    return create_key_file(directory / NODE_KEY_FILE).public_key().public_bytes_raw()
+
+
+def _founder(wallet: Wallet) -> GenesisOrganisation:
+    salt = wallet.id
+    keys = tuple(
+        GenesisKey(
+            person_commitment(wallet.name, person.name, salt),
+            person.role_set,
+            Algorithm.ED25519,
+            bytes.fromhex(person.public_key),
+            0,
+            FOREVER,
+            10**13 if person.name == "machine" else 0,
+        )
+        for person in wallet.people
+    )
+    name_hash = sha256(b"tallynet/name" + salt + wallet.name.encode()).digest()
+    return GenesisOrganisation(
+        wallet.id,
+        (OrganisationKind.BANK, OrganisationKind.CLEARING),
+        Size.LARGE,
+        "banking",
+        "home",
+        name_hash,
+        sha256(b"tallynet/tax-id" + salt + wallet.name.encode()).digest(),
+        sha256(b"tallynet/unique" + wallet.name.encode()).digest(),
+        keys,
+    )
+
+
+def _entry(plan: Plan, banks: list[str], validator: Validator) -> NodeEntry:
+    position = banks.index(validator.name)
+    if len(plan.hosts) == 1:
+        host, port = plan.hosts[0], plan.base_port + position
+    else:
+        host, port = plan.hosts[position], plan.base_port
+    return NodeEntry(validator.name, host, port, validator.public_key.hex())
+
+
+def _write_genesis(path: Path, genesis: Genesis) -> None:
+    path.write_text(json.dumps(to_plain(genesis), indent=1) + "\n", encoding="utf-8")
+
+
+def _write_node(plan: Plan, network: NetworkFile, node: NodeEntry, genesis: Genesis) -> None:
+    directory = plan.directory / node.name
+    _write_genesis(directory / GENESIS_FILE, genesis)
+    peers = "".join(
+        f'\n[[peers]]\npublic_key = "{peer.public_key}"\nhost = "{peer.host}"\nport = {peer.port}\n'
+        for peer in network.nodes
+        if peer != node
+    )
+    (directory / "node.toml").write_text(
+        f"# Node of {node.name} on network {network.name!r} ({genesis_hash(genesis).hex()[:16]})\n"
+        f'name = "{node.name}"\n'
+        f'listen_host = "{node.host}"\n'
+        f"listen_port = {node.port}\n"
+        f"{'peers = []' if len(network.nodes) == 1 else ''}\n"
+        f"[limits]\npending_per_organisation = {plan.pending_per_organisation}\n"
+        f"{peers}",
+        encoding="utf-8",
+    )
+
+
+def load_genesis(path: Path) -> Genesis:
+    """Read a genesis file. Raises TestnetError GENESIS_MISSING or PlainError FILE_INVALID."""
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise TestnetError("GENESIS_MISSING", f"{path} does not exist") from None
+    except ValueError as error:
+        raise TestnetError("GENESIS_INVALID", f"{path}: {error}") from None
+    return from_plain(Genesis, plain)
+
+
+def load_network(directory: Path) -> NetworkFile:
+    """Read `network.json`. Raises TestnetError NETWORK_MISSING or NETWORK_INVALID."""
+    path = directory / NETWORK_FILE
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=NetworkFile)
+    except FileNotFoundError:
+        raise TestnetError(
+            "NETWORK_MISSING",
+            f"{path} does not exist; make a network with: tally testnet init {directory}",
+        ) from None
+    except msgspec.DecodeError as error:
+        raise TestnetError("NETWORK_INVALID", f"{path}: {error}") from None
