@@ -6,6 +6,7 @@ A pid file alone proves nothing, so it also holds the process's start time.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -173,10 +174,8 @@ def _wait_gone(directory: Path, deadline: float) -> bool:
     while (pid := find(directory)) is not None:
         if time.monotonic() > deadline:
             return False
-        try:
+        with contextlib.suppress(ChildProcessError):  # started by another process, which reaps it
             os.waitpid(pid, os.WNOHANG)
-        except ChildProcessError:
-            pass  # started by another process, which reaps it
         time.sleep(_POLL_SECONDS)
     return True
 

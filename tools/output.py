@@ -1,0 +1,122 @@
+"""Printing for people and for machines: `--output table|json`, errors on stderr, exit codes.
+
+Exit codes are stable: 0 done; 1 the network refused (the code says why); 2 the command line is
+wrong; 3 the outcome is not known yet, ask again; 4 no node could be reached; 5 a file, directory or
+process is not as it must be; 6 a check found a difference.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from enum import Enum, IntEnum
+from typing import Any, Final, NoReturn
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from tallynet.plain import to_plain
+from tallynet.records import RateBand
+from tools.arguments import format_amount, format_day, format_rate
+
+ERRORS: Final = Console(stderr=True, highlight=False, soft_wrap=True)
+OUT: Final = Console(highlight=False, soft_wrap=True)
+
+
+class Output(str, Enum):
+    """How results are printed."""
+
+    table = "table"
+    json = "json"
+
+
+class Exit(IntEnum):
+    OK = 0
+    REFUSED = 1
+    USAGE = 2
+    UNKNOWN = 3
+    UNREACHABLE = 4
+    ENVIRONMENT = 5
+    DIFFERENCE = 6
+
+
+def stop(code: Exit, error_code: str, message: str) -> NoReturn:
+    """Print an error with its stable code on stderr and leave."""
+    ERRORS.print(f"[bold red]{error_code}[/]: {message}", markup=True)
+    raise SystemExit(int(code))
+
+
+def print_json(value: object) -> None:
+    sys.stdout.write(json.dumps(to_plain(value), indent=2, ensure_ascii=False) + "\n")
+
+
+def print_rows(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    table = Table(title=title or None, title_justify="left", title_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    OUT.print(table)
+
+
+_AMOUNT_FIELDS: Final = frozenset(
+    name
+    for name in (
+        "face", "funds_in", "redeemed", "cancelled", "paid", "penalty_in", "granted", "reserved",
+        "used", "total", "occupied", "amount", "principal", "discount", "net", "repaid", "covered",
+        "draw_min", "draw_max", "organisation_cap", "total_cap", "min_piece", "interest_billed",
+        "repayment_pending", "instructions_opened",
+    )
+)  # fmt: skip
+_DAY_FIELDS: Final = frozenset(
+    (
+        "issue_day", "claim_deadline", "maturity", "grace_end", "penalty_day", "pending_day",
+        "acquired_day", "valid_from", "valid_to", "value_day", "end_day", "accrued_to", "due",
+        "delivery_day", "business_date", "day",
+    )
+)  # fmt: skip
+
+
+def readable(name: str, value: object, currency: str, names: Mapping[bytes, str]) -> str:
+    """One field for people: amounts in major units, days as dates, known ids by name."""
+    if isinstance(value, IntEnum):
+        return value.name
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int) and name in _AMOUNT_FIELDS:
+        return format_amount(value, currency)
+    if isinstance(value, int) and name in _DAY_FIELDS and 0 < value <= 200_000:
+        return format_day(value)
+    if isinstance(value, int) and name.endswith("ppm"):
+        return format_rate(value)
+    if isinstance(value, bytes):
+        return names.get(value, value.hex())
+    if isinstance(value, tuple):
+        return ", ".join(readable(name, item, currency, names) for item in value) or "-"
+    if isinstance(value, RateBand):
+        return f"{value.days_max} d: {format_rate(value.rate_ppm)}"
+    if isinstance(value, msgspec.Struct):
+        return " ".join(
+            readable(f, getattr(value, f), currency, names) for f in value.__struct_fields__
+        )
+    return "-" if value is None else str(value)
+
+
+def print_record(
+    title: str, record: msgspec.Struct, names: Mapping[bytes, str], extra: Mapping[str, str]
+) -> None:
+    """A record as a two-column table."""
+    currency: Any = getattr(record, "currency", "CNY")
+    rows = [
+        (name, readable(name, getattr(record, name), str(currency), names))
+        for name in record.__struct_fields__
+    ]
+    print_rows(title, ("field", "value"), [*rows, *extra.items()])
+
+
+__all__ = [
+    "ERRORS", "OUT", "Exit", "Output", "print_json", "print_record",
+    "print_rows", "readable", "stop",
+]  # fmt: skip
