@@ -1,0 +1,95 @@
+"""The tables of the state, and what the state needs of whoever keeps them.
+
+Keys and values are bytes. The store keeps the same tables in LMDB; tests and tools keep them in a
+dictionary. Nothing in `node.state` knows which.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+RECORDS: Final = "records"
+"""kind (1 byte) ‖ id -> canonical record bytes."""
+LOT_ROWS: Final = "lots"
+"""voucher id -> start (8) ‖ SHA-256 of the lot record (32), for all its lots by start."""
+STATE_TREE: Final = "state_tree"
+"""path -> node or bucket of the state tree (`node.state.tree`)."""
+INDEXES: Final = "indexes"
+"""index (1 byte) ‖ key -> empty."""
+
+STATE_TABLES: Final = (RECORDS, LOT_ROWS, STATE_TREE, INDEXES)
+
+Row = tuple[bytes, bytes | None]
+"""Key and new value; None deletes the key, which need not exist."""
+
+
+class Reader(Protocol):
+    """Reads of the newest durable state, or of one snapshot of it."""
+
+    def get(self, table: str, key: bytes) -> bytes | None:
+        """The value, or None."""
+
+    def scan(
+        self, table: str, prefix: bytes, after: bytes, limit: int
+    ) -> list[tuple[bytes, bytes]]:
+        """Entries whose key starts with `prefix` and is greater than `after`, ascending, at most
+        `limit`; an empty `after` starts at the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What one sealed block changes, per table in order of key: the block's part of a commit."""
+
+    records: list[Row]
+    lot_rows: list[Row]
+    tree: list[Row]
+    indexes: list[Row]
+
+    def by_table(self) -> tuple[tuple[str, list[Row]], ...]:
+        """(table, rows) for every state table."""
+        return (
+            (RECORDS, self.records),
+            (LOT_ROWS, self.lot_rows),
+            (STATE_TREE, self.tree),
+            (INDEXES, self.indexes),
+        )
+
+
+class MemoryReader:
+    """The state tables in memory, for tests and tools: what the store is to a node."""
+
+    def __init__(self) -> None:
+        self._tables: Final[dict[str, dict[bytes, bytes]]] = {name: {} for name in STATE_TABLES}
+        self._sorted: Final[dict[str, list[bytes]]] = {}
+
+    def get(self, table: str, key: bytes) -> bytes | None:
+        return self._tables[table].get(key)
+
+    def scan(
+        self, table: str, prefix: bytes, after: bytes, limit: int
+    ) -> list[tuple[bytes, bytes]]:
+        rows = self._tables[table]
+        keys = self._sorted.get(table)
+        if keys is None:
+            keys = self._sorted[table] = sorted(rows)
+        at = bisect_left(keys, prefix)
+        if after >= prefix:
+            at = bisect_right(keys, after)
+        found: list[tuple[bytes, bytes]] = []
+        while at < len(keys) and len(found) < limit and keys[at].startswith(prefix):
+            found.append((keys[at], rows[keys[at]]))
+            at += 1
+        return found
+
+    def apply(self, changes: Changes) -> None:
+        """Make a block's changes part of the tables."""
+        for table, rows in changes.by_table():
+            kept = self._tables[table]
+            for key, value in rows:
+                if value is None:
+                    kept.pop(key, None)
+                else:
+                    kept[key] = value
+            self._sorted.pop(table, None)
