@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from enum import Enum, IntEnum
+from enum import IntEnum, StrEnum
 from typing import Any, Final, NoReturn
 
 import msgspec
@@ -25,7 +25,7 @@ ERRORS: Final = Console(stderr=True, highlight=False, soft_wrap=True)
 OUT: Final = Console(highlight=False, soft_wrap=True)
 
 
-class Output(str, Enum):
+class Output(StrEnum):
     """How results are printed."""
 
     table = "table"

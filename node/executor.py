@@ -1,0 +1,158 @@
+"""Executes blocks on stacked overlays and keeps their results until they are durable or dropped.
+
+The core asks for an execution as soon as a block is prepared, often before its parent is durable, so
+overlays stack. The first execution of a block is the only one: its result is part of our Commit vote.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from consensus.effects import Deliver, Execute
+from node.ledger.execute import BlockResult, execute_block
+from node.pool import Pool
+from node.state import CommittedState, Overlay
+from node.state.view import Index
+from node.store import Batch
+from tallynet.blocks import Certificate, Header
+from tallynet.envelope import Envelope
+from tallynet.errors import invariant
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutedBlock:
+    """A block and what executing it gave."""
+
+    header: Header
+    header_bytes: bytes
+    block: bytes
+    """Block hash."""
+    envelopes: tuple[Envelope, ...]
+    result: BlockResult
+    state_root: bytes
+    overlay: Overlay
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The newest durable block."""
+
+    height: int
+    block: bytes
+    header_bytes: bytes
+    """Empty at genesis."""
+    certificate: Certificate | None
+    state_root: bytes
+    time_ms: int
+
+
+class Executor:
+    """One per node; used on the event loop only."""
+
+    def __init__(
+        self,
+        *,
+        genesis: bytes,
+        committed: CommittedState,
+        pool: Pool,
+        head: Head,
+        body: Callable[[bytes], Envelope | None],
+    ) -> None:
+        """`body` finds an envelope that the pool no longer holds, in the store."""
+        self._genesis: Final = genesis
+        self._committed: Final = committed
+        self._pool: Final = pool
+        self._body: Final = body
+        self._executed: Final[dict[bytes, ExecutedBlock]] = {}
+        """By block hash; bounded by the window, rivals are discarded by the core."""
+        self.head = head
+        self.newest: Overlay | CommittedState = committed
+        """State after the newest delivered block, durable or about to be: what the door checks."""
+
+    def envelope(self, transaction: bytes) -> Envelope | None:
+        """The body of a transaction that is held or stored."""
+        return self._pool.get(transaction) or self._body(transaction)
+
+    def execute(self, request: Execute) -> ExecutedBlock:
+        """Run the block over its parent's overlay."""
+        known = self._executed.get(request.block)
+        if known is not None:
+            return known
+        overlay = Overlay(self._parent(request.header))
+        envelopes = tuple(self._require(t) for t in request.transactions)
+        result = execute_block(overlay, self._genesis, request.header, envelopes)
+        executed = ExecutedBlock(
+            request.header,
+            request.header_bytes,
+            request.block,
+            envelopes,
+            result,
+            overlay.seal(),
+            overlay,
+        )
+        self._executed[request.block] = executed
+        return executed
+
+    def _parent(self, header: Header) -> Overlay | CommittedState:
+        parent = self._executed.get(header.parent)
+        if parent is not None:
+            return parent.overlay
+        invariant(header.parent == self.head.block, "INV-10 executing over an unknown parent")
+        return self._committed
+
+    def _require(self, transaction: bytes) -> Envelope:
+        envelope = self.envelope(transaction)
+        invariant(envelope is not None, "INV-4 executing without a body")
+        if envelope is None:
+            raise LookupError(transaction)
+        return envelope
+
+    def deliver(self, batch: Batch, delivery: Deliver) -> ExecutedBlock:
+        """Put a final block into the batch: block, receipts, certificate, state."""
+        executed = self._executed[delivery.block]
+        invariant(executed.state_root == delivery.commit.state_root, "INV-11 state root")
+        batch.block(
+            height=delivery.header.height,
+            block=delivery.block,
+            header=delivery.header_bytes,
+            transactions=delivery.transactions,
+            certificate=delivery.certificate,
+            state_root=executed.state_root,
+            prologue=executed.result.prologue,
+            receipts=executed.result.receipts,
+            events=executed.result.events,
+        )
+        batch.state(executed.overlay.changes())
+        self.newest = executed.overlay
+        return executed
+
+    def durable(self, executed: ExecutedBlock, certificate: Certificate) -> None:
+        """The block's batch is on disk: fold its overlay, move the head, let its bodies go."""
+        executed.overlay.commit()
+        del self._executed[executed.block]
+        if self.newest is executed.overlay:
+            self.newest = self._committed
+        self._pool.remove(envelope.transaction for envelope in executed.envelopes)
+        self.head = Head(
+            executed.header.height,
+            executed.block,
+            executed.header_bytes,
+            certificate,
+            executed.state_root,
+            executed.header.time_ms,
+        )
+
+    def discard(self, block: bytes) -> None:
+        """Drop the overlay of a block that lost."""
+        executed = self._executed.pop(block, None)
+        if executed is not None:
+            executed.overlay.drop()
+
+    def is_remembered(self, transaction: bytes, valid_until: int) -> bool:
+        """True iff a delivered block holds this unexpired transaction (INV-14)."""
+        key = valid_until.to_bytes(8, "big") + transaction
+        if isinstance(self.newest, Overlay):
+            return self.newest.index_has(Index.REMEMBERED, key)
+        return self.newest.has_index(bytes((Index.REMEMBERED,)) + key)

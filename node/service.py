@@ -1,0 +1,358 @@
+"""What a node does for clients: takes envelopes in at the door, answers questions with proofs.
+
+Every answer about state is taken from one snapshot of the store together with the certificate of the
+same height, so that a client can check it. Submits are answered when the block is durable here.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from consensus.events import Transaction, TransactionsHeld
+from node.executor import ExecutedBlock, Executor
+from node.ledger.execute import admit, dry_run
+from node.pool import Pool, PoolRefused
+from node.state import CommittedState, Overlay, prove
+from node.state.view import Index
+from node.store import Store
+from tallynet.blocks import Certificate
+from tallynet.codec import encode
+from tallynet.envelope import ENVELOPE_BYTES_MAX, Envelope, EnvelopeBody, open_envelope
+from tallynet.errors import LedgerError, RemoteProtocolError, TallynetError
+from tallynet.hashing import transaction_id
+from tallynet.merkle import ListTree
+from tallynet.messages import (
+    BlockPage,
+    Bodies,
+    ClientRequest,
+    DryRun,
+    DryRunResult,
+    EventAt,
+    EventPage,
+    IndexPage,
+    NodeStatus,
+    Ping,
+    Pong,
+    ProvenReceipt,
+    QueryBlock,
+    QueryEvents,
+    QueryIndex,
+    QueryRecord,
+    QueryStatus,
+    QueryTransaction,
+    Receipts,
+    RecordProof,
+    Refused,
+    RequestRefused,
+    Submit,
+    TransactionPhase,
+    TransactionState,
+)
+from tallynet.records import RECORD_TYPES, Kind
+
+WAITING_PER_TRANSACTION_MAX: Final = 16
+"""Sessions that may wait for one transaction; more get `TransactionState` PENDING."""
+EVENT_WAITERS_MAX: Final = 1_024
+"""Long polls for events; beyond that the oldest is answered empty."""
+EVENTS_PER_PAGE: Final = 500
+GOSSIP_BYTES_MAX: Final = 1024 * 1024
+"""One Bodies message (protocol table: bodies 1 MiB)."""
+
+
+class Session(Protocol):
+    """A client's connection, `net.ClientSession`."""
+
+    def send(self, message: bytes) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class StatusSource:
+    """What the service asks of the rest of the node."""
+
+    describe: Callable[[int], NodeStatus]
+    """NodeStatus for a request number."""
+    offer: Callable[[TransactionsHeld], None]
+    gossip: Callable[[bytes], None]
+    now_seconds: Callable[[], int]
+
+
+class Service:
+    def __init__(
+        self,
+        *,
+        genesis: bytes,
+        executor: Executor,
+        pool: Pool,
+        store: Store,
+        source: StatusSource,
+    ) -> None:
+        self._genesis: Final = genesis
+        self._executor: Final = executor
+        self._pool: Final = pool
+        self._store: Final = store
+        self._source: Final = source
+        self._waiting: Final[dict[bytes, list[Session]]] = {}
+        self._event_waiters: Final[deque[tuple[Session, QueryEvents]]] = deque()
+
+    # --- envelopes ----------------------------------------------------------------------------
+
+    def handle(self, session: Session, requests: Iterable[ClientRequest]) -> None:
+        """Answer the requests of one client, in order."""
+        for request in requests:
+            try:
+                self._dispatch(session, request)
+            except TallynetError as error:
+                number = getattr(request, "request", 0)
+                session.send(encode(RequestRefused(number, error.code, error.message[:400])))
+
+    def _dispatch(self, session: Session, request: ClientRequest) -> None:
+        match request:
+            case Submit():
+                self._submit(session, request)
+            case QueryTransaction():
+                self._query_transaction(session, request)
+            case QueryRecord():
+                session.send(encode(self._record(request)))
+            case QueryIndex():
+                session.send(encode(self._index(request)))
+            case QueryEvents():
+                self._events(session, request)
+            case QueryBlock():
+                session.send(encode(self._block(request)))
+            case QueryStatus():
+                session.send(encode(self._source.describe(request.request)))
+            case DryRun():
+                session.send(encode(self._dry_run(request)))
+            case Ping():
+                session.send(encode(Pong(request.request)))
+            case _:
+                raise RemoteProtocolError("UNEXPECTED", f"not a request: {type(request).__name__}")
+
+    def _submit(self, session: Session, submit: Submit) -> None:
+        held: list[Transaction] = []
+        fresh: list[bytes] = []
+        for raw in submit.envelopes:
+            try:
+                envelope = self._at_the_door(session, raw)
+            except TallynetError as error:
+                session.send(encode(Refused(_name(raw), error.code, error.message[:400])))
+                continue
+            if envelope is not None:
+                held.append(self._pool.add(envelope))
+                fresh.append(raw)
+        if held:
+            self._source.offer(TransactionsHeld(tuple(held)))
+            for message in _in_messages(fresh):
+                self._source.gossip(message)
+
+    def _at_the_door(self, session: Session, raw: bytes) -> Envelope | None:
+        """A checked envelope to take in, or None when it is known already (idempotent submit)."""
+        if len(raw) > ENVELOPE_BYTES_MAX:
+            raise LedgerError(
+                "ENVELOPE_TOO_LARGE", f"{len(raw)} bytes; at most {ENVELOPE_BYTES_MAX} are allowed"
+            )
+        try:
+            envelope = open_envelope(raw)
+        except RemoteProtocolError as error:
+            raise LedgerError("ENVELOPE_MALFORMED", error.message) from None
+        if envelope.transaction in self._pool:
+            self._wait(session, envelope.transaction)
+            return None
+        if self._answer_committed(session, envelope.transaction):
+            return None
+        self._pool.require_room(envelope.body.organisation, len(raw))
+        self._admit(envelope)
+        self._wait(session, envelope.transaction)
+        return envelope
+
+    def _admit(self, envelope: Envelope) -> None:
+        now = max(self._source.now_seconds(), self._executor.head.time_ms // 1000)
+        admit(Overlay(self._executor.newest), self._genesis, envelope, now)
+
+    def _wait(self, session: Session, transaction: bytes) -> None:
+        sessions = self._waiting.setdefault(transaction, [])
+        if session not in sessions:
+            if len(sessions) >= WAITING_PER_TRANSACTION_MAX:
+                raise PoolRefused("TOO_MANY_WAITING", "ask for the transaction's state instead")
+            sessions.append(session)
+
+    def gossiped(self, bodies: Bodies) -> int:
+        """Take in envelopes that another validator passed on; returns how many were invalid.
+
+        A key that this node does not know yet may be registered by a block that it has not
+        executed yet: such an envelope is held, and its signatures are checked at execution.
+        """
+        held: list[Transaction] = []
+        invalid = 0
+        for raw in bodies.envelopes:
+            try:
+                envelope = open_envelope(raw)
+                if envelope.transaction in self._pool or not self._pool.has_room(len(raw)):
+                    continue
+                self._admit(envelope)
+            except LedgerError as error:
+                if error.code not in ("KEY_UNKNOWN", "RECORD_NOT_FOUND", "ORGANISATION_INACTIVE"):
+                    invalid += error.code in ("SIGNATURE_INVALID", "NETWORK_MISMATCH")
+                    continue
+            except RemoteProtocolError:
+                invalid += 1
+                continue
+            held.append(self._pool.add(envelope))
+        if held:
+            self._source.offer(TransactionsHeld(tuple(held)))
+        return invalid
+
+    def hold_block_bodies(self, envelopes: Iterable[bytes]) -> None:
+        """Bodies inside a certified block: held without the door's checks, execution decides."""
+        for raw in envelopes:
+            envelope = open_envelope(raw)
+            if envelope.transaction not in self._pool:
+                self._pool.add(envelope)
+
+    # --- results ------------------------------------------------------------------------------
+
+    def committed(self, executed: ExecutedBlock, certificate: Certificate) -> None:
+        """Answer the clients whose envelopes are in this durable block, and the event waiters."""
+        waiting: dict[Session, list[int]] = {}
+        for index, envelope in enumerate(executed.envelopes):
+            for session in self._waiting.pop(envelope.transaction, ()):
+                waiting.setdefault(session, []).append(index)
+        if waiting:
+            tree = executed.result.tree
+            for session, indices in waiting.items():
+                proven = tuple(
+                    ProvenReceipt(executed.result.receipts[i], tree.prove(i + 1)) for i in indices
+                )
+                session.send(encode(Receipts(executed.header_bytes, certificate, proven)))
+        for _ in range(len(self._event_waiters)):
+            self._events(*self._event_waiters.popleft())
+
+    def forget(self, session: Session) -> None:
+        """The client's connection is gone."""
+        for transaction in [t for t, sessions in self._waiting.items() if session in sessions]:
+            self._waiting[transaction].remove(session)
+            if not self._waiting[transaction]:
+                del self._waiting[transaction]
+        waiters = [entry for entry in self._event_waiters if entry[0] is not session]
+        self._event_waiters.clear()
+        self._event_waiters.extend(waiters)
+
+    def expired(self, transactions: Iterable[bytes]) -> None:
+        """These were dropped from the pool unexecuted: their validity window is over."""
+        for transaction in transactions:
+            for session in self._waiting.pop(transaction, ()):
+                session.send(
+                    encode(Refused(transaction, "EXPIRED", "valid_until passed; sign anew"))
+                )
+
+    def _answer_committed(self, session: Session, transaction: bytes) -> bool:
+        place = self._store.find_transaction(transaction)
+        if place is None:
+            return False
+        height, index = place
+        block = self._store.load_block(height)
+        tree = ListTree((block.prologue, *block.receipts))
+        proven = ProvenReceipt(block.receipts[index], tree.prove(index + 1))
+        session.send(encode(Receipts(block.header, block.certificate, (proven,))))
+        return True
+
+    def _query_transaction(self, session: Session, query: QueryTransaction) -> None:
+        if self._answer_committed(session, query.transaction):
+            return
+        pending = query.transaction in self._pool
+        phase = TransactionPhase.PENDING if pending else TransactionPhase.UNKNOWN
+        if pending:
+            self._wait(session, query.transaction)
+        session.send(encode(TransactionState(query.request, query.transaction, phase)))
+
+    # --- questions ----------------------------------------------------------------------------
+
+    def _record(self, query: QueryRecord) -> RecordProof:
+        if query.kind not in RECORD_TYPES:
+            raise RemoteProtocolError("UNKNOWN_KIND", f"no record kind {query.kind}")
+        with self._store.reader() as reader:
+            state = CommittedState.snapshot(reader)
+            proof = prove(state, Kind(query.kind), query.id)
+            tip = reader.tip()
+        return RecordProof(query.request, tip.header, tip.certificate, encode(proof))
+
+    def _index(self, query: QueryIndex) -> IndexPage:
+        try:
+            index = Index(query.index)
+        except ValueError:
+            raise RemoteProtocolError("UNKNOWN_INDEX", f"no index {query.index}") from None
+        with self._store.reader() as reader:
+            view = Overlay(CommittedState.snapshot(reader))
+            found = view.index_scan(
+                index, query.prefix, after=query.after, limit=query.limit + 1
+            )
+        more = len(found) > query.limit
+        return IndexPage(query.request, tuple(found[: query.limit]), more)
+
+    def _events(self, session: Session, query: QueryEvents) -> None:
+        events: list[EventAt] = []
+        height, index = max(query.height, 1), query.index
+        newest = self._executor.head.height
+        while height <= newest and len(events) < EVENTS_PER_PAGE:
+            block = self._store.load_block(height)
+            for i, event in enumerate(block.events[index:], index):
+                if len(events) == EVENTS_PER_PAGE:
+                    break
+                events.append(EventAt(height, i, block.time_ms // 1000, event))
+            else:
+                height, index = height + 1, 0
+                continue
+            index = events[-1].index + 1
+        if not events and query.wait:
+            if len(self._event_waiters) >= EVENT_WAITERS_MAX:
+                old, page = self._event_waiters.popleft()
+                old.send(encode(EventPage(page.request, (), page.height, page.index)))
+            # What was scanned need not be scanned again.
+            self._event_waiters.append((session, QueryEvents(query.request, height, index, True)))
+            return
+        session.send(encode(EventPage(query.request, tuple(events), height, index)))
+
+    def _block(self, query: QueryBlock) -> BlockPage:
+        height = query.height or self._executor.head.height
+        if not 1 <= height <= self._executor.head.height:
+            raise RemoteProtocolError(
+                "NO_SUCH_BLOCK", f"height {height}; blocks 1 to {self._executor.head.height} exist"
+            )
+        block = self._store.load_block(height)
+        return BlockPage(query.request, block.header, block.certificate, block.transactions)
+
+    def _dry_run(self, query: DryRun) -> DryRunResult:
+        from tallynet.codec import decode
+
+        body = decode(EnvelopeBody, query.body)
+        head = self._executor.head
+        time = max(self._source.now_seconds(), head.time_ms // 1000)
+        receipt, reasons, changes = dry_run(
+            Overlay(self._executor.newest), self._genesis, body, time
+        )
+        return DryRunResult(query.request, head.height, receipt, reasons, changes)
+
+
+def _name(raw: bytes) -> bytes:
+    """Transaction id of what was sent, or the hash of the bytes when no body can be read."""
+    try:
+        return open_envelope(raw).transaction
+    except RemoteProtocolError:
+        return transaction_id(raw)
+
+
+def _in_messages(envelopes: list[bytes]) -> Iterable[bytes]:
+    """Encoded `Bodies` messages of bounded size."""
+    part: list[bytes] = []
+    size = 0
+    for raw in envelopes:
+        if part and size + len(raw) > GOSSIP_BYTES_MAX:
+            yield encode(Bodies(tuple(part)))
+            part, size = [], 0
+        part.append(raw)
+        size += len(raw)
+    if part:
+        yield encode(Bodies(tuple(part)))
