@@ -1,0 +1,81 @@
+"""The key mark: a file beside the key that says in which store this key has voted (B12).
+
+A key whose vote register is lost or old must never vote again: it could contradict a vote it no longer
+remembers. The register lies in the store, so the store alone cannot know that an older copy of it was
+put back, or that it is missing. The mark does: per network it names the store and counts the starts in
+which that store was used to vote.
+
+    mark missing, store new            first use of the key here           may vote
+    mark names this store, same count  normal                              may vote
+    store one ahead                    crash between commit and mark       may vote: nothing left yet
+    mark names another store           disk lost, or a second copy         must not vote
+    mark is ahead of the store         an older copy was put back          must not vote
+
+The mark is raised in the first commit of a process that holds journal entries, after the commit and
+before it returns; votes leave only after that. It is a trip-wire, not the register: a copy put back
+within one run of the process, or a key copied without its mark, is caught only by peers that show a
+newer vote of ours.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+_TITLE: Final = "tallynet key mark 1"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    store: bytes
+    """Id of the store in which the key votes."""
+    boots: int
+    """Starts in which it voted."""
+
+
+class MarkFile:
+    """Marks of one key, one per network."""
+
+    def __init__(self, path: Path) -> None:
+        self.path: Final = path
+
+    def read(self, genesis: bytes) -> Mark | None:
+        """The key's mark in this network.
+
+        Raises:
+            ValueError: the file is not a key mark.
+        """
+        return self._load().get(genesis)
+
+    def write(self, genesis: bytes, mark: Mark) -> None:
+        """Make a mark durable: file, then its name."""
+        marks = self._load()
+        marks[genesis] = mark
+        lines = [_TITLE]
+        lines += [f"{g.hex()} {m.store.hex()} {m.boots}" for g, m in sorted(marks.items())]
+        beside = self.path.with_name(self.path.name + ".new")
+        with beside.open("w", encoding="ascii") as file:
+            file.write("\n".join(lines) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(self.path)
+        directory = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+    def _load(self) -> dict[bytes, Mark]:
+        try:
+            lines = self.path.read_text(encoding="ascii").splitlines()
+        except FileNotFoundError:
+            return {}
+        if not lines or lines[0] != _TITLE:
+            raise ValueError(f"{self.path} is not a key mark")
+        marks: dict[bytes, Mark] = {}
+        for line in lines[1:]:
+            genesis, store, boots = line.split(" ")
+            marks[bytes.fromhex(genesis)] = Mark(bytes.fromhex(store), int(boots))
+        return marks

@@ -1,0 +1,141 @@
+"""Tables, keys, checksums and LMDB options: everything about the file format, in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+from zlib import crc32
+
+import lmdb
+
+from node.state.tables import INDEXES, LOT_ROWS, RECORDS, STATE_TREE
+from tallynet.blocks import Certificate
+from tallynet.codec import Wire
+from tallynet.fields import Hash, Height
+from tallynet.messages import TransactionIds
+
+SCHEMA: Final = 1
+"""Version of the file format; a node refuses a newer one."""
+
+META: Final = "meta"
+"""name -> value: schema, genesis, node key, store id, tip, boots, vote bar."""
+JOURNAL: Final = "journal"
+"""key of the consensus core -> value: accepted slots, votes, certificates, view."""
+BLOCKS: Final = "blocks"
+"""height (8) -> encoded `BlockRow`."""
+BODIES: Final = "bodies"
+"""height (8) ‖ block hash (32) ‖ chunk (2) -> envelopes of a candidate or final block."""
+RECEIPTS: Final = "receipts"
+"""height (8) ‖ chunk (2) -> encoded `ReceiptsRow`."""
+TRANSACTIONS: Final = "transactions"
+"""transaction id -> height (8) ‖ position in the block (4)."""
+
+TABLES: Final = (
+    META, JOURNAL, STATE_TREE, RECORDS, LOT_ROWS, INDEXES, TRANSACTIONS, BLOCKS, RECEIPTS, BODIES,
+)  # fmt: skip
+"""In the order in which they are scanned at boot: first what voting and execution stand on."""
+
+MAP_BYTES: Final = 64 << 30
+"""Virtual size of the map; the file is sparse and grows with what is stored (reliability §13)."""
+ALARM_PERCENT: Final = 80
+"""Deletes need room too, so the alarm comes well before the end."""
+READERS_MAX: Final = 126
+"""LMDB's default; a node holds one long-lived reader slot and a few short ones."""
+CHUNK_BYTES: Final = 32 * 1024 - 128
+"""Large values are cut to this size: eight pages in a row are easily found in a used file, two
+megabytes are not."""
+CHECKSUM_BYTES: Final = 4
+
+DATA_FILE: Final = "data.mdb"
+LOCK_FILE: Final = "store.lock"
+
+_RESIDUE: Final = 0x2144DF1C
+"""CRC-32 of any bytes followed by their own little-endian CRC-32."""
+SEEDS: Final[dict[str, int]] = {name: crc32(name.encode()) for name in TABLES}
+
+
+class BlockRow(Wire):
+    """A final block without its bodies."""
+
+    block: Hash
+    header: bytes
+    transactions: TransactionIds
+    certificate: Certificate
+
+
+class ReceiptsRow(Wire):
+    """What a block gave."""
+
+    receipts: tuple[bytes, ...]
+    """Leaves of the receipts tree in order: prologue receipt, then one per envelope."""
+    events: tuple[bytes, ...]
+    """All encoded events of the block, in order."""
+
+
+class Tip(Wire):
+    """The newest durable block."""
+
+    height: Height
+    block: Hash
+    state_root: Hash
+    """Of the state tables in the same transaction."""
+
+
+def open_environment(directory: Path, *, map_bytes: int, readonly: bool) -> Any:
+    """The one place where LMDB's options are chosen."""
+    return lmdb.open(
+        str(directory),
+        map_size=map_bytes,
+        subdir=True,
+        readonly=readonly,
+        create=not readonly,
+        metasync=True,  # without it the last commit, a vote, may be lost
+        sync=True,  # without it a power cut can corrupt the file
+        map_async=False,
+        writemap=False,  # a full disk would kill the process by signal
+        meminit=True,  # no heap contents on disk
+        readahead=readonly,  # the scan reads in order, the node at random
+        max_dbs=len(TABLES),
+        max_readers=READERS_MAX,
+        max_spare_txns=4,  # the live reader begins one per read
+        lock=not readonly,  # readers of a closed database: the scan holds our own lock file
+        mode=0o600,
+    )
+
+
+def sealed(seed: int, key: bytes, value: bytes) -> bytes:
+    """Value with its checksum, which covers table and key too: a misdirected write shows (B10)."""
+    return value + crc32(value, crc32(key, seed)).to_bytes(CHECKSUM_BYTES, "little")
+
+
+def intact(seed: int, key: bytes | memoryview, stored: bytes | memoryview) -> bool:
+    """Whether a stored value is the one that was written under this key."""
+    return crc32(stored, crc32(key, seed)) == _RESIDUE
+
+
+def height_key(height: int) -> bytes:
+    return height.to_bytes(8, "big")
+
+
+def chunks(prefix: bytes, data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Rows that hold a large value: total length (8) and first piece, then the other pieces."""
+    data = len(data).to_bytes(8, "big") + data
+    for number, at in enumerate(range(0, len(data), CHUNK_BYTES)):
+        yield prefix + number.to_bytes(2, "big"), data[at : at + CHUNK_BYTES]
+
+
+def pack(items: tuple[bytes, ...] | list[bytes]) -> bytes:
+    """Byte strings in a row, each with its length (4)."""
+    return b"".join(len(item).to_bytes(4, "big") + item for item in items)
+
+
+def unpack(data: bytes) -> tuple[bytes, ...]:
+    """The byte strings of `pack`."""
+    items: list[bytes] = []
+    at = 0
+    while at < len(data):
+        end = at + 4 + int.from_bytes(data[at : at + 4], "big")
+        items.append(data[at + 4 : end])
+        at = end
+    return tuple(items)
