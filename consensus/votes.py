@@ -98,7 +98,7 @@ class Verifier:
         """Decode a vote; equal bodies, which is what a quorum consists of, are decoded once."""
         found = self._decoded.get((kind, body))
         if found is None:
-            found = decode(Prepare if kind == SignedKind.PREPARE else Commit, body)
+            found = decode(Prepare, body) if kind == SignedKind.PREPARE else decode(Commit, body)
             self._decoded.put((kind, body), found)
         return found
 

@@ -1,0 +1,287 @@
+"""Getting what was missed: bodies, block contents, whole committed blocks (protocol §5.7).
+
+Heights that peers claim are only hints about whom to ask; what counts is a certificate. One request
+of a kind is out at a time, and the next peer is asked when the answer takes too long (B7). Asking
+for blocks and bodies is answered by the driver, which has them; contents of blocks in flight are
+answered here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from consensus.constants import CATCH_UP_BLOCKS_MAX
+from consensus.events import Transaction
+from consensus.proposals import epoch_of, header_fault, open_content
+from consensus.slots import Certified, Content
+from consensus.state import State
+from tallynet.blocks import Commit
+from tallynet.codec import encode
+from tallynet.errors import RemoteProtocolError, invariant
+from tallynet.hashing import block_hash
+from tallynet.messages import (
+    Blocks,
+    CertifiedBlock,
+    FetchBlocks,
+    FetchBodies,
+    FetchProposal,
+    Proposal,
+    Signed,
+    SignedKind,
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class _Want:
+    """Something asked for until it arrives or its height is committed."""
+
+    height: int
+    due_ms: int
+    """When to ask (again)."""
+    attempts: int = 0
+    missing: dict[bytes, None] = field(default_factory=dict)
+    """Bodies only: the ids, as far as known to be missing."""
+
+
+class Fetches:
+    """Missing contents (by block hash) and missing bodies under known contents."""
+
+    def __init__(self, state: State) -> None:
+        self._s: Final = state
+        self._contents: Final[dict[bytes, _Want]] = {}
+        self._bodies: Final[dict[bytes, _Want]] = {}
+
+    @property
+    def missing_bodies(self) -> int:
+        return sum(len(want.missing) for want in self._bodies.values())
+
+    @property
+    def missing_contents(self) -> int:
+        return len(self._contents)
+
+    def want_content(self, block: bytes, height: int, *, at_once: bool) -> None:
+        """Get the content of a block known by its hash; its proposal may still be under way."""
+        if block not in self._contents:
+            wait = 0 if at_once else self._s.config.fetch_retry_ms
+            self._contents[block] = _Want(height, self._s.now_ms + wait)
+
+    def wants_content(self, block: bytes) -> bool:
+        return block in self._contents
+
+    def bodies(self, content: Content) -> list[Transaction] | None:
+        """What is known of a block's transactions when every body is held; None when some are
+        missing, which are then asked for, after a grace period for gossip."""
+        want = self._bodies.get(content.block)
+        if want is not None and want.missing:
+            return None
+        s = self._s
+        get, held = s.pool.get, s.ledger.held
+        found: list[Transaction] = []
+        missing: dict[bytes, None] = {}
+        for identity in content.transactions:
+            transaction = get(identity) or held(identity)
+            if transaction is None:
+                missing[identity] = None
+            else:
+                found.append(transaction)
+        if not missing:
+            self._bodies.pop(content.block, None)
+            return found
+        due = s.now_ms + s.config.fetch_grace_ms
+        self._bodies[content.block] = _Want(content.header.height, due, 0, missing)
+        return None
+
+    def on_held(self, transactions: tuple[Transaction, ...]) -> None:
+        """Bodies arrived."""
+        for want in self._bodies.values():
+            if want.missing:
+                for transaction in transactions:
+                    want.missing.pop(transaction.id, None)
+                if not want.missing:
+                    self._s.dirty = True
+
+    def on_proposal(self, message: Proposal) -> None:
+        """Accepted when asked for; the hash proves it. Raises RemoteProtocolError ROOT_MISMATCH."""
+        block = block_hash(message.header)
+        if block in self._contents:
+            self._s.contents[block] = open_content(message.header, message.transactions)
+            del self._contents[block]
+            self._s.dirty = True
+
+    def forget_passed(self) -> None:
+        """Committed heights need nothing any more."""
+        committed = self._s.committed
+        for wants in (self._contents, self._bodies):
+            for block in [b for b, want in wants.items() if want.height <= committed]:
+                del wants[block]
+
+    def clear(self) -> None:
+        """A new view: what it needs is asked for anew."""
+        self._contents.clear()
+        self._bodies.clear()
+
+    def ask(self) -> None:
+        """Send the requests that are due."""
+        s = self._s
+        for block, want in self._contents.items():
+            if want.due_ms <= s.now_ms:
+                self._send(want, encode(FetchProposal(want.height, block)))
+        for want in self._bodies.values():
+            if want.due_ms <= s.now_ms:
+                held = s.ledger.held
+                for identity in [i for i in want.missing if s.pool.get(i) or held(i)]:
+                    del want.missing[identity]
+                if want.missing:
+                    self._send(want, encode(FetchBodies(tuple(want.missing))))
+                else:
+                    s.dirty = True
+
+    def _send(self, want: _Want, message: bytes) -> None:
+        s = self._s
+        want.due_ms = s.now_ms + s.config.fetch_retry_ms
+        if s.n > 1:
+            s.send_now(_peer(s, want.attempts), message)
+        want.attempts += 1
+
+    def next_due_ms(self) -> int | None:
+        dues = [want.due_ms for wants in (self._contents, self._bodies) for want in wants.values()]
+        return min(dues, default=None)
+
+
+def _peer(state: State, attempt: int) -> int:
+    """The leader first, then everybody in turn; never this replica."""
+    others = [i for i in range(state.n) if i != state.index]
+    leader = state.leader_of(state.view)
+    if leader != state.index:
+        others.remove(leader)
+        others.insert(0, leader)
+    return others[attempt % len(others)]
+
+
+class CatchUp:
+    """Whole committed blocks, from whoever claims to have them."""
+
+    def __init__(self, state: State, fetches: Fetches) -> None:
+        self._s: Final = state
+        self._fetches: Final = fetches
+        self._claims: Final[dict[int, int]] = {}
+        """Peer -> committed height it claims."""
+        self._last_peer = 0
+        self._due_ms: int | None = None
+        """When the request that is out counts as unanswered; None: none is out."""
+        self._seen_committed = 0
+        """Own height at the last Status tick: still behind it one tick later means stuck."""
+
+    def claim(self, peer: int, height: int) -> None:
+        """A peer says it has committed `height`; a claim, not a fact."""
+        self._claims[peer] = height
+
+    @property
+    def behind(self) -> int:
+        """By how much the (f+1)-th highest claim, which one correct peer at least stands behind,
+        exceeds the own height; 0 when not behind."""
+        claims = sorted(self._claims.values(), reverse=True)
+        if len(claims) <= self._s.f:
+            return 0
+        return max(0, claims[self._s.f] - self._s.committed)
+
+    def on_status_tick(self) -> None:
+        """Every T_STATUS: ask for blocks when stuck below a claim, or more than a window behind."""
+        s = self._s
+        highest = max(self._claims.values(), default=0)
+        stuck = s.committed == self._seen_committed
+        self._seen_committed = s.committed
+        if highest > s.committed and (stuck or highest > s.committed + s.config.window):
+            self.ask()
+
+    def ask(self) -> None:
+        """Ask the next peer that claims more than we have, unless an answer is still expected."""
+        s = self._s
+        if self._due_ms is not None and s.now_ms < self._due_ms:
+            return
+        first = self._next_height()
+        for step in range(1, s.n + 1):
+            peer = (self._last_peer + step) % s.n
+            if peer != s.index and self._claims.get(peer, 0) >= first:
+                self._last_peer = peer
+                self._due_ms = s.now_ms + s.config.progress_ms
+                s.send_now(peer, encode(FetchBlocks(first)))
+                return
+
+    def _next_height(self) -> int:
+        height = self._s.committed + 1
+        while height in self._s.certified:
+            height += 1
+        return height
+
+    def on_blocks(self, source: int, message: Blocks) -> None:
+        """Accepted block by block, in height order, each with a commit certificate of q validators
+        of its epoch and following the one below; the first bad one ends the message.
+
+        Raises:
+            RemoteProtocolError: a block or certificate is bad.
+        """
+        s = self._s
+        if source == self._last_peer:
+            self._due_ms = None
+        before = self._next_height()
+        for block in message.blocks:
+            self._take(block)
+        after = self._next_height()
+        if after == before:
+            return
+        s.dirty = True
+        if self._claims.get(source, 0) >= after and after - s.committed <= CATCH_UP_BLOCKS_MAX // 2:
+            self._last_peer = source - 1
+            self.ask()
+
+    def on_delivered(self) -> None:
+        """A block was delivered: when the last one fetched is reached and claims go on, ask on."""
+        s = self._s
+        if s.certified:
+            return
+        if max(self._claims.values(), default=0) > s.committed + s.config.window:
+            self._last_peer = (self._last_peer - 1) % s.n
+            self.ask()
+
+    def _take(self, block: CertifiedBlock) -> None:
+        s = self._s
+        commit = s.verifier.committed(block.certificate)
+        self._check_own_signature(block, commit)
+        expected = self._next_height()
+        height = commit.height
+        if height < expected:
+            self._complete(block, commit)
+            return
+        if height > min(s.epoch_end, s.committed + CATCH_UP_BLOCKS_MAX) or height > expected:
+            return
+        if block_hash(block.header) != commit.block:
+            raise RemoteProtocolError("BAD_BLOCK", "the certificate is for another block")
+        content = open_content(block.header, block.transactions)
+        fault = header_fault(s.config, content.header, height)
+        if fault is not None or commit.epoch != epoch_of(height, s.config.epoch_length):
+            raise RemoteProtocolError("BAD_BLOCK", fault or "certificate of another epoch")
+        below = s.certified.get(height - 1)
+        parent = s.tip_block if below is None else below.block
+        invariant(content.header.parent == parent, "INV-10 a certified block off our chain")
+        s.contents[content.block] = content
+        s.certified[height] = Certified(content.block, block.certificate, commit)
+
+    def _complete(self, block: CertifiedBlock, commit: Commit) -> None:
+        """A certified block of which only the content was missing."""
+        s = self._s
+        certified = s.certified.get(commit.height)
+        if certified is None or certified.block in s.contents:
+            return
+        if block_hash(block.header) == certified.block:
+            s.contents[certified.block] = open_content(block.header, block.transactions)
+            s.dirty = True
+
+    def _check_own_signature(self, block: CertifiedBlock, commit: Commit) -> None:
+        s = self._s
+        certificate = block.certificate
+        if s.index in certificate.signers and not s.mute:
+            signature = certificate.signatures[certificate.signers.index(s.index)]
+            own = Signed(SignedKind.COMMIT, certificate.vote, s.index, signature)
+            s.check_own(own, commit.epoch, commit.view, commit.height)

@@ -1,0 +1,172 @@
+"""The pool: ids of held transactions, and which the leader proposes next.
+
+Fair by construction: one queue per organisation, drained round-robin, oldest first (protocol §5.9).
+Each organisation's oldest pending transaction has a fairness clock that starts when it becomes the
+oldest, and again under each new leader; a leader that skips it for T_TRANSACTION_COMPLAIN is
+complained about. Bodies live with the driver; here are ids and what the rules need to know of them.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from consensus.events import Transaction
+
+
+class Pool:
+    """Pending transactions in queues, and those in flight: in an accepted block, not final yet."""
+
+    __slots__ = (
+        "_entries", "_flying", "_heads", "_limit", "_queues", "_soonest_expiry_s",
+        "batch_since_ms", "pending", "pending_bytes", "refused",
+    )  # fmt: skip
+
+    def __init__(self, limit: int) -> None:
+        self._limit: Final = limit
+        self._entries: Final[dict[bytes, Transaction]] = {}
+        """All known, pending and in flight, in order of arrival."""
+        self._flying: Final[dict[bytes, None]] = {}
+        self._queues: Final[OrderedDict[bytes, OrderedDict[bytes, int]]] = OrderedDict()
+        """Pending ids with their sizes per organisation; the first organisation is served next."""
+        self._heads: Final[OrderedDict[bytes, int]] = OrderedDict()
+        """Since when (ms) each organisation's oldest one has been that; ascending."""
+        self._soonest_expiry_s = 0
+        """No pending transaction expires before this second."""
+        self.pending = 0
+        self.pending_bytes = 0
+        self.batch_since_ms = 0
+        """Since when something has been pending that was not proposed with the last batch."""
+        self.refused = 0
+        """Arrivals dropped because the pool was full; their bodies stay with the driver."""
+
+    @property
+    def full(self) -> bool:
+        return self.pending >= self._limit
+
+    def get(self, transaction: bytes) -> Transaction | None:
+        return self._entries.get(transaction)
+
+    def add(self, transaction: Transaction, now_ms: int) -> bool:
+        """Queue a held transaction; False when it is known already or the pool is full."""
+        if transaction.id in self._entries:
+            return False
+        if self.pending >= self._limit:
+            self.refused += 1
+            return False
+        self._entries[transaction.id] = transaction
+        self._enqueue(transaction, now_ms)
+        return True
+
+    def _enqueue(self, transaction: Transaction, now_ms: int) -> None:
+        if not self.pending:
+            self.batch_since_ms = now_ms
+            self._soonest_expiry_s = transaction.valid_until
+        elif transaction.valid_until < self._soonest_expiry_s:
+            self._soonest_expiry_s = transaction.valid_until
+        self.pending += 1
+        self.pending_bytes += transaction.size
+        queue = self._queues.get(transaction.organisation)
+        if queue is None:
+            queue = self._queues[transaction.organisation] = OrderedDict()
+            self._heads[transaction.organisation] = now_ms
+        queue[transaction.id] = transaction.size
+
+    def take(
+        self, count_max: int, bytes_max: int, now_ms: int, usable: Callable[[Transaction], bool]
+    ) -> tuple[bytes, ...]:
+        """The next batch, round-robin over organisations; those in it are in flight from now on.
+
+        What is not `usable` (expired, remembered) is dropped for good.
+        """
+        batch: list[bytes] = []
+        room = bytes_max
+        queues, entries = self._queues, self._entries
+        while queues and len(batch) < count_max:
+            organisation, queue = next(iter(queues.items()))
+            identity, size = next(iter(queue.items()))
+            if size > room:
+                break
+            if usable(entries[identity]):
+                batch.append(identity)
+                room -= size
+                self._flying[identity] = None
+            else:
+                del entries[identity]
+            self._dequeue(organisation, queue, identity, size, now_ms)
+            if queue:
+                queues.move_to_end(organisation)
+        self.batch_since_ms = now_ms
+        return tuple(batch)
+
+    def _dequeue(
+        self,
+        organisation: bytes,
+        queue: OrderedDict[bytes, int],
+        identity: bytes,
+        size: int,
+        now_ms: int,
+    ) -> None:
+        was_oldest = next(iter(queue)) == identity
+        del queue[identity]
+        self.pending -= 1
+        self.pending_bytes -= size
+        if not queue:
+            del self._queues[organisation]
+            del self._heads[organisation]
+        elif was_oldest:
+            self._heads[organisation] = now_ms
+            self._heads.move_to_end(organisation)
+
+    def fly(self, transactions: Iterable[Transaction], now_ms: int) -> None:
+        """An accepted block holds these: they are in flight, whether or not the pool knew them."""
+        entries, flying, queues = self._entries, self._flying, self._queues
+        for transaction in transactions:
+            identity = transaction.id
+            if identity in flying:
+                continue
+            flying[identity] = None
+            if identity in entries:
+                organisation = transaction.organisation
+                queue = queues[organisation]
+                self._dequeue(organisation, queue, identity, queue[identity], now_ms)
+            else:
+                entries[identity] = transaction
+
+    def remove(self, transactions: Iterable[bytes], now_ms: int) -> None:
+        """These are committed: forget them."""
+        for identity in transactions:
+            transaction = self._entries.pop(identity, None)
+            if transaction is None:
+                continue
+            if identity in self._flying:
+                del self._flying[identity]
+            else:
+                queue = self._queues[transaction.organisation]
+                self._dequeue(transaction.organisation, queue, identity, queue[identity], now_ms)
+
+    def land(self, now_ms: int) -> None:
+        """A new view: nothing is in flight any more, every clock starts again (protocol §5.9)."""
+        self._flying.clear()
+        self._queues.clear()
+        self._heads.clear()
+        self.pending = self.pending_bytes = 0
+        for transaction in self._entries.values():
+            self._enqueue(transaction, now_ms)
+
+    def expire(self, wall_s: int) -> int:
+        """Drop pending transactions whose time has passed; returns how many."""
+        if not self.pending or wall_s < self._soonest_expiry_s:
+            return 0
+        flying = self._flying
+        old = [t.id for t in self._entries.values() if t.valid_until <= wall_s]
+        old = [identity for identity in old if identity not in flying]
+        self.remove(old, self.batch_since_ms)
+        left = (t.valid_until for t in self._entries.values() if t.id not in flying)
+        self._soonest_expiry_s = min(left, default=0)
+        return len(old)
+
+    def oldest_since_ms(self) -> int | None:
+        """Since when the longest waiting organisation has waited for its oldest transaction."""
+        return next(iter(self._heads.values()), None)

@@ -1,0 +1,115 @@
+"""The rules for a block's content, as pure functions: who proposes, votes or catches up asks here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from consensus.config import ReplicaConfig
+from consensus.events import Transaction
+from consensus.slots import Content
+from tallynet.blocks import PROTOCOL_VERSION, Header
+from tallynet.codec import decode, encode
+from tallynet.errors import RemoteProtocolError
+from tallynet.hashing import block_hash
+from tallynet.merkle import list_root
+
+
+def epoch_of(height: int, epoch_length: int) -> int:
+    """Epoch e holds the heights e*L+1 .. (e+1)*L (protocol §5.8)."""
+    return (height - 1) // epoch_length
+
+
+def open_content(header_bytes: bytes, transactions: tuple[bytes, ...]) -> Content:
+    """Decode a header and bind the ids to it; every field comes from the hashed bytes (A2, A18).
+
+    Raises:
+        RemoteProtocolError: the header does not decode, or ROOT_MISMATCH.
+    """
+    header = decode(Header, header_bytes)
+    if list_root(transactions) != header.transactions_root:
+        raise RemoteProtocolError("ROOT_MISMATCH", "these ids are not the ones under this header")
+    return Content(
+        header, header_bytes, block_hash(header_bytes), transactions, frozenset(transactions)
+    )
+
+
+def build_content(
+    config: ReplicaConfig,
+    *,
+    height: int,
+    parent: bytes,
+    time_ms: int,
+    transactions: tuple[bytes, ...],
+) -> Content:
+    """A new block by this replica."""
+    header = Header(
+        genesis=config.genesis,
+        version=PROTOCOL_VERSION,
+        epoch=epoch_of(height, config.epoch_length),
+        height=height,
+        parent=parent,
+        transactions_root=list_root(transactions),
+        time_ms=time_ms,
+        proposer=config.index,
+        next_validators=config.validators_hash,
+    )
+    raw = encode(header)
+    return Content(header, raw, block_hash(raw), transactions, frozenset(transactions))
+
+
+def header_fault(config: ReplicaConfig, header: Header, height: int) -> str | None:
+    """Why no block of this network can have this header at `height`; None when it can."""
+    if header.genesis != config.genesis:
+        return "another network"
+    if header.version != PROTOCOL_VERSION:
+        return f"protocol version {header.version}"
+    if header.height != height:
+        return f"height {header.height} where {height} was voted on"
+    if header.height < 1 or header.epoch != epoch_of(header.height, config.epoch_length):
+        return f"height {header.height} is not in epoch {header.epoch}"
+    if header.proposer >= len(config.validators):
+        return f"proposer {header.proposer} is no validator"
+    if header.next_validators != config.validators_hash:
+        return "another validator set"
+    return None
+
+
+def chain_fault(header: Header, parent: bytes, parent_time_ms: int) -> str | None:
+    """Why this header cannot follow that parent; None when it can."""
+    if header.parent != parent:
+        return "does not follow the block below it"
+    if header.time_ms <= parent_time_ms:
+        return "not younger than the block below it"
+    return None
+
+
+def transactions_fault(
+    config: ReplicaConfig,
+    content: Content,
+    transactions: Sequence[Transaction],
+    ancestors: Sequence[frozenset[bytes]],
+    is_remembered: Callable[[bytes], bool],
+) -> str | None:
+    """Why these transactions must not stand in this block; None when they may (INV-14).
+
+    `ancestors` are the id sets of all blocks below it that `is_remembered` may not know yet.
+    """
+    if len(transactions) > config.batch_transactions_max:
+        return f"{len(transactions)} transactions"
+    if len(content.members) != len(content.transactions):
+        return "a transaction twice in one block"
+    for members in ancestors:
+        if not members.isdisjoint(content.transactions):
+            return "a transaction that a block below already holds"
+    earliest = content.header.time_ms // 1000
+    latest = earliest + config.transaction_ttl_s
+    size = 0
+    for transaction in transactions:
+        if not earliest < transaction.valid_until <= latest:
+            return "an expired transaction, or one valid for too long"
+        size += transaction.size
+        if is_remembered(transaction.id):
+            return "a transaction that was committed before"
+    if size > config.batch_bytes_max:
+        return f"{size} bytes of envelopes"
+    return None

@@ -1,0 +1,427 @@
+"""One validator's consensus as a pure state machine: `step(event) -> Effects`.
+
+Theory of operation. A replica is always in one view of one epoch, either NORMAL or CHANGING (it has
+signed a ViewChange for a higher view and casts no Prepare or Commit until it enters one). Four parts
+act on one shared `State`, each in its own module with its rules:
+
+    NormalCase       proposals, Prepare, Commit, execution, delivery        (protocol §5.4)
+    Views            complaints, ViewChange, NewView, helping laggards       (protocol §5.6)
+    CatchUp/Fetches  missing blocks, contents, bodies                        (protocol §5.7)
+    StatusExchange   heartbeat, sending votes again                          (protocol §5.7 a)
+
+A step handles one event, then lets the parts do everything that has become possible, in a fixed
+order, until nothing changes; then it sets the one timer and checks the invariants. A message that
+breaks a rule raises inside its handler before anything changed, is counted, and has no other
+effect. Nothing here reads a clock, draws a random number or iterates over a set: equal events give
+equal effects (INV-20).
+
+What is final is decided by certificates alone: a block with q equal Commits is executed and
+delivered in height order, whatever view this replica is in, and even when it does not vote at all.
+`FetchBodies` and `FetchBlocks` are answered by the driver, which has the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from consensus.catch_up import CatchUp, Fetches
+from consensus.config import ReplicaConfig, Tip
+from consensus.effects import Effects, Persist
+from consensus.events import (
+    Event,
+    Executed,
+    Persisted,
+    Received,
+    Tick,
+    Transaction,
+    TransactionsHeld,
+)  # fmt: skip
+from consensus.journal import read_journal
+from consensus.ledger_view import LedgerView
+from consensus.normal_case import NormalCase
+from consensus.restart import restore
+from consensus.state import State
+from consensus.statistics import ReplicaStatistics, ReplicaStatus, Waiting, WaitingReason
+from consensus.status import StatusExchange
+from consensus.views import Views
+from consensus.votes import Sign, Verify
+from tallynet.errors import RemoteProtocolError, invariant
+from tallynet.messages import (
+    Blocks,
+    ComplaintReason,
+    FetchProposal,
+    FetchVotes,
+    PrePrepare,
+    Proposal,
+    Signed,
+    SignedKind,
+)  # fmt: skip
+
+
+class Replica:
+    """See the module. Not thread-safe; never calls back except `sign`, `verify` and `ledger`."""
+
+    def __init__(
+        self,
+        *,
+        config: ReplicaConfig,
+        sign: Sign,
+        verify: Verify,
+        ledger: LedgerView,
+        tip: Tip,
+        journal: Mapping[bytes, bytes],
+        now_ms: int,
+        wall_ms: int,
+    ) -> None:
+        """Start from genesis or continue from `tip` and `journal`, the entries persisted before.
+
+        Raises:
+            InvariantViolated: tip and journal cannot belong to a correct replica (INV-12).
+        """
+        s = self._s = State(config, sign, verify, ledger, tip, now_ms, wall_ms)
+        self._fetches: Final = Fetches(s)
+        self._catch_up: Final = CatchUp(s, self._fetches)
+        self._views: Final = Views(s, self._fetches, self._catch_up, self._entered_view)
+        self._normal: Final = NormalCase(s, self._fetches, self._views.complain, self._committed)
+        self._status: Final = StatusExchange(s, self._views, self._catch_up)
+        self._deadline_ms: int | None = None
+        """Progress timer while NORMAL, view-change timer while CHANGING (INV-18)."""
+        self._deadline_of: tuple[int, ...] = ()
+        self._refused: Final[dict[tuple[int, str], int]] = {}
+        self._floor = (s.epoch, s.view, s.voted_view, s.committed)
+        self._fresh = restore(s, self._views, read_journal(journal))
+        self._stale = [key for key in sorted(journal) if s.journaled.get(key, 0) < 0]
+        self._started = False
+
+    # --- the step -------------------------------------------------------------------------------
+
+    def step(self, event: Event) -> Effects:
+        """Handle one event. Steps are numbered from 1; `Persisted.turn` counts in these numbers."""
+        s = self._s
+        s.turn += 1
+        effects = s.effects = Effects()
+        if not self._started:
+            self._start()
+        if isinstance(event, Received):
+            self._received(event)
+        elif isinstance(event, TransactionsHeld):
+            self._held(event.transactions)
+        elif isinstance(event, Tick):
+            self._tick(event)
+        elif isinstance(event, Executed):
+            self._normal.on_executed(event)
+        else:
+            self._persisted(event)
+        while s.dirty:
+            self._normal.settle()
+            self._views.settle()
+        self._set_timer()
+        self.invariants()
+        return effects
+
+    @property
+    def turn(self) -> int:
+        """Number of the last step."""
+        return self._s.turn
+
+    @property
+    def busy(self) -> bool:
+        """Work is in flight or pending: tick often (every few milliseconds)."""
+        s = self._s
+        return bool(s.slots or s.certified or s.pool.pending or s.changing)
+
+    def _start(self) -> None:
+        self._started = True
+        s = self._s
+        for key in self._stale:
+            s.effects.persist.append(Persist(key, None))
+            s.journaled.pop(key, None)
+        if self._fresh is not None:
+            s.fall_silent(self._fresh)
+        else:
+            s.persist_view()
+        self._status.restart()
+
+    def _persisted(self, event: Persisted) -> None:
+        s = self._s
+        invariant(event.turn < s.turn, "INV-5 durable turn from the future")
+        s.durable_turn = max(s.durable_turn, event.turn)
+        delivered = s.delivered
+        for height in [h for h, (turn, _) in delivered.items() if turn <= event.turn]:
+            del delivered[height]
+            s.dirty = True
+
+    def _held(self, transactions: tuple[Transaction, ...]) -> None:
+        s = self._s
+        pool, is_remembered, now_ms = s.pool, s.ledger.is_remembered, s.now_ms
+        recent = [members for _, members in s.delivered.values()]
+        for transaction in transactions:
+            identity = transaction.id
+            if is_remembered(identity) or any(identity in members for members in recent):
+                continue
+            pool.add(transaction, now_ms)
+        self._fetches.on_held(transactions)
+        if s.leads and pool.pending and self._normal.may_propose():
+            s.dirty = True
+
+    # --- messages -------------------------------------------------------------------------------
+
+    def _received(self, event: Received) -> None:
+        s = self._s
+        source = event.source
+        if not 0 <= source < s.n or source == s.index:
+            self._refuse(source, RemoteProtocolError("NOT_A_PEER", "not another validator"))
+            return
+        self._status.seen_ms[source] = s.now_ms
+        try:
+            self._dispatch(source, event)
+        except RemoteProtocolError as error:
+            self._refuse(source, error)
+
+    def _dispatch(self, source: int, event: Received) -> None:
+        message = event.message
+        if isinstance(message, Signed):
+            self._signed(source, message)
+        elif isinstance(message, PrePrepare):
+            self._normal.on_preprepare(message)
+        elif isinstance(message, Proposal):
+            self._fetches.on_proposal(message)
+        elif isinstance(message, Blocks):
+            self._catch_up.on_blocks(source, message)
+        elif isinstance(message, FetchProposal):
+            self._status.on_fetch_proposal(source, message)
+        elif isinstance(message, FetchVotes):
+            self._status.on_fetch_votes(source, message)
+
+    def _signed(self, source: int, message: Signed) -> None:
+        if message.signer >= self._s.n:
+            raise RemoteProtocolError("NOT_A_VALIDATOR", f"signer {message.signer}")
+        kind = message.kind
+        if kind == SignedKind.PREPARE or kind == SignedKind.COMMIT:
+            self._normal.on_vote(message)
+        elif kind == SignedKind.STATUS:
+            self._status.on_status(source, message)
+        elif kind == SignedKind.COMPLAINT:
+            self._views.on_complaint(message)
+        elif kind == SignedKind.VIEW_CHANGE:
+            self._views.on_view_change(message)
+        else:
+            self._views.on_new_view(message)
+
+    def _refuse(self, source: int, error: RemoteProtocolError) -> None:
+        """Count; log the first and then ever more rarely, so that no peer can flood the log."""
+        key = (source if 0 <= source < self._s.n else -1, error.code)
+        count = self._refused[key] = self._refused.get(key, 0) + 1
+        if count & (count - 1) == 0:
+            self._s.log(
+                "refused", source=source, code=error.code, reason=error.message, count=count
+            )
+
+    # --- time -----------------------------------------------------------------------------------
+
+    def _tick(self, event: Tick) -> None:
+        s = self._s
+        invariant(event.now_ms >= s.now_ms, "INV-1 monotonic time went back")
+        s.now_ms, s.wall_ms = event.now_ms, event.wall_ms
+        dropped = s.pool.expire(s.wall_ms // 1000)
+        if dropped:
+            s.log("transactions_expired", count=dropped)
+        if not s.slots and not s.delivered:
+            self._normal.wanted = s.ledger.wants_block(max(s.wall_ms, s.tip_time_ms + 1))
+        self._fetches.ask()
+        self._status.tick()
+        if not s.changing:
+            self._watch_leader()
+        if self._deadline_ms is not None and s.now_ms >= self._deadline_ms:
+            self._deadline_ms = None
+            self._views.complain(ComplaintReason.PROGRESS_TIMEOUT)
+        if self.busy or self._normal.wanted:
+            s.dirty = True
+
+    def _watch_leader(self) -> None:
+        """Complain about a leader that is silent, or that passes a transaction over (§5.9)."""
+        s, config = self._s, self._s.config
+        leader = s.leader_of(s.view)
+        if leader == s.index:
+            return
+        heard = max(self._status.seen_ms.get(leader, 0), s.view_since_ms)
+        if s.now_ms - heard >= config.leader_silent_ms:
+            self._views.complain(ComplaintReason.LEADER_SILENT)
+        oldest = s.pool.oldest_since_ms()
+        since = s.now_ms if oldest is None else max(oldest, s.view_since_ms)
+        if s.now_ms - since >= config.transaction_complain_ms:
+            self._views.complain(ComplaintReason.TRANSACTION_TIMEOUT)
+
+    @property
+    def _work(self) -> bool:
+        """Something a correct leader would be making progress with. Votes alone are not: a single
+        faulty peer could send those."""
+        s = self._s
+        if s.pool.pending or s.certified or self._normal.wanted:
+            return True
+        return any(slot.candidate is not None for slot in s.slots.values())
+
+    def _set_timer(self) -> None:
+        s = self._s
+        if s.changing:
+            purpose: tuple[int, ...] = (s.epoch, s.voted_view)
+        elif self._work:
+            purpose = (s.epoch, s.view, s.committed)
+        else:
+            self._deadline_ms, self._deadline_of = None, ()
+            return
+        if self._deadline_ms is None or purpose != self._deadline_of:
+            self._deadline_ms = s.now_ms + self._patience_ms()
+            self._deadline_of = purpose
+
+    def _patience_ms(self) -> int:
+        """T_PROGRESS, doubled per view change since the last commit, capped (A11)."""
+        config = self._s.config
+        exponent = min(self._s.failed_views, 16)
+        return min(config.progress_ms << exponent, config.progress_max_ms)
+
+    # --- what parts tell each other ---------------------------------------------------------------
+
+    def _entered_view(self) -> None:
+        self._normal.replay_stash()
+
+    def _committed(self) -> None:
+        """A block was delivered: progress."""
+        s = self._s
+        s.failed_views = 0
+        self._fetches.forget_passed()
+        self._views.withdraw()
+        self._normal.wanted = False
+        if s.committed == s.epoch_end:
+            self._views.enter_epoch()
+        self._catch_up.on_delivered()
+
+    # --- the invariants ---------------------------------------------------------------------------
+
+    def invariants(self) -> None:
+        """Halt unless the local invariants hold; O(W), after every step, in production too."""
+        s = self._s
+        floor = (s.epoch, s.view, s.voted_view, s.committed)
+        if floor != self._floor:
+            before = self._floor
+            invariant(s.epoch >= before[0] and s.committed >= before[3], "INV-1")
+            invariant(
+                s.epoch > before[0] or (s.view >= before[1] and s.voted_view >= before[2]), "INV-1"
+            )
+            self._floor = floor
+        invariant(s.view <= s.voted_view, "INV-1 view above voted view")
+        window_end = s.committed + 2 * s.config.window
+        gap = False
+        parent = s.tip_block
+        for height in range(s.committed + 1, s.limit + 1):
+            slot = s.slots.get(height)
+            accepted = None if slot is None else slot.accepted
+            if slot is None or accepted is None:
+                gap = True
+                continue
+            invariant(not gap, "INV-4 accepted above a gap")
+            invariant(s.spoiled or accepted.header.parent == parent, "INV-4 parent")
+            invariant(slot.own_prepare is not None, "INV-4 accepted without a Prepare")
+            if slot.own_commit is not None:
+                below = s.slots.get(height - 1)
+                invariant(
+                    below is None or below.own_commit is not None or s.spoiled, "INV-6 prefix"
+                )
+                invariant(slot.certificate is not None, "INV-4 Commit without certificate")
+            parent = accepted.block
+        for height in s.slots:
+            invariant(s.committed < height <= window_end, "INV-7 slot outside the window")
+        for height in s.prepared:
+            invariant(s.committed < height <= s.epoch_end, "INV-4b certificate outside the window")
+        invariant(self._normal.stash_size <= 4 * s.config.window * s.n, "INV-17 stash")
+        armed = self._deadline_ms is not None
+        invariant(armed == (s.changing or self._work), "INV-18 timer")
+
+    # --- statistics -------------------------------------------------------------------------------
+
+    def statistics(self) -> ReplicaStatistics:
+        """A frozen picture of this replica."""
+        s = self._s
+        status = ReplicaStatus.NORMAL
+        if s.diverged_at is not None:
+            status = ReplicaStatus.DIVERGED
+        elif s.mute:
+            status = ReplicaStatus.MUTE
+        elif s.changing:
+            status = ReplicaStatus.CHANGING
+        return ReplicaStatistics(
+            index=s.index,
+            epoch=s.epoch,
+            view=s.view,
+            voted_view=s.voted_view,
+            leader=s.leader_of(s.voted_view),
+            status=status,
+            committed=s.committed,
+            in_flight=s.top - s.committed,
+            pool=s.pool.pending,
+            pool_full=s.pool.full,
+            pool_refused=s.pool.refused,
+            behind=self._catch_up.behind,
+            stash=self._normal.stash_size,
+            evidence=self._normal.evidence_count,
+            refused=sum(self._refused.values()),
+            failed_views=s.failed_views,
+            waiting=self._waiting(),
+        )
+
+    def _waiting(self) -> Waiting:
+        s = self._s
+        height = s.committed + 1
+        if s.diverged_at is not None:
+            return Waiting(WaitingReason.DIVERGED, (), s.diverged_at)
+        if s.changing:
+            return self._waiting_for_view()
+        if height in s.certified:
+            return self._waiting_for_certified(height)
+        slot = s.slots.get(height)
+        if slot is None or slot.candidate is None:
+            if self._catch_up.behind:
+                return Waiting(WaitingReason.BLOCKS, (), height)
+            if not self._work:
+                return Waiting(WaitingReason.NOTHING_TO_DO)
+            if s.leads and s.may_vote:
+                return Waiting(WaitingReason.BATCH, (), height)
+            return Waiting(WaitingReason.PROPOSAL, (s.leader_of(s.view),), height)
+        if slot.accepted is None:
+            return self._waiting_to_accept(height)
+        if slot.certificate is None:
+            voted = slot.prepares.signers()
+            return Waiting(WaitingReason.PREPARES, self._others(voted), height)
+        if slot.own_commit is None and s.may_vote:
+            return Waiting(WaitingReason.EXECUTION, (), height)
+        return Waiting(WaitingReason.COMMITS, self._others(slot.commits.signers()), height)
+
+    def _others(self, voted: list[int]) -> tuple[int, ...]:
+        return tuple(i for i in range(self._s.n) if i not in voted)
+
+    def _waiting_for_view(self) -> Waiting:
+        missing = self._views.waiting_for()
+        if self._s.n - len(missing) < self._s.q:
+            return Waiting(WaitingReason.VIEW_CHANGES, missing)
+        return Waiting(WaitingReason.NEW_VIEW, (self._s.leader_of(self._s.voted_view),))
+
+    def _waiting_for_certified(self, height: int) -> Waiting:
+        if height in self._s.executions:
+            return Waiting(WaitingReason.EXECUTION, (), height)
+        if self._s.certified[height].block in self._s.contents:
+            return Waiting(WaitingReason.BODIES, (), height)
+        return Waiting(WaitingReason.CONTENT, (), height)
+
+    def _waiting_to_accept(self, height: int) -> Waiting:
+        s = self._s
+        slot = s.slots[height]
+        if s.mute:
+            return Waiting(WaitingReason.MUTE, self._others(slot.commits.signers()), height)
+        if slot.rejected:
+            return Waiting(WaitingReason.REJECTED, (s.leader_of(s.view),), height)
+        if slot.candidate is not None and slot.candidate.block not in s.contents:
+            return Waiting(WaitingReason.CONTENT, (), height)
+        if self._fetches.missing_bodies:
+            return Waiting(WaitingReason.BODIES, (), height)
+        return Waiting(WaitingReason.CLOCK, (s.leader_of(s.view),), height)

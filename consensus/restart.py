@@ -1,0 +1,125 @@
+"""From the journal back to a replica that says exactly what it said before (protocol §5.5, B5)."""
+
+from __future__ import annotations
+
+from consensus.journal import (
+    Journal,
+    commit_key,
+    open_signed,
+    prepared_key,
+    slot_key,
+    split_ids,
+)  # fmt: skip
+from consensus.proposals import open_content
+from consensus.slots import Candidate, Content, Prepared, Slot
+from consensus.state import State
+from consensus.view_change import open_new_view
+from consensus.views import Views
+from tallynet.errors import RemoteProtocolError, invariant
+
+
+def restore(state: State, views: Views, journal: Journal) -> str | None:
+    """Put the journal's content into a new state; the tip is loaded already.
+
+    Returns why this replica must never vote with its key again, or None (B12). Entries of committed
+    heights and left views are marked for deletion by a negative height in `state.journaled`.
+
+    Raises:
+        InvariantViolated: INV-12, a record contradicts itself or the chain.
+    """
+    state.mute = state.mute or journal.mute
+    _mark(state, journal)
+    record = journal.view
+    if record is None:
+        empty = not (journal.slots or journal.commits or journal.prepared)
+        if state.committed or not empty:
+            return "the vote register is missing"
+        return None
+    if record.epoch != state.epoch:
+        return "the vote register is not as old as the chain"
+    state.view, state.voted_view = record.view, record.voted_view
+    state.view_change, state.new_view = record.view_change, record.new_view
+    invariant(state.view <= state.voted_view, "INV-12 view record")
+    try:
+        _restore_prepared(state, journal)
+        _restore_view(state, views)
+        _restore_slots(state, journal)
+    except RemoteProtocolError:
+        invariant(False, "INV-12 a journal record does not verify")
+    views.restore()
+    return None
+
+
+def _mark(state: State, journal: Journal) -> None:
+    for height in sorted(journal.slots):
+        state.journaled[slot_key(height)] = height if height > state.committed else -1
+    for height in sorted(journal.commits):
+        state.journaled[commit_key(height)] = height if height > state.committed else -1
+    for height in sorted(journal.prepared):
+        state.journaled[prepared_key(height)] = height if height > state.committed else -1
+
+
+def _restore_prepared(state: State, journal: Journal) -> None:
+    for height, record in sorted(journal.prepared.items()):
+        if height <= state.committed:
+            continue
+        content = open_content(record.header, split_ids(record.transactions))
+        vote = state.verifier.prepared(record.certificate)
+        invariant(
+            (vote.epoch, vote.view, vote.height, vote.block)
+            == (state.epoch, record.view, height, content.block),
+            "INV-12 sticky certificate",
+        )
+        state.prepared[height] = Prepared(record.view, content, record.certificate)
+        state.contents[content.block] = content
+
+
+def _restore_view(state: State, views: Views) -> None:
+    if state.view == 0:
+        return
+    opened = open_new_view(
+        open_signed(state.new_view),
+        config=state.config,
+        verifier=state.verifier,
+        epoch=state.epoch,
+    )
+    invariant(opened.view == state.view, "INV-12 NewView of another view")
+    views.place_candidates(opened)
+
+
+def _restore_slots(state: State, journal: Journal) -> None:
+    for height, record in sorted(journal.slots.items()):
+        if height <= state.committed:
+            continue
+        if (record.epoch, record.view) != (state.epoch, state.view):
+            state.journaled[slot_key(height)] = -1
+            continue
+        content = open_content(record.header, split_ids(record.transactions))
+        slot = state.slots.get(height)
+        if slot is None:
+            slot = state.slots[height] = Slot(height, state.now_ms)
+        leader_prepare = open_signed(record.leader_prepare)
+        slot.candidate = Candidate(content.block, leader_prepare, record.again)
+        slot.own_prepare = open_signed(record.own_prepare)
+        slot.accepted = content
+        slot.prepares.add(leader_prepare)
+        slot.prepares.add(slot.own_prepare)
+        state.contents[content.block] = content
+        _restore_flight(state, content)
+        prepared = state.prepared.get(height)
+        if prepared is not None and prepared.view == state.view:
+            slot.certificate = prepared.certificate
+    for height, commit in sorted(journal.commits.items()):
+        slot = state.slots.get(height)
+        if (commit.epoch, commit.view) != (state.epoch, state.view) or slot is None:
+            state.journaled[commit_key(height)] = -1
+            continue
+        slot.own_commit = open_signed(commit.own_commit)
+        slot.commits.add(slot.own_commit)
+
+
+def _restore_flight(state: State, content: Content) -> None:
+    held = [state.ledger.held(identity) for identity in content.transactions]
+    found = [transaction for transaction in held if transaction is not None]
+    invariant(len(found) == len(held), "INV-4 an accepted block lost its bodies")
+    state.pool.fly(found, state.now_ms)

@@ -1,0 +1,274 @@
+"""The state that the parts of a replica share, and the few primitive acts on it.
+
+Who changes what: `normal_case` slots, contents, certificates and the tip; `views` the view numbers;
+`catch_up` certified blocks and contents it fetched. Everything else only reads.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Final
+
+from consensus.config import ReplicaConfig, Tip
+from consensus.constants import LOOKAHEAD_WINDOWS, VERIFIED_MAX
+from consensus.effects import ALL, Effects, Persist, Send
+from consensus.journal import MUTE, VIEW, ViewRecord, commit_key, slot_key
+from consensus.ledger_view import LedgerView
+from consensus.pool import Pool
+from consensus.slots import Certified, Content, Execution, Prepared, Slot
+from consensus.votes import Sign, Verifier, Verify
+from tallynet.blocks import Commit, Header, Prepare, faulty_max, quorum
+from tallynet.codec import Wire, decode, encode
+from tallynet.errors import invariant
+from tallynet.hashing import block_hash
+from tallynet.messages import Signed, SignedKind
+
+
+class Place(Enum):
+    """Where a vote's (epoch, view, height) lies from here."""
+
+    CURRENT = 1
+    NEXT = 2
+    """One of the next views, or view 0 of the next epoch: kept aside until we are there."""
+    OTHER = 3
+    """Passed, or too far ahead: dropped."""
+
+
+class State:
+    """Shared state of one replica. Plain attributes; the rules live in the parts."""
+
+    def __init__(
+        self,
+        config: ReplicaConfig,
+        sign: Sign,
+        verify: Verify,
+        ledger: LedgerView,
+        tip: Tip,
+        now_ms: int,
+        wall_ms: int,
+    ) -> None:
+        n = len(config.validators)
+        self.config: Final = config
+        self.index: Final = config.index
+        self.n: Final = n
+        self.f: Final = faulty_max(n)
+        self.q: Final = quorum(n)
+        self.ledger: Final = ledger
+        self.verifier: Final = Verifier(verify, config.genesis, config.validators, VERIFIED_MAX)
+        self.pool: Final = Pool(config.pool_max)
+        self._sign: Final = sign
+        self.effects = Effects()
+        self.turn = 0
+        self.durable_turn = 0
+        self.now_ms = now_ms
+        self.wall_ms = wall_ms
+
+        self.committed = 0
+        self.tip_block = tip.block
+        self.tip_header = b""
+        self.tip_certificate = tip.certificate
+        self.tip_time_ms = config.genesis_time_ms
+        self._load_tip(tip)
+        self.epoch = self.committed // config.epoch_length
+
+        self.view = 0
+        self.voted_view = 0
+        self.view_change = b""
+        self.new_view = b""
+        self.view_since_ms = now_ms
+        self.failed_views = 0
+        """View changes since the last commit: the exponent of the back-off."""
+
+        self.slots: Final[dict[int, Slot]] = {}
+        self.contents: Final[dict[bytes, Content]] = {}
+        self.prepared: Final[dict[int, Prepared]] = {}
+        self.certified: Final[dict[int, Certified]] = {}
+        self.executions: Final[dict[int, Execution]] = {}
+        self.delivered: Final[dict[int, tuple[int, frozenset[bytes]]]] = {}
+        """Height -> (turn, ids) of blocks whose delivery was not reported durable yet: the ledger
+        view may not know them."""
+        self.journaled: Final[dict[bytes, int]] = {}
+        """Journal keys written, with their heights; deleted when the height is committed."""
+
+        self.mute = not config.voting
+        """Signs nothing but Status: told so, or the vote register is not to be trusted (B12)."""
+        self.diverged_at: int | None = None
+        """Height at which a quorum or f+1 computed other roots than we did."""
+        self.spoiled = False
+        """A certified block contradicts a vote of ours in this view: the leader equivocated, and no
+        more votes are cast until the next view."""
+        self.dirty = True
+        """Something changed that the rules have to look at."""
+
+    def _load_tip(self, tip: Tip) -> None:
+        config = self.config
+        invariant(tip.validators == config.validators, "CONFIG_TIP_VALIDATORS")
+        if tip.header is None or tip.certificate is None:
+            invariant(tip.header is None and tip.certificate is None, "INV-12 half a tip")
+            invariant(tip.block == config.genesis, "INV-12 tip is not genesis")
+        else:
+            header = decode(Header, tip.header)
+            commit = self.verifier.committed(tip.certificate)
+            invariant(block_hash(tip.header) == tip.block == commit.block, "INV-12 tip hash")
+            invariant(header.height == commit.height, "INV-12 tip height")
+            self.committed = header.height
+            self.tip_header = tip.header
+            self.tip_time_ms = header.time_ms
+        invariant(tip.epoch == self.committed // config.epoch_length, "INV-12 tip epoch")
+
+    # --- where we are ---------------------------------------------------------------------------
+
+    @property
+    def epoch_end(self) -> int:
+        """Last height of the current epoch; nothing above it is voted on (INV-7)."""
+        return (self.epoch + 1) * self.config.epoch_length
+
+    @property
+    def limit(self) -> int:
+        """Highest height that may be accepted now (INV-7)."""
+        return min(self.committed + self.config.window, self.epoch_end)
+
+    @property
+    def changing(self) -> bool:
+        """Derived from durable numbers, not a flag of its own (A12)."""
+        return self.voted_view > self.view
+
+    @property
+    def may_sign(self) -> bool:
+        return not self.mute and self.diverged_at is None
+
+    @property
+    def may_vote(self) -> bool:
+        """Prepare and Commit are allowed (INV-8)."""
+        return self.voted_view == self.view and self.may_sign and not self.spoiled
+
+    def leader_of(self, view: int) -> int:
+        """validators[view mod n] (protocol §5.6; no rotation in this version)."""
+        return view % self.n
+
+    @property
+    def leads(self) -> bool:
+        """This replica is the leader of the view it is in."""
+        return self.view % self.n == self.index and not self.changing
+
+    @property
+    def top(self) -> int:
+        """Highest accepted height; accepted ones are consecutive above the committed one."""
+        height = self.committed
+        slots = self.slots
+        while (slot := slots.get(height + 1)) is not None and slot.accepted is not None:
+            height += 1
+        return height
+
+    def parent_of(self, height: int) -> tuple[bytes, int] | None:
+        """(hash, time in ms) of the block that `height` must follow in this view: committed or
+        accepted (INV-4); None when neither is so."""
+        if height == self.committed + 1:
+            return self.tip_block, self.tip_time_ms
+        below = self.slots.get(height - 1)
+        if below is None or below.accepted is None:
+            return None
+        return below.accepted.block, below.accepted.header.time_ms
+
+    def ancestors(self, height: int) -> list[frozenset[bytes]]:
+        """Id sets of every block below `height` that the ledger view may not know yet."""
+        sets = [members for _, members in self.delivered.values()]
+        for below in range(self.committed + 1, height):
+            slot = self.slots.get(below)
+            if slot is not None and slot.accepted is not None:
+                sets.append(slot.accepted.members)
+        return sets
+
+    def place(self, epoch: int, view: int, height: int) -> Place:
+        """Where a vote belongs. Numbers from the wire are only compared, never counted to (A13)."""
+        if not self.committed < height <= self.committed + LOOKAHEAD_WINDOWS * self.config.window:
+            return Place.OTHER
+        if epoch == self.epoch:
+            if height > self.epoch_end or view < self.view:
+                return Place.OTHER
+            if view == self.view:
+                return Place.CURRENT
+            return Place.NEXT if view <= self.voted_view + 1 else Place.OTHER
+        if epoch == self.epoch + 1 and view == 0 and height > self.epoch_end:
+            return Place.NEXT
+        return Place.OTHER
+
+    # --- primitive acts -------------------------------------------------------------------------
+
+    def sign(self, kind: SignedKind, body: Wire) -> Signed:
+        """Sign a body with the own key."""
+        invariant(self.may_sign or kind == SignedKind.STATUS, "INV-8 signature of a mute replica")
+        raw = encode(body)
+        signed = Signed(kind, raw, self.index, self._sign(kind, raw))
+        self.verifier.remember(signed)
+        return signed
+
+    def sign_vote(self, kind: SignedKind, vote: Prepare | Commit) -> Signed:
+        """Sign a Prepare or Commit of the current view (INV-3, INV-8)."""
+        invariant(self.may_vote, "INV-8 vote while not allowed to")
+        invariant(
+            vote.epoch == self.epoch and vote.view == self.view == self.voted_view,
+            "INV-3 vote in another view",
+        )
+        return self.sign(kind, vote)
+
+    def persist(self, key: bytes, record: Wire, height: int) -> None:
+        """Write a journal entry that dies with its height."""
+        self.journaled[key] = height
+        self.effects.persist.append(Persist(key, encode(record)))
+
+    def forget(self, key: bytes) -> None:
+        """Delete a journal entry, if it was written."""
+        if self.journaled.pop(key, None) is not None:
+            self.effects.persist.append(Persist(key, None))
+
+    def forget_votes(self, height: int) -> None:
+        """Drop the journaled slot and Commit of a view being left; a sticky certificate stays."""
+        self.forget(slot_key(height))
+        self.forget(commit_key(height))
+
+    def persist_view(self) -> None:
+        record = ViewRecord(self.epoch, self.view, self.voted_view, self.view_change, self.new_view)
+        self.effects.persist.append(Persist(VIEW, encode(record)))
+
+    def send_after(self, to: int, message: bytes) -> None:
+        """Send once this step is durable."""
+        if self.n > 1:
+            self.effects.send_after.append(Send(to, message))
+
+    def send_now(self, to: int, message: bytes) -> None:
+        if self.n > 1:
+            self.effects.send_now.append(Send(to, message))
+
+    def broadcast_after(self, message: bytes) -> None:
+        self.send_after(ALL, message)
+
+    def log(self, name: str, **fields: object) -> None:
+        self.effects.log.append((name, fields))
+
+    def fall_silent(self, why: str) -> None:
+        """Never vote again with this key on this disk (B12)."""
+        if not self.mute:
+            self.mute = True
+            self.effects.persist.append(Persist(MUTE, b"\x01"))
+            self.log("votes_stopped", reason=why)
+
+    def diverge(self, height: int) -> None:
+        """Others executed this block to other roots: stop, loudly (protocol §5.4.5, INV-11)."""
+        if self.diverged_at is None:
+            self.diverged_at = height
+            self.log("diverged", height=height)
+
+    def check_own(self, message: Signed, epoch: int, view: int, height: int) -> None:
+        """A verified message carries our own signature. If the register does not know it, the
+        register is older than our votes: amnesia (B12)."""
+        if (epoch, view) > (self.epoch, self.voted_view):
+            self.fall_silent("a vote of ours that the register does not hold")
+        elif (epoch, view) == (self.epoch, self.view) and height > self.committed:
+            slot = self.slots.get(height)
+            own = None
+            if slot is not None:
+                is_prepare = message.kind == SignedKind.PREPARE
+                own = slot.own_prepare if is_prepare else slot.own_commit
+            if own is None or own.body != message.body:
+                self.fall_silent("a vote of ours that the register does not hold")

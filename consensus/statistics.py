@@ -1,0 +1,70 @@
+"""What a replica shows of itself: above all why there is no block, and whom it waits for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class ReplicaStatus(Enum):
+    NORMAL = "normal"
+    CHANGING = "changing view"
+    MUTE = "following without a vote"
+    DIVERGED = "diverged"
+
+
+class WaitingReason(Enum):
+    """Why no block is being committed right now; the value is for people."""
+
+    NOTHING_TO_DO = "nothing to do"
+    BATCH = "collecting a batch"
+    PROPOSAL = "waiting for the leader's proposal"
+    CONTENT = "waiting for the content of a block known by its hash"
+    BODIES = "waiting for transactions of a proposed block"
+    REJECTED = "the leader's proposal broke a rule; waiting for a view change"
+    CLOCK = "the proposal's time is too far from our clock, or an empty block is not due here"
+    PREPARES = "waiting for Prepare votes"
+    EXECUTION = "executing"
+    COMMITS = "waiting for Commit votes"
+    VIEW_CHANGES = "waiting for ViewChange messages"
+    NEW_VIEW = "waiting for the next leader's NewView"
+    BLOCKS = "fetching committed blocks from others"
+    DIVERGED = "our results differ from a quorum's: votes stopped, restore this node from peers"
+    MUTE = "this node does not vote and the voters commit nothing"
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    reason: WaitingReason
+    validators: tuple[int, ...] = ()
+    """Indices of the validators waited for, where the reason is about some."""
+    height: int = 0
+    """The height that is stuck, 0 where it does not apply."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaStatistics:
+    index: int
+    epoch: int
+    view: int
+    voted_view: int
+    leader: int
+    status: ReplicaStatus
+    committed: int
+    in_flight: int
+    """Accepted blocks above the committed one."""
+    pool: int
+    """Pending transactions, those in flight not counted."""
+    pool_full: bool
+    pool_refused: int
+    """Arrivals the pool had no room for, since start."""
+    behind: int
+    """Blocks that f+1 validators claim to have above ours."""
+    stash: int
+    evidence: int
+    """Proofs of misbehaviour found since start."""
+    refused: int
+    """Messages refused since start."""
+    failed_views: int
+    """View changes since the last commit."""
+    waiting: Waiting
