@@ -61,6 +61,16 @@ class Deliver:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """Bodies of a candidate block for `height`, all held by the driver."""
+
+    height: int
+    block: bytes
+    """Block hash."""
+    transactions: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Effects:
     persist: list[Persist] = field(default_factory=list)
     send_after: list[Send] = field(default_factory=list)
@@ -68,8 +78,8 @@ class Effects:
     execute: list[Execute] = field(default_factory=list)
     discard: list[bytes] = field(default_factory=list)
     """Block hashes whose overlays are no longer wanted (their children went before them)."""
-    hold: list[tuple[bytes, tuple[bytes, ...]]] = field(default_factory=list)
-    """(block hash, transaction ids): keep these bodies durably BEFORE this step's `send_after`."""
+    hold: list[Hold] = field(default_factory=list)
+    """Keep these bodies durably BEFORE this step's `send_after`."""
     deliver: list[Deliver] = field(default_factory=list)
     evidence: list[bytes] = field(default_factory=list)
     """Encoded proofs of misbehaviour, to be kept and shown."""

@@ -49,19 +49,18 @@ class Outlet(Protocol):
 class _Turn:
     """What one transaction makes durable, and what it lets go afterwards."""
 
-    __slots__ = ("batch", "delivered", "replies", "sends", "step")
+    __slots__ = ("batch", "delivered", "sends", "step")
 
     def __init__(self, batch: WriteBatch) -> None:
         self.batch: Final = batch
         self.sends: Final[list[Send]] = []
-        self.delivered: Final[list[ExecutedBlock]] = []
-        self.replies: Final[list[Callable[[], None]]] = []
+        self.delivered: Final[list[tuple[ExecutedBlock, Certificate]]] = []
         self.step = 0
         """Number of the last step whose effects are in here."""
 
     @property
     def empty(self) -> bool:
-        return not (len(self.batch) or self.sends or self.delivered or self.replies)
+        return not (len(self.batch) or self.sends or self.delivered)
 
 
 class Driver:
@@ -74,7 +73,7 @@ class Driver:
         executor: Executor,
         store: Store,
         outlet: Outlet,
-        on_committed: Callable[[ExecutedBlock], None],
+        on_committed: Callable[[ExecutedBlock, Certificate], None],
         fatal: Callable[[BaseException], None],
     ) -> None:
         """`on_committed` is called for every block, in order, once it is durable."""
@@ -90,7 +89,6 @@ class Driver:
         self._drained = trio.Event()
         self._turn = _Turn(store.batch())
         self._writing: _Turn | None = None
-        self._steps = 0
         self._durable_step = 0
         self._fatal_error: BaseException | None = None
         self._fatal: Final = fatal
@@ -152,7 +150,6 @@ class Driver:
         queue: deque[Event] = deque((event,))
         while queue:
             effects = self._replica.step(queue.popleft())
-            self._steps += 1
             self._apply(effects)
             queue.extend(self._execute(request) for request in effects.execute)
 
@@ -160,18 +157,19 @@ class Driver:
         for name, fields in effects.log:
             self._log.info(name, **fields)
         turn = self._turn
-        turn.step = self._steps
+        turn.step = self._replica.turn
         for entry in effects.persist:
             turn.batch.journal(entry.key, entry.value)
-        for block, transactions in effects.hold:
-            self._executor.hold(turn.batch, block, transactions)
+        for hold in effects.hold:
+            self._executor.hold(turn.batch, hold.height, hold.block, hold.transactions)
         turn.sends.extend(effects.send_after)
         for send in effects.send_now:
             self._send(send)
-        for delivery in effects.deliver:
-            turn.delivered.append(self._executor.deliver(turn.batch, delivery))
         for block in effects.discard:
             self._executor.discard(block)
+        for delivery in effects.deliver:
+            executed = self._executor.deliver(turn.batch, delivery)
+            turn.delivered.append((executed, delivery.certificate))
 
     def _execute(self, request: Execute) -> Executed:
         result = self._executor.execute(request)
@@ -203,9 +201,9 @@ class Driver:
             return
         self._durable_step = turn.step
         self._release(turn)
-        for block in turn.delivered:
-            self._executor.durable(block)
-            self._on_committed(block)
+        for executed, certificate in turn.delivered:
+            self._executor.durable(executed, certificate)
+            self._on_committed(executed, certificate)
         self.offer(Persisted(turn.step))
 
     def _release(self, turn: _Turn) -> None:

@@ -6,7 +6,7 @@ overlays stack. The first execution of a block is the only one: its result is pa
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,7 +15,7 @@ from node.ledger.execute import BlockResult, execute_block
 from node.pool import Pool
 from node.state import CommittedState, Overlay
 from node.state.view import Index
-from node.store import Batch
+from node.store import WriteBatch
 from tallynet.blocks import Certificate, Header
 from tallynet.envelope import Envelope
 from tallynet.errors import invariant
@@ -67,6 +67,8 @@ class Executor:
         self._body: Final = body
         self._executed: Final[dict[bytes, ExecutedBlock]] = {}
         """By block hash; bounded by the window, rivals are discarded by the core."""
+        self._held: Final[dict[bytes, int]] = {}
+        """Candidates whose bodies went to the store, with their heights; above the head only."""
         self.head = head
         self.newest: Overlay | CommittedState = committed
         """State after the newest delivered block, durable or about to be: what the door checks."""
@@ -109,22 +111,30 @@ class Executor:
             raise LookupError(transaction)
         return envelope
 
-    def deliver(self, batch: Batch, delivery: Deliver) -> ExecutedBlock:
+    def hold(self, batch: WriteBatch, height: int, block: bytes, transactions: Sequence[bytes]) -> None:
+        """Keep the bodies of a candidate block durably."""
+        if self._held.get(block) is None:
+            self._held[block] = height
+            batch.hold(height, block, [self._require(t).raw for t in transactions])
+
+    def deliver(self, batch: WriteBatch, delivery: Deliver) -> ExecutedBlock:
         """Put a final block into the batch: block, receipts, certificate, state."""
         executed = self._executed[delivery.block]
         invariant(executed.state_root == delivery.commit.state_root, "INV-11 state root")
-        batch.block(
+        # A block that was caught up with was never a candidate here: its bodies come with it.
+        self.hold(batch, delivery.header.height, delivery.block, delivery.transactions)
+        batch.deliver(
             height=delivery.header.height,
             block=delivery.block,
             header=delivery.header_bytes,
             transactions=delivery.transactions,
+            admitted=executed.result.admitted,
             certificate=delivery.certificate,
             state_root=executed.state_root,
-            prologue=executed.result.prologue,
-            receipts=executed.result.receipts,
+            receipts=(executed.result.prologue, *executed.result.receipts),
             events=executed.result.events,
+            changes=executed.overlay.changes(),
         )
-        batch.state(executed.overlay.changes())
         self.newest = executed.overlay
         return executed
 
@@ -134,6 +144,9 @@ class Executor:
         del self._executed[executed.block]
         if self.newest is executed.overlay:
             self.newest = self._committed
+        height = executed.header.height
+        for block in [b for b, h in self._held.items() if h <= height]:
+            del self._held[block]
         self._pool.remove(envelope.transaction for envelope in executed.envelopes)
         self.head = Head(
             executed.header.height,
@@ -143,6 +156,10 @@ class Executor:
             executed.state_root,
             executed.header.time_ms,
         )
+
+    def restore_held(self, block: bytes, height: int) -> None:
+        """At the start: the store holds the bodies of this candidate."""
+        self._held[block] = height
 
     def discard(self, block: bytes) -> None:
         """Drop the overlay of a block that lost."""

@@ -22,7 +22,8 @@ class NodeLedgerView:
         """True iff a committed block holds the id; see the protocol class for the rest."""
         envelope = self._pool.get(transaction_id)
         if envelope is None:
-            return self._store.find_transaction(transaction_id) is not None
+            with self._store.reader() as reader:
+                return reader.transaction(transaction_id) is not None
         return self._executor.is_remembered(transaction_id, envelope.body.valid_until)
 
     def held(self, transaction_id: bytes) -> Transaction | None:

@@ -18,8 +18,8 @@ from node.pool import Pool, PoolRefused
 from node.state import CommittedState, Overlay, prove
 from node.state.view import Index
 from node.store import Store
-from tallynet.blocks import Certificate
-from tallynet.codec import encode
+from tallynet.blocks import Certificate, Header
+from tallynet.codec import decode, decode_trusted, encode
 from tallynet.envelope import ENVELOPE_BYTES_MAX, Envelope, EnvelopeBody, open_envelope
 from tallynet.errors import LedgerError, RemoteProtocolError, TallynetError
 from tallynet.hashing import transaction_id
@@ -58,6 +58,8 @@ WAITING_PER_TRANSACTION_MAX: Final = 16
 EVENT_WAITERS_MAX: Final = 1_024
 """Long polls for events; beyond that the oldest is answered empty."""
 EVENTS_PER_PAGE: Final = 500
+BLOCKS_PER_PAGE: Final = 200
+"""Blocks looked through for one page, so that a question never holds the loop for long."""
 GOSSIP_BYTES_MAX: Final = 1024 * 1024
 """One Bodies message (protocol table: bodies 1 MiB)."""
 
@@ -249,13 +251,16 @@ class Service:
                 )
 
     def _answer_committed(self, session: Session, transaction: bytes) -> bool:
-        place = self._store.find_transaction(transaction)
-        if place is None:
+        with self._store.reader() as reader:
+            place = reader.transaction(transaction)
+            if place is None:
+                return False
+            height, index = place
+            block, given = reader.block(height), reader.receipts(height)
+        if block is None or given is None:
             return False
-        height, index = place
-        block = self._store.load_block(height)
-        tree = ListTree((block.prologue, *block.receipts))
-        proven = ProvenReceipt(block.receipts[index], tree.prove(index + 1))
+        tree = ListTree(given.receipts)
+        proven = ProvenReceipt(given.receipts[index + 1], tree.prove(index + 1))
         session.send(encode(Receipts(block.header, block.certificate, (proven,))))
         return True
 
@@ -277,7 +282,10 @@ class Service:
             state = CommittedState.snapshot(reader)
             proof = prove(state, Kind(query.kind), query.id)
             tip = reader.tip()
-        return RecordProof(query.request, tip.header, tip.certificate, encode(proof))
+            block = None if tip is None else reader.block(tip.height)
+        if block is None:
+            return RecordProof(query.request, b"", None, encode(proof))
+        return RecordProof(query.request, block.header, block.certificate, encode(proof))
 
     def _index(self, query: QueryIndex) -> IndexPage:
         try:
@@ -293,19 +301,7 @@ class Service:
         return IndexPage(query.request, tuple(found[: query.limit]), more)
 
     def _events(self, session: Session, query: QueryEvents) -> None:
-        events: list[EventAt] = []
-        height, index = max(query.height, 1), query.index
-        newest = self._executor.head.height
-        while height <= newest and len(events) < EVENTS_PER_PAGE:
-            block = self._store.load_block(height)
-            for i, event in enumerate(block.events[index:], index):
-                if len(events) == EVENTS_PER_PAGE:
-                    break
-                events.append(EventAt(height, i, block.time_ms // 1000, event))
-            else:
-                height, index = height + 1, 0
-                continue
-            index = events[-1].index + 1
+        events, height, index = self._collect_events(max(query.height, 1), query.index)
         if not events and query.wait:
             if len(self._event_waiters) >= EVENT_WAITERS_MAX:
                 old, page = self._event_waiters.popleft()
@@ -315,18 +311,37 @@ class Service:
             return
         session.send(encode(EventPage(query.request, tuple(events), height, index)))
 
+    def _collect_events(self, height: int, index: int) -> tuple[list[EventAt], int, int]:
+        """A page of events from (height, index) on, and where the next page begins."""
+        events: list[EventAt] = []
+        with self._store.reader() as reader:
+            for _ in range(BLOCKS_PER_PAGE):
+                block = reader.block(height)
+                given = reader.receipts(height)
+                if block is None or given is None:
+                    break
+                time = decode_trusted(Header, block.header).time_ms // 1000
+                page = given.events[index : index + EVENTS_PER_PAGE - len(events)]
+                events.extend(EventAt(height, index + i, time, e) for i, e in enumerate(page))
+                index += len(page)
+                if index < len(given.events):
+                    break
+                height, index = height + 1, 0
+        return events, height, index
+
     def _block(self, query: QueryBlock) -> BlockPage:
         height = query.height or self._executor.head.height
         if not 1 <= height <= self._executor.head.height:
             raise RemoteProtocolError(
                 "NO_SUCH_BLOCK", f"height {height}; blocks 1 to {self._executor.head.height} exist"
             )
-        block = self._store.load_block(height)
+        with self._store.reader() as reader:
+            block = reader.block(height)
+        if block is None:
+            raise RemoteProtocolError("NO_SUCH_BLOCK", f"height {height} is not stored")
         return BlockPage(query.request, block.header, block.certificate, block.transactions)
 
     def _dry_run(self, query: DryRun) -> DryRunResult:
-        from tallynet.codec import decode
-
         body = decode(EnvelopeBody, query.body)
         head = self._executor.head
         time = max(self._source.now_seconds(), head.time_ms // 1000)

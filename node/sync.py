@@ -1,0 +1,55 @@
+"""Answers other validators' requests for what the store or the pool holds.
+
+`FetchBlocks` and `FetchBodies` need no consensus state, so the core never sees them.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from node.executor import Executor
+from node.store import Store
+from tallynet.codec import encode
+from tallynet.messages import Blocks, Bodies, CertifiedBlock, FetchBlocks, FetchBodies
+
+REPLY_BYTES_MAX: Final = 1024 * 1024
+"""A reply well below the frame limit of 4 MiB; the asker asks again for the rest."""
+BLOCKS_MAX: Final = 64
+
+
+class SyncService:
+    def __init__(self, executor: Executor, store: Store) -> None:
+        self._executor: Final = executor
+        self._store: Final = store
+
+    def blocks(self, request: FetchBlocks) -> bytes | None:
+        """Encoded `Blocks` from `first` on, at least one if there is one; None when there is none."""
+        found: list[CertifiedBlock] = []
+        size = 0
+        with self._store.reader() as reader:
+            for height in range(request.first, request.first + BLOCKS_MAX):
+                row = reader.block(height)
+                bodies = None if row is None else reader.envelopes(height, row.block)
+                if row is None or bodies is None:
+                    break
+                size += sum(len(body) for body in bodies) + 32 * len(bodies)
+                if found and size > REPLY_BYTES_MAX:
+                    break
+                found.append(
+                    CertifiedBlock(row.header, row.transactions, row.certificate, bodies)
+                )
+        return encode(Blocks(tuple(found))) if found else None
+
+    def bodies(self, request: FetchBodies) -> bytes | None:
+        """Encoded `Bodies` of those transactions that are held or stored; None when none is."""
+        found: list[bytes] = []
+        size = 0
+        for transaction in request.transactions:
+            envelope = self._executor.envelope(transaction)
+            if envelope is None:
+                continue
+            size += len(envelope.raw)
+            if found and size > REPLY_BYTES_MAX:
+                break
+            found.append(envelope.raw)
+        return encode(Bodies(tuple(found))) if found else None
