@@ -42,21 +42,18 @@ class Overlay:
     """Changes of one block; a `TransactionalView` for the rules (see the module)."""
 
     __slots__ = (
-        "_above", "_below", "_changes", "_committed", "_dropped", "_indexes", "_lots", "_marks",
+        "_below", "_changes", "_committed", "_dropped", "_indexes", "_lots", "_marks",
         "_nodes", "_records", "_root", "_sorted", "_starts", "_undo",
     )  # fmt: skip
 
     def __init__(self, parent: Overlay | CommittedState) -> None:
         """`parent` is the state after the block before."""
-        self._above: list[Overlay] = []
         self._below: Overlay | None = None
         self._dropped: bool = False
         if isinstance(parent, Overlay):
             invariant(not parent._dropped, "STATE_OVERLAY stacked on a dropped overlay")
             self._committed: CommittedState = parent._committed
-            if not parent.committed:
-                self._below = parent
-                parent._above.append(self)
+            self._below = None if parent.committed else parent
         else:
             self._committed = parent
         self._records: dict[bytes, Record | None] = {}
@@ -206,6 +203,8 @@ class Overlay:
 
     def begin(self) -> None:
         invariant(self._changes is None, "STATE_SEALED scratch layer on a sealed overlay")
+        if self._below is not None and self._below.committed:
+            self._below = None
         self._marks.append(len(self._undo))
 
     def accept(self) -> None:
@@ -232,9 +231,10 @@ class Overlay:
         root. From here on the overlay is read-only. Sealing again returns the same root."""
         if self._changes is None:
             invariant(not self._marks, "STATE_SEAL with an open scratch layer")
+            below = self._below
             invariant(
-                self._below is None or self._below._changes is not None,
-                "STATE_SEAL before the block below",
+                below is None or (below._changes is not None and not below._dropped),
+                "STATE_SEAL before the block below, or after it was dropped",
             )
             self._changes = self._make_changes()
         return self._root
@@ -260,25 +260,21 @@ class Overlay:
         """Fold into the committed state what the store has made durable, oldest block first.
         Overlays stacked on this one go on reading the same values."""
         changes = self.changes()
-        invariant(self._below is None, "STATE_COMMIT before the block below")
+        below = self._below
+        invariant(below is None or below.committed, "STATE_COMMIT before the block below")
         invariant(not self._dropped, "STATE_COMMIT of a dropped overlay")
         self._committed.fold(changes, self._records, self._lots)
         self._changes = _FOLDED
-        for overlay in self._above:
-            overlay._below = None
         self._forget()
 
     def drop(self) -> None:
-        """Nothing happened. Overlays stacked on this one must have been dropped before."""
-        invariant(not self._above, "STATE_DROP below another overlay")
-        if self._below is not None:
-            self._below._above.remove(self)
-            self._below = None
+        """Nothing happened. Overlays stacked on this one are of no use any more: drop them first."""
+        invariant(not self.committed, "STATE_DROP of a committed overlay")
         self._dropped = True
         self._forget()
 
     def _forget(self) -> None:
-        self._above = []
+        self._below = None
         self._records = {}
         self._starts = {}
         self._indexes = {}

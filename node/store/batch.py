@@ -15,7 +15,7 @@ from node.store.tables import (
     TRANSACTIONS,
     BlockRow,
     ReceiptsRow,
-    Tip,
+    TipRow,
     chunks,
     height_key,
     pack,
@@ -62,9 +62,14 @@ class WriteBatch:
     def hold(self, height: int, block: bytes, envelopes: Sequence[bytes]) -> None:
         """Keep the bodies of a candidate for `height` (before its Prepare leaves). They are not
         written again when the block is delivered."""
-        self._table(BODIES).update(chunks(height_key(height) + block, pack(list(envelopes))))
+        self._table(BODIES).update(chunks(height_key(height) + block, pack(envelopes)))
 
-    def deliver(
+    def genesis(self, genesis: bytes, state_root: bytes, changes: Changes) -> None:
+        """The state that the first block stands on."""
+        self.state(changes)
+        self.meta(TIP_KEY, encode(TipRow(0, genesis, state_root)))
+
+    def block(
         self,
         *,
         height: int,
@@ -74,25 +79,24 @@ class WriteBatch:
         admitted: Sequence[int],
         certificate: Certificate,
         state_root: bytes,
+        prologue: bytes,
         receipts: Sequence[bytes],
         events: Sequence[bytes],
-        changes: Changes,
     ) -> None:
-        """Everything of a block that became final; its bodies are held already, or are held by this
-        batch too.
+        """A block that became final, without its state changes (`state`) and its bodies, which are
+        held already or are held by this batch too. Bodies of its rivals are deleted.
 
         `admitted` are the positions in `transactions` of envelopes that were admitted: only those
-        can be looked up by id, so that a replayed or mutilated copy never hides the receipt of the
-        genuine one. `receipts` opens with the prologue's.
+        can be found by id, so that a mutilated copy or a replay, put into a block by a faulty
+        proposer, never hides the receipt of the genuine one (voucher law §5, Envelope).
         """
         key = height_key(height)
         row = BlockRow(block, header, tuple(transactions), certificate)
         self._table(BLOCKS)[key] = encode(row)
-        given = ReceiptsRow(tuple(receipts), tuple(events))
+        given = ReceiptsRow(prologue, tuple(receipts), tuple(events))
         self._table(RECEIPTS).update(chunks(key, encode(given)))
         found = self._table(TRANSACTIONS)
         for position in admitted:
             found[transactions[position]] = key + position.to_bytes(4, "big")
-        self.state(changes)
-        self.meta(TIP_KEY, encode(Tip(height, block, state_root)))
+        self.meta(TIP_KEY, encode(TipRow(height, block, state_root)))
         self.delivered.append((height, block))

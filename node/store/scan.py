@@ -122,18 +122,20 @@ class _Scan:
 
     def _tip(self, snapshot: Snapshot) -> None:
         """The tip is one certified block, and the state tree is the one it commits to."""
-        tip = snapshot.tip()
-        if tip is None:
+        if snapshot.is_new():
             return
+        try:
+            tip = snapshot.tip()
+        except LookupError:
+            raise self._damage("the newest block is missing") from None
         if root_of(lambda path: snapshot.get(STATE_TREE, path)) != tip.state_root:
             raise self._damage("the state tree is not that of the newest block")
-        if tip.height == 0:
+        if tip.certificate is None:
             return
-        row = snapshot.block(tip.height)
-        if row is None or row.block != tip.block or block_hash(row.header) != tip.block:
+        if block_hash(tip.header) != tip.block:
             raise self._damage("the newest block is not the one that was committed")
         try:
-            vote = decode(Commit, row.certificate.vote)
+            vote = decode(Commit, tip.certificate.vote)
         except RemoteProtocolError:
             raise self._damage("the newest block's certificate is not readable") from None
         if (vote.height, vote.block, vote.state_root) != (tip.height, tip.block, tip.state_root):

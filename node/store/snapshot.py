@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 
 from node.store.batch import TIP_KEY
@@ -18,12 +19,59 @@ from node.store.tables import (
     TRANSACTIONS,
     BlockRow,
     ReceiptsRow,
-    Tip,
+    TipRow,
     height_key,
     intact,
     unpack,
 )  # fmt: skip
+from tallynet.blocks import Certificate, Header
 from tallynet.codec import decode_trusted
+from tallynet.messages import CertifiedBlock
+
+
+@dataclass(frozen=True, slots=True)
+class Tip:
+    """The newest durable block."""
+
+    height: int
+    """0: only the genesis state is stored."""
+    block: bytes
+    """Its hash; the genesis hash at height 0."""
+    state_root: bytes
+    """Of the state in the same snapshot."""
+    header: bytes
+    """Empty at height 0."""
+    certificate: Certificate | None
+    """None at height 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBlock:
+    """A final block and what it gave, without bodies."""
+
+    height: int
+    block: bytes
+    header: bytes
+    time_ms: int
+    transactions: tuple[bytes, ...]
+    certificate: Certificate
+    prologue: bytes
+    """Encoded `PrologueReceipt`: first leaf of the receipts tree."""
+    receipts: tuple[bytes, ...]
+    """Encoded `EnvelopeReceipt`s: the other leaves, in block order."""
+    events: tuple[bytes, ...]
+    """Encoded events of the whole block, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBlock:
+    """Bodies of a candidate for a height."""
+
+    height: int
+    block: bytes
+    envelopes: tuple[bytes, ...]
+    """In block order."""
+
 
 Damage = Callable[[str], StoreFatal]
 """Makes the fatal error for damage that was found."""
@@ -89,35 +137,79 @@ class Snapshot:
     def meta(self, name: bytes) -> bytes | None:
         return self.get(META, name)
 
-    def tip(self) -> Tip | None:
-        """The newest durable block; None before the genesis state is stored."""
-        data = self.get(META, TIP_KEY)
-        return None if data is None else decode_trusted(Tip, data)
+    def is_new(self) -> bool:
+        """True before the genesis state is stored."""
+        return self.meta(TIP_KEY) is None
+
+    def tip(self) -> Tip:
+        """The newest durable block. LookupError while the store is new."""
+        data = self.meta(TIP_KEY)
+        if data is None:
+            raise LookupError("the genesis state is not stored yet")
+        tip = decode_trusted(TipRow, data)
+        if tip.height == 0:
+            return Tip(0, tip.block, tip.state_root, b"", None)
+        row = self._block_row(tip.height)
+        return Tip(tip.height, tip.block, tip.state_root, row.header, row.certificate)
 
     def journal(self) -> list[tuple[bytes, bytes]]:
         """All entries of the consensus core by key, for its start."""
         return list(self._rows(JOURNAL, b"", b""))
 
-    def block(self, height: int) -> BlockRow | None:
+    def _block_row(self, height: int) -> BlockRow:
         data = self.get(BLOCKS, height_key(height))
-        return None if data is None else decode_trusted(BlockRow, data)
+        if data is None:
+            raise LookupError(f"no block {height}")
+        return decode_trusted(BlockRow, data)
+
+    def load_block(self, height: int) -> StoredBlock:
+        """A final block; LookupError if it is not stored."""
+        row = self._block_row(height)
+        data = self._large(RECEIPTS, height_key(height))
+        if data is None:
+            raise self._damage(f"block {height} has no receipts")
+        given = decode_trusted(ReceiptsRow, data)
+        return StoredBlock(
+            height,
+            row.block,
+            row.header,
+            decode_trusted(Header, row.header).time_ms,
+            row.transactions,
+            row.certificate,
+            given.prologue,
+            given.receipts,
+            given.events,
+        )
+
+    def certified(self, height: int) -> CertifiedBlock:
+        """A final block with its bodies, as peers get it; LookupError if it is not stored."""
+        row = self._block_row(height)
+        envelopes = self.envelopes(height, row.block)
+        if envelopes is None:
+            raise self._damage(f"block {height} has no bodies")
+        return CertifiedBlock(row.header, row.transactions, row.certificate, envelopes)
 
     def envelopes(self, height: int, block: bytes) -> tuple[bytes, ...] | None:
-        """Bodies of a final or candidate block in block order."""
+        """Bodies of a final or candidate block in block order; None if they are not held."""
         data = self._large(BODIES, height_key(height) + block)
         return None if data is None else unpack(data)
 
     def candidates(self, height: int) -> list[bytes]:
         """Hashes of the blocks whose bodies are held at `height`."""
-        key = height_key(height)
-        return [k[8:40] for k, _ in self._rows(BODIES, key, b"") if k[40:] == bytes(2)]
+        rows = self._rows(BODIES, height_key(height), b"")
+        return [key[8:40] for key, _ in rows if key[40:] == bytes(2)]
 
-    def receipts(self, height: int) -> ReceiptsRow | None:
-        data = self._large(RECEIPTS, height_key(height))
-        return None if data is None else decode_trusted(ReceiptsRow, data)
+    def held_above(self, height: int) -> list[HeldBlock]:
+        """Bodies of all candidates above `height`, for the restart: at most a window's worth."""
+        blocks = [
+            (int.from_bytes(key[:8], "big"), key[8:40])
+            for key, _ in self._rows(BODIES, b"", height_key(height + 1))
+            if key[40:] == bytes(2)
+        ]
+        return [HeldBlock(h, block, self.envelopes(h, block) or ()) for h, block in blocks]
 
-    def transaction(self, transaction: bytes) -> tuple[int, int] | None:
-        """(height, position in the block) of an executed envelope."""
+    def find_transaction(self, transaction: bytes) -> tuple[int, int] | None:
+        """(height, position in the block) of an executed envelope; None if it is unknown."""
         data = self.get(TRANSACTIONS, transaction)
         if data is None:
             return None

@@ -67,17 +67,21 @@ class BlockRow(Wire):
 class ReceiptsRow(Wire):
     """What a block gave."""
 
+    prologue: bytes
+    """Encoded `PrologueReceipt`: first leaf of the receipts tree."""
     receipts: tuple[bytes, ...]
-    """Leaves of the receipts tree in order: prologue receipt, then one per envelope."""
+    """Encoded `EnvelopeReceipt` per envelope, in block order: the other leaves."""
     events: tuple[bytes, ...]
     """All encoded events of the block, in order."""
 
 
-class Tip(Wire):
+class TipRow(Wire):
     """The newest durable block."""
 
     height: Height
+    """0: only the genesis state is stored."""
     block: Hash
+    """Its hash; the genesis hash at height 0."""
     state_root: Hash
     """Of the state tables in the same transaction."""
 
