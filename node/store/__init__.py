@@ -9,12 +9,12 @@
     batch.journal(key, value)                      # votes; durable before they leave
     batch.hold(height, block, envelopes)           # bodies of a candidate block
     batch.genesis(genesis, root, overlay.changes())    # once
-    batch.block(height=..., block=..., admitted=[...], ...); batch.state(overlay.changes())
+    batch.deliver(height=..., changes=overlay.changes(), ...)
     store.commit(batch)                            # on the writer thread; StoreFatal ends the process
     overlay.commit()                               # back on the event loop
 
     with store.reader() as snapshot:               # queries: one consistent commit
-        tip, block = snapshot.tip(), snapshot.load_block(7)
+        tip, block = snapshot.tip(), snapshot.block(7)
         proof = prove(CommittedState.snapshot(snapshot), kind, id)
 """
 
@@ -23,20 +23,22 @@ from __future__ import annotations
 from node.store.batch import WriteBatch
 from node.store.check import ScanReport, scan_in_child
 from node.store.errors import StoreError, StoreFatal
-from node.store.snapshot import HeldBlock, LiveReader, Snapshot, StoredBlock, Tip
+from node.store.snapshot import HeldBlock, LiveReader, Snapshot
 from node.store.store import CRASH_POINTS, Store, StoreStatistics, open_store
+from node.store.tables import BlockRow, ReceiptsRow, Tip
 
 __all__ = [
     "CRASH_POINTS",
+    "BlockRow",
     "HeldBlock",
     "LiveReader",
+    "ReceiptsRow",
     "ScanReport",
     "Snapshot",
     "Store",
     "StoreError",
     "StoreFatal",
     "StoreStatistics",
-    "StoredBlock",
     "Tip",
     "WriteBatch",
     "open_store",

@@ -15,7 +15,7 @@ from node.store.tables import (
     TRANSACTIONS,
     BlockRow,
     ReceiptsRow,
-    TipRow,
+    Tip,
     chunks,
     height_key,
     pack,
@@ -67,9 +67,9 @@ class WriteBatch:
     def genesis(self, genesis: bytes, state_root: bytes, changes: Changes) -> None:
         """The state that the first block stands on."""
         self.state(changes)
-        self.meta(TIP_KEY, encode(TipRow(0, genesis, state_root)))
+        self.meta(TIP_KEY, encode(Tip(0, genesis, state_root)))
 
-    def block(
+    def deliver(
         self,
         *,
         height: int,
@@ -79,24 +79,26 @@ class WriteBatch:
         admitted: Sequence[int],
         certificate: Certificate,
         state_root: bytes,
-        prologue: bytes,
         receipts: Sequence[bytes],
         events: Sequence[bytes],
+        changes: Changes,
     ) -> None:
-        """A block that became final, without its state changes (`state`) and its bodies, which are
-        held already or are held by this batch too. Bodies of its rivals are deleted.
+        """Everything of a block that became final but its bodies, which are held already or are
+        held by this batch too. Bodies of its rivals are deleted.
 
         `admitted` are the positions in `transactions` of envelopes that were admitted: only those
         can be found by id, so that a mutilated copy or a replay, put into a block by a faulty
         proposer, never hides the receipt of the genuine one (voucher law §5, Envelope).
+        `receipts` are the leaves of the receipts tree: the prologue's comes first.
         """
         key = height_key(height)
         row = BlockRow(block, header, tuple(transactions), certificate)
         self._table(BLOCKS)[key] = encode(row)
-        given = ReceiptsRow(prologue, tuple(receipts), tuple(events))
+        given = ReceiptsRow(tuple(receipts), tuple(events))
         self._table(RECEIPTS).update(chunks(key, encode(given)))
         found = self._table(TRANSACTIONS)
         for position in admitted:
             found[transactions[position]] = key + position.to_bytes(4, "big")
-        self.meta(TIP_KEY, encode(TipRow(height, block, state_root)))
+        self.state(changes)
+        self.meta(TIP_KEY, encode(Tip(height, block, state_root)))
         self.delivered.append((height, block))

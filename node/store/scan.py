@@ -122,20 +122,18 @@ class _Scan:
 
     def _tip(self, snapshot: Snapshot) -> None:
         """The tip is one certified block, and the state tree is the one it commits to."""
-        if snapshot.is_new():
+        tip = snapshot.tip()
+        if tip is None:
             return
-        try:
-            tip = snapshot.tip()
-        except LookupError:
-            raise self._damage("the newest block is missing") from None
         if root_of(lambda path: snapshot.get(STATE_TREE, path)) != tip.state_root:
             raise self._damage("the state tree is not that of the newest block")
-        if tip.certificate is None:
+        if tip.height == 0:
             return
-        if block_hash(tip.header) != tip.block:
+        row = snapshot.block(tip.height)
+        if row is None or row.block != tip.block or block_hash(row.header) != tip.block:
             raise self._damage("the newest block is not the one that was committed")
         try:
-            vote = decode(Commit, tip.certificate.vote)
+            vote = decode(Commit, row.certificate.vote)
         except RemoteProtocolError:
             raise self._damage("the newest block's certificate is not readable") from None
         if (vote.height, vote.block, vote.state_root) != (tip.height, tip.block, tip.state_root):

@@ -19,48 +19,12 @@ from node.store.tables import (
     TRANSACTIONS,
     BlockRow,
     ReceiptsRow,
-    TipRow,
+    Tip,
     height_key,
     intact,
     unpack,
 )  # fmt: skip
-from tallynet.blocks import Certificate, Header
 from tallynet.codec import decode_trusted
-from tallynet.messages import CertifiedBlock
-
-
-@dataclass(frozen=True, slots=True)
-class Tip:
-    """The newest durable block."""
-
-    height: int
-    """0: only the genesis state is stored."""
-    block: bytes
-    """Its hash; the genesis hash at height 0."""
-    state_root: bytes
-    """Of the state in the same snapshot."""
-    header: bytes
-    """Empty at height 0."""
-    certificate: Certificate | None
-    """None at height 0."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoredBlock:
-    """A final block and what it gave, without bodies."""
-
-    height: int
-    block: bytes
-    header: bytes
-    time_ms: int
-    transactions: tuple[bytes, ...]
-    certificate: Certificate
-    prologue: bytes
-    """Encoded `PrologueReceipt`: first leaf of the receipts tree."""
-    receipts: tuple[bytes, ...]
-    """Encoded `EnvelopeReceipt`s: the other leaves, in block order."""
-    events: tuple[bytes, ...]
-    """Encoded events of the whole block, in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,57 +101,19 @@ class Snapshot:
     def meta(self, name: bytes) -> bytes | None:
         return self.get(META, name)
 
-    def is_new(self) -> bool:
-        """True before the genesis state is stored."""
-        return self.meta(TIP_KEY) is None
-
-    def tip(self) -> Tip:
-        """The newest durable block. LookupError while the store is new."""
-        data = self.meta(TIP_KEY)
-        if data is None:
-            raise LookupError("the genesis state is not stored yet")
-        tip = decode_trusted(TipRow, data)
-        if tip.height == 0:
-            return Tip(0, tip.block, tip.state_root, b"", None)
-        row = self._block_row(tip.height)
-        return Tip(tip.height, tip.block, tip.state_root, row.header, row.certificate)
+    def tip(self) -> Tip | None:
+        """The newest durable block (height 0: the genesis state); None while the store is new."""
+        data = self.get(META, TIP_KEY)
+        return None if data is None else decode_trusted(Tip, data)
 
     def journal(self) -> list[tuple[bytes, bytes]]:
         """All entries of the consensus core by key, for its start."""
         return list(self._rows(JOURNAL, b"", b""))
 
-    def _block_row(self, height: int) -> BlockRow:
+    def block(self, height: int) -> BlockRow | None:
+        """A final block without bodies; None if it is not stored."""
         data = self.get(BLOCKS, height_key(height))
-        if data is None:
-            raise LookupError(f"no block {height}")
-        return decode_trusted(BlockRow, data)
-
-    def load_block(self, height: int) -> StoredBlock:
-        """A final block; LookupError if it is not stored."""
-        row = self._block_row(height)
-        data = self._large(RECEIPTS, height_key(height))
-        if data is None:
-            raise self._damage(f"block {height} has no receipts")
-        given = decode_trusted(ReceiptsRow, data)
-        return StoredBlock(
-            height,
-            row.block,
-            row.header,
-            decode_trusted(Header, row.header).time_ms,
-            row.transactions,
-            row.certificate,
-            given.prologue,
-            given.receipts,
-            given.events,
-        )
-
-    def certified(self, height: int) -> CertifiedBlock:
-        """A final block with its bodies, as peers get it; LookupError if it is not stored."""
-        row = self._block_row(height)
-        envelopes = self.envelopes(height, row.block)
-        if envelopes is None:
-            raise self._damage(f"block {height} has no bodies")
-        return CertifiedBlock(row.header, row.transactions, row.certificate, envelopes)
+        return None if data is None else decode_trusted(BlockRow, data)
 
     def envelopes(self, height: int, block: bytes) -> tuple[bytes, ...] | None:
         """Bodies of a final or candidate block in block order; None if they are not held."""
@@ -208,7 +134,12 @@ class Snapshot:
         ]
         return [HeldBlock(h, block, self.envelopes(h, block) or ()) for h, block in blocks]
 
-    def find_transaction(self, transaction: bytes) -> tuple[int, int] | None:
+    def receipts(self, height: int) -> ReceiptsRow | None:
+        """What a final block gave; None if it is not stored."""
+        data = self._large(RECEIPTS, height_key(height))
+        return None if data is None else decode_trusted(ReceiptsRow, data)
+
+    def transaction(self, transaction: bytes) -> tuple[int, int] | None:
         """(height, position in the block) of an executed envelope; None if it is unknown."""
         data = self.get(TRANSACTIONS, transaction)
         if data is None:

@@ -24,7 +24,7 @@ from node.store.errors import (
     free_bytes,
 )
 from node.store.mark import Mark, MarkFile
-from node.store.snapshot import LiveReader, Snapshot, StoredBlock
+from node.store.snapshot import LiveReader, Snapshot
 from node.store.tables import (
     ALARM_PERCENT,
     BODIES,
@@ -119,16 +119,6 @@ class Store:
     def live_reader(self) -> LiveReader:
         """Reads of the newest commit, for the `CommittedState`."""
         return LiveReader(self._environment, self._tables, self._damage)
-
-    def find_transaction(self, transaction: bytes) -> tuple[int, int] | None:
-        """(height, position in the block) of an executed envelope; None if it is unknown."""
-        with self.reader() as snapshot:
-            return snapshot.find_transaction(transaction)
-
-    def load_block(self, height: int) -> StoredBlock:
-        """A final block with receipts and events; LookupError if it is not stored."""
-        with self.reader() as snapshot:
-            return snapshot.load_block(height)
 
     def _damage(self, what: str) -> StoreFatal:
         return corrupt(self.directory, what)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 from zlib import crc32
@@ -67,15 +67,13 @@ class BlockRow(Wire):
 class ReceiptsRow(Wire):
     """What a block gave."""
 
-    prologue: bytes
-    """Encoded `PrologueReceipt`: first leaf of the receipts tree."""
     receipts: tuple[bytes, ...]
-    """Encoded `EnvelopeReceipt` per envelope, in block order: the other leaves."""
+    """Leaves of the receipts tree in order: prologue receipt, then one per envelope."""
     events: tuple[bytes, ...]
     """All encoded events of the block, in order."""
 
 
-class TipRow(Wire):
+class Tip(Wire):
     """The newest durable block."""
 
     height: Height
@@ -129,7 +127,7 @@ def chunks(prefix: bytes, data: bytes) -> Iterator[tuple[bytes, bytes]]:
         yield prefix + number.to_bytes(2, "big"), data[at : at + CHUNK_BYTES]
 
 
-def pack(items: tuple[bytes, ...] | list[bytes]) -> bytes:
+def pack(items: Sequence[bytes]) -> bytes:
     """Byte strings in a row, each with its length (4)."""
     return b"".join(len(item).to_bytes(4, "big") + item for item in items)
 
