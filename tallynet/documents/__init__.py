@@ -8,16 +8,46 @@ from tallynet.documents.errors import (
 )
 from tallynet.documents.invoice import CURRENCIES, Invoice, InvoiceFormat, Line, Party
 from tallynet.documents.reader import read_invoice
+from tallynet.documents.registration import (
+    OpenedDocument,
+    Registration,
+    encrypt_document,
+    invoice_fields,
+    open_document,
+    registration_fields,
+    uniqueness_tag,
+)
+from tallynet.documents.sealed import (
+    DisclosedField,
+    Disclosure,
+    SealedDocument,
+    decode_disclosure,
+    seal,
+    verify_disclosure,
+)
 
 __all__ = [
     "CURRENCIES",
     "DOCUMENT_REMEDIES",
+    "DisclosedField",
+    "Disclosure",
     "DocumentError",
     "INVOICE_REMEDIES",
     "Invoice",
     "InvoiceError",
     "InvoiceFormat",
     "Line",
+    "OpenedDocument",
     "Party",
+    "Registration",
+    "SealedDocument",
+    "decode_disclosure",
+    "encrypt_document",
+    "invoice_fields",
+    "open_document",
     "read_invoice",
+    "registration_fields",
+    "seal",
+    "uniqueness_tag",
+    "verify_disclosure",
 ]
