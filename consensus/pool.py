@@ -19,12 +19,14 @@ class Pool:
     """Pending transactions in queues, and those in flight: in an accepted block, not final yet."""
 
     __slots__ = (
-        "_entries", "_flying", "_heads", "_limit", "_queues", "_soonest_expiry_s",
+        "_entries", "_flying", "_heads", "_limit", "_queues", "_size_max", "_soonest_expiry_s",
         "batch_since_ms", "pending", "pending_bytes", "refused",
     )  # fmt: skip
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, size_max: int) -> None:
+        """At most `limit` pending, none larger than `size_max` bytes, which is a whole batch."""
         self._limit: Final = limit
+        self._size_max: Final = size_max
         self._entries: Final[dict[bytes, Transaction]] = {}
         """All known, pending and in flight, in order of arrival."""
         self._flying: Final[dict[bytes, None]] = {}
@@ -52,7 +54,7 @@ class Pool:
         """Queue a held transaction; False when it is known already or the pool is full."""
         if transaction.id in self._entries:
             return False
-        if self.pending >= self._limit:
+        if self.pending >= self._limit or transaction.size > self._size_max:
             self.refused += 1
             return False
         self._entries[transaction.id] = transaction

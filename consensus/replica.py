@@ -1,10 +1,12 @@
 """One validator's consensus as a pure state machine: `step(event) -> Effects`.
 
 Theory of operation. A replica is always in one view of one epoch, either NORMAL or CHANGING (it has
-signed a ViewChange for a higher view and casts no Prepare or Commit until it enters one). Four parts
+signed a ViewChange for a higher view and casts no Prepare or Commit until it enters one). Six parts
 act on one shared `State`, each in its own module with its rules:
 
-    NormalCase       proposals, Prepare, Commit, execution, delivery        (protocol §5.4)
+    Ballots          intake of proposals and votes                           (protocol §5.3)
+    NormalCase       acceptance, Prepare, Commit, execution, delivery        (protocol §5.4)
+    Proposer         the leader's batches                                    (protocol §5.4.2)
     Views            complaints, ViewChange, NewView, helping laggards       (protocol §5.6)
     CatchUp/Fetches  missing blocks, contents, bodies                        (protocol §5.7)
     StatusExchange   heartbeat, sending votes again                          (protocol §5.7 a)
@@ -25,6 +27,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from consensus.ballots import Ballots
 from consensus.catch_up import CatchUp, Fetches
 from consensus.config import ReplicaConfig, Tip
 from consensus.effects import Effects, Persist
@@ -40,6 +43,7 @@ from consensus.events import (
 from consensus.journal import read_journal
 from consensus.ledger_view import LedgerView
 from consensus.normal_case import NormalCase
+from consensus.proposing import Proposer
 from consensus.restart import restore
 from consensus.state import State
 from consensus.statistics import ReplicaStatistics, ReplicaStatus, Waiting, WaitingReason
@@ -83,7 +87,11 @@ class Replica:
         self._fetches: Final = Fetches(s)
         self._catch_up: Final = CatchUp(s, self._fetches)
         self._views: Final = Views(s, self._fetches, self._catch_up, self._entered_view)
-        self._normal: Final = NormalCase(s, self._fetches, self._views.complain, self._committed)
+        self._ballots: Final = Ballots(s, self._views.complain)
+        self._normal: Final = NormalCase(
+            s, self._fetches, self._ballots, self._views.complain, self._committed
+        )
+        self._proposer: Final = Proposer(s, self._fetches, self._ballots, self._normal)
         self._status: Final = StatusExchange(s, self._views, self._catch_up)
         self._deadline_ms: int | None = None
         """Progress timer while NORMAL, view-change timer while CHANGING (INV-18)."""
@@ -113,12 +121,20 @@ class Replica:
             self._normal.on_executed(event)
         else:
             self._persisted(event)
-        while s.dirty:
-            self._normal.settle()
-            self._views.settle()
+        self._settle()
         self._set_timer()
         self.invariants()
         return effects
+
+    def _settle(self) -> None:
+        """Do everything that has become possible until nothing is."""
+        s = self._s
+        while s.dirty:
+            s.dirty = False
+            delivered = self._normal.advance()
+            proposed = self._proposer.propose()
+            self._views.settle()
+            s.dirty = s.dirty or delivered or proposed
 
     @property
     def turn(self) -> int:
@@ -162,7 +178,7 @@ class Replica:
                 continue
             pool.add(transaction, now_ms)
         self._fetches.on_held(transactions)
-        if s.leads and pool.pending and self._normal.may_propose():
+        if s.leads and pool.pending and self._proposer.is_due():
             s.dirty = True
 
     # --- messages -------------------------------------------------------------------------------
@@ -184,7 +200,7 @@ class Replica:
         if isinstance(message, Signed):
             self._signed(source, message)
         elif isinstance(message, PrePrepare):
-            self._normal.on_preprepare(message)
+            self._ballots.on_preprepare(message)
         elif isinstance(message, Proposal):
             self._fetches.on_proposal(message)
         elif isinstance(message, Blocks):
@@ -199,7 +215,7 @@ class Replica:
             raise RemoteProtocolError("NOT_A_VALIDATOR", f"signer {message.signer}")
         kind = message.kind
         if kind == SignedKind.PREPARE or kind == SignedKind.COMMIT:
-            self._normal.on_vote(message)
+            self._ballots.on_vote(message)
         elif kind == SignedKind.STATUS:
             self._status.on_status(source, message)
         elif kind == SignedKind.COMPLAINT:
@@ -228,7 +244,7 @@ class Replica:
         if dropped:
             s.log("transactions_expired", count=dropped)
         if not s.slots and not s.delivered:
-            self._normal.wanted = s.ledger.wants_block(max(s.wall_ms, s.tip_time_ms + 1))
+            self._proposer.wanted = s.ledger.wants_block(max(s.wall_ms, s.tip_time_ms + 1))
         self._fetches.ask()
         self._status.tick()
         if not s.changing:
@@ -236,7 +252,7 @@ class Replica:
         if self._deadline_ms is not None and s.now_ms >= self._deadline_ms:
             self._deadline_ms = None
             self._views.complain(ComplaintReason.PROGRESS_TIMEOUT)
-        if self.busy or self._normal.wanted:
+        if self.busy or self._proposer.wanted:
             s.dirty = True
 
     def _watch_leader(self) -> None:
@@ -258,7 +274,7 @@ class Replica:
         """Something a correct leader would be making progress with. Votes alone are not: a single
         faulty peer could send those."""
         s = self._s
-        if s.pool.pending or s.certified or self._normal.wanted:
+        if s.pool.pending or s.certified or self._proposer.wanted:
             return True
         return any(slot.candidate is not None for slot in s.slots.values())
 
@@ -284,7 +300,7 @@ class Replica:
     # --- what parts tell each other ---------------------------------------------------------------
 
     def _entered_view(self) -> None:
-        self._normal.replay_stash()
+        self._ballots.replay_stash()
 
     def _committed(self) -> None:
         """A block was delivered: progress."""
@@ -292,7 +308,8 @@ class Replica:
         s.failed_views = 0
         self._fetches.forget_passed()
         self._views.withdraw()
-        self._normal.wanted = False
+        self._proposer.wanted = False
+        self._views.place_due()
         if s.committed == s.epoch_end:
             self._views.enter_epoch()
         self._catch_up.on_delivered()
@@ -334,7 +351,7 @@ class Replica:
             invariant(s.committed < height <= window_end, "INV-7 slot outside the window")
         for height in s.prepared:
             invariant(s.committed < height <= s.epoch_end, "INV-4b certificate outside the window")
-        invariant(self._normal.stash_size <= 4 * s.config.window * s.n, "INV-17 stash")
+        invariant(self._ballots.stash_size <= 4 * s.config.window * s.n, "INV-17 stash")
         armed = self._deadline_ms is not None
         invariant(armed == (s.changing or self._work), "INV-18 timer")
 
@@ -363,8 +380,8 @@ class Replica:
             pool_full=s.pool.full,
             pool_refused=s.pool.refused,
             behind=self._catch_up.behind,
-            stash=self._normal.stash_size,
-            evidence=self._normal.evidence_count,
+            stash=self._ballots.stash_size,
+            evidence=self._ballots.evidence_count,
             refused=sum(self._refused.values()),
             failed_views=s.failed_views,
             waiting=self._waiting(),

@@ -55,7 +55,7 @@ class State:
         self.q: Final = quorum(n)
         self.ledger: Final = ledger
         self.verifier: Final = Verifier(verify, config.genesis, config.validators, VERIFIED_MAX)
-        self.pool: Final = Pool(config.pool_max)
+        self.pool: Final = Pool(config.pool_max, config.batch_bytes_max)
         self._sign: Final = sign
         self.effects = Effects()
         self.turn = 0

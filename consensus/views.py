@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Final
 
 from consensus.catch_up import CatchUp, Fetches
+from consensus.constants import LOOKAHEAD_WINDOWS
 from consensus.journal import open_signed
 from consensus.slots import Candidate, Content, Slot
 from consensus.state import State
@@ -57,8 +58,11 @@ class Views:
         self._changes: Final[dict[int, OpenViewChange]] = {}
         """Signer -> its ViewChange for the highest view."""
         self.complaint: Signed | None = None
-        """The own complaint that stands, repeated until something is committed."""
+        """The own complaint that stands, repeated until its reason has gone."""
+        self._reason = ComplaintReason.JOINED
         self._complaint_view = -1
+        self._again: list[tuple[Entry, Signed]] = []
+        """Chosen by the NewView of this view, ascending, not placed yet."""
 
     # --- complaints -----------------------------------------------------------------------------
 
@@ -69,16 +73,28 @@ class Views:
         if not s.may_sign or self._complaint_view >= about:
             return
         signed = s.sign(SignedKind.COMPLAINT, Complaint(s.epoch, about, reason))
-        self.complaint, self._complaint_view = signed, about
+        self.complaint, self._complaint_view, self._reason = signed, about, reason
         self._complaints[s.index] = (about, s.now_ms, signed)
         s.send_now(-1, encode(signed))
         s.log("complained", epoch=s.epoch, view=about, reason=reason.name)
         s.dirty = True
 
     def withdraw(self) -> None:
-        """Blocks flow: the own complaint about this view no longer stands."""
+        """A block was committed: take the own complaint back when its reason has gone."""
         s = self._s
-        if self.complaint is not None and not s.changing and self._complaint_view <= s.view:
+        if self.complaint is None or s.changing or self._complaint_view > s.view:
+            return
+        if self._reason == ComplaintReason.TRANSACTION_TIMEOUT:
+            oldest = s.pool.oldest_since_ms()
+            stands = oldest is not None and (s.now_ms - oldest >= s.config.transaction_complain_ms)
+        elif self._reason == ComplaintReason.JOINED:
+            stands = len(self._fresh_complaints()) - 1 > s.f
+        else:
+            stands = self._reason in (
+                ComplaintReason.INVALID_PROPOSAL,
+                ComplaintReason.EQUIVOCATION,
+            )
+        if not stands:
             self.complaint, self._complaint_view = None, -1
             self._complaints.pop(s.index, None)
 
@@ -192,19 +208,24 @@ class Views:
         First it gets what it lacks, committed blocks and the contents and bodies of the chosen
         ones: its Prepares say that it holds them (INV-4)."""
         s = self._s
-        changes = [
-            change for _, change in sorted(self._changes.items()) if change.to_view == s.voted_view
-        ][: s.q]
-        if len(changes) < s.q:
+        ours = [c for _, c in sorted(self._changes.items()) if c.to_view == s.voted_view]
+        if len(ours) < s.q:
             return
-        selection = select_new_view(changes, s.config.window)
-        if selection.base.height > s.committed:
+        # Any q of them will do. Those naming nothing that we lack come first: whoever holds a
+        # certificate back, and the block under it, cannot keep the view from opening.
+        ready = [change for change in ours if self._is_ready(change)]
+        if len(ready) < s.q:
+            return
+        changes = ready[: s.q]
+        self._announce(changes, select_new_view(changes, s.config.window))
+
+    def _is_ready(self, change: OpenViewChange) -> bool:
+        """Everything that this ViewChange may select is held; asks for what is not."""
+        if change.base.height > self._s.committed:
             self._catch_up.ask()
-            return
-        held = [self._holds(entry) for entry in selection.entries]  # asks for all that is missing
-        if not all(held):
-            return
-        self._announce(changes, selection)
+            return False
+        held = [self._holds(entry) for entry in change.prepared]  # no short cut: ask for all
+        return all(held)
 
     def _holds(self, entry: Entry) -> bool:
         s = self._s
@@ -291,13 +312,22 @@ class Views:
 
     def place_candidates(self, opened: OpenNewView) -> None:
         """The chosen blocks become the candidates of the new view."""
+        self._again = list(zip(opened.selection.entries, opened.prepares, strict=True))
+        self.place_due()
+
+    def place_due(self) -> None:
+        """Place the chosen blocks that the window has reached; a replica far behind the new view's
+        base gets there by fetching blocks first (INV-7)."""
         s = self._s
-        for entry, prepare in zip(opened.selection.entries, opened.prepares, strict=True):
+        highest = s.committed + LOOKAHEAD_WINDOWS * s.config.window
+        while self._again and self._again[0][0].height <= highest:
+            entry, prepare = self._again.pop(0)
             if entry.height <= s.committed:
                 continue
             slot = s.slots.get(entry.height)
             if slot is None:
                 slot = s.slots[entry.height] = Slot(entry.height, s.now_ms)
+            s.dirty = True
             slot.candidate = Candidate(entry.block, prepare, again=True)
             slot.prepares.add(prepare)
             if prepare.signer == s.index:
@@ -338,6 +368,7 @@ class Views:
         s.slots.clear()
         s.epoch += 1
         s.view = s.voted_view = s.failed_views = 0
+        self._again = []
         s.view_change = s.new_view = b""
         s.spoiled = False
         s.view_since_ms = s.now_ms

@@ -177,8 +177,8 @@ class Node:
         turn = self.turn
         turn.step = self.steps
         turn.journal += [(p.key, p.value) for p in effects.persist]
-        for _, identities in effects.hold:
-            turn.holds += identities
+        for hold in effects.hold:
+            turn.holds += hold.transactions
         turn.sends += effects.send_after
         for deliver in effects.deliver:
             turn.blocks.append(self._deliver(deliver))
@@ -271,11 +271,9 @@ class Node:
             self.cluster.send(self, Send(source, encode(Blocks(blocks))))
 
     def hold(self, bodies: list[bytes]) -> None:
-        new = [b for b in bodies if sha256(b).digest() not in self.bodies]
         for body in bodies:
             self.bodies[sha256(body).digest()] = body
-        if new:
-            self.step(TransactionsHeld(tuple(transaction_of(b) for b in new)))
+        self.step(TransactionsHeld(tuple(transaction_of(b) for b in bodies)))
 
 
 @dataclass
