@@ -9,7 +9,8 @@ received, never over a re-encoding; the re-encoding here only proves canonical f
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Any, Final, Never, TypeVar, dataclass_transform
+from types import UnionType
+from typing import Any, Final, Never, TypeVar, dataclass_transform, overload
 
 import cbor2
 import msgspec
@@ -50,8 +51,12 @@ def encode(value: object) -> bytes:
     return cbor2.dumps(msgspec.to_builtins(value, builtin_types=(bytes,)))
 
 
-def decode(kind: type[T], data: bytes) -> T:
-    """The value of type `kind` that `data` encodes.
+@overload
+def decode(kind: type[T], data: bytes) -> T: ...
+@overload
+def decode(kind: UnionType, data: bytes) -> Any: ...
+def decode(kind: Any, data: bytes) -> Any:
+    """The value of type `kind` that `data` encodes. A union must be of tagged types.
 
     Raises:
         RemoteProtocolError: MALFORMED when the bytes are no CBOR of the profile, SCHEMA when they do
