@@ -50,16 +50,21 @@ class Pool:
     def get(self, transaction: bytes) -> Transaction | None:
         return self._entries.get(transaction)
 
-    def add(self, transaction: Transaction, now_ms: int) -> bool:
-        """Queue a held transaction; False when it is known already or the pool is full."""
-        if transaction.id in self._entries:
-            return False
-        if self.pending >= self._limit or transaction.size > self._size_max:
-            self.refused += 1
-            return False
-        self._entries[transaction.id] = transaction
-        self._enqueue(transaction, now_ms)
-        return True
+    def add(
+        self, transactions: Iterable[Transaction], now_ms: int, is_known: Callable[[bytes], bool]
+    ) -> None:
+        """Queue held transactions, except those here already, those `is_known` to be committed, and
+        those there is no room for."""
+        entries = self._entries
+        for transaction in transactions:
+            identity = transaction.id
+            if identity in entries or is_known(identity):
+                continue
+            if self.pending >= self._limit or transaction.size > self._size_max:
+                self.refused += 1
+                continue
+            entries[identity] = transaction
+            self._enqueue(transaction, now_ms)
 
     def _enqueue(self, transaction: Transaction, now_ms: int) -> None:
         if not self.pending:
@@ -68,12 +73,14 @@ class Pool:
         elif transaction.valid_until < self._soonest_expiry_s:
             self._soonest_expiry_s = transaction.valid_until
         self.pending += 1
-        self.pending_bytes += transaction.size
-        queue = self._queues.get(transaction.organisation)
+        size = transaction.size
+        self.pending_bytes += size
+        organisation = transaction.organisation
+        queue = self._queues.get(organisation)
         if queue is None:
-            queue = self._queues[transaction.organisation] = OrderedDict()
-            self._heads[transaction.organisation] = now_ms
-        queue[transaction.id] = transaction.size
+            queue = self._queues[organisation] = OrderedDict()
+            self._heads[organisation] = now_ms
+        queue[transaction.id] = size
 
     def take(
         self, count_max: int, bytes_max: int, now_ms: int, usable: Callable[[Transaction], bool]

@@ -30,6 +30,7 @@ from typing import Final
 from consensus.ballots import Ballots
 from consensus.catch_up import CatchUp, Fetches
 from consensus.config import ReplicaConfig, Tip
+from consensus.constants import LOOKAHEAD_WINDOWS
 from consensus.effects import Effects, Persist
 from consensus.events import (
     Event,
@@ -170,15 +171,11 @@ class Replica:
 
     def _held(self, transactions: tuple[Transaction, ...]) -> None:
         s = self._s
-        pool, is_remembered, now_ms = s.pool, s.ledger.is_remembered, s.now_ms
-        recent = [members for _, members in s.delivered.values()]
-        for transaction in transactions:
-            identity = transaction.id
-            if is_remembered(identity) or any(identity in members for members in recent):
-                continue
-            pool.add(transaction, now_ms)
+        s.pool.add(
+            transactions, s.now_ms, s.is_committed if s.delivered else s.ledger.is_remembered
+        )
         self._fetches.on_held(transactions)
-        if s.leads and pool.pending and self._proposer.is_due():
+        if s.leads and s.pool.pending and self._proposer.is_due():
             s.dirty = True
 
     # --- messages -------------------------------------------------------------------------------
@@ -328,7 +325,15 @@ class Replica:
             )
             self._floor = floor
         invariant(s.view <= s.voted_view, "INV-1 view above voted view")
-        window_end = s.committed + 2 * s.config.window
+        invariant(self._ballots.stash_size <= 4 * s.config.window * s.n, "INV-17 stash")
+        armed = self._deadline_ms is not None
+        invariant(armed == (s.changing or self._work), "INV-18 timer")
+        if s.slots or s.prepared:
+            self._slot_invariants()
+
+    def _slot_invariants(self) -> None:
+        s = self._s
+        window_end = s.committed + LOOKAHEAD_WINDOWS * s.config.window
         gap = False
         parent = s.tip_block
         for height in range(s.committed + 1, s.limit + 1):
@@ -351,9 +356,6 @@ class Replica:
             invariant(s.committed < height <= window_end, "INV-7 slot outside the window")
         for height in s.prepared:
             invariant(s.committed < height <= s.epoch_end, "INV-4b certificate outside the window")
-        invariant(self._ballots.stash_size <= 4 * s.config.window * s.n, "INV-17 stash")
-        armed = self._deadline_ms is not None
-        invariant(armed == (s.changing or self._work), "INV-18 timer")
 
     # --- statistics -------------------------------------------------------------------------------
 

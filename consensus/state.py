@@ -179,6 +179,13 @@ class State:
                 sets.append(slot.accepted.members)
         return sets
 
+    def is_committed(self, transaction: bytes) -> bool:
+        """True iff an unexpired transaction stands in a committed block, those included whose
+        delivery is not durable yet."""
+        if self.ledger.is_remembered(transaction):
+            return True
+        return any(transaction in members for _, members in self.delivered.values())
+
     def place(self, epoch: int, view: int, height: int) -> Place:
         """Where a vote belongs. Numbers from the wire are only compared, never counted to (A13)."""
         if not self.committed < height <= self.committed + LOOKAHEAD_WINDOWS * self.config.window:
