@@ -1,0 +1,125 @@
+"""Bringing an organisation onto the network: keys, proofs of possession, the sponsor's command."""
+
+from __future__ import annotations
+
+import os
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+from tallynet.commands import AccountBind, DocumentRegister, NewKey, OrganisationRegister
+from tallynet.documents import Registration, read_invoice, registration_fields
+from tallynet.hashing import record_id, signed_bytes
+from tallynet.records import Algorithm, Kind, OrganisationKind, Role, Size
+from tallynet.signatures import KIND_REGISTER
+from tools.records_by_name import commitment
+from tools.wallet import (
+    CORE_PEOPLE,
+    MICRO_PEOPLE,
+    SMALL_PEOPLE,
+    Person,
+    PersonPlan,
+    Wallet,
+    create_wallet,
+    person_commitment,
+    private_key,
+)
+
+FOREVER: Final = 2**40
+STANDARD_KYC: Final = 2
+
+
+def people_for(kind: OrganisationKind, size: Size) -> tuple[PersonPlan, ...]:
+    """Who gets a key: a core has an approver too, a one-person shop its owner only."""
+    if size is Size.MICRO:
+        return MICRO_PEOPLE
+    return CORE_PEOPLE if kind is OrganisationKind.CORE else SMALL_PEOPLE
+
+
+def new_organisation(
+    network: Path, sponsor: Wallet, name: str, kind: OrganisationKind, size: Size
+) -> Wallet:
+    """Make the wallet of an organisation that `sponsor` is about to register under label `name`."""
+    organisation = record_id(Kind.ORGANISATION, sponsor.id, name.encode())
+    return create_wallet(network, name, organisation, (kind.name,), people_for(kind, size))
+
+
+def new_key(network: Path, genesis: bytes, wallet: Wallet, person: Person) -> NewKey:
+    """A key with its proof of possession (C1)."""
+    key = private_key(network, wallet, person)
+    public = bytes.fromhex(person.public_key)
+    return NewKey(
+        person_commitment(wallet.name, person.name, wallet.id),
+        person.role_set,
+        Algorithm.ED25519,
+        public,
+        0,
+        FOREVER,
+        10**13 if Role.API in person.role_set else 0,
+        key.sign(signed_bytes(KIND_REGISTER, genesis, public)),
+    )
+
+
+def registration(
+    network: Path,
+    genesis: bytes,
+    wallet: Wallet,
+    kind: OrganisationKind,
+    size: Size,
+    *,
+    tax_id: str | None = None,
+    industry: str = "tourism",
+    region: str = "coast",
+) -> OrganisationRegister:
+    """The sponsor's command that registers a wallet's organisation. Name and tax id enter the chain
+    as salted commitments only; one uniqueness tag per tax id keeps double registration out."""
+    salt = os.urandom(32)
+    tax = tax_id or f"test-{wallet.name}"
+    return OrganisationRegister(
+        wallet.name.encode(),
+        (kind,),
+        size,
+        STANDARD_KYC,
+        industry,
+        region,
+        sha256(b"tallynet/name" + salt + wallet.name.encode()).digest(),
+        sha256(b"tallynet/tax-id" + salt + tax.encode()).digest(),
+        sha256(b"tallynet/unique" + tax.encode()).digest(),
+        tuple(new_key(network, genesis, wallet, person) for person in wallet.people),
+        (),
+    )
+
+
+def account(wallet: Wallet, bank: bytes, currency: str, number: str) -> AccountBind:
+    """Bind an account under the label `main`."""
+    return AccountBind(b"main", bank, commitment("account", wallet.id, number), currency)
+
+
+def seal_file(path: Path) -> Registration:
+    """Read an invoice file and seal it under fresh random keys.
+
+    Raises InvoiceError with the place in the file and what to do, or OSError.
+    """
+    source = path.read_bytes()
+    return registration_fields(
+        read_invoice(source), source, document_salt=os.urandom(32), document_key=os.urandom(32)
+    )
+
+
+def document(
+    label: bytes, sealed: Registration, creditor: bytes, debtor: bytes
+) -> DocumentRegister:
+    """The command that registers a sealed invoice between its seller and its buyer."""
+    return DocumentRegister(
+        label,
+        sealed.document_type,
+        sealed.uniqueness_tag,
+        sealed.root,
+        sealed.ciphertext_hash,
+        creditor,
+        debtor,
+        (),
+        sealed.currency,
+        sealed.total,
+        sealed.delivery_day,
+    )
