@@ -8,6 +8,7 @@ full path and may occur once: a file in which two readers could find two totals 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -213,6 +214,16 @@ class Node:
         while pending:
             node = pending.pop()
             yield node
-            for child in node.element:
-                if child.tag not in skip:
-                    pending.append(Node(child, f"{node.where}/{local_name(child)}", self.prefixes))
+            pending.extend(reversed(node._below(skip)))
+
+    def _below(self, skip: frozenset[str]) -> list[Node]:
+        """The children in order, counted like `children` does when a name repeats."""
+        wanted = [child for child in self.element if child.tag not in skip]
+        totals = Counter(child.tag for child in wanted)
+        seen: Counter[str] = Counter()
+        found: list[Node] = []
+        for child in wanted:
+            seen[child.tag] += 1
+            place = f"[{seen[child.tag]}]" if totals[child.tag] > 1 else ""
+            found.append(Node(child, f"{self.where}/{local_name(child)}{place}", self.prefixes))
+        return found
