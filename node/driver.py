@@ -24,6 +24,7 @@ from consensus.replica import Replica
 from node.executor import ExecutedBlock, Executor
 from node.store import Store, WriteBatch
 from node.writer import Writer
+from tallynet.blocks import Certificate
 from tallynet.errors import invariant
 from tallynet.messages import PeerMessage
 

@@ -111,7 +111,9 @@ class Executor:
             raise LookupError(transaction)
         return envelope
 
-    def hold(self, batch: WriteBatch, height: int, block: bytes, transactions: Sequence[bytes]) -> None:
+    def hold(
+        self, batch: WriteBatch, height: int, block: bytes, transactions: Sequence[bytes]
+    ) -> None:
         """Keep the bodies of a candidate block durably."""
         if self._held.get(block) is None:
             self._held[block] = height

@@ -32,9 +32,7 @@ class NodeLedgerView:
         if envelope is None:
             return None
         body = envelope.body
-        return Transaction(
-            transaction_id, body.organisation, body.valid_until, len(envelope.raw)
-        )
+        return Transaction(transaction_id, body.organisation, body.valid_until, len(envelope.raw))
 
     def wants_block(self, time_ms: int) -> bool:
         """True iff a day roll is due at this header time or a prologue left work."""

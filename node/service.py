@@ -294,9 +294,7 @@ class Service:
             raise RemoteProtocolError("UNKNOWN_INDEX", f"no index {query.index}") from None
         with self._store.reader() as reader:
             view = Overlay(CommittedState.snapshot(reader))
-            found = view.index_scan(
-                index, query.prefix, after=query.after, limit=query.limit + 1
-            )
+            found = view.index_scan(index, query.prefix, after=query.after, limit=query.limit + 1)
         more = len(found) > query.limit
         return IndexPage(query.request, tuple(found[: query.limit]), more)
 

@@ -35,9 +35,7 @@ class SyncService:
                 size += sum(len(body) for body in bodies) + 32 * len(bodies)
                 if found and size > REPLY_BYTES_MAX:
                     break
-                found.append(
-                    CertifiedBlock(row.header, row.transactions, row.certificate, bodies)
-                )
+                found.append(CertifiedBlock(row.header, row.transactions, row.certificate, bodies))
         return encode(Blocks(tuple(found))) if found else None
 
     def bodies(self, request: FetchBodies) -> bytes | None:
