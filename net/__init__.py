@@ -39,11 +39,11 @@ from net.clients import ClientHandler, ClientSession, ClientStatistics
 from net.errors import ListenError
 from net.identity import NodeIdentity
 from net.limits import ListenerLimits
-from net.listener import Listener, ListenerStatistics, PeerInbox
+from net.listener import Listener, ListenerStatistics, PeerInbox, PeerStatistics
 from net.mesh import LinkStatistics, Mesh, MeshStatistics
 
 __all__ = [
     "ClientHandler", "ClientSession", "ClientStatistics", "LinkStatistics", "ListenError",
     "Listener", "ListenerLimits", "ListenerStatistics", "Mesh", "MeshStatistics", "NodeIdentity",
-    "PeerInbox",
+    "PeerInbox", "PeerStatistics",
 ]  # fmt: skip
