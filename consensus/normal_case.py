@@ -257,16 +257,18 @@ class NormalCase:
                 s.dirty = True
                 slot = s.slots.get(height)
                 if slot is not None:
-                    self._check_own_commit(slot, roots)
+                    self._check_own_commit(slot, event.block, roots)
                     self._ballots.check_divergence(slot)
                 return
 
-    def _check_own_commit(self, slot: Slot, roots: tuple[bytes, bytes]) -> None:
+    def _check_own_commit(self, slot: Slot, block: bytes, roots: tuple[bytes, bytes]) -> None:
         """Before a restart the same block must have given the same roots, or one of the two
         executions was wrong and nobody can say which."""
         if slot.own_commit is not None:
             vote = self._s.verifier.vote(SignedKind.COMMIT, slot.own_commit.body)
-            if isinstance(vote, Commit) and (vote.state_root, vote.receipts_root) != roots:
+            if not isinstance(vote, Commit) or vote.block != block:
+                return
+            if (vote.state_root, vote.receipts_root) != roots:
                 self._s.diverge(slot.height)
 
     def _commit(self) -> None:

@@ -209,8 +209,6 @@ class Views:
         ones: its Prepares say that it holds them (INV-4)."""
         s = self._s
         ours = [c for _, c in sorted(self._changes.items()) if c.to_view == s.voted_view]
-        if len(ours) < s.q:
-            return
         # Any q of them will do. Those naming nothing that we lack come first: whoever holds a
         # certificate back, and the block under it, cannot keep the view from opening.
         ready = [change for change in ours if self._is_ready(change)]

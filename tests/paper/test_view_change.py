@@ -1,0 +1,478 @@
+"""Protocol §5.6: one test per rule of the view change."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from consensus.statistics import ReplicaStatus, WaitingReason
+from tallynet.blocks import Certificate
+from tallynet.codec import encode
+from tallynet.messages import FetchBlocks, NewView, Signed, SignedKind
+from tests.sim.bench import Bench, signed, transactions
+from tests.sim.cluster import GENESIS
+
+
+def complaints(bench: Bench) -> list[int]:
+    return [body.view for _, body in bench.take(SignedKind.COMPLAINT)]  # type: ignore[attr-defined]
+
+
+def view_changes(bench: Bench) -> list[int]:
+    return [body.to_view for _, body in bench.take(SignedKind.VIEW_CHANGE)]  # type: ignore[attr-defined]
+
+
+def enter_view(bench: Bench, view: int) -> None:
+    changes = [bench.view_change(i, view) for i in range(bench.n) if i != bench.index]
+    bench.receive(view % bench.n, bench.new_view(view, changes[: bench.replica._s.q]))
+    assert bench.replica.statistics().view == view
+
+
+def test_a_complaint_comes_from_the_progress_timer() -> None:
+    backup = Bench()
+    backup.hold(transactions(1))
+    backup.tick(950)
+    assert complaints(backup) == []
+    backup.tick(100)
+    assert complaints(backup)[0] == 0
+
+
+def test_INV_18_without_work_there_is_no_timer() -> None:
+    backup = Bench(leader_silent_ms=10**9)
+    backup.tick(20_000)
+    assert complaints(backup) == []
+
+
+def test_votes_of_one_peer_do_not_arm_the_timer() -> None:
+    backup = Bench(leader_silent_ms=10**9)
+    (content,) = backup.chain(1)
+    backup.replica._s.pool.remove(content.transactions, 0)
+    backup.receive(3, backup.prepare(3, content))
+    backup.tick(5_000)
+    assert complaints(backup) == []
+
+
+def test_a_complaint_comes_from_five_seconds_of_a_silent_leader() -> None:
+    backup = Bench()
+    backup.tick(4_900)
+    assert complaints(backup) == []
+    backup.tick(200)
+    assert set(complaints(backup)) == {0}
+
+
+def test_a_complaint_comes_from_a_transaction_passed_over() -> None:
+    """§5.9: other organisations' blocks flow, this one's oldest transaction never gets in."""
+    backup = Bench()
+    victim = transactions(1, organisation=b"v" * 16)
+    backup.hold(victim)
+    parent = GENESIS
+    for height in range(1, 13):
+        ids = transactions(1, tag=f"block {height}")
+        backup.hold(ids)
+        content = backup.block(height, parent, ids)
+        backup.run_block(content)
+        parent = content.block
+        backup.tick(450)
+    assert backup.heights == list(range(1, 13))
+    assert set(complaints(backup)) == {0}
+
+
+def test_the_transaction_timer_restarts_under_a_new_leader() -> None:
+    backup = Bench(progress_ms=32_000)
+    backup.hold(transactions(1))
+    backup.tick(4_000)
+    enter_view(backup, 2)
+    for _ in range(8):
+        backup.receive(2, backup.status(2, view=2))
+        backup.tick(600)
+    assert complaints(backup) == []
+    backup.receive(2, backup.status(2, view=2))
+    backup.tick(400)
+    assert set(complaints(backup)) == {2}
+
+
+def test_the_complainer_keeps_voting() -> None:
+    backup = Bench()
+    (content,) = backup.chain(1)
+    backup.tick(1_100)
+    assert complaints(backup)
+    backup.propose(content)
+    assert backup.prepares() == [1]
+
+
+def test_a_complaint_is_taken_back_when_blocks_flow() -> None:
+    backup = Bench()
+    (content,) = backup.chain(1)
+    backup.tick(1_100)
+    assert complaints(backup)
+    backup.propose(content)
+    backup.run_block(content)
+    complaints(backup)
+    backup.tick(600)
+    assert complaints(backup) == []
+
+
+def test_f_plus_1_complaints_join_and_q_complaints_move() -> None:
+    backup = Bench(n=7)
+    for index in (2, 3):
+        backup.receive(index, backup.complaint(index))
+    assert complaints(backup) == []
+    backup.receive(4, backup.complaint(4))
+    assert complaints(backup) == [0]
+    assert view_changes(backup) == []
+    backup.receive(5, backup.complaint(5))
+    assert view_changes(backup) == [1]
+    assert backup.replica.statistics().status is ReplicaStatus.CHANGING
+
+
+def test_old_complaints_do_not_add_up() -> None:
+    backup = Bench()
+    backup.receive(2, backup.complaint(2))
+    backup.tick(3_000)
+    backup.receive(3, backup.complaint(3))
+    assert complaints(backup) == []
+
+
+def test_INV_8_no_prepare_or_commit_while_changing() -> None:
+    backup = Bench()
+    one, two = backup.chain(2)
+    backup.propose(one)
+    backup.prepares()
+    for index in (0, 2, 3):
+        backup.receive(index, backup.complaint(index))
+    backup.propose(two)
+    backup.prepare_all(one)
+    assert backup.prepares() == []
+    assert backup.commits() == []
+
+
+def test_5_5_voted_view_is_durable_before_the_view_change_leaves() -> None:
+    backup = Bench()
+    backup.receive(2, backup.complaint(2))
+    effects = backup.receive(3, backup.complaint(3))
+    assert [e.key for e in effects.persist] == [b"view"]
+    assert len(effects.send_after) == 1
+
+
+def test_one_claim_moves_nobody() -> None:
+    """A13: huge numbers neither move nor allocate."""
+    backup = Bench()
+    backup.receive(2, backup.complaint(2, view=2**62))
+    backup.receive(2, backup.view_change(2, 2**62))
+    backup.tick(100)
+    assert backup.replica.statistics().voted_view == 0
+
+
+def test_f_plus_1_view_changes_adopt_the_f_plus_1st_highest() -> None:
+    backup = Bench(n=7)
+    for index, to_view in ((2, 9), (3, 5)):
+        backup.receive(index, backup.view_change(index, to_view))
+    assert view_changes(backup) == []
+    backup.receive(4, backup.view_change(4, 4))
+    assert view_changes(backup) == [4]
+
+
+def test_A14_f_plus_1_rules_follow_n() -> None:
+    for n, f in ((4, 1), (5, 1), (6, 1), (7, 2)):
+        backup = Bench(n=n)
+        for index in range(2, 2 + f):
+            backup.receive(index, backup.complaint(index))
+        assert complaints(backup) == [], n
+        backup.receive(0, backup.complaint(0))
+        assert complaints(backup) == [0], n
+
+
+def test_the_timer_doubles_per_failed_view_up_to_the_cap_and_resets_at_a_commit() -> None:
+    backup = Bench(progress_max_ms=3_000)
+    backup.hold(transactions(1))
+    patience = []
+    for view in (2, 3, 4):
+        enter_view(backup, view)
+        patience.append(backup.replica._patience_ms())
+    assert patience == [2_000, 3_000, 3_000]
+    ids = transactions(1)
+    content = backup.block(1, GENESIS, ids, by=0)
+    backup.run_block(content, view=4)
+    assert backup.heights == [1]
+    assert backup.replica._patience_ms() == 1_000
+
+
+def test_sticky_certificates_survive_another_proposal_and_are_all_reported() -> None:
+    """INV-4b: prepared in view 0, another block accepted in view 2: still reported."""
+    backup = Bench()
+    (one,) = backup.chain(1)
+    backup.propose(one)
+    backup.prepare_all(one)
+    changes = [backup.view_change(i, 2) for i in (0, 2, 3)]
+    backup.receive(2, backup.new_view(2, changes))
+    ids = transactions(1, tag="other")
+    backup.hold(ids)
+    backup.prepares()
+    backup.propose(backup.block(1, GENESIS, ids, by=2), view=2)
+    assert backup.prepares() == [1]
+    for index in (0, 2, 3):
+        backup.receive(index, backup.complaint(index, view=2))
+    (_, change), *_ = backup.take(SignedKind.VIEW_CHANGE)
+    assert [entry.header for entry in change.prepared] == [one.header_bytes]  # type: ignore[attr-defined]
+
+
+def ready_to_lead(n: int = 4) -> tuple[Bench, list[Signed]]:
+    leader = Bench(index=1, n=n)
+    return leader, [leader.view_change(i, 1) for i in range(n) if i != 1]
+
+
+def move(leader: Bench) -> None:
+    for index in range(leader.n):
+        if index != leader.index:
+            leader.receive(index, leader.complaint(index))
+
+
+def test_the_new_leader_needs_q_view_changes_for_its_view() -> None:
+    leader, changes = ready_to_lead()
+    move(leader)
+    leader.receive(2, leader.view_change(2, 5))
+    assert leader.take(SignedKind.NEW_VIEW) == []
+    assert leader.replica.statistics().waiting.reason is WaitingReason.VIEW_CHANGES
+    leader.receive(0, changes[0])
+    leader.receive(3, changes[2])
+    ((_, new_view),) = leader.take(SignedKind.NEW_VIEW)
+    assert isinstance(new_view, NewView)
+    assert len(new_view.view_changes) == 3
+    assert leader.replica.statistics().status is ReplicaStatus.NORMAL
+
+
+def test_the_new_leader_proposes_again_what_was_prepared_and_then_goes_on() -> None:
+    leader, _ = ready_to_lead()
+    (one,) = leader.chain(1)
+    certificate = leader.prepared_certificate(one, 0, (0, 2, 3))
+    move(leader)
+    leader.receive(0, leader.view_change(0, 1, [(one, certificate)]))
+    leader.tick()
+    assert leader.take(SignedKind.NEW_VIEW) == []  # it lacks the content
+    from tallynet.messages import FetchProposal, Proposal
+
+    assert leader.take(FetchProposal)[0][1] == FetchProposal(1, one.block)
+    leader.receive(0, Proposal(one.header_bytes, one.transactions))
+    leader.receive(2, leader.view_change(2, 1))
+    ((_, new_view),) = leader.take(SignedKind.NEW_VIEW)
+    assert new_view.proposals == (one.header_bytes,)  # type: ignore[attr-defined]
+    leader.hold(transactions(1, tag="next"))
+    leader.tick(20)
+    assert leader.prepares() == [2]
+
+
+def test_a_withheld_block_does_not_keep_the_view_from_opening() -> None:
+    """One ViewChange names a certificate whose block nobody serves; q others do not."""
+    leader, changes = ready_to_lead(n=5)
+    (one,) = leader.chain(1)
+    certificate = leader.prepared_certificate(one, 0, (0, 2, 3, 4))
+    move(leader)
+    leader.receive(0, leader.view_change(0, 1, [(one, certificate)]))
+    for change in changes[1:]:
+        leader.receive(change.signer, change)
+    ((_, new_view),) = leader.take(SignedKind.NEW_VIEW)
+    assert new_view.proposals == ()  # type: ignore[attr-defined]
+
+
+def test_a_backup_prepares_the_blocks_of_a_valid_new_view_again() -> None:
+    backup = Bench(index=3)
+    one, two = backup.chain(2)
+    backup.propose(one)
+    backup.propose(two)
+    backup.prepares()
+    signers = (0, 1, 2)
+    change = backup.view_change(
+        0,
+        1,
+        [(c, backup.prepared_certificate(c, 0, signers)) for c in (one, two)],
+    )
+    changes = [change, backup.view_change(1, 1), backup.view_change(2, 1)]
+    effects = backup.receive(1, backup.new_view(1, changes, [one, two]))
+    assert backup.prepares() == [1, 2]
+    assert effects.persist[-1].key[:4] == b"slot"
+    assert b"view" in [e.key for e in effects.persist]
+
+
+def test_reproposals_skip_the_clock_window() -> None:
+    backup = Bench(index=3)
+    (one,) = backup.chain(1)
+    backup.propose(one)
+    backup.tick(10_000)
+    backup.prepares()
+    change = backup.view_change(0, 1, [(one, backup.prepared_certificate(one, 0, (0, 1, 2)))])
+    changes = [change, backup.view_change(1, 1), backup.view_change(2, 1)]
+    backup.receive(1, backup.new_view(1, changes, [one]))
+    assert backup.prepares() == [1]
+
+
+def mutated(backup: Bench, what: str) -> tuple[list[Signed], Sequence[object]]:
+    one, two = backup.chain(2)
+    certificate = backup.prepared_certificate(one, 0, (0, 1, 2))
+    honest = [
+        backup.view_change(0, 1, [(one, certificate)]),
+        backup.view_change(1, 1),
+        backup.view_change(2, 1),
+    ]
+    short = backup.prepared_certificate(one, 0, (0, 2))
+    doubled = Certificate(
+        certificate.vote, (0, 0, 2), (certificate.signatures[0],) * 2 + certificate.signatures[2:]
+    )
+    cases: dict[str, tuple[list[Signed], list[object]]] = {
+        "dropped": (honest, []),
+        "replaced": (honest, [two]),
+        "added": (honest, [one, two]),
+        "too few": (honest[:2], [one]),
+        "repeated": ([honest[0], honest[0], honest[1]], [one]),
+        "unordered": (honest[::-1], [one]),
+        "other view": ([honest[0], honest[1], backup.view_change(2, 2)], [one]),
+        "other epoch": ([honest[0], honest[1], backup.view_change(2, 1, epoch=1)], [one]),
+        "short certificate": ([backup.view_change(0, 1, [(one, short)]), *honest[1:]], [one]),
+        "double signer": ([backup.view_change(0, 1, [(one, doubled)]), *honest[1:]], [one]),
+        "other header": ([backup.view_change(0, 1, [(two, certificate)]), *honest[1:]], [two]),
+        "future certificate": (
+            [
+                backup.view_change(0, 1, [(one, backup.prepared_certificate(one, 1, (0, 1, 2)))]),
+                *honest[1:],
+            ],
+            [one],
+        ),
+        "forged change": (
+            [Signed(honest[0].kind, honest[0].body, 0, b"\0" * 64), *honest[1:]],
+            [one],
+        ),
+        "claimed but absent": (
+            [signed_without_certificate(backup, one.header_bytes), *honest[1:]],
+            [],
+        ),
+    }
+    return cases[what]
+
+
+def signed_without_certificate(backup: Bench, header: bytes) -> Signed:
+    from tallynet.messages import ViewChange
+
+    return signed(0, SignedKind.VIEW_CHANGE, ViewChange(0, 1, header, None, ()))
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "dropped", "replaced", "added", "too few", "repeated", "unordered", "other view",
+        "other epoch", "short certificate", "double signer", "other header",
+        "future certificate", "forged change", "claimed but absent",
+    ],
+)  # fmt: skip
+def test_INV_13_a_new_view_that_is_not_the_recomputation_is_refused(what: str) -> None:
+    backup = Bench(index=3)
+    changes, again = mutated(backup, what)
+    backup.receive(1, backup.new_view(1, changes, again))  # type: ignore[arg-type]
+    assert backup.replica.statistics().view == 0
+    assert backup.replica.statistics().refused == 1
+
+
+def test_a_new_view_by_another_than_its_leader_is_refused() -> None:
+    backup = Bench(index=3)
+    changes = [backup.view_change(i, 1) for i in (0, 1, 2)]
+    honest = backup.new_view(1, changes)
+    forged = signed(
+        2, SignedKind.NEW_VIEW, NewView(0, 1, tuple(encode(c) for c in changes), (), ())
+    )
+    backup.receive(2, forged)
+    assert backup.replica.statistics().view == 0
+    backup.receive(0, honest)  # anybody may pass it on
+    assert backup.replica.statistics().view == 1
+
+
+def test_a_new_view_below_the_voted_view_is_not_entered() -> None:
+    """INV-3: after ViewChange(2) nothing of view 1 may be signed."""
+    backup = Bench(index=3)
+    for index in (0, 1):
+        backup.receive(index, backup.view_change(index, 2))
+    assert view_changes(backup) == [2]
+    backup.receive(1, backup.new_view(1, [backup.view_change(i, 1) for i in (0, 1, 2)]))
+    assert backup.replica.statistics().view == 0
+
+
+def test_while_changing_the_timer_complains_about_the_view_changed_to() -> None:
+    backup = Bench()
+    for index in (0, 2, 3):
+        backup.receive(index, backup.complaint(index))
+    complaints(backup)
+    backup.tick(2_100)
+    assert 1 in complaints(backup)
+    assert view_changes(backup) == [1]  # but moves only with q complaints
+
+
+def test_laggards_are_handed_the_new_view() -> None:
+    backup = Bench()
+    enter_view(backup, 2)
+    backup.take(SignedKind.NEW_VIEW)
+    backup.receive(3, backup.status(3, view=0))
+    assert [to for to, _ in backup.take(SignedKind.NEW_VIEW)] == [3]
+    backup.receive(3, backup.status(3, view=2, changing=True))
+    assert [to for to, _ in backup.take(SignedKind.NEW_VIEW)] == [3]
+    backup.receive(3, backup.status(3, view=2))
+    assert backup.take(SignedKind.NEW_VIEW) == []
+
+
+def test_laggards_are_handed_the_complaints_that_moved_us() -> None:
+    backup = Bench()
+    for index in (0, 2):
+        backup.receive(index, backup.complaint(index))
+    backup.out.clear()
+    backup.receive(3, backup.status(3, view=0))
+    assert sorted(complaints(backup)) == [0, 0, 0]
+    assert view_changes(backup) == [1]
+
+
+def test_stashed_messages_count_once_their_view_is_entered() -> None:
+    backup = Bench(index=3)
+    (one,) = backup.chain(1, by=1)
+    backup.propose(one, view=1)
+    backup.receive(0, backup.prepare(0, one, view=1))
+    assert backup.prepares() == []
+    backup.receive(1, backup.new_view(1, [backup.view_change(i, 1) for i in (0, 1, 2)]))
+    assert backup.prepares() == [1]
+    assert backup.commits() == [1]
+
+
+def test_a_replica_behind_the_base_fetches_and_delays_nobody() -> None:
+    backup = Bench(index=3)
+    (one,) = backup.chain(1)
+    certificate = backup.commit_certificate(one, 0, (0, 1, 2))
+    changes = [
+        backup.view_change(0, 1, committed=(one, certificate)),
+        backup.view_change(1, 1),
+        backup.view_change(2, 1),
+    ]
+    backup.receive(1, backup.new_view(1, changes))
+    assert backup.replica.statistics().view == 1
+    assert backup.take(FetchBlocks) == [(0, FetchBlocks(1))]
+
+
+def test_A7_an_expired_timer_of_a_committed_height_does_nothing() -> None:
+    backup = Bench()
+    one, _ = backup.chain(2)
+    backup.tick(900)
+    backup.propose(one)
+    backup.run_block(one)
+    backup.tick(200)
+    assert complaints(backup) == []
+
+
+def test_a_spoiled_view_gets_no_more_votes() -> None:
+    """We accepted block A, the others certified B at the same height: the leader equivocated."""
+    backup = Bench()
+    first, second, third = transactions(3)
+    backup.hold((first, second, third))
+    ours, theirs = backup.block(1, GENESIS, [first]), backup.block(1, GENESIS, [second])
+    backup.propose(ours)
+    backup.commit_all(theirs)
+    backup.tick()
+    from tallynet.messages import Proposal
+
+    backup.receive(2, Proposal(theirs.header_bytes, theirs.transactions))
+    assert [d.block for d in backup.delivered] == [theirs.block]
+    backup.prepares()
+    backup.propose(backup.block(2, theirs.block, [third]))
+    assert backup.prepares() == []
