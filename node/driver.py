@@ -75,7 +75,6 @@ class Driver:
         store: Store,
         outlet: Outlet,
         on_committed: Callable[[ExecutedBlock, Certificate], None],
-        fatal: Callable[[BaseException], None],
     ) -> None:
         """`on_committed` is called for every block, in order, once it is durable."""
         self._replica: Final = replica
@@ -92,7 +91,6 @@ class Driver:
         self._writing: _Turn | None = None
         self._durable_step = 0
         self._fatal_error: BaseException | None = None
-        self._fatal: Final = fatal
         self._writer: Final = Writer(self._written, self._failed)
 
     # --- input --------------------------------------------------------------------------------
@@ -174,7 +172,7 @@ class Driver:
 
     def _execute(self, request: Execute) -> Executed:
         result = self._executor.execute(request)
-        return Executed(request.block, result.state_root, result.receipts_root)
+        return Executed(request.block, result.state_root, result.result.receipts_root)
 
     def _send(self, send: Send) -> None:
         if send.to == ALL:
@@ -215,5 +213,4 @@ class Driver:
 
     def _failed(self, error: BaseException) -> None:
         self._fatal_error = error
-        self._fatal(error)
         self._awake.set()

@@ -67,8 +67,8 @@ class Executor:
         self._body: Final = body
         self._executed: Final[dict[bytes, ExecutedBlock]] = {}
         """By block hash; bounded by the window, rivals are discarded by the core."""
-        self._held: Final[dict[bytes, int]] = {}
-        """Candidates whose bodies went to the store, with their heights; above the head only."""
+        self._held: Final[dict[bytes, tuple[int, tuple[bytes, ...]]]] = {}
+        """Height and ids of candidates whose bodies went to the store; above the head only."""
         self.head = head
         self.newest: Overlay | CommittedState = committed
         """State after the newest delivered block, durable or about to be: what the door checks."""
@@ -115,8 +115,8 @@ class Executor:
         self, batch: WriteBatch, height: int, block: bytes, transactions: Sequence[bytes]
     ) -> None:
         """Keep the bodies of a candidate block durably."""
-        if self._held.get(block) is None:
-            self._held[block] = height
+        if block not in self._held:
+            self._held[block] = (height, tuple(transactions))
             batch.hold(height, block, [self._require(t).raw for t in transactions])
 
     def deliver(self, batch: WriteBatch, delivery: Deliver) -> ExecutedBlock:
@@ -147,7 +147,7 @@ class Executor:
         if self.newest is executed.overlay:
             self.newest = self._committed
         height = executed.header.height
-        for block in [b for b, h in self._held.items() if h <= height]:
+        for block in [b for b, (h, _) in self._held.items() if h <= height]:
             del self._held[block]
         self._pool.remove(envelope.transaction for envelope in executed.envelopes)
         self.head = Head(
@@ -159,9 +159,13 @@ class Executor:
             executed.header.time_ms,
         )
 
-    def restore_held(self, block: bytes, height: int) -> None:
+    def restore_held(self, block: bytes, height: int, transactions: Sequence[bytes]) -> None:
         """At the start: the store holds the bodies of this candidate."""
-        self._held[block] = height
+        self._held[block] = (height, tuple(transactions))
+
+    def in_flight(self) -> frozenset[bytes]:
+        """Transactions of candidate blocks: their bodies stay in the pool whatever their age."""
+        return frozenset(t for _, transactions in self._held.values() for t in transactions)
 
     def discard(self, block: bytes) -> None:
         """Drop the overlay of a block that lost."""

@@ -66,7 +66,7 @@ class Signer:
         self._left = max(self._left, (epoch, view))
 
     def _check_vote(self, kind: SignedKind, body: bytes) -> None:
-        vote: Prepare | Commit = decode(Prepare if kind is SignedKind.PREPARE else Commit, body)
+        vote = decode(Prepare, body) if kind is SignedKind.PREPARE else decode(Commit, body)
         invariant((vote.epoch, vote.view) >= self._left, "INV-3 vote in a view that was left")
         slot = (int(kind), vote.epoch, vote.view, vote.height)
         signed = self._votes.setdefault(slot, body)

@@ -7,9 +7,7 @@ genesis state or the stored tip, replica from its journal, then the listener, th
 from __future__ import annotations
 
 import json
-import platform
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +16,7 @@ import trio
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from consensus.config import ReplicaConfig, Tip
-from consensus.events import TransactionsHeld
+from consensus.events import Transaction, TransactionsHeld
 from consensus.replica import Replica
 from net import ClientHandler, Listener, Mesh, NodeIdentity, PeerInbox
 from node.config import ConfigError, NodeConfig, load_config
@@ -30,12 +28,13 @@ from node.pool import Pool
 from node.service import Service, StatusSource
 from node.signer import Signer
 from node.state import CommittedState, Overlay
-from node.store import Store, open_store, scan_in_child
+from node.store import ScanReport, Store, open_store, scan_in_child
 from node.sync import SyncService
 from tallynet.blocks import Certificate, Header
 from tallynet.codec import decode
 from tallynet.envelope import Envelope, open_envelope
 from tallynet.genesis import Genesis, genesis_hash, validators_hash
+from tallynet.handshake import software_fingerprint
 from tallynet.keyfile import load_key_file
 from tallynet.messages import (
     Blocks,
@@ -122,25 +121,46 @@ class Validator:
             network=self.genesis.name,
             genesis=self.genesis_hash,
             validator=self.index,
-            software=fingerprint(),
+            software=software_fingerprint(),
         )
         if (self._data / "data.mdb").exists():
             report = await trio.to_thread.run_sync(self._scan)
             self._log.info("database scanned", values=report.values, complete=report.complete)
-        store = open_store(
-            self._data,
-            genesis=self.genesis_hash,
-            node_key=self.public_key,
-            key_mark=self._key_mark,
-            map_bytes=self.config.map_gib << 30,
-        )
+        store = self._open()
+        if self._is_new(store):
+            # The store accepts writes of one thread only: this one now, the writer's after reopening.
+            self._write_genesis_state(store)
+            store.close()
+            store = self._open()
         try:
             await self._serve(store)
         finally:
             store.close()
             self._log.info("node stopped")
 
-    def _scan(self) -> object:
+    def _open(self) -> Store:
+        return open_store(
+            self._data,
+            genesis=self.genesis_hash,
+            node_key=self.public_key,
+            key_mark=self._key_mark,
+            map_bytes=self.config.map_gib << 30,
+        )
+
+    @staticmethod
+    def _is_new(store: Store) -> bool:
+        state = CommittedState(store.live_reader())
+        return Overlay(state).get(Kind.NETWORK, NETWORK_ID) is None
+
+    def _write_genesis_state(self, store: Store) -> None:
+        overlay = Overlay(CommittedState(store.live_reader()))
+        load_genesis_state(overlay, self.genesis, self.genesis_hash)
+        overlay.seal()
+        batch = store.batch()
+        batch.state(overlay.changes())
+        store.commit(batch)
+
+    def _scan(self) -> ScanReport:
         return scan_in_child(self._data, seconds=SCAN_SECONDS_MAX)
 
     async def _serve(self, store: Store) -> None:
@@ -184,9 +204,7 @@ class Validator:
             wall_ms=time.time_ns() // 1_000_000,
         )
         self._replica = replica
-        identity = NodeIdentity(
-            genesis=self.genesis_hash, key=self._key, validators=self.keys, software=fingerprint()
-        )
+        identity = NodeIdentity(genesis=self.genesis_hash, key=self._key, validators=self.keys)
         self._mesh = Mesh(identity, self._addresses)
         self._driver = Driver(
             replica=replica,
@@ -238,12 +256,12 @@ class Validator:
         return verify_kind(kind, self.genesis_hash, body, public_key, signature)
 
     def _restore(self, store: Store, committed: CommittedState) -> tuple[Head, Tip]:
-        """The stored tip, or the genesis state written now."""
+        """Where the stored chain ends."""
         with store.reader() as reader:
             tip = reader.tip()
             row = None if tip is None else reader.block(tip.height)
         if tip is None or row is None:
-            root = self._write_genesis_state(store, committed)
+            root = committed.root
             head = Head(0, self.genesis_hash, b"", None, root, self.genesis.time_ms)
             return head, Tip(None, self.genesis_hash, None, 0, self.keys)
         header = decode(Header, row.header)
@@ -252,18 +270,6 @@ class Validator:
         )
         epoch = tip.height // self.genesis.epoch_length
         return head, Tip(row.header, tip.block, row.certificate, epoch, self.keys)
-
-    def _write_genesis_state(self, store: Store, committed: CommittedState) -> bytes:
-        if committed.root != CommittedState.empty_root():
-            return committed.root
-        overlay = Overlay(committed)
-        load_genesis_state(overlay, self.genesis, self.genesis_hash)
-        root = overlay.seal()
-        batch = store.batch()
-        batch.state(overlay.changes())
-        store.commit_before_writer(batch)
-        overlay.commit()
-        return root
 
     def _stored_body(self, transaction: bytes) -> Envelope | None:
         with self._store.reader() as reader:
@@ -274,16 +280,17 @@ class Validator:
             return None
         return open_envelope(bodies[place[1]])
 
-    def _restore_held(self, height: int) -> list[object]:
+    def _restore_held(self, height: int) -> list[Transaction]:
         """Bodies of candidates above the head: a prepared block may have to be executed again."""
-        raws: list[bytes] = []
+        envelopes: list[Envelope] = []
         with self._store.reader() as reader:
             for above in range(height + 1, height + 1 + self.genesis.window):
                 for block in reader.candidates(above):
-                    self._executor.restore_held(block, above)
-                    raws.extend(reader.envelopes(above, block) or ())
-        envelopes = [open_envelope(raw) for raw in raws]
-        return [self._pool.add(e) for e in envelopes if e.transaction not in self._pool]
+                    bodies = [open_envelope(b) for b in reader.envelopes(above, block) or ()]
+                    self._executor.restore_held(block, above, [b.transaction for b in bodies])
+                    envelopes.extend(bodies)
+        fresh = {e.transaction: e for e in envelopes}
+        return [self._pool.add(e) for e in fresh.values()]
 
     # --- traffic ------------------------------------------------------------------------------
 
@@ -316,8 +323,9 @@ class Validator:
     async def _drop_expired(self) -> None:
         while True:
             await trio.sleep(EXPIRY_PERIOD_SECONDS)
-            wanted = self._replica.transactions_in_flight
-            gone = self._pool.expired(self._executor.head.time_ms // 1000, wanted)
+            wanted = self._executor.in_flight()
+            now = self._executor.head.time_ms // 1000
+            gone = self._pool.expired(now, wanted.__contains__)
             self._pool.remove(gone)
             self._service.expired(gone)
 
@@ -352,15 +360,8 @@ class Validator:
         return waiting.reason.value + (f": {names}" if names else "")
 
 
-def fingerprint() -> str:
-    """Versions that execution depends on; validators of different ones refuse each other (D2)."""
-    python = ".".join(platform.python_version_tuple()[:2])
-    packages = ("cbor2", "msgspec", "lmdb", "cryptography", "py-ed25519-zebra-bindings")
-    return " ".join([f"python {python}", *(f"{name} {version(name)}" for name in packages)])
-
-
 def _now_seconds() -> int:
     return int(time.time())
 
 
-__all__ = ["Validator", "fingerprint", "load_genesis"]
+__all__ = ["Validator", "load_genesis"]
