@@ -17,6 +17,9 @@ from tallynet.errors import RemoteProtocolError
 from tallynet.records import Kind, lot_id
 from tallynet.state_proof import (
     StateProof,
+    bucket_hash,
+    entity_key,
+    tree_root,
     verify_lot_proof,
     verify_state_proof,
     verify_voucher_proof,
@@ -203,10 +206,79 @@ def test_changed_fields_are_refused(data: st.DataObject) -> None:
         "depth": st.integers(0, 64),
         "record": st.none() | chunk,
         "voucher_hash": st.none() | st.binary(min_size=32, max_size=32),
+        "siblings": st.sampled_from(
+            (proof.siblings + bytes(32), proof.siblings[32:], b"", proof.siblings + b"\x00")
+        ),
         "lots": st.lists(st.sampled_from((*proof.lots, b"", b"\x80")), max_size=3).map(tuple),
     }.get(field, st.one_of(chunk, st.just(getattr(proof, field)).map(lambda x: x and x[:-1])))
     changed = msgspec.structs.replace(proof, **{field: data.draw(value)})
     assert changed == proof or refused(ROOT, kind, id, changed)
+
+
+def empty_siblings(proof: StateProof) -> list[int]:
+    present = int.from_bytes(proof.present, "little")
+    return [i for i in range(4 * proof.depth) if not present >> i & 1]
+
+
+def with_sibling(proof: StateProof, step: int, sibling: bytes) -> StateProof:
+    """The proof with one more sibling listed, at `step` from the bucket."""
+    present = int.from_bytes(proof.present, "little")
+    at = 32 * (present & ((1 << step) - 1)).bit_count()
+    return msgspec.structs.replace(
+        proof,
+        present=(present | 1 << step).to_bytes(len(proof.present), "little"),
+        siblings=proof.siblings[:at] + sibling + proof.siblings[at:],
+    )
+
+
+def sparse_state() -> tuple[CommittedState, bytes]:
+    """Seventeen entities: one level, some of its children empty."""
+    reader = MemoryReader()
+    overlay = Overlay(CommittedState(reader))
+    for i in range(17):
+        overlay.put(Kind.REMAINDER, record_id(i), remainder(i))
+    root = overlay.seal()
+    reader.apply(overlay.changes())
+    return CommittedState.snapshot(reader), root
+
+
+def test_there_is_one_proof_only() -> None:
+    """C7: the same statement in other bytes is refused: listed empties, spare bits, longer paths."""
+    state, root = sparse_state()
+    tried = 0
+    for number in range(60):
+        id = record_id(number)
+        proof = prove(state, Kind.REMAINDER, id)
+        for step in empty_siblings(proof):
+            assert refused(root, Kind.REMAINDER, id, with_sibling(proof, step, bytes(32)))
+            tried += 1
+        spare = with_sibling(proof, 7, bytes(range(32)))
+        assert proof.depth == 1
+        assert refused(root, Kind.REMAINDER, id, spare)
+        if not proof.bucket:
+            longer = msgspec.structs.replace(
+                proof, depth=2, present=bytes(((proof.present[0] << 4) & 0xFF,))
+            )
+            assert refused(root, Kind.REMAINDER, id, longer)
+            tried += 1000
+    assert tried > 1000, "no absent key met an empty child"
+
+
+def test_absent_voucher_has_no_rows() -> None:
+    absent = record_id("no such voucher")
+    for kind, id in ((Kind.VOUCHER, absent), (Kind.LOT, lot_id(absent, 0))):
+        proof = msgspec.structs.replace(prove(STATE, kind, id), rows=bytes(40))
+        assert refused(ROOT, kind, id, proof)
+
+
+def test_bucket_out_of_order_is_refused_even_under_its_own_root() -> None:
+    key = entity_key(bytes((Kind.REMAINDER,)) + record_id(1))
+    high, low = b"\xff" * 64, bytes(64)
+    for bucket in (high + low, high + high):
+        proof = StateProof(1, 0, b"", b"", bucket, None, None, b"", ())
+        assert refused(tree_root(1, bucket_hash(bucket)), Kind.REMAINDER, record_id(1), proof)
+    proof = StateProof(1, 0, b"", b"", key + low[:31], None, None, b"", ())
+    assert refused(tree_root(1, bucket_hash(proof.bucket)), Kind.REMAINDER, record_id(1), proof)
 
 
 def test_lot_proof_fits_four_kib_with_forty_lots_in_a_large_state() -> None:

@@ -56,9 +56,10 @@ class Tree:
 
 
 def crowded_key(number: int) -> bytes:
-    """Keys in three crowds that share 0, 3 and 33 nibbles, so that few keys make deep trees."""
+    """Keys in three crowds that share 0, 3 and 33 nibbles, so that few keys make deep trees; the
+    first one leaves most first nibbles out, so that whole halves of the root are empty."""
     rest = sha256(b"%d" % number).digest()
-    return (rest, b"\x12\x30" + rest[2:], bytes(16) + b"\x05" + rest[17:])[number % 3]
+    return (bytes((rest[0] & 0xC7,)) + rest[1:], b"\x12\x30" + rest[2:], bytes(16) + b"\x05" + rest[17:])[number % 3]
 
 
 CHANGES = st.dictionaries(
@@ -100,6 +101,16 @@ def test_removing_everything_leaves_no_node_behind() -> None:
     root = tree.update({crowded_key(i): None for i in range(150)})
     assert tree.nodes == {}
     assert root == tree_root(0, EMPTY)
+
+
+def test_emptying_a_whole_branch_gives_the_root_of_a_tree_that_never_had_it() -> None:
+    tree = Tree()
+    tree.update({crowded_key(i): bytes(32) for i in range(150)})
+    for nibble in range(16):
+        gone: dict[bytes, bytes | None] = {
+            key: None for key in tree.entities if key[0] >> 4 == nibble
+        }
+        assert tree.update(gone) == naive_root(tree.entities)
 
 
 def test_seventeenth_entity_splits_the_bucket_and_its_removal_joins_it() -> None:
