@@ -308,3 +308,23 @@ def test_what_was_written_and_taken_back_leaves_no_trace() -> None:
     reader.apply(Changes(**{f: getattr(overlay.changes(), f) for f in Changes.__slots__}))
     assert reader.scan(RECORDS, b"", b"", 10) == []
     assert reader.scan(INDEXES, b"", b"", 10) == []
+
+
+def test_what_a_committed_block_deleted_is_gone_from_the_cache() -> None:
+    reader = MemoryReader()
+    committed = CommittedState(reader)
+    keys = ((Kind.REMAINDER, IDS[0]), (Kind.LOT, lot_id(VOUCHERS[0], 0)), (Kind.VOUCHER, VOUCHERS[0]))
+    for number in range(2):
+        block = Overlay(committed)
+        for (kind, id), record in zip(keys, (remainder(1), lot(0, 1), voucher()), strict=True):
+            if number == 0:
+                block.put(kind, id, record)
+            else:
+                block.delete(kind, id)
+        block.seal()
+        reader.apply(block.changes())
+        block.commit()
+    after = Overlay(committed)
+    assert [after.get(kind, id) for kind, id in keys] == [None, None, None]
+    assert list(after.lot_starts(VOUCHERS[0])) == []
+    assert committed.root == memory_state().seal()
