@@ -70,8 +70,23 @@ class Executor:
         self._held: Final[dict[bytes, tuple[int, tuple[bytes, ...]]]] = {}
         """Height and ids of candidates whose bodies went to the store; above the head only."""
         self.head = head
-        self.newest: Overlay | CommittedState = committed
-        """State after the newest delivered block, durable or about to be: what the door checks."""
+        self._newest: Overlay | CommittedState = committed
+        """State after the newest delivered block, durable or about to be."""
+        self._view: Overlay | None = None
+
+    @property
+    def view(self) -> Overlay:
+        """A scratch overlay on the state after the newest delivered block: what the door checks and
+        dry runs use. Roll back whatever is written to it."""
+        if self._view is None:
+            self._view = Overlay(self._newest)
+        return self._view
+
+    def _move(self, newest: Overlay | CommittedState) -> None:
+        if self._view is not None:
+            self._view.drop()
+            self._view = None
+        self._newest = newest
 
     def envelope(self, transaction: bytes) -> Envelope | None:
         """The body of a transaction that is held or stored."""
@@ -137,15 +152,15 @@ class Executor:
             events=executed.result.events,
             changes=executed.overlay.changes(),
         )
-        self.newest = executed.overlay
+        self._move(executed.overlay)
         return executed
 
     def durable(self, executed: ExecutedBlock, certificate: Certificate) -> None:
         """The block's batch is on disk: fold its overlay, move the head, let its bodies go."""
         executed.overlay.commit()
         del self._executed[executed.block]
-        if self.newest is executed.overlay:
-            self.newest = self._committed
+        if self._newest is executed.overlay:
+            self._move(self._committed)
         height = executed.header.height
         for block in [b for b, (h, _) in self._held.items() if h <= height]:
             del self._held[block]
@@ -175,7 +190,4 @@ class Executor:
 
     def is_remembered(self, transaction: bytes, valid_until: int) -> bool:
         """True iff a delivered block holds this unexpired transaction (INV-14)."""
-        key = valid_until.to_bytes(8, "big") + transaction
-        if isinstance(self.newest, Overlay):
-            return self.newest.index_has(Index.REMEMBERED, key)
-        return self.newest.has_index(bytes((Index.REMEMBERED,)) + key)
+        return self.view.index_has(Index.REMEMBERED, valid_until.to_bytes(8, "big") + transaction)

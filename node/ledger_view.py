@@ -8,7 +8,6 @@ from consensus.events import Transaction
 from node.executor import Executor
 from node.ledger.execute import wants_block
 from node.pool import Pool
-from node.state import Overlay
 from node.store import Store
 
 
@@ -36,4 +35,4 @@ class NodeLedgerView:
 
     def wants_block(self, time_ms: int) -> bool:
         """True iff a day roll is due at this header time or a prologue left work."""
-        return wants_block(Overlay(self._executor.newest), time_ms // 1000)
+        return wants_block(self._executor.view, time_ms // 1000)

@@ -172,7 +172,7 @@ class Service:
 
     def _admit(self, envelope: Envelope) -> None:
         now = max(self._source.now_seconds(), self._executor.head.time_ms // 1000)
-        admit(Overlay(self._executor.newest), self._genesis, envelope, now)
+        admit(self._executor.view, self._genesis, envelope, now)
 
     def _wait(self, session: Session, transaction: bytes) -> None:
         sessions = self._waiting.setdefault(transaction, [])
@@ -343,10 +343,9 @@ class Service:
         body = decode(EnvelopeBody, query.body)
         head = self._executor.head
         time = max(self._source.now_seconds(), head.time_ms // 1000)
-        receipt, reasons, changes = dry_run(
-            Overlay(self._executor.newest), self._genesis, body, time
-        )
-        return DryRunResult(query.request, head.height, receipt, reasons, changes)
+        receipt, reasons = dry_run(self._executor.view, self._genesis, body, time)
+        texts = tuple(reason[:400] for reason in reasons)
+        return DryRunResult(query.request, head.height, encode(receipt), texts)
 
 
 def _name(raw: bytes) -> bytes:

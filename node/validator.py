@@ -334,7 +334,7 @@ class Validator:
     def _describe(self, request: int) -> NodeStatus:
         numbers = self._replica.statistics()
         head = self._executor.head
-        network = Overlay(self._executor.newest).get(Kind.NETWORK, NETWORK_ID)
+        network = self._executor.view.get(Kind.NETWORK, NETWORK_ID)
         own = self.genesis.validators[self.index]
         return NodeStatus(
             request,

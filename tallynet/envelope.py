@@ -56,7 +56,7 @@ class SignedEnvelope(Wire):
 class Envelope:
     """A decoded envelope with its bytes. Build with `open_envelope`."""
 
-    __slots__ = ("body", "raw", "signatures", "signed", "transaction")
+    __slots__ = ("body", "raw", "signatures", "signatures_verified", "signed", "transaction")
 
     def __init__(
         self,
@@ -73,6 +73,9 @@ class Envelope:
         self.signatures: Final = signatures
         self.transaction: Final = transaction_id(signed)
         """Transaction id."""
+        self.signatures_verified = False
+        """Set once every signature was found valid. A key id is the hash of its public key, so this
+        is a function of the bytes alone and need not be found out twice."""
 
 
 def open_envelope(raw: bytes) -> Envelope:

@@ -399,8 +399,6 @@ class DryRunResult(Wire, tag="dryrun.result"):
     """Encoded `EnvelopeReceipt`."""
     reasons: Annotated[tuple[Annotated[str, Meta(max_length=400)], ...], Meta(max_length=1000)]
     """One per command, for people; empty text for OK."""
-    changes: Annotated[tuple[bytes, ...], Meta(max_length=1000)]
-    """Encoded records that would be written, in order of key."""
 
 
 class NodeStatus(Wire, tag="status"):

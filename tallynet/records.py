@@ -632,7 +632,8 @@ class Consent(Wire, tag="consent"):
 
     organisations: tuple[Id, ...]
     """Sorted."""
-    opened: Day
+    lapses: Day
+    """Business date on which it is forgotten."""
 
 
 class Validator(Wire):

@@ -253,7 +253,9 @@ class Overlay:
     def changes(self) -> Changes:
         """What the store must make durable for this block. Only for a sealed overlay."""
         changes = self._changes
-        invariant(changes is not None and changes is not _FOLDED, "STATE_CHANGES of an open overlay")
+        invariant(
+            changes is not None and changes is not _FOLDED, "STATE_CHANGES of an open overlay"
+        )
         return cast("Changes", changes)
 
     def commit(self) -> None:

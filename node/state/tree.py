@@ -99,9 +99,7 @@ class _Sweep:
         merged = _merge(entries, self._leaves, first, last)
         return self._place(path, merged), (len(merged) - len(entries)) >> 6
 
-    def _visit_node(
-        self, path: bytes, node: bytearray, first: int, last: int
-    ) -> tuple[bytes, int]:
+    def _visit_node(self, path: bytes, node: bytearray, first: int, last: int) -> tuple[bytes, int]:
         leaves = self._leaves
         depth = len(path) - 1
         at, shift = depth >> 1, 0 if depth & 1 else 4

@@ -15,9 +15,7 @@ DISK_LOW_BYTES: Final = 64 * 1024 * 1024
 """A failed write with less than this free on the disk is taken for a full disk: LMDB reports one as
 an input/output error, because it sees a short write (reliability §2.4)."""
 
-_FULL_TEXTS: Final = tuple(
-    os.strerror(code) for code in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
-)
+_FULL_TEXTS: Final = tuple(os.strerror(code) for code in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT))
 
 
 class StoreError(TallynetError):

@@ -33,6 +33,8 @@ EXIT_CORRUPT: Final = 65
 """EX_DATAERR of sysexits.h."""
 PROGRESS_VALUES: Final = 50_000
 """Values between two reports of progress and looks at the clock."""
+
+
 def scan_store(
     directory: Path, *, seconds: float | None = None, progress: Progress = no_progress
 ) -> ScanReport:

@@ -1,0 +1,138 @@
+"""Sealed trade documents: one per invoice in the whole network, used up to its total (§8.4; I2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from node.ledger.context import Context, refuse, require_amount
+from node.ledger.organisations import require_active
+from node.ledger.programmes import require_currency
+from node.ledger.rulebook import Signers, rule
+from node.state.view import Index
+from tallynet.commands import DocumentRegister
+from tallynet.errors import invariant
+from tallynet.hashing import record_id
+from tallynet.receipts import Created
+from tallynet.records import (
+    CommandClass,
+    Document,
+    DocumentPolicy,
+    DocumentStatus,
+    DocumentUse,
+    Kind,
+)
+
+
+def document_id(uniqueness_tag: bytes) -> bytes:
+    """Id of the document with this tag: a function of the invoice alone, so that every bank finds the
+    same record (§16.5)."""
+    return record_id(Kind.DOCUMENT, b"", uniqueness_tag)
+
+
+@rule(
+    DocumentRegister,
+    CommandClass.DOCUMENT,
+    Signers.M,
+    api=True,
+    sentence="Registers a sealed trade document under its uniqueness tag.",
+    errors=("DOCUMENT_DUPLICATE", "DOCUMENT_CONFLICT"),
+)
+def register(context: Context, command: DocumentRegister) -> None:
+    """document.register (voucher law §8.4): the same tag and root gives a named party the existing
+    id; another root under the tag is DOCUMENT_CONFLICT."""
+    parties = {command.creditor, command.debtor, *command.parties}
+    if context.acting not in parties:
+        raise refuse("DOCUMENT_PARTY", "only a party of a document can register it")
+    if command.creditor == command.debtor:
+        raise refuse("SELF_DEALING", "creditor and debtor are the same organisation")
+    for party in sorted(parties):
+        require_active(context, party, receiving=True)
+    require_currency(command.currency)
+    require_amount(command.total, "total")
+    id = document_id(command.uniqueness_tag)
+    known = context.find(Document, id)
+    if known is not None:
+        _same(context, id, known, command)
+        return
+    context.create(
+        id,
+        Document(
+            command.document_type, context.acting, command.uniqueness_tag, command.root,
+            command.ciphertext_hash, tuple(sorted(parties)), command.creditor, command.debtor,
+            command.currency, command.total, 0, 0, command.delivery_day, DocumentStatus.ACTIVE,
+        ),
+    )  # fmt: skip
+    for party in sorted(parties):
+        context.state.index_add(Index.PARTY_DOCUMENTS, party + id)
+    context.emit(
+        "document.register", Kind.DOCUMENT, id, source=command.debtor, target=command.creditor,
+        amount=command.total,
+    )  # fmt: skip
+
+
+def _same(context: Context, id: bytes, known: Document, command: DocumentRegister) -> None:
+    if known.root != command.root:
+        raise refuse(
+            "DOCUMENT_CONFLICT", "this invoice is registered with other contents or other salts"
+        )
+    if context.acting not in known.parties:
+        raise refuse("DOCUMENT_DUPLICATE", "this invoice is registered already by other parties")
+    context.created.append(Created(int(Kind.DOCUMENT), id))
+
+
+def occupy(
+    context: Context,
+    uses: Sequence[DocumentUse],
+    *,
+    creditor: bytes,
+    debtor: bytes,
+    face: int,
+    currency: str,
+    policy: DocumentPolicy,
+) -> list[Document]:
+    """Use documents for a voucher (§8.5): active, parties match, within their totals, sum = face.
+
+    Raises LedgerError DOCUMENT_STATE, DOCUMENT_PARTY, CURRENCY_MISMATCH, DOCUMENT_OVERUSED,
+    AMOUNT_RANGE, STATE_CONFLICT.
+    """
+    ids = [use.document for use in uses]
+    if len(set(ids)) != len(ids):
+        raise refuse("STATE_CONFLICT", "a document is listed twice")
+    documents = [context.require(Document, id) for id in ids]
+    for document, use in zip(documents, uses, strict=True):
+        if document.status is not DocumentStatus.ACTIVE:
+            raise refuse("DOCUMENT_STATE", f"document {use.document.hex()} is void")
+        if (document.creditor, document.debtor) != (creditor, debtor):
+            raise refuse("DOCUMENT_PARTY", "creditor and debtor of the document do not match")
+        if document.currency != currency:
+            raise refuse("CURRENCY_MISMATCH", f"the document is in {document.currency}")
+        require_amount(use.amount, "document amount")
+    if sum(use.amount for use in uses) != face:
+        raise refuse("AMOUNT_RANGE", "the amounts of the documents do not sum to the face")
+    for document, use in zip(documents, uses, strict=True):
+        free = document.total - document.occupied
+        if use.amount > free or (policy is DocumentPolicy.EXCLUSIVE and document.uses):
+            raise refuse(
+                "DOCUMENT_OVERUSED",
+                f"document {use.document.hex()} has {free} of {document.total} free"
+                + (" and is used by another voucher" if document.uses else ""),
+            )
+    for document, use in zip(documents, uses, strict=True):
+        _put(context, use.document, document, use.amount, 1)
+    return documents
+
+
+def release(context: Context, uses: Sequence[DocumentUse]) -> None:
+    """A voucher was cancelled: its documents are free again (I2)."""
+    for use in uses:
+        _put(context, use.document, context.require(Document, use.document), -use.amount, -1)
+
+
+def _put(context: Context, id: bytes, document: Document, amount: int, uses: int) -> None:
+    changed = msgspec.structs.replace(
+        document, occupied=document.occupied + amount, uses=document.uses + uses
+    )
+    invariant(0 <= changed.occupied <= changed.total, "LEDGER_I2 document occupancy")
+    context.put(id, changed)

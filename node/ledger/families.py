@@ -1,0 +1,28 @@
+"""All families of commands. Importing this module registers every rule in the rulebook."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Final
+
+from node.ledger import (
+    accounts,
+    documents,
+    governance,
+    joint,
+    keys,
+    lines,
+    organisations,
+    programmes,
+)
+
+ALL: Final[tuple[ModuleType, ...]] = (
+    governance,
+    joint,
+    organisations,
+    keys,
+    accounts,
+    programmes,
+    lines,
+    documents,
+)

@@ -1,0 +1,171 @@
+"""Credit lines, enforced at issue and draw (voucher law §8.3, §15; I3, I4).
+
+Reserve at issue or draw; use at claim or pay-out; release at redemption, repayment, failure, time-out.
+A cut below use sets no trap: existing use stands, only new use stops (C12).
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from node.ledger.context import Context, refuse, require_amount
+from node.ledger.organisations import has_kind, require_active
+from node.ledger.programmes import require_currency
+from node.ledger.rulebook import Signers, rule
+from node.state.view import Index
+from tallynet.commands import LineChange, LineGrant, LineResume, LineSuspend
+from tallynet.errors import invariant
+from tallynet.fields import AMOUNT_MAX
+from tallynet.hashing import record_id
+from tallynet.records import (
+    CommandClass,
+    CreditLine,
+    Kind,
+    LineKind,
+    LineStatus,
+    OrganisationKind,
+)
+
+
+def line_id(kind: LineKind, grantor: bytes, obligor: bytes, currency: str) -> bytes:
+    """Id of the one line of this kind between two parties in a currency (voucher law §6)."""
+    parties = bytes((kind,)) + grantor + obligor + currency.encode()
+    return record_id(Kind.CREDIT_LINE, b"", parties)
+
+
+# --- what other families call -----------------------------------------------------------------------
+
+
+def reserve(context: Context, id: bytes, amount: int) -> CreditLine:
+    """Reserve room. Raises LedgerError LINE_INACTIVE, LINE_EXCEEDED, RECORD_NOT_FOUND."""
+    line = context.require(CreditLine, id)
+    if line.status is not LineStatus.ACTIVE or not (
+        line.valid_from <= context.today <= line.valid_to
+    ):
+        raise refuse("LINE_INACTIVE", f"line {id.hex()} is suspended or outside its dates")
+    if line.reserved + line.used + amount > line.granted:
+        room = max(0, line.granted - line.reserved - line.used)
+        raise refuse("LINE_EXCEEDED", f"{amount} exceeds the line's free room of {room}")
+    return _put(context, id, line, amount, 0)
+
+
+def use_reserved(context: Context, id: bytes, amount: int) -> None:
+    """What was reserved is used from now on."""
+    _put(context, id, context.require(CreditLine, id), -amount, amount)
+
+
+def unreserve(context: Context, id: bytes, amount: int) -> None:
+    """A reservation falls away."""
+    _put(context, id, context.require(CreditLine, id), -amount, 0)
+
+
+def release_used(context: Context, id: bytes, amount: int) -> None:
+    """Use ends: redeemed or repaid."""
+    _put(context, id, context.require(CreditLine, id), 0, -amount)
+
+
+def _put(context: Context, id: bytes, line: CreditLine, reserved: int, used: int) -> CreditLine:
+    changed = msgspec.structs.replace(
+        line, reserved=line.reserved + reserved, used=line.used + used
+    )
+    invariant(changed.reserved >= 0 and changed.used >= 0, "LEDGER_I3 a line went below zero")
+    context.put(id, changed)
+    return changed
+
+
+# --- commands ---------------------------------------------------------------------------------------
+
+
+@rule(
+    LineGrant,
+    CommandClass.LINE,
+    Signers.MC,
+    amount=lambda command: command.granted,
+    sentence="Grants a credit line to an obligor.",
+    errors=("LINE_KIND",),
+)
+def grant(context: Context, command: LineGrant) -> None:
+    """line.grant (voucher law §8.3): one active line per kind, grantor, obligor, currency."""
+    bank = require_active(context, context.acting)
+    if not has_kind(bank, OrganisationKind.BANK, OrganisationKind.FACTOR):
+        raise refuse("NOT_LICENSED", "lines are granted by banks and factors")
+    obligor = require_active(context, command.obligor, receiving=True)
+    if command.obligor == context.acting:
+        raise refuse("SELF_DEALING", "a line on oneself")
+    needs_core = command.kind in (LineKind.ISSUE, LineKind.DEBTOR_EXPOSURE)
+    if needs_core and not has_kind(obligor, OrganisationKind.CORE):
+        raise refuse("LINE_KIND", f"{command.kind.name} is a line on a core enterprise")
+    require_currency(command.currency)
+    _check_terms(command.granted, command.valid_from, command.valid_to)
+    id = line_id(command.kind, context.acting, command.obligor, command.currency)
+    line = CreditLine(
+        command.kind, context.acting, command.obligor, command.currency, command.granted, 0, 0,
+        command.valid_from, command.valid_to, LineStatus.ACTIVE,
+    )  # fmt: skip
+    context.create(id, line)
+    context.state.index_add(Index.ORGANISATION_LINES, context.acting + id)
+    context.state.index_add(Index.ORGANISATION_LINES, command.obligor + id)
+    context.emit(
+        "line.grant", Kind.CREDIT_LINE, id, source=context.acting, target=command.obligor,
+        amount=command.granted,
+    )  # fmt: skip
+
+
+def _check_terms(granted: int, valid_from: int, valid_to: int) -> None:
+    if granted:
+        require_amount(granted, "granted")
+    if granted > AMOUNT_MAX or valid_from > valid_to:
+        raise refuse("DATE_RANGE", "the line's last day lies before its first")
+
+
+def _own(context: Context, id: bytes) -> CreditLine:
+    line = context.require(CreditLine, id)
+    if line.grantor != context.acting:
+        raise refuse("NOT_AUTHORISED", "only the grantor can change a line")
+    return line
+
+
+@rule(
+    LineChange,
+    CommandClass.LINE,
+    Signers.MC,
+    amount=lambda command: command.granted,
+    sentence="Changes a line's limit and dates, also below its use.",
+)
+def change(context: Context, command: LineChange) -> None:
+    """line.change: any granted >= 0, also below use (voucher law §8.3; C12). The receipt's result
+    is 1 when use now exceeds the limit."""
+    line = _own(context, command.line)
+    _check_terms(command.granted, command.valid_from, command.valid_to)
+    changed = msgspec.structs.replace(
+        line,
+        granted=command.granted,
+        valid_from=command.valid_from,
+        valid_to=command.valid_to,
+    )
+    context.put(command.line, changed)
+    context.result = (int(changed.reserved + changed.used > changed.granted),)
+    context.emit(
+        "line.change", Kind.CREDIT_LINE, command.line, target=line.obligor, amount=command.granted
+    )
+
+
+@rule(LineSuspend, CommandClass.LINE, Signers.MC, sentence="Suspends a line: no new use.")
+def suspend(context: Context, command: LineSuspend) -> None:
+    """line.suspend (voucher law §8.3)."""
+    _change_status(context, command.line, LineStatus.ACTIVE, LineStatus.SUSPENDED)
+    context.emit("line.suspend", Kind.CREDIT_LINE, command.line)
+
+
+@rule(LineResume, CommandClass.LINE, Signers.MC, sentence="Resumes a suspended line.")
+def resume(context: Context, command: LineResume) -> None:
+    """line.resume (voucher law §8.3)."""
+    _change_status(context, command.line, LineStatus.SUSPENDED, LineStatus.ACTIVE)
+    context.emit("line.resume", Kind.CREDIT_LINE, command.line)
+
+
+def _change_status(context: Context, id: bytes, before: LineStatus, after: LineStatus) -> None:
+    line = _own(context, id)
+    if line.status is not before:
+        raise refuse("STATE_CONFLICT", f"the line is {line.status.name}")
+    context.put(id, msgspec.structs.replace(line, status=after))

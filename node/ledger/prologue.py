@@ -1,0 +1,93 @@
+"""What a block does before its transactions (voucher law §5, Block prologue).
+
+Day roll (at most one day), then what falls due, in order of (day, act, id), at most
+`system_work_per_block` acts; the rest waits for the next block. Handlers come from the families.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from node.ledger import remembered
+from node.ledger.context import Context
+from node.ledger.parameters import value
+from node.ledger.schedule import HANDLERS, Act
+from node.state.view import Index, TransactionalView
+from tallynet.blocks import Header
+from tallynet.records import NETWORK_ID, Kind, Network
+
+SYSTEM = bytes(16)
+"""Acting organisation of the prologue."""
+
+
+def run(state: TransactionalView, genesis: bytes, header: Header) -> tuple[Context, int, bool]:
+    """Carry out the prologue; returns its context with events, the acts done, and the backlog."""
+    time = header.time_ms // 1000
+    context = Context(state, genesis=genesis, time=time, transaction=None, acting=SYSTEM)
+    remembered.forget(state, time)
+    _roll(context, header)
+    room = value(context, "system_work_per_block")
+    done = 0
+    for index, key, act, id in _due(context, room + 1):
+        if done == room:
+            return context, done, True
+        state.index_remove(index, key)
+        HANDLERS[act](context, id)
+        done += 1
+    return context, done, False
+
+
+def _roll(context: Context, header: Header) -> None:
+    """One calendar day at most, so that a backlog never skips a day (voucher law §14)."""
+    network = context.network
+    changed = msgspec.structs.replace(network, epoch=header.epoch, height=header.height)
+    if context.time >= network.next_roll:
+        changed = msgspec.structs.replace(
+            changed,
+            business_date=network.business_date + 1,
+            next_roll=network.next_roll + network.day_seconds,
+        )
+        context.emit("system.day.roll", Kind.NETWORK, NETWORK_ID, amount=changed.business_date)
+    context.put(NETWORK_ID, changed)
+
+
+def _due(context: Context, limit: int) -> Iterator[tuple[Index, bytes, Act, bytes]]:
+    """Entries of the agenda that are due. A handler may add entries that are due at once; they come
+    in the next pass, until none is left or the limit is reached."""
+    while limit > 0:
+        found = list(_due_now(context, limit))
+        if not found:
+            return
+        limit -= len(found)
+        yield from found
+
+
+def _due_now(context: Context, limit: int) -> Iterator[tuple[Index, bytes, Act, bytes]]:
+    today, time = context.today, context.time
+    for key in context.state.index_scan(Index.SCHEDULE_SECONDS, b"", limit=limit):
+        if int.from_bytes(key[:8], "big") > time:
+            break
+        limit -= 1
+        yield Index.SCHEDULE_SECONDS, key, Act(key[8]), key[9:]
+    if limit > 0:
+        for key in context.state.index_scan(Index.SCHEDULE_DAYS, b"", limit=limit):
+            if int.from_bytes(key[:4], "big") > today:
+                break
+            yield Index.SCHEDULE_DAYS, key, Act(key[4]), key[5:]
+
+
+def wants_block(state: TransactionalView, time: int) -> bool:
+    """True iff a block at this header time has work in its prologue: a day roll is due, or something
+    on the agenda."""
+    network = state.get(Kind.NETWORK, NETWORK_ID)
+    if not isinstance(network, Network):
+        return False
+    if time >= network.next_roll:
+        return True
+    days = state.index_scan(Index.SCHEDULE_DAYS, b"", limit=1)
+    if days and int.from_bytes(days[0][:4], "big") <= network.business_date:
+        return True
+    seconds = state.index_scan(Index.SCHEDULE_SECONDS, b"", limit=1)
+    return bool(seconds) and int.from_bytes(seconds[0][:8], "big") <= time
