@@ -1,0 +1,234 @@
+"""What each stable code means and what to do about it: for `tally explain`, error lines, docs.
+
+Receipts carry codes only, so that they stay small and mean the same for ever (voucher law §20); the
+sentences for people are here and may become better at any time.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tallynet.documents.errors import DOCUMENT_REMEDIES, INVOICE_REMEDIES
+
+LEDGER: Final[dict[str, str]] = {
+    # form
+    "ENVELOPE_MALFORMED": "The bytes are no envelope. Build it with the client library of this version.",
+    "ENVELOPE_TOO_LARGE": "The envelope exceeds the size limit. Split its commands over several.",
+    "NETWORK_MISMATCH": "It was signed for another network. Use the genesis file of this network.",
+    "EXPIRED": "`valid_until` has passed in block time. If no receipt exists, sign anew.",
+    "VALIDITY_TOO_LONG": "`valid_until` is too far ahead. Choose one within"
+    " `envelope_lifetime_seconds`.",
+    "DUPLICATE_TRANSACTION": "Exactly these bytes were executed already; the first receipt counts."
+    " For a second, wanted act choose another label.",
+    "COMMAND_COUNT": "An envelope holds 1 to 1000 commands.",
+    "UNKNOWN_COMMAND": "This network knows no such command. See `tally rules`.",
+    "SCHEMA_INVALID": "A field has the wrong form or order (lists of ids are sorted and distinct)."
+    " See the reference of the command.",
+    "ATOMIC_ABORTED": "Another command of the same atomic envelope failed; its index is in the"
+    " result. Correct that one and sign anew.",
+    # authority
+    "SIGNATURE_INVALID": "A signature or proof of possession does not fit its key. Sign again with"
+    " the right key file.",
+    "KEY_UNKNOWN": "A signer's key is not registered for the acting organisation. Add it first"
+    " (`tally key add`) or sign with another.",
+    "KEY_REVOKED": "A signer's key is revoked or outside its validity. Sign with a live key.",
+    "KEY_WEAK": "The public key is not canonical or of small order. Make a new key.",
+    "KEY_CAP": "The amount exceeds the cap of the machine key. Let people sign.",
+    "POLICY_UNSATISFIED": "The signers' roles or number do not satisfy the policy for this act and"
+    " amount. Add the missing people: `--sign-as PERSON:ROLE,...`.",
+    "SAME_PERSON": "Two keys belong to one person; maker and checker must be different people.",
+    "NOT_AUTHORISED": "The acting organisation is not the one that may do this.",
+    "NOT_SPONSOR": "Only the sponsoring bank of that organisation may do this.",
+    "NOT_LICENSED": "The organisation lacks the kind (licence) that this act needs.",
+    "ORGANISATION_INACTIVE": "An organisation involved is suspended or closed. Its sponsor can"
+    " resume it.",
+    "KYC_INSUFFICIENT": "The organisation's KYC level is too low. Its sponsor can raise it"
+    " (`tally organisation kyc`).",
+    "CONSENT_NOT_OPEN": "There is no open joint act with that hash, or no consent of yours in it.",
+    "CONSENT_REPEATED": "This organisation has already consented; the others have to act now.",
+    # value
+    "AMOUNT_RANGE": "An amount is zero, negative or too large, or parts do not sum up.",
+    "DATE_RANGE": "A date is outside its range, or an interval ends before it begins.",
+    "CURRENCY_MISMATCH": "Two records involved are in different currencies, or the currency is not"
+    " in the parameter `currencies`.",
+    "RECORD_NOT_FOUND": "A record that the command names does not exist. Check owner and label, or"
+    " the id.",
+    "ID_IN_USE": "This organisation has used the label for such a record already. Choose another.",
+    "STATE_CONFLICT": "The record is in a state that does not allow this. Look at it with"
+    " `tally show`.",
+    "BATCH_LIMIT": "Too many items at once, or too many kept for one organisation. Use fewer.",
+    # governance
+    "PARAMETER_UNKNOWN": "There is no parameter of this name.",
+    "PARAMETER_BOUNDS": "The value is outside the bounds of the parameter.",
+    "PARAMETER_DATE": "A parameter can only change from a later business date on.",
+    "CALENDAR_PAST_DAY": "Only days after the business date can be declared.",
+    "VALIDATOR_SET_SIZE": "The network needs at least four validators.",
+    # identity
+    "ORGANISATION_DUPLICATE": "An organisation with this tax id is registered already.",
+    "SPONSOR_REQUIRED": "Cores, suppliers and distributors are registered by a bank; institutions"
+    " are admitted by the banks together.",
+    "BRANCH_DEPTH": "Branches may not be nested that deep.",
+    "BRANCH_CLOSED": "The branch is closed: it can neither issue nor draw.",
+    "POLICY_TOO_WEAK": "The policy is below the network's floor for this class of acts.",
+    "RECOVERY_TIMELOCK": "The recovery's time lock has not passed.",
+    "ACCOUNT_DUPLICATE": "This account is bound already.",
+    "ACCOUNT_UNVERIFIED": "The account is not verified. Its bank has to confirm it first"
+    " (`tally account verify`).",
+    # limit
+    "PROGRAMME_RULE": "The programme's rules, or the network's bounds for such rules, forbid this.",
+    "PROGRAMME_NOT_MEMBER": "The organisation is no member of the programme"
+    " (`tally programme join`).",
+    "LINE_KIND": "This kind of line cannot be granted so, or a line of another kind is needed.",
+    "LINE_EXCEEDED": "The credit line has no room for this. Lower the amount, or ask the grantor.",
+    "LINE_INACTIVE": "The credit line is suspended, or today is outside its validity.",
+    "ALLOCATION_EXCEEDED": "The allocations exceed the lines of the core.",
+    "FEE_INVALID": "The fee schedule is not valid.",
+    "WAIVER_OVERLAP": "A waiver of the same scope is in force.",
+    "FUND_INSUFFICIENT": "The fund has not enough uncommitted money.",
+    # document
+    "DOCUMENT_DUPLICATE": "This invoice is registered already, by others. No two banks can finance"
+    " it twice.",
+    "DOCUMENT_CONFLICT": "The same invoice is registered with other content. Seller and buyer must"
+    " share salt and key.",
+    "DOCUMENT_STATE": "The document is void.",
+    "DOCUMENT_VOID": "A document behind the voucher is void; no new financing.",
+    "DOCUMENT_PARTY": "The parties of the document do not fit: its debtor must issue, its creditor"
+    " be the payee.",
+    "DOCUMENT_OVERUSED": "More would be promised on the document than its total, or it backs"
+    " another voucher exclusively.",
+    "DOCUMENT_REQUIRED": "The programme wants a trade document of the sender's own with each piece.",
+    "ORACLE_REQUIRED": "Only an attestor, bank or counterparty may attest this.",
+    "READER_KEY": "The reader has no such key.",
+    "FLOW_OVERLAP": "The period overlaps an earlier anchor.",
+    "FLOW_COLLAPSED": "The debtor's business flow has collapsed; this offer is stopped meanwhile.",
+    # voucher
+    "ISSUER_BLOCKED": "The debtor may not issue: it is overdue, or was blocked.",
+    "TENOR_EXCEEDED": "The maturity is too far ahead for network or programme.",
+    "PAYMENT_TERM_EXCEEDED": "A small supplier must be paid sooner after delivery.",
+    "PROMISE_MISSING": "The promise must waive set-off and defences and consent to notice by"
+    " transfer.",
+    "NOT_PAYEE": "Only the first payee may claim or reject the voucher, with explicit consent.",
+    "CLAIM_EXPIRED": "The claim deadline has passed; the debtor has to issue again.",
+    "VOUCHER_STATE": "The voucher's status does not allow this. See `tally voucher show`.",
+    "VOUCHER_SUSPENDED": "A regulator or court suspended the voucher; only payment goes on.",
+    "HOLDER_CONSENT_MISSING": "Every holder must consent.",
+    # lot
+    "NOT_HOLDER": "The acting organisation does not hold this lot. See `tally voucher show`.",
+    "LOT_STATE": "The lot's state does not allow this. See `tally voucher show`.",
+    "LOT_LOCKED": "A financing in progress locks the lot.",
+    "LOT_FROZEN": "A court or regulator froze the lot.",
+    "LOT_DISPUTED": "The lot is disputed.",
+    "LOT_ENCUMBERED": "The lot is pledged or otherwise encumbered.",
+    "LOT_LIMIT": "The voucher would have too many lots.",
+    "HOP_LIMIT": "The lot has been passed on as often as the voucher allows.",
+    "PIECE_TOO_SMALL": "A piece is smaller than the programme's minimum.",
+    "TRANSFER_BARRED": "The voucher's parties agreed that it is not passed on.",
+    "RECEIVER_NOT_ELIGIBLE": "The receiver is unknown, inactive, the sender itself or the debtor,"
+    " no member, or its KYC level is too low.",
+    "NOT_MERGEABLE": "Only adjacent and otherwise equal lots can be merged.",
+    # financing
+    "NO_OFFER": "No open offer fits this draw.",
+    "OFFER_SCOPE": "The offer does not cover this debtor, programme, currency or day, or is closed.",
+    "OFFER_CAP": "The amount is outside what the offer allows per draw, organisation or in total.",
+    "TENOR_BAND": "The offer's grid has no rate for so many days.",
+    "QUOTE_EXPIRED": "The quote has expired.",
+    "SELF_DEALING": "Funder, drawer and debtor must be different organisations here.",
+    "PURPOSE_REQUIRED": "The use of proceeds must be given.",
+    "PAYEE_NOT_ALLOWED": "Money goes to a verified account of the drawer only.",
+    "NET_NOT_POSITIVE": "Nothing would be left after the discount. Draw more.",
+    "REVIEW_REQUIRED": "The tenor is long; the financing bank has to review the voucher first.",
+    "REGISTRATION_REQUIRED": "The funder's bank pays out after registration only.",
+    "RECEIPT_REUSED": "This bank receipt number has been used. One receipt proves one payment.",
+    "AMOUNT_MISMATCH": "The amount confirmed is not the amount of the instruction.",
+    "OVERPAYMENT": "More would be paid than is owed.",
+    "NO_RECOURSE": "There is no recourse for this lot.",
+    "BACKSTOP_NOT_TRIGGERED": "The backstop is not open.",
+    "BACKSTOP_CAP": "The backstop has no room for this.",
+    # settlement and legal
+    "FUNDS_EXCEEDED": "More money is reported than the debtor still owes.",
+    "FUNDS_SHORT": "The debtor's money does not cover this payment yet. Report funds first"
+    " (`tally settlement funds-received`).",
+    "SETTLEMENT_REPLAY": "This instruction is closed; the holder was paid already.",
+    "NET_MISMATCH": "Netting would change somebody's sum.",
+    "GUARANTEE_CAP": "The guarantee does not cover so much.",
+    "GUARANTEE_NOT_CALLED": "The guarantee was not called.",
+    "NOT_FROZEN": "Only frozen lots allow this.",
+    # goods and pools
+    "PAYEE_FIXED": "The payee of this loan is fixed.",
+    "RECEIPT_PLEDGED": "The warehouse receipt is pledged.",
+    "QUANTITY_EXCEEDED": "More goods are named than the receipt holds.",
+    "LOAN_TO_VALUE": "The loan would exceed its share of the goods' value.",
+    "POOL_INELIGIBLE": "This cannot enter the pool.",
+    "POOL_MEMBER": "The organisation is no member of the pool.",
+}
+"""Codes of receipts (voucher law §20)."""
+
+CLIENT: Final[dict[str, str]] = {
+    "OUTCOME_UNKNOWN": "There is no receipt yet: neither done nor failed. Ask again with"
+    " `tally transaction ID`; the same act can take effect only once.",
+    "NOT_CONNECTED": "No node answered. Start the network (`tally testnet up`) or check addresses"
+    " in network.json.",
+    "CONNECTION_LOST": "The connection ended. The same request can be repeated.",
+    "STATE_WENT_BACK": "The nodes show an older state than this client has seen. Ask other nodes.",
+    "STATE_TOO_OLD": "The newest state shown is too old to be believed. Ask other nodes.",
+    "CLIENT_BUSY": "Too many envelopes wait for receipts. Wait for some.",
+    "CLIENT_CLOSED": "The program closed its connection while something was under way.",
+    "CLIENT_UNKNOWN": "The node does not serve this key. Register it, or ask the node's operator.",
+    "PEER_WRONG_KEY": "The server is not who it should be. Compare network.json with the genesis.",
+    "NO_SUCH_BLOCK": "There is no block of that height.",
+    "NO_BLOCK": "The network has no block yet, so nothing can be proven. The first act makes one.",
+    "VALIDATORS_CHANGED": "The network's validators changed. Get a newer trust anchor from your bank.",
+    "POOL_FULL": "The node's pool is full, or your organisation's share of it. Try again shortly.",
+    "BUSY": "The node has too many connections. Try again, or another node.",
+    "TOO_MANY_WAITING": "Too many requests wait on this connection.",
+}
+"""Codes of the client library and of nodes at the door."""
+
+LOCAL: Final[dict[str, str]] = {
+    "USAGE": "The command line cannot be understood. The text shows the expected form;"
+    " `--help` shows examples.",
+    "WALLET_EXISTS": "A wallet of this name exists. Choose another name; keys are never overwritten.",
+    "WALLET_MISSING": "There is no wallet of this name. `tally wallet list` shows the known ones.",
+    "WALLET_INVALID": "wallet.json cannot be read. Restore it from a copy.",
+    "SIGNERS_MISSING": "The wallet has not enough people for the roles needed."
+    " Add one (`tally key add`).",
+    "KEY_FILE_MISSING": "The key file does not exist. Restore it from a copy; without it the key"
+    " must be revoked and replaced.",
+    "KEY_FILE_INVALID": "The file holds no Ed25519 private key.",
+    "KEY_FILE_EXISTS": "The key file exists already; keys are never overwritten.",
+    "KEY_FILE_PASSPHRASE": "The passphrase is missing or wrong.",
+    "KEY_FILE_UNSAFE": "Others may read the key file. `chmod 600` it, and replace the key if others"
+    " had access.",
+    "KEY_FILE_UNUSABLE": "The key file cannot be read or written.",
+    "GENESIS_MISSING": "genesis.json does not exist. Name the right network directory"
+    " (`--network`), or make one with `tally testnet init`.",
+    "GENESIS_INVALID": "genesis.json cannot be read. Copy it from another member of the network.",
+    "NETWORK_MISSING": "network.json does not exist. Name the right network directory"
+    " (`--network`), or make one with `tally testnet init`.",
+    "NETWORK_INVALID": "network.json cannot be read. The text says where.",
+    "NETWORK_EXISTS": "The directory holds a network. Choose another, or remove it first.",
+    "VALIDATORS": "A testnet has 4 to 16 validators, or 1 for development.",
+    "HOSTS": "Give one host, or one for each validator.",
+    "PORT": "Choose ports from 1024 on.",
+    "FILE_INVALID": "A file does not have the expected shape. The text names the place.",
+    "FILE_MISSING": "The file does not exist or cannot be read.",
+    "NODE_RUNNING": "The node runs already.",
+    "NODE_NOT_RUNNING": "The node does not run. `tally testnet up` starts it.",
+    "NODE_FAILED": "The node did not start. The end of its log is shown; `node.log` has the rest.",
+    "CONFIG_INVALID": "node.toml has a wrong or missing setting. The text names it.",
+    "CONFIG_SYNTAX": "node.toml is no TOML. The text says where.",
+    "STORE_CORRUPT": "The node's data failed its checks. It stays out rather than answer wrongly;"
+    " see the operator's guide.",
+    "DOCUMENT_KEPT": "A document with this label is kept in the wallet already. Choose another label.",
+}
+"""Codes of this program's own files, processes and arguments."""
+
+EXPLANATIONS: Final[dict[str, str]] = (
+    {"OK": "Done, certified by a quorum of the banks."}
+    | LEDGER
+    | CLIENT
+    | LOCAL
+    | {code: _text[0].upper() + _text[1:] + "." for code, _text in INVOICE_REMEDIES.items()}
+    | {code: _text[0].upper() + _text[1:] + "." for code, _text in DOCUMENT_REMEDIES.items()}
+)
+"""Every code that users meet, with what it means and what to do."""
