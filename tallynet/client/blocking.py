@@ -1,0 +1,132 @@
+"""The client for plain scripts: the same calls without async, from any thread."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Final, final
+
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from tallynet.client.client import (
+    SUBMIT_SECONDS,
+    Client,
+    ClientStatistics,
+    DryRunReport,
+    EventEntry,
+)
+from tallynet.client.link import NodeAddress
+from tallynet.client.submissions import Outcome
+from tallynet.client.trust import Block, ProvenRecord, Receipt
+from tallynet.envelope import Envelope, EnvelopeBody
+from tallynet.errors import TallynetError
+from tallynet.genesis import Genesis
+from tallynet.messages import NodeStatus, TransactionPhase
+from tallynet.records import Kind, Record
+
+__all__ = ["BlockingClient"]
+
+
+@final
+class BlockingClient:
+    """Open with `with BlockingClient.connect(...) as client:`. Arguments, results and errors are
+    those of `Client`, whose docstrings say more. It runs an event loop in a thread of its own."""
+
+    def __init__(self, client: Client, portal: BlockingPortal) -> None:
+        """Use `connect`."""
+        self._client: Final = client
+        self._portal: Final = portal
+
+    @classmethod
+    @contextmanager
+    def connect(
+        cls,
+        nodes: Sequence[NodeAddress],
+        genesis: Genesis,
+        key: Ed25519PrivateKey,
+        *,
+        max_age: float | None = None,
+        newest_height: int = 0,
+    ) -> Iterator[BlockingClient]:
+        """As `Client.connect`."""
+        connection = Client.connect(
+            nodes, genesis, key, max_age=max_age, newest_height=newest_height
+        )
+        with (
+            start_blocking_portal() as portal,
+            portal.wrap_async_context_manager(connection) as client,
+        ):
+            yield cls(client, portal)
+
+    @property
+    def newest_height(self) -> int:
+        """Highest certified height seen; pass it to the next `connect`."""
+        return self._client.trust.newest
+
+    def statistics(self) -> ClientStatistics:
+        return self._portal.call(self._client.statistics)
+
+    def submit(self, envelope: Envelope, *, seconds: float = SUBMIT_SECONDS) -> Receipt:
+        return self._portal.call(partial(self._client.submit, envelope, seconds=seconds))
+
+    def submit_many(
+        self,
+        envelopes: Iterable[Envelope],
+        *,
+        in_flight: int = 200,
+        seconds: float = SUBMIT_SECONDS,
+    ) -> list[Outcome]:
+        call = partial(self._client.submit_many, envelopes, in_flight=in_flight, seconds=seconds)
+        return self._portal.call(call)
+
+    def outcome(self, transaction: bytes) -> Receipt | TransactionPhase:
+        return self._portal.call(self._client.outcome, transaction)
+
+    def read(self, kind: Kind, id: bytes) -> Record | None:
+        return self._portal.call(self._client.read, kind, id)
+
+    def read_proven(self, kind: Kind, id: bytes) -> ProvenRecord:
+        return self._portal.call(self._client.read_proven, kind, id)
+
+    def block(self, height: int = 0) -> Block:
+        return self._portal.call(self._client.block, height)
+
+    def index(
+        self, index: int, prefix: bytes, *, after: bytes = b"", limit: int = 500
+    ) -> tuple[list[bytes], bool]:
+        return self._portal.call(
+            partial(self._client.index, index, prefix, after=after, limit=limit)
+        )
+
+    def index_all(self, index: int, prefix: bytes) -> Iterator[bytes]:
+        after, more = b"", True
+        while more:
+            entries, more = self.index(index, prefix, after=after)
+            yield from entries
+            if not entries:
+                return
+            after = entries[-1]
+
+    def events(
+        self, from_height: int = 0, from_index: int = 0, *, follow: bool = True
+    ) -> Iterator[EventEntry]:
+        events = self._client.events(from_height, from_index, follow=follow)
+        try:
+            while True:
+                try:
+                    yield self._portal.call(events.__anext__)
+                except StopAsyncIteration:
+                    return
+        finally:
+            self._portal.call(events.aclose)
+
+    def dry_run(self, body: EnvelopeBody) -> DryRunReport:
+        return self._portal.call(self._client.dry_run, body)
+
+    def status(self) -> NodeStatus:
+        return self._portal.call(self._client.status)
+
+    def statuses(self) -> dict[NodeAddress, NodeStatus | TallynetError]:
+        return self._portal.call(self._client.statuses)

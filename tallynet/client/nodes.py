@@ -1,0 +1,211 @@
+"""The nodes a client may talk to: which one is in use, dialling, and going on to the next one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
+
+import anyio
+from anyio.abc import TaskGroup
+
+from tallynet.client.errors import ClientClosed, ConnectionLost, NotConnected, RequestFailed
+from tallynet.client.link import ANSWER_SECONDS, Credentials, Link, NodeAddress
+from tallynet.codec import Wire
+from tallynet.errors import RemoteProtocolError
+from tallynet.messages import Receipts, Refused
+
+__all__ = ["Nodes"]
+
+REDIAL_SECONDS_FIRST: Final = 0.2
+REDIAL_SECONDS_MAX: Final = 2.0
+_NOT_A_LIE: Final = ("NO_BLOCK", "VALIDATORS_CHANGED")
+"""Checks that fail although the node may be honest."""
+
+T = TypeVar("T", bound=Wire)
+R = TypeVar("R")
+
+
+class _Endpoint:
+    """One address and the link to it, if there is one."""
+
+    __slots__ = ("address", "link", "lock", "pause", "retry_at", "trouble")
+
+    def __init__(self, address: NodeAddress) -> None:
+        self.address: Final = address
+        self.link: Link | None = None
+        self.lock: Final = anyio.Lock()
+        self.pause = REDIAL_SECONDS_FIRST
+        self.retry_at = 0.0
+        self.trouble: ConnectionLost | None = None
+
+
+class Nodes:
+    """Links to nodes, numbered in the order given; one is in use, others are dialled when needed."""
+
+    def __init__(
+        self,
+        addresses: Sequence[NodeAddress],
+        credentials: Credentials,
+        tasks: TaskGroup,
+        *,
+        on_receipts: Callable[[Receipts], None],
+        on_refused: Callable[[int, Refused], None],
+        on_lost: Callable[[int], None],
+    ) -> None:
+        """`on_receipts` raises RemoteProtocolError for receipts that do not hold; the others get the
+        node's number."""
+        self._endpoints: Final = [_Endpoint(address) for address in addresses]
+        self._credentials: Final = credentials
+        self._tasks: Final = tasks
+        self._on_receipts: Final = on_receipts
+        self._on_refused: Final = on_refused
+        self._on_lost: Final = on_lost
+        self._first = 0
+        """The node in use, or the one tried first."""
+        self._closed = False
+        self.connections_lost = 0
+        self.lies = 0
+        """Answers that did not hold."""
+
+    def __len__(self) -> int:
+        return len(self._endpoints)
+
+    def address(self, node: int) -> NodeAddress:
+        return self._endpoints[node].address
+
+    def is_open(self, node: int) -> bool:
+        link = self._endpoints[node].link
+        return link is not None and link.open
+
+    def is_dialling(self, node: int) -> bool:
+        return self._endpoints[node].lock.locked()
+
+    def close(self) -> None:
+        """No more links; the open ones end with the task group."""
+        self._closed = True
+
+    def go_on(self) -> None:
+        """Use the next node from here on."""
+        self._first = (self._first + 1) % len(self._endpoints)
+
+    async def ask(
+        self,
+        make: Callable[[int], Wire],
+        expect: type[T],
+        check: Callable[[T], R],
+        *,
+        seconds: float = ANSWER_SECONDS,
+    ) -> R:
+        """Ask one node after the other until one gives an answer that holds.
+
+        Raises:
+            NotConnected, RequestFailed, and what `check` raises other than RemoteProtocolError.
+        """
+        reasons: list[str] = []
+        for _ in range(len(self._endpoints) + 1):
+            _, link = await self.reach()
+            try:
+                return await self.ask_link(link, make, expect, check, seconds=seconds)
+            except ConnectionLost as error:
+                reasons.append(error.message)
+                self.go_on()
+        raise NotConnected("; ".join(reasons))
+
+    async def ask_link(
+        self,
+        link: Link,
+        make: Callable[[int], Wire],
+        expect: type[T],
+        check: Callable[[T], R],
+        *,
+        seconds: float = ANSWER_SECONDS,
+    ) -> R:
+        """Ask one node; it is not listened to any more when its answer does not hold.
+
+        Raises:
+            ConnectionLost, RequestFailed, and what `check` raises other than RemoteProtocolError.
+        """
+        answer = await link.ask(make, expect, seconds=seconds)
+        try:
+            return check(answer)
+        except RemoteProtocolError as error:
+            if error.code in _NOT_A_LIE:
+                raise RequestFailed(error.code, error.message) from None
+            raise self._disbelieve(link, error) from None
+
+    def _disbelieve(self, link: Link, error: RemoteProtocolError) -> ConnectionLost:
+        self.lies += 1
+        link.close(error)
+        return ConnectionLost(error.code, f"{link.address}: {error.message}")
+
+    async def reach(self) -> tuple[int, Link]:
+        """The node in use, or the next one that answers. Raises NotConnected."""
+        if self._closed:
+            raise ClientClosed
+        order = [(self._first + step) % len(self) for step in range(len(self))]
+        for node in order:
+            link = self._endpoints[node].link
+            if link is not None and link.open:
+                self._first = node
+                return node, link
+        reasons: list[str] = []
+        for node in order:
+            try:
+                link = await self.open(node, patient=len(self) == 1)
+            except ConnectionLost as error:
+                reasons.append(f"{error.message} ({error.code})")
+                continue
+            self._first = node
+            return node, link
+        raise NotConnected("; ".join(reasons))
+
+    async def open(self, node: int, *, patient: bool = False) -> Link:
+        """The link to a node, dialled if needed; soon after a failure only if `patient`, and then
+        not before the back-off is over. Raises ConnectionLost."""
+        endpoint = self._endpoints[node]
+        async with endpoint.lock:
+            if endpoint.link is not None and endpoint.link.open:
+                return endpoint.link
+            wait = endpoint.retry_at - anyio.current_time()
+            if wait > 0 and endpoint.trouble is not None:
+                if not patient:
+                    raise endpoint.trouble
+                await anyio.sleep(wait)
+            try:
+                link = await Link.dial(
+                    endpoint.address, self._credentials, self._pushed, self._lost
+                )
+            except ConnectionLost as error:
+                endpoint.trouble = error
+                endpoint.retry_at = anyio.current_time() + endpoint.pause
+                endpoint.pause = min(2 * endpoint.pause, REDIAL_SECONDS_MAX)
+                raise
+            endpoint.link, endpoint.pause = link, REDIAL_SECONDS_FIRST
+            self._tasks.start_soon(link.run)
+            return link
+
+    def _lost(self, link: Link) -> None:
+        if self._closed:
+            return
+        self.connections_lost += 1
+        node = self._node_of(link)
+        if node is not None:
+            self._endpoints[node].link = None
+            self._on_lost(node)
+
+    def _pushed(self, link: Link, message: Receipts | Refused) -> None:
+        if isinstance(message, Receipts):
+            try:
+                self._on_receipts(message)
+            except RemoteProtocolError as error:
+                raise self._disbelieve(link, error) from None
+            return
+        node = self._node_of(link)
+        if node is not None:
+            self._on_refused(node, message)
+
+    def _node_of(self, link: Link) -> int | None:
+        for node, endpoint in enumerate(self._endpoints):
+            if endpoint.link is link:
+                return node
+        return None
