@@ -11,12 +11,13 @@ from typing import Final
 
 from ed25519_zebra import ed_verify
 
+from tallynet.errors import invariant
 from tallynet.hashing import signed_bytes
 
 __all__ = [
     "KIND_BLOCK_FETCH", "KIND_COMMIT", "KIND_COMPLAINT", "KIND_ENVELOPE", "KIND_HELLO",
     "KIND_NEW_VIEW", "KIND_PREPARE", "KIND_REGISTER", "KIND_STATUS", "KIND_VIEW_CHANGE",
-    "key_is_sound", "verify", "verify_kind",
+    "key_is_sound", "self_test", "verify", "verify_kind",
 ]  # fmt: skip
 
 # All eight bytes long, so that `prefix ‖ kind ‖ genesis ‖ body` splits in one way only (C3).
@@ -63,3 +64,24 @@ def key_is_sound(public_key: bytes) -> bool:
         return False
     y = int.from_bytes(public_key, "little") & (2**255 - 1)
     return y < _FIELD_PRIME and y not in _SMALL_ORDER_Y
+
+
+_RFC8032_KEY: Final = bytes.fromhex(
+    "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"
+)
+_RFC8032_SIGNATURE: Final = bytes.fromhex(
+    "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e06522490155"
+    "5fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b"
+)
+"""RFC 8032 section 7.1, test 1: the empty message."""
+_TORSION_KEY: Final = b"\x01" + bytes(31)
+_TORSION_SIGNATURE: Final = b"\x01" + bytes(63)
+"""Valid for every message under ZIP-215: what `key_is_sound` is there to keep out."""
+
+
+def self_test() -> None:
+    """Halt unless this installation's verifier follows the rules that the network agreed on."""
+    invariant(verify(_RFC8032_KEY, b"", _RFC8032_SIGNATURE), "SIGNATURES_SELF_TEST valid")
+    invariant(not verify(_RFC8032_KEY, b"x", _RFC8032_SIGNATURE), "SIGNATURES_SELF_TEST invalid")
+    invariant(verify(_TORSION_KEY, b"x", _TORSION_SIGNATURE), "SIGNATURES_SELF_TEST zip-215")
+    invariant(not key_is_sound(_TORSION_KEY), "SIGNATURES_SELF_TEST small order")
