@@ -95,8 +95,6 @@ class DryRunReport:
     receipt: EnvelopeReceipt
     reasons: tuple[str, ...]
     """One per command, empty for OK."""
-    changes: tuple[bytes, ...]
-    """Encoded records that would be written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -555,4 +553,4 @@ def _event(entry: EventAt) -> EventEntry:
 
 def _dry_run_report(result: DryRunResult) -> DryRunReport:
     receipt = decode(EnvelopeReceipt, result.receipt)
-    return DryRunReport(result.height, receipt, result.reasons, result.changes)
+    return DryRunReport(result.height, receipt, result.reasons)
