@@ -1,0 +1,215 @@
+"""`tally testnet init|up|down|status`: a network of banks on this machine."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, date, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import trio
+from cyclopts import App, Parameter
+
+from tallynet.errors import TallynetError
+from tallynet.messages import NodeStatus
+from tallynet.plain import to_plain
+from tools import testnet_processes
+from tools.arguments import UsageError, format_day, parse_day
+from tools.connect import connect
+from tools.ledger_cli import OutputOption
+from tools.output import OUT, Output, print_json, print_rows
+from tools.testnet_files import NetworkFile, Plan, init, load_network
+
+BUSINESS_ZONE: Final = timezone(timedelta(hours=8))
+"""Business days are days in Asia/Shanghai, which has no summer time (voucher law §5)."""
+WINDOW: Final = 4
+"""Blocks in flight, the shipped value (protocol §5.2)."""
+STATUS_SECONDS_MAX: Final = 5.0
+"""A node that answers later than this is shown as not answering."""
+
+Directory = Annotated[Path, Parameter(help="network directory", env_var="TALLY_NETWORK")]
+OnlyOption = Annotated[str, Parameter(name="--only", help="this node alone, e.g. bank-2")]
+
+testnet = App(
+    name="testnet",
+    help="A network of banks on this machine: each validator is a process with its own directory.",
+)
+
+
+def today_in_business_zone() -> date:
+    return datetime.now(UTC).astimezone(BUSINESS_ZONE).date()
+
+
+@testnet.command(name="init")
+def init_command(
+    directory: Directory = Path("network"),
+    *,
+    validators: int = 4,
+    hosts: str = "127.0.0.1",
+    base_port: int = 7100,
+    name: str = "testnet",
+    day_seconds: int = 86_400,
+    business_date: str = "",
+    output: OutputOption = Output.table,
+) -> None:
+    """Make the directories of a new network: genesis, keys, configurations, the banks' wallets.
+
+    Parameters
+    ----------
+    validators
+        Voting banks: 4 to 16 (or 1 for development).
+    hosts
+        One address, or one per validator separated by commas.
+    base_port
+        First port; validators on one host take consecutive ones.
+    name
+        Name of the network in its genesis.
+    day_seconds
+        Length of a business day in seconds; shorter than 86400 only to watch maturities.
+    business_date
+        First business date, like 2027-01-04; default: today in UTC+8.
+
+    Example:
+
+        tally testnet init network --validators 4 --base-port 7100
+    """
+    if not 1 <= day_seconds <= 86_400:
+        raise UsageError("USAGE", f"--day-seconds {day_seconds}: 1 to 86400")
+    plan = Plan(
+        directory,
+        validators,
+        tuple(part for part in hosts.split(",") if part),
+        base_port,
+        name,
+        time.time_ns() // 1_000_000,
+        parse_day(business_date or today_in_business_zone().isoformat()),
+        day_seconds,
+        WINDOW,
+    )
+    network = init(plan)
+    if output is Output.json:
+        print_json(_network_plain(network, directory))
+        return
+    rows = [(node.name, f"{node.host}:{node.port}", node.public_key[:16]) for node in network.nodes]
+    print_rows(f"network {network.name!r} in {directory}", ("node", "address", "key"), rows)
+    OUT.print(f"start it with: tally testnet up {directory}")
+
+
+def _network_plain(network: NetworkFile, directory: Path) -> dict[str, Any]:
+    return {
+        "name": network.name,
+        "directory": str(directory),
+        "nodes": [
+            {"name": n.name, "host": n.host, "port": n.port, "public_key": n.public_key}
+            for n in network.nodes
+        ],
+    }
+
+
+@testnet.command
+def up(
+    directory: Directory = Path("network"),
+    *,
+    only: OnlyOption = "",
+    output: OutputOption = Output.table,
+) -> None:
+    """Start the nodes that do not run, and wait until each listens."""
+    if only:
+        _check_name(directory, only)
+        testnet_processes.restart(directory, only)
+    else:
+        testnet_processes.start_all(directory)
+    show_status(directory, output)
+
+
+@testnet.command
+def down(
+    directory: Directory = Path("network"),
+    *,
+    only: OnlyOption = "",
+    output: OutputOption = Output.table,
+) -> None:
+    """Stop the nodes; they continue where they were when started again."""
+    if only:
+        _check_name(directory, only)
+        stopped = testnet_processes.stop(directory, [only])
+    else:
+        stopped = testnet_processes.stop_all(directory)
+    if output is Output.json:
+        print_json({"stopped": stopped})
+    else:
+        OUT.print(f"stopped: {', '.join(stopped) or 'nothing ran'}")
+
+
+@testnet.command
+def status(directory: Directory = Path("network"), *, output: OutputOption = Output.table) -> None:
+    """One row per node: what it says about itself, and why there is no block if there is none."""
+    show_status(directory, output)
+
+
+def _check_name(directory: Path, name: str) -> None:
+    known = [node.name for node in load_network(directory).nodes]
+    if name not in known:
+        raise UsageError("USAGE", f"--only {name}: nodes here are {', '.join(known)}")
+
+
+def show_status(directory: Path, output: Output) -> None:
+    """Ask every node and print. Raises TestnetError when there is no network."""
+    network = load_network(directory)
+    pids = {process.name: process.pid for process in testnet_processes.processes(directory)}
+    answers = trio.run(ask_all, directory, network)
+    if output is Output.json:
+        print_json([_status_plain(n.name, pids[n.name], answers[n.name]) for n in network.nodes])
+        return
+    rows = [_status_row(network, n.name, pids[n.name], answers[n.name]) for n in network.nodes]
+    columns = (
+        "node", "pid", "height", "view", "leader", "business date", "pool", "peers", "waiting for",
+    )  # fmt: skip
+    print_rows(f"network {network.name!r}", columns, rows)
+
+
+async def ask_all(directory: Path, network: NetworkFile) -> dict[str, NodeStatus | str]:
+    """Each node's own status, or why it does not answer."""
+    answers: dict[str, NodeStatus | str] = {}
+
+    async def ask(name: str) -> None:
+        answers[name] = "no answer in time"
+        with trio.move_on_after(STATUS_SECONDS_MAX):
+            try:
+                async with connect(directory, only=name) as client:
+                    answers[name] = await client.status()
+            except TallynetError as error:
+                answers[name] = error.message
+
+    async with trio.open_nursery() as nursery:
+        for node in network.nodes:
+            nursery.start_soon(ask, node.name)
+    return answers
+
+
+def _status_plain(name: str, pid: int | None, answer: NodeStatus | str) -> dict[str, Any]:
+    head: dict[str, Any] = {"name": name, "pid": pid}
+    if isinstance(answer, str):
+        return head | {"error": answer}
+    body = {k: v for k, v in to_plain(answer).items() if k not in ("is", "request", "name")}
+    return head | body | {"business_date": format_day(answer.business_date)}
+
+
+def _status_row(
+    network: NetworkFile, name: str, pid: int | None, answer: NodeStatus | str
+) -> tuple[str, ...]:
+    shown_pid = "-" if pid is None else str(pid)
+    if isinstance(answer, str):
+        why = "not running" if pid is None else answer
+        return (name, shown_pid, "-", "-", "-", "-", "-", "-", why)
+    return (
+        name,
+        shown_pid,
+        str(answer.committed),
+        str(answer.view),
+        network.nodes[answer.leader].name,
+        format_day(answer.business_date),
+        str(answer.pending),
+        str(answer.peers),
+        answer.waiting or "-",
+    )
