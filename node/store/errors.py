@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +12,8 @@ import lmdb
 
 from tallynet.errors import TallynetError
 
+DATA_FILE: Final = "data.mdb"
+"""LMDB's name for the database file."""
 DISK_LOW_BYTES: Final = 64 * 1024 * 1024
 """A failed write with less than this free on the disk is taken for a full disk: LMDB reports one as
 an input/output error, because it sees a short write (reliability §2.4)."""
@@ -77,9 +80,14 @@ def corrupt_text(directory: Path, what: str) -> str:
 
 
 def free_bytes(directory: Path) -> int:
-    """Bytes that this process may still write on the disk of `directory`; 0 when unknown."""
+    """Bytes that this process may still write in `directory`: what the disk has left, or the limit
+    on the size of its files (`ulimit -f`) if that is nearer; 0 when unknown."""
     try:
         status = os.statvfs(directory)
+        free = status.f_bavail * status.f_frsize
+        limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+        if limit != resource.RLIM_INFINITY:
+            free = min(free, max(0, limit - (directory / DATA_FILE).stat().st_size))
     except OSError:
         return 0
-    return status.f_bavail * status.f_frsize
+    return free

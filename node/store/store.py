@@ -16,6 +16,7 @@ import lmdb
 
 from node.store.batch import WriteBatch
 from node.store.errors import (
+    DATA_FILE,
     StoreError,
     StoreFatal,
     commit_failure,
@@ -28,7 +29,6 @@ from node.store.snapshot import LiveReader, Snapshot
 from node.store.tables import (
     ALARM_PERCENT,
     BODIES,
-    DATA_FILE,
     JOURNAL,
     LOCK_FILE,
     MAP_BYTES,

@@ -47,7 +47,6 @@ CHUNK_BYTES: Final = 32 * 1024 - 128
 megabytes are not."""
 CHECKSUM_BYTES: Final = 4
 
-DATA_FILE: Final = "data.mdb"
 LOCK_FILE: Final = "store.lock"
 
 _RESIDUE: Final = 0x2144DF1C
