@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final
 import trio
 from cyclopts import App, Parameter
 
-from tallynet.codec import Wire, decode
+from tallynet.codec import Wire
 from tallynet.commands import command_name
 from tallynet.plain import to_plain
 from tallynet.receipts import EnvelopeReceipt
@@ -188,7 +188,7 @@ async def _execute(common: Common, commands: Sequence[Wire]) -> None:
         envelope = participant.envelope(commands, signers=signers)
         if common.dry_run:
             result = await client.dry_run(envelope.body)
-            receipt = decode(EnvelopeReceipt, result.receipt)
+            receipt = result.receipt
             _show(common, None, receipt, result.reasons)
         else:
             outcome = await participant.submit(envelope)

@@ -7,10 +7,19 @@ from collections.abc import Iterator
 from typing import Final
 
 from node.state.cache import GenerationCache
-from node.state.tables import INDEXES, LOT_ROWS, RECORDS, STATE_TREE, Changes, Reader
+from node.state.tables import (
+    INDEXES,
+    LOT_KEY_BYTES,
+    RECORDS,
+    STATE_TREE,
+    Changes,
+    Reader,
+    lots_key,
+    record_key,
+)  # fmt: skip
 from node.state.tree import root_of
 from tallynet.codec import decode_trusted
-from tallynet.records import RECORD_TYPES, Kind, Record
+from tallynet.records import RECORD_TYPES, Kind, Lot, Record
 
 RECORD_CACHE: Final = 100_000
 """Decoded records kept, about 1 KiB each with their fields: some 100 MiB."""
@@ -69,25 +78,26 @@ class CommittedState:
         return root_of(self.node)
 
     def record(self, key: bytes) -> Record | None:
-        """Record by kind byte ‖ id."""
+        """Record by `record_key`."""
         record = self._records.get(key)
         if record is None:
             data = self.reader.get(RECORDS, key)
             if data is None:
                 return None
-            record = decode_trusted(_TYPES[key[0]], data)
+            kind = Lot if key[0] == Kind.VOUCHER and len(key) == LOT_KEY_BYTES else _TYPES[key[0]]
+            record = decode_trusted(kind, data)
             self._records.put(key, record)
         return record
 
     def record_bytes(self, kind: Kind, id: bytes) -> bytes | None:
         """The canonical bytes of a record, as they are proven."""
-        return self.reader.get(RECORDS, bytes((kind,)) + id)
+        return self.reader.get(RECORDS, record_key(kind, id))
 
     def lots(self, voucher: bytes) -> LotRows:
         """Starts and row of a voucher's lots."""
         rows = self._lots.get(voucher)
         if rows is None:
-            rows = lot_rows(self.reader.get(LOT_ROWS, voucher))
+            rows = lot_rows(self.reader.get(RECORDS, lots_key(voucher)))
             if rows is not NO_LOTS:
                 self._lots.put(voucher, rows)
         return rows

@@ -20,7 +20,7 @@ from heapq import merge
 from typing import Any, Final, cast
 
 from node.state.committed import NO_LOTS, CommittedState, LotRows
-from node.state.tables import Changes, Row
+from node.state.tables import LOT_KEY_BYTES, RECORD_PREFIX, Changes, Row, lots_key
 from node.state.tree import Leaf, update_tree
 from node.state.view import Index
 from tallynet.codec import encode
@@ -31,7 +31,7 @@ from tallynet.state_proof import ROW_BYTES, entity_key, leaf_hash, voucher_leaf_
 INDEX_KEY_BYTES_MAX: Final = 200
 """Well below LMDB's 511, with room for the index byte; the longest key in use has 48."""
 
-_KEY_PREFIX: Final = tuple(bytes((n,)) for n in range(256))
+_INDEX_PREFIX: Final = tuple(bytes((n,)) for n in range(256))
 _LOT: Final = int(Kind.LOT)
 _VOUCHER: Final = int(Kind.VOUCHER)
 _ABSENT: Final = cast("Any", object())
@@ -73,7 +73,7 @@ class Overlay:
     # --- records --------------------------------------------------------------------------------
 
     def get(self, kind: Kind, id: bytes) -> Record | None:
-        return self._find(_KEY_PREFIX[kind] + id)
+        return self._find(RECORD_PREFIX[kind] + id)
 
     def _find(self, key: bytes) -> Record | None:
         layer: Overlay | None = self
@@ -87,10 +87,10 @@ class Overlay:
     def put(self, kind: Kind, id: bytes, record: Record) -> None:
         if kind == _LOT:
             self._add_start(id, record)
-        self._write(self._records, _KEY_PREFIX[kind] + id, record)
+        self._write(self._records, RECORD_PREFIX[kind] + id, record)
 
     def delete(self, kind: Kind, id: bytes) -> None:
-        key = _KEY_PREFIX[kind] + id
+        key = RECORD_PREFIX[kind] + id
         invariant(self._find(key) is not None, "STATE_DELETE of a record that does not exist")
         if kind == _LOT:
             voucher, start = id[:16], int.from_bytes(id[16:], "big")
@@ -140,7 +140,7 @@ class Overlay:
         self._index(index, key, False)
 
     def _index(self, index: Index, key: bytes, there: bool) -> None:
-        full = _KEY_PREFIX[index] + key
+        full = _INDEX_PREFIX[index] + key
         before = self._indexes.get(full)
         invariant(before is not there, "STATE_INDEX key added or removed twice")
         if before is None:
@@ -151,7 +151,7 @@ class Overlay:
         self._write(self._indexes, full, there)
 
     def index_has(self, index: Index, key: bytes) -> bool:
-        full = _KEY_PREFIX[index] + key
+        full = _INDEX_PREFIX[index] + key
         decision = self._decision(full)
         return self._committed.has_index(full) if decision is None else decision
 
@@ -168,8 +168,8 @@ class Overlay:
     def index_scan(
         self, index: Index, prefix: bytes, *, after: bytes = b"", limit: int
     ) -> list[bytes]:
-        full_prefix = _KEY_PREFIX[index] + prefix
-        full_after = _KEY_PREFIX[index] + after if after else b""
+        full_prefix = _INDEX_PREFIX[index] + prefix
+        full_after = _INDEX_PREFIX[index] + after if after else b""
         streams: list[Iterator[bytes]] = []
         layer: Overlay | None = self
         while layer is not None:
@@ -195,7 +195,7 @@ class Overlay:
         return found
 
     def _sort(self, index: int) -> list[bytes]:
-        head = _KEY_PREFIX[index]
+        head = _INDEX_PREFIX[index]
         order = self._sorted[index] = sorted(key for key in self._indexes if key[:1] == head)
         return order
 
@@ -315,36 +315,36 @@ class Overlay:
             data = None if record is None else encode(record)
             records.append((key, data))
             kind = key[0]
-            if kind == _LOT:
+            if kind != _VOUCHER:
+                value = None if data is None else leaf_hash(kind, data)
+                leaves.append((entity_key(key), value))
+            elif len(key) == LOT_KEY_BYTES:
                 digest = None if data is None else sha256(data).digest()
                 lot = (int.from_bytes(key[17:], "big"), digest)
                 touched.setdefault(key[1:17], []).append(lot)
-            elif kind == _VOUCHER:
+            else:
                 vouchers[key[1:]] = data
                 touched.setdefault(key[1:], [])
-            else:
-                value = None if data is None else leaf_hash(kind, data)
-                leaves.append((entity_key(key), value))
-        lot_rows: list[Row] = []
-        for voucher in sorted(touched):
-            leaves.append(self._voucher_leaf(voucher, vouchers, touched[voucher], lot_rows))
+        for voucher, lots in touched.items():
+            leaves.append(self._voucher_leaf(voucher, vouchers, lots, records))
+        records.sort()
         leaves.sort()
         self._root, nodes = update_tree(self.node, leaves)
         self._nodes = nodes
         indexes: list[Row] = [
             (key, b"" if there else None) for key, there in sorted(self._indexes.items())
         ]
-        return Changes(records, lot_rows, sorted(nodes.items()), indexes)
+        return Changes(records, sorted(nodes.items()), indexes)
 
     def _voucher_leaf(
         self,
         voucher: bytes,
         vouchers: dict[bytes, bytes | None],
         lots: list[tuple[int, bytes | None]],
-        lot_rows: list[Row],
+        records: list[Row],
     ) -> Leaf:
-        """Leaf of a voucher of which the record or lots changed; notes its new row."""
-        key = _KEY_PREFIX[_VOUCHER] + voucher
+        """Leaf of a voucher of which the record or lots changed; notes the new row of its lots."""
+        key = RECORD_PREFIX[_VOUCHER] + voucher
         if voucher in vouchers:
             data = vouchers[voucher]
         else:
@@ -354,14 +354,14 @@ class Overlay:
         if lots:
             starts, row = _changed_row(self.lots(voucher), lots)
             self._lots[voucher] = (starts, row) if row else NO_LOTS
-            lot_rows.append((voucher, row or None))
+            records.append((lots_key(voucher), row or None))
         if data is None:
             invariant(not row, "STATE_LOT lots without their voucher")
             return entity_key(key), None
         return entity_key(key), voucher_leaf_hash(sha256(data).digest(), row)
 
 
-_FOLDED: Final = Changes([], [], [], [])
+_FOLDED: Final = Changes([], [], [])
 """Stands for the changes of an overlay that has been committed."""
 
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from hashlib import sha256
+from typing import Final
 
 import msgspec
 
 from node.state.committed import CommittedState
-from node.state.tables import RECORDS
+from node.state.tables import LOT_ID_BYTES, VOUCHER_BYTES
 from node.state.tree import prove_key
-from tallynet.errors import invariant
+from tallynet.errors import RemoteProtocolError, invariant
 from tallynet.records import Kind, lot_id
 from tallynet.state_proof import StateProof, entity_key
 
-LOTS_IN_PROOF_MAX = 1_000
+LOTS_IN_PROOF_MAX: Final = 1_000
 """A voucher with more lots is proven with their rows only; the lots are asked for one by one."""
+
+_ID_BYTES: Final = {Kind.VOUCHER: VOUCHER_BYTES, Kind.LOT: LOT_ID_BYTES}
 
 
 def prove(state: CommittedState, kind: Kind, id: bytes) -> StateProof:
@@ -22,7 +25,13 @@ def prove(state: CommittedState, kind: Kind, id: bytes) -> StateProof:
 
     `state` is a snapshot (`CommittedState.snapshot`), so that record and tree are of one block. A
     voucher comes with all its lots; a lot comes with the hash of its voucher and the rows of all lots.
+
+    Raises:
+        RemoteProtocolError: BAD_ID, the id cannot be one of a voucher or lot.
     """
+    length = _ID_BYTES.get(kind)
+    if length is not None and len(id) != length:
+        raise RemoteProtocolError("BAD_ID", f"an id of {kind.name} has {length} bytes")
     if kind is Kind.LOT:
         return _prove_lot(state, id)
     proof = prove_key(state.node, entity_key(bytes((kind,)) + id))
@@ -51,6 +60,6 @@ def _prove_lot(state: CommittedState, id: bytes) -> StateProof:
 
 
 def _lot_bytes(state: CommittedState, voucher: bytes, start: int) -> bytes:
-    data = state.reader.get(RECORDS, bytes((Kind.LOT,)) + lot_id(voucher, start))
+    data = state.record_bytes(Kind.LOT, lot_id(voucher, start))
     invariant(data is not None, "STATE_LOT listed in the row but not stored")
     return data or b""

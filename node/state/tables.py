@@ -10,16 +10,37 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from tallynet.records import Kind
+
 RECORDS: Final = "records"
-"""kind (1 byte) ‖ id -> canonical record bytes."""
-LOT_ROWS: Final = "lots"
-"""voucher id -> start (8) ‖ SHA-256 of the lot record (32), for all its lots by start."""
+"""`record_key` -> canonical record bytes, and `lots_key` -> rows of a voucher's lots."""
 STATE_TREE: Final = "state_tree"
 """path -> node or bucket of the state tree (`node.state.tree`)."""
 INDEXES: Final = "indexes"
 """index (1 byte) ‖ key -> empty."""
 
-STATE_TABLES: Final = (RECORDS, LOT_ROWS, STATE_TREE, INDEXES)
+STATE_TABLES: Final = (RECORDS, STATE_TREE, INDEXES)
+
+VOUCHER_BYTES: Final = 16
+LOT_ID_BYTES: Final = 24
+_VOUCHER: Final = bytes((Kind.VOUCHER,))
+RECORD_PREFIX: Final = tuple(
+    _VOUCHER if number == Kind.LOT else bytes((number,)) for number in range(256)
+)
+"""First byte of a record's key. A voucher, the row of its lots and its lots lie side by side, so that
+an act on a lot rewrites one page of the database instead of three."""
+LOT_KEY_BYTES: Final = 1 + LOT_ID_BYTES
+
+
+def record_key(kind: Kind, id: bytes) -> bytes:
+    """Key of a record: kind byte ‖ id; a lot has its voucher's kind byte and a longer id."""
+    return RECORD_PREFIX[kind] + id
+
+
+def lots_key(voucher: bytes) -> bytes:
+    """Key of start (8) ‖ SHA-256 of the lot record (32), for all lots of a voucher by start."""
+    return _VOUCHER + voucher + b"\x00"
+
 
 Row = tuple[bytes, bytes | None]
 """Key and new value; None deletes the key, which need not exist."""
@@ -43,7 +64,6 @@ class Changes:
     """What one sealed block changes, per table in order of key: the block's part of a commit."""
 
     records: list[Row]
-    lot_rows: list[Row]
     tree: list[Row]
     indexes: list[Row]
 
@@ -51,7 +71,6 @@ class Changes:
         """(table, rows) for every state table."""
         return (
             (RECORDS, self.records),
-            (LOT_ROWS, self.lot_rows),
             (STATE_TREE, self.tree),
             (INDEXES, self.indexes),
         )

@@ -9,7 +9,7 @@ from zlib import crc32
 
 import lmdb
 
-from node.state.tables import INDEXES, LOT_ROWS, RECORDS, STATE_TREE
+from node.state.tables import INDEXES, RECORDS, STATE_TREE
 from tallynet.blocks import Certificate
 from tallynet.codec import Wire
 from tallynet.fields import Hash, Height
@@ -32,7 +32,7 @@ TRANSACTIONS: Final = "transactions"
 """transaction id -> height (8) ‖ position in the block (4)."""
 
 TABLES: Final = (
-    META, JOURNAL, STATE_TREE, RECORDS, LOT_ROWS, INDEXES, TRANSACTIONS, BLOCKS, RECEIPTS, BODIES,
+    META, JOURNAL, STATE_TREE, RECORDS, INDEXES, TRANSACTIONS, BLOCKS, RECEIPTS, BODIES,
 )  # fmt: skip
 """In the order in which they are scanned at boot: first what voting and execution stand on."""
 
