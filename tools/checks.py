@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -18,37 +17,66 @@ CHECKS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("layers", ("lint-imports",)),
     ("purity and hygiene", ("pytest", "tests/lint")),
 )
+EXIT_USAGE: Final = 2
+EXIT_INTERRUPTED: Final = 130
 
 
-def _run(words: tuple[str, ...]) -> int:
-    program = str(Path(sys.executable).parent / words[0])
-    return subprocess.run((program, *words[1:]), cwd=ROOT, check=False).returncode
+def _run(program: str, *words: str) -> int:
+    """Run a program of the environment in the root, where each of them finds its settings."""
+    path = Path(sys.executable).parent / program
+    if not path.exists():
+        print(f"{program} is missing beside {sys.executable}; delete .venv and run ./tally again")
+        return 1
+    return subprocess.run((str(path), *words), cwd=ROOT, check=False).returncode
 
 
 def check() -> int:
     """Run every check, also after a failure; 0 if all passed."""
     failed = []
+    begun = time.monotonic()
     for name, words in CHECKS:
         started = time.monotonic()
-        code = _run(words)
-        verdict = "ok" if code == 0 else "FAILED"
+        code = _run(*words)
+        verdict = "FAILED" if code else "ok"
         print(f"check: {name}: {verdict} ({time.monotonic() - started:.1f} s)", flush=True)
         if code:
             failed.append(name)
+    total = f"({time.monotonic() - begun:.1f} s)"
     if failed:
-        print(f"check: failed: {', '.join(failed)}", file=sys.stderr)
-    return 1 if failed else 0
+        print(f"check: FAILED: {', '.join(failed)} {total}", flush=True)
+        return 1
+    print(f"check: all {len(CHECKS)} ok {total}", flush=True)
+    return 0
+
+
+def from_here(word: str, here: Path) -> str:
+    """A pytest word that names a file or folder from where the user stands, as seen from the root.
+
+    `file.py::test_name` keeps its test name; options and everything else stay as they are.
+    """
+    path, mark, test = word.partition("::")
+    if path and not path.startswith("-") and (here / path).exists():
+        return f"{here / path}{mark}{test}"
+    return word
+
+
+def test(words: list[str]) -> int:
+    """Run the test suite, or what the further words tell pytest to run."""
+    here = Path.cwd()
+    return _run("pytest", *(from_here(word, here) for word in words))
 
 
 def main() -> int:
-    word, *rest = sys.argv[1:]
-    if word == "check":
-        if rest:
-            print("tally check takes no further words", file=sys.stderr)
-            return 2
-        return check()
-    os.chdir(ROOT)
-    return _run(("pytest", *rest))
+    words = sys.argv[1:]
+    try:
+        if words == ["check"]:
+            return check()
+        if words[:1] == ["test"]:
+            return test(words[1:])
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    print("usage: ./tally check | ./tally test [words for pytest]", file=sys.stderr)
+    return EXIT_USAGE
 
 
 if __name__ == "__main__":
