@@ -84,7 +84,8 @@ class CommittedState:
             data = self.reader.get(RECORDS, key)
             if data is None:
                 return None
-            kind = Lot if key[0] == Kind.VOUCHER and len(key) == LOT_KEY_BYTES else _TYPES[key[0]]
+            is_lot = key[0] == Kind.VOUCHER and len(key) == LOT_KEY_BYTES
+            kind: type[Record] = Lot if is_lot else _TYPES[key[0]]
             record = decode_trusted(kind, data)
             self._records.put(key, record)
         return record

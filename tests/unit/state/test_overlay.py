@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from node.state import Changes, CommittedState, MemoryReader, Overlay, memory_state
-from node.state.tables import INDEXES, LOT_ROWS, RECORDS, STATE_TREE
+from node.state.tables import INDEXES, RECORDS, STATE_TREE, lots_key, record_key
 from node.state.view import Index
 from tallynet.codec import encode
 from tallynet.errors import InvariantViolated
@@ -247,11 +247,27 @@ def test_changes_are_in_order_of_key_and_hold_the_bytes_that_were_hashed() -> No
     overlay.seal()
     changes = overlay.changes()
     tables = dict(changes.by_table())
-    assert set(tables) == {RECORDS, LOT_ROWS, STATE_TREE, INDEXES}
+    assert set(tables) == {RECORDS, STATE_TREE, INDEXES}
     for rows in tables.values():
         assert rows == sorted(rows)
         assert rows
     assert (bytes((Kind.REMAINDER,)) + IDS[0], encode(remainder(1))) in changes.records
+
+
+def test_a_voucher_and_its_lots_lie_side_by_side() -> None:
+    overlay = memory_state()
+    for id in VOUCHERS:
+        overlay.put(Kind.VOUCHER, id, voucher())
+        overlay.put(Kind.LOT, lot_id(id, 7), lot(7, 8))
+    overlay.seal()
+    keys = [key for key, _ in overlay.changes().records]
+    assert keys == [
+        key
+        for id in sorted(VOUCHERS)
+        for key in (
+            record_key(Kind.VOUCHER, id), lots_key(id), record_key(Kind.LOT, lot_id(id, 7))
+        )
+    ]  # fmt: skip
 
 
 def halts(action: object, *arguments: object) -> bool:

@@ -167,6 +167,9 @@ def test_unknown_kind_and_malformed_lot_id_are_refused() -> None:
     assert refused(ROOT, 0, record_id(1), proof)
     assert refused(ROOT, 255, record_id(1), proof)
     assert refused(ROOT, Kind.LOT, HELD, prove(STATE, Kind.LOT, lot_id(HELD, 0)))
+    for kind, id in ((Kind.LOT, HELD), (Kind.VOUCHER, lot_id(HELD, 0)), (Kind.VOUCHER, HELD + b"\0")):
+        with pytest.raises(RemoteProtocolError, match="BAD_ID"):
+            prove(STATE, kind, id)
 
 
 def samples() -> Iterator[tuple[Kind, bytes]]:
