@@ -1,0 +1,273 @@
+"""Lots pass from hand to hand: transfer and its three acceptance modes (voucher law §8.6)."""
+
+from __future__ import annotations
+
+import msgspec
+
+from node.ledger.context import Context, refuse, require_amount
+from node.ledger.organisations import require_active
+from node.ledger.parameters import value
+from node.ledger.ranges import carve, coalesce, find_lot, get_lot, put_lot, require_free
+from node.ledger.rulebook import Signers, rule
+from node.ledger.schedule import HANDLERS, Act, drop_day, put_day
+from node.ledger.vouchers import log, require_active_voucher, touch
+from node.state.view import Index
+from tallynet.commands import LotAccept, LotDecline, LotRecall, LotTransfer, Piece
+from tallynet.records import (
+    FLAG_NO_TRANSFER,
+    AcceptMode,
+    AcquiredBy,
+    CommandClass,
+    Document,
+    DocumentStatus,
+    Lot,
+    LotState,
+    Organisation,
+    Voucher,
+    lot_id,
+)
+
+KYC_RECEIVER = 1
+"""Receiving a voucher needs light identification at least."""
+
+
+def _total(command: LotTransfer) -> int:
+    return sum(piece.amount for piece in command.pieces)
+
+
+@rule(
+    LotTransfer,
+    CommandClass.LOT,
+    Signers.MC,
+    amount=_total,
+    sentence="Passes parts of a lot on to other organisations.",
+    errors=(
+        "TRANSFER_BARRED", "LOT_DISPUTED", "HOP_LIMIT", "PIECE_TOO_SMALL", "RECEIVER_NOT_ELIGIBLE",
+        "DOCUMENT_REQUIRED",
+    ),
+)  # fmt: skip
+def transfer(context: Context, command: LotTransfer) -> None:
+    """lot.transfer (voucher law §8.6): pieces are carved in listed order, the first takes the tail."""
+    voucher = require_active_voucher(context, command.voucher)
+    lot = get_lot(context, command.voucher, command.start)
+    if lot.holder != context.acting:
+        raise refuse("NOT_HOLDER", "the lot is held by another organisation")
+    require_free(lot)
+    if lot.flags & FLAG_NO_TRANSFER:
+        raise refuse("TRANSFER_BARRED", "the holder agreed not to transfer this lot")
+    for piece in command.pieces:
+        _check_piece(context, voucher, piece)
+    if _total(command) > lot.end - lot.start:
+        raise refuse(
+            "AMOUNT_RANGE", f"pieces of {_total(command)} from a lot of {lot.end - lot.start}"
+        )
+    if lot.hops + 1 > voucher.max_hops:
+        raise refuse("HOP_LIMIT", f"at most {voucher.max_hops} transfers after the first payee")
+    for piece in command.pieces:
+        voucher = _pass_on(context, command, voucher, piece)
+    context.put(command.voucher, voucher)
+
+
+def _check_piece(context: Context, voucher: Voucher, piece: Piece) -> None:
+    receiver = context.find(Organisation, piece.receiver)
+    if receiver is None:
+        raise refuse("RECEIVER_NOT_ELIGIBLE", "the receiver is not registered")
+    require_active(context, piece.receiver, receiving=True)
+    if piece.receiver == context.acting or piece.receiver == voucher.debtor:
+        raise refuse("RECEIVER_NOT_ELIGIBLE", "not to oneself, and not to the debtor")
+    if receiver.kyc_level < KYC_RECEIVER:
+        raise refuse("KYC_INSUFFICIENT", "the receiver has not been identified")
+    require_amount(piece.amount, "piece")
+    if piece.amount < voucher.min_piece:
+        raise refuse("PIECE_TOO_SMALL", f"the smallest piece is {voucher.min_piece}")
+    if voucher.document_required_on_transfer:
+        _check_document(context, piece)
+
+
+def _check_document(context: Context, piece: Piece) -> None:
+    """Own trade document between giver and receiver, where the programme asks for one."""
+    document = None if piece.document is None else context.find(Document, piece.document)
+    if document is None:
+        raise refuse("DOCUMENT_REQUIRED", "the programme asks for an own trade document")
+    if (document.creditor, document.debtor) != (piece.receiver, context.acting):
+        raise refuse("DOCUMENT_PARTY", "the document is not between giver and receiver")
+    if document.status is not DocumentStatus.ACTIVE:
+        raise refuse("DOCUMENT_VOID", "the document is void")
+
+
+def _pass_on(
+    context: Context, command: LotTransfer, voucher: Voucher, piece: Piece
+) -> Voucher:
+    lot = get_lot(context, command.voucher, command.start)
+    part = carve(context, command.voucher, voucher, lot, piece.amount)
+    event = voucher.event_count
+    voucher = log(
+        context, command.voucher, voucher, "lot.transfer", start=part.start, end=part.end,
+        source=context.acting, target=piece.receiver, amount=piece.amount,
+        reference=piece.document or b"",
+    )  # fmt: skip
+    if voucher.accept_mode is AcceptMode.IMMEDIATE:
+        received(context, command.voucher, part, piece.receiver, event)
+        return voucher
+    pending = msgspec.structs.replace(
+        part,
+        state=LotState.TRANSFER_PENDING,
+        pending_to=piece.receiver,
+        pending_day=context.today,
+        newest_event=event,
+    )
+    put_lot(context, command.voucher, pending)
+    id = lot_id(command.voucher, part.start)
+    context.state.index_add(Index.PARTY_PENDING, piece.receiver + id)
+    put_day(context, _lapse_day(context, voucher, pending), Act.TRANSFER_LAPSE, id)
+    return voucher
+
+
+def received(
+    context: Context, voucher_id: bytes, part: Lot, receiver: bytes, event: int
+) -> None:
+    """The receiver holds the part from now on (I11: one more hop)."""
+    held = msgspec.structs.replace(
+        part,
+        holder=receiver,
+        state=LotState.HELD,
+        pending_to=None,
+        pending_day=0,
+        hops=part.hops + 1,
+        newest_event=event,
+        acquired_day=context.today,
+        acquired_by=AcquiredBy.TRANSFER,
+    )
+    put_lot(context, voucher_id, held)
+    coalesce(context, voucher_id, held)
+
+
+def _lapse_day(context: Context, voucher: Voucher, lot: Lot) -> int:
+    """DEEMED accepts `deemed_days` after the transfer; EXPLICIT returns after its deadline."""
+    if voucher.accept_mode is AcceptMode.DEEMED:
+        return lot.pending_day + voucher.deemed_days
+    return lot.pending_day + value(context, "transfer_deadline_days") + 1
+
+
+# --- the end of a pending transfer --------------------------------------------------------------------
+
+
+def _pending(context: Context, voucher_id: bytes, start: int) -> tuple[Voucher, Lot]:
+    voucher = touch(context, voucher_id)
+    lot = get_lot(context, voucher_id, start)
+    if lot.state is not LotState.TRANSFER_PENDING:
+        raise refuse("LOT_STATE", f"the lot is {lot.state.name}")
+    return voucher, lot
+
+
+def _close(context: Context, voucher_id: bytes, lot: Lot, entry: bytes | None) -> None:
+    """Take a pending transfer out of the receiver's list and, if it is still there, the agenda."""
+    id = lot_id(voucher_id, lot.start)
+    context.state.index_remove(Index.PARTY_PENDING, (lot.pending_to or b"") + id)
+    if entry is not None and context.state.index_has(Index.SCHEDULE_DAYS, entry):
+        context.state.index_remove(Index.SCHEDULE_DAYS, entry)
+
+
+def _entry(context: Context, voucher: Voucher, voucher_id: bytes, lot: Lot) -> bytes:
+    day = _lapse_day(context, voucher, lot)
+    id = lot_id(voucher_id, lot.start)
+    return day.to_bytes(4, "big") + bytes((Act.TRANSFER_LAPSE,)) + id
+
+
+def give_back(
+    context: Context, voucher_id: bytes, voucher: Voucher, lot: Lot, event_type: str
+) -> Voucher:
+    """The sender holds the lot again; returns the voucher to be written."""
+    _close(context, voucher_id, lot, _entry(context, voucher, voucher_id, lot))
+    event = voucher.event_count
+    voucher = log(
+        context, voucher_id, voucher, event_type, start=lot.start, end=lot.end,
+        source=lot.pending_to, target=lot.holder, amount=lot.end - lot.start,
+    )  # fmt: skip
+    held = msgspec.structs.replace(
+        lot, state=LotState.HELD, pending_to=None, pending_day=0, newest_event=event
+    )
+    put_lot(context, voucher_id, held)
+    coalesce(context, voucher_id, held)
+    return voucher
+
+
+def _accept(
+    context: Context, voucher_id: bytes, voucher: Voucher, lot: Lot, event_type: str
+) -> Voucher:
+    receiver = lot.pending_to or b""
+    _close(context, voucher_id, lot, _entry(context, voucher, voucher_id, lot))
+    event = voucher.event_count
+    voucher = log(
+        context, voucher_id, voucher, event_type, start=lot.start, end=lot.end,
+        source=lot.holder, target=receiver, amount=lot.end - lot.start,
+    )  # fmt: skip
+    received(context, voucher_id, lot, receiver, event)
+    return voucher
+
+
+@rule(
+    LotAccept,
+    CommandClass.LOT,
+    Signers.MC,
+    sentence="Accepts a pending transfer.",
+)
+def accept(context: Context, command: LotAccept) -> None:
+    """lot.accept (voucher law §8.6)."""
+    voucher, lot = _pending(context, command.voucher, command.start)
+    if lot.pending_to != context.acting:
+        raise refuse("NOT_AUTHORISED", "only the receiver can accept")
+    if lot.flags:
+        require_free(msgspec.structs.replace(lot, state=LotState.HELD))
+    context.put(
+        command.voucher, _accept(context, command.voucher, voucher, lot, "lot.accept")
+    )
+
+
+@rule(
+    LotDecline,
+    CommandClass.LOT,
+    Signers.MC,
+    sentence="Declines a pending transfer.",
+)
+def decline(context: Context, command: LotDecline) -> None:
+    """lot.decline (voucher law §8.6)."""
+    voucher, lot = _pending(context, command.voucher, command.start)
+    if lot.pending_to != context.acting:
+        raise refuse("NOT_AUTHORISED", "only the receiver can decline")
+    context.put(
+        command.voucher, give_back(context, command.voucher, voucher, lot, "lot.decline")
+    )
+
+
+@rule(
+    LotRecall,
+    CommandClass.LOT,
+    Signers.MC,
+    sentence="Takes a pending transfer back as its sender.",
+)
+def recall(context: Context, command: LotRecall) -> None:
+    """lot.recall (voucher law §8.6)."""
+    voucher, lot = _pending(context, command.voucher, command.start)
+    if lot.holder != context.acting:
+        raise refuse("NOT_HOLDER", "only the sender can recall")
+    context.put(
+        command.voucher, give_back(context, command.voucher, voucher, lot, "lot.recall")
+    )
+
+
+def _lapse(context: Context, id: bytes) -> None:
+    """system.transfer.deem: DEEMED accepts, EXPLICIT returns to the sender."""
+    voucher_id, start = id[:16], int.from_bytes(id[16:], "big")
+    voucher = touch(context, voucher_id)
+    lot = find_lot(context, voucher_id, start)
+    if lot is None or lot.state is not LotState.TRANSFER_PENDING:
+        return
+    if voucher.accept_mode is AcceptMode.DEEMED:
+        voucher = _accept(context, voucher_id, voucher, lot, "system.transfer.deem")
+    else:
+        voucher = give_back(context, voucher_id, voucher, lot, "system.transfer.deem")
+    context.put(voucher_id, voucher)
+
+
+HANDLERS[Act.TRANSFER_LAPSE] = _lapse

@@ -1,0 +1,156 @@
+"""Range lots: carve and coalesce (voucher law §7). Conservation is structural here (I1).
+
+A voucher of face F is the range [0, F) of fen; its lots tile it. Partial acts cut from the tail, the
+remainder keeps its id; neighbours that are equal in everything legal are joined again.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+
+import msgspec
+
+from node.ledger.context import Context, refuse
+from node.state.view import Index
+from tallynet.errors import invariant
+from tallynet.records import (
+    FLAG_DISPUTED,
+    FLAG_FROZEN,
+    Kind,
+    Lot,
+    LotState,
+    Voucher,
+    lot_id,
+)
+
+_BLOCKED = FLAG_FROZEN | FLAG_DISPUTED
+
+
+def find_lot(context: Context, voucher_id: bytes, start: int) -> Lot | None:
+    """The lot that begins at `start`, or None."""
+    record = context.state.get(Kind.LOT, lot_id(voucher_id, start))
+    return record if isinstance(record, Lot) else None
+
+
+def get_lot(context: Context, voucher_id: bytes, start: int) -> Lot:
+    """The lot that begins at `start`. Raises LedgerError RECORD_NOT_FOUND."""
+    lot = find_lot(context, voucher_id, start)
+    if lot is None:
+        raise refuse("RECORD_NOT_FOUND", f"no lot of this voucher starts at {start}")
+    return lot
+
+
+def put_lot(context: Context, voucher_id: bytes, lot: Lot) -> None:
+    """Write a lot, keeping the holder index."""
+    id = lot_id(voucher_id, lot.start)
+    old = context.state.get(Kind.LOT, id)
+    if not isinstance(old, Lot):
+        context.state.index_add(Index.HOLDER_LOTS, lot.holder + id)
+    elif old.holder != lot.holder:
+        context.state.index_remove(Index.HOLDER_LOTS, old.holder + id)
+        context.state.index_add(Index.HOLDER_LOTS, lot.holder + id)
+    context.state.put(Kind.LOT, id, lot)
+
+
+def remove_lot(context: Context, voucher_id: bytes, lot: Lot) -> None:
+    """Remove a lot that was joined to its neighbour."""
+    id = lot_id(voucher_id, lot.start)
+    context.state.index_remove(Index.HOLDER_LOTS, lot.holder + id)
+    context.state.delete(Kind.LOT, id)
+
+
+def require_free(lot: Lot) -> None:
+    """Raises LedgerError LOT_LOCKED, LOT_STATE, LOT_FROZEN, LOT_DISPUTED, LOT_ENCUMBERED unless the
+    lot is HELD without flag or lien."""
+    if lot.state is LotState.FINANCING_PENDING or lot.state is LotState.TRANSFER_PENDING:
+        raise refuse("LOT_LOCKED", f"the lot is {lot.state.name}")
+    if lot.state is not LotState.HELD:
+        raise refuse("LOT_STATE", f"the lot is {lot.state.name}")
+    if lot.flags & FLAG_FROZEN:
+        raise refuse("LOT_FROZEN", "the lot is frozen")
+    if lot.flags & FLAG_DISPUTED:
+        raise refuse("LOT_DISPUTED", "the lot is disputed")
+    if lot.lien is not None:
+        raise refuse("LOT_ENCUMBERED", "the lot carries a lien")
+
+
+def carve(
+    context: Context,
+    voucher_id: bytes,
+    voucher: Voucher,
+    lot: Lot,
+    amount: int,
+    *,
+    exempt: bool = False,
+) -> Lot:
+    """The last `amount` fen of `lot` as a lot of its own; the whole lot when it is all of it.
+
+    The tail is written with all attributes copied and the caller changes it; the shortened remainder
+    is written here. With `exempt` (settlement) state, flags and the lot limit do not matter, and of
+    `covered` the remainder keeps what fits.
+
+    Raises:
+        LedgerError: AMOUNT_RANGE, LOT_LIMIT, and those of `require_free`.
+    """
+    length = lot.end - lot.start
+    if not exempt:
+        require_free(lot)
+    if not 0 < amount <= length:
+        raise refuse("AMOUNT_RANGE", f"{amount} of a lot of {length}")
+    if amount == length:
+        return lot
+    if not exempt and len(context.state.lot_starts(voucher_id)) >= voucher.max_lots:
+        raise refuse("LOT_LIMIT", f"the voucher has its {voucher.max_lots} lots already")
+    cut = lot.end - amount
+    kept = min(lot.covered, cut - lot.start)
+    tail = msgspec.structs.replace(lot, start=cut, covered=lot.covered - kept)
+    put_lot(context, voucher_id, msgspec.structs.replace(lot, end=cut, covered=kept))
+    put_lot(context, voucher_id, tail)
+    return tail
+
+
+def _joinable(a: Lot, b: Lot) -> bool:
+    return (
+        a.end == b.start
+        and a.holder == b.holder
+        and a.state is b.state
+        and a.hops == b.hops
+        and a.acquired_by is b.acquired_by
+        and a.recourse_from == b.recourse_from
+        and a.lien is None
+        and b.lien is None
+        and a.covered == 0
+        and b.covered == 0
+        and a.flags == b.flags
+    )
+
+
+def coalesce(context: Context, voucher_id: bytes, lot: Lot) -> Lot:
+    """Join with the right neighbour, then with the left one, where equal; returns the result, which
+    is written if anything was joined. Call it after writing `lot` as HELD or REDEEMED."""
+    invariant(
+        lot.state is LotState.HELD or lot.state is LotState.REDEEMED, "LEDGER_COALESCE state"
+    )
+    starts = context.state.lot_starts(voucher_id)
+    at = bisect_left(starts, lot.start)
+    right = find_lot(context, voucher_id, starts[at + 1]) if at + 1 < len(starts) else None
+    left = find_lot(context, voucher_id, starts[at - 1]) if at > 0 else None
+    joined = lot
+    if right is not None and _joinable(joined, right):
+        remove_lot(context, voucher_id, right)
+        joined = _join(joined, right)
+    if left is not None and _joinable(left, joined):
+        remove_lot(context, voucher_id, lot)
+        joined = _join(left, joined)
+    if joined is not lot:
+        put_lot(context, voucher_id, joined)
+    return joined
+
+
+def _join(left: Lot, right: Lot) -> Lot:
+    return msgspec.structs.replace(
+        left,
+        end=right.end,
+        newest_event=max(left.newest_event, right.newest_event),
+        acquired_day=max(left.acquired_day, right.acquired_day),
+    )
