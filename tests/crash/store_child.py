@@ -1,9 +1,9 @@
 """A node's store in a process of its own that dies where the test wants.
 
-    store_child.py blocks DIRECTORY FIRST LAST [POINT]   commits blocks; exits at crash point POINT of
-                                                         the last one; prints each durable height
-    store_child.py full DIRECTORY BYTES                  commits until the file may not grow further
-    store_child.py damage DIRECTORY...                   scans each, prints what was found
+store_child.py blocks DIRECTORY FIRST LAST [POINT]   commits blocks; exits at crash point POINT of
+                                                     the last one; prints each durable height
+store_child.py full DIRECTORY BYTES                  commits until the file may not grow further
+store_child.py damage DIRECTORY...                   scans each, prints what was found
 """
 
 from __future__ import annotations

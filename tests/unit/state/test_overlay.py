@@ -166,9 +166,7 @@ class OverlayMachine(RuleBasedStateMachine):
     @invariant()
     def records_are_those_of_the_model(self) -> None:
         for id in IDS:
-            assert self.top.get(Kind.REMAINDER, id) == self.model.records.get(
-                (Kind.REMAINDER, id)
-            )
+            assert self.top.get(Kind.REMAINDER, id) == self.model.records.get((Kind.REMAINDER, id))
 
     @invariant()
     def lots_are_those_of_the_model(self) -> None:
@@ -196,9 +194,7 @@ class OverlayMachine(RuleBasedStateMachine):
             assert found == expected[:limit]
 
 
-OverlayMachine.TestCase.settings = settings(
-    max_examples=120, stateful_step_count=60, deadline=None
-)
+OverlayMachine.TestCase.settings = settings(max_examples=120, stateful_step_count=60, deadline=None)
 test_overlay_is_its_model = OverlayMachine.TestCase
 
 
@@ -329,7 +325,11 @@ def test_what_was_written_and_taken_back_leaves_no_trace() -> None:
 def test_what_a_committed_block_deleted_is_gone_from_the_cache() -> None:
     reader = MemoryReader()
     committed = CommittedState(reader)
-    keys = ((Kind.REMAINDER, IDS[0]), (Kind.LOT, lot_id(VOUCHERS[0], 0)), (Kind.VOUCHER, VOUCHERS[0]))
+    keys = (
+        (Kind.REMAINDER, IDS[0]),
+        (Kind.LOT, lot_id(VOUCHERS[0], 0)),
+        (Kind.VOUCHER, VOUCHERS[0]),
+    )
     for number in range(2):
         block = Overlay(committed)
         for (kind, id), record in zip(keys, (remainder(1), lot(0, 1), voucher()), strict=True):

@@ -125,9 +125,7 @@ def test_every_lot_is_proven_and_other_starts_are_proven_absent() -> None:
 
 def test_present_lot_cannot_be_shown_as_absent() -> None:
     proof = prove(STATE, Kind.LOT, lot_id(HELD, 0))
-    assert refused(
-        ROOT, Kind.LOT, lot_id(HELD, 0), msgspec.structs.replace(proof, record=None)
-    )
+    assert refused(ROOT, Kind.LOT, lot_id(HELD, 0), msgspec.structs.replace(proof, record=None))
     missing = prove(STATE, Kind.LOT, lot_id(record_id("no such voucher"), 0))
     assert refused(ROOT, Kind.LOT, lot_id(HELD, 0), missing)
 
@@ -167,7 +165,11 @@ def test_unknown_kind_and_malformed_lot_id_are_refused() -> None:
     assert refused(ROOT, 0, record_id(1), proof)
     assert refused(ROOT, 255, record_id(1), proof)
     assert refused(ROOT, Kind.LOT, HELD, prove(STATE, Kind.LOT, lot_id(HELD, 0)))
-    for kind, id in ((Kind.LOT, HELD), (Kind.VOUCHER, lot_id(HELD, 0)), (Kind.VOUCHER, HELD + b"\0")):
+    for kind, id in (
+        (Kind.LOT, HELD),
+        (Kind.VOUCHER, lot_id(HELD, 0)),
+        (Kind.VOUCHER, HELD + b"\0"),
+    ):
         with pytest.raises(RemoteProtocolError, match="BAD_ID"):
             prove(STATE, kind, id)
 
@@ -294,9 +296,10 @@ def test_lot_proof_fits_four_kib_with_forty_lots_in_a_large_state() -> None:
     # One more level than here, and a full bucket, at a million entities.
     depth, bucket = prove(state, Kind.LOT, lot_id(HELD, 0)).depth, 1024
     assert depth in (4, 5)
-    assert largest + (5 - depth) * 128 + bucket - len(
-        prove(state, Kind.LOT, lot_id(HELD, 0)).bucket
-    ) <= 4096
+    assert (
+        largest + (5 - depth) * 128 + bucket - len(prove(state, Kind.LOT, lot_id(HELD, 0)).bucket)
+        <= 4096
+    )
 
 
 def test_voucher_with_very_many_lots_is_proven_by_rows() -> None:

@@ -16,9 +16,7 @@ EMPTY = bytes(32)
 def naive_root(entities: dict[bytes, bytes]) -> bytes:
     """The root as the docstring of `tallynet.state_proof` defines it, computed from scratch."""
     entries = sorted(entities.items())
-    return sha256(
-        b"\x44" + len(entries).to_bytes(8, "big") + naive_subtree(entries, 0)
-    ).digest()
+    return sha256(b"\x44" + len(entries).to_bytes(8, "big") + naive_subtree(entries, 0)).digest()
 
 
 def naive_subtree(entries: list[tuple[bytes, bytes]], bit: int) -> bytes:
@@ -28,9 +26,7 @@ def naive_subtree(entries: list[tuple[bytes, bytes]], bit: int) -> bytes:
         return sha256(b"\x42" + b"".join(key + value for key, value in entries)).digest()
     right = [e for e in entries if int.from_bytes(e[0], "big") >> (255 - bit) & 1]
     left = [e for e in entries if e not in right]
-    return sha256(
-        b"\x43" + naive_subtree(left, bit + 1) + naive_subtree(right, bit + 1)
-    ).digest()
+    return sha256(b"\x43" + naive_subtree(left, bit + 1) + naive_subtree(right, bit + 1)).digest()
 
 
 class Tree:
@@ -59,7 +55,11 @@ def crowded_key(number: int) -> bytes:
     """Keys in three crowds that share 0, 3 and 33 nibbles, so that few keys make deep trees; the
     first one leaves most first nibbles out, so that whole halves of the root are empty."""
     rest = sha256(b"%d" % number).digest()
-    return (bytes((rest[0] & 0xC7,)) + rest[1:], b"\x12\x30" + rest[2:], bytes(16) + b"\x05" + rest[17:])[number % 3]
+    return (
+        bytes((rest[0] & 0xC7,)) + rest[1:],
+        b"\x12\x30" + rest[2:],
+        bytes(16) + b"\x05" + rest[17:],
+    )[number % 3]
 
 
 CHANGES = st.dictionaries(

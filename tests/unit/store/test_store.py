@@ -190,9 +190,9 @@ def test_proof_from_a_snapshot_matches_its_tip_while_blocks_go_on(tmp_path: Path
         assert tip is not None
         proof = prove(CommittedState.snapshot(snapshot), Kind.VOUCHER, record_id(3))
         assert verify_state_proof(tip.state_root, Kind.VOUCHER, record_id(3), proof) is not None
-    assert Overlay(CommittedState(store.live_reader())).get(
-        Kind.VOUCHER, record_id(4)
-    ) == voucher(4)
+    assert Overlay(CommittedState(store.live_reader())).get(Kind.VOUCHER, record_id(4)) == voucher(
+        4
+    )
     store.close()
 
 
