@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 
 import pytest
+
 from tests.sim.cluster import Cluster, Node, Weather
 
 HEALED_MS = 75_000
