@@ -8,7 +8,7 @@ import pytest
 
 from consensus.statistics import ReplicaStatus, WaitingReason
 from tallynet.blocks import Certificate
-from tallynet.codec import encode
+from tallynet.codec import decode, encode
 from tallynet.messages import FetchBlocks, NewView, Signed, SignedKind
 from tests.sim.bench import Bench, signed, transactions
 from tests.sim.cluster import GENESIS
@@ -368,6 +368,47 @@ def test_INV_13_a_new_view_that_is_not_the_recomputation_is_refused(what: str) -
     backup.receive(1, backup.new_view(1, changes, again))  # type: ignore[arg-type]
     assert backup.replica.statistics().view == 0
     assert backup.replica.statistics().refused == 1
+
+
+def test_A1_a_list_that_differs_is_refused_even_with_fitting_prepares() -> None:
+    """The new leader swaps the prepared block for one of its own at the same height."""
+    backup = Bench(index=3)
+    (one,) = backup.chain(1)
+    ids = transactions(1, tag="swapped")
+    backup.hold(ids)
+    swapped = backup.block(1, GENESIS, ids, by=1)
+    change = backup.view_change(0, 1, [(one, backup.prepared_certificate(one, 0, (0, 1, 2)))])
+    changes = [change, backup.view_change(1, 1), backup.view_change(2, 1)]
+    honest = decode(NewView, backup.new_view(1, changes, [one]).body)
+    for again, prepared in ((swapped, one), (one, swapped), (swapped, swapped)):
+        forged = NewView(
+            0,
+            1,
+            honest.view_changes,
+            (again.header_bytes,),
+            (encode(backup.prepare(1, prepared, view=1)),),
+        )
+        backup.receive(1, signed(1, SignedKind.NEW_VIEW, forged))
+        assert backup.replica.statistics().view == 0
+    backup.receive(1, signed(1, SignedKind.NEW_VIEW, honest))
+    assert backup.replica.statistics().view == 1
+
+
+def test_A3_everybody_selects_the_certificate_of_the_highest_view() -> None:
+    backup = Bench(index=3)
+    ids = transactions(2)
+    backup.hold(ids)
+    old, new = backup.block(1, GENESIS, ids[:1]), backup.block(1, GENESIS, ids[1:], by=1)
+    changes = [
+        backup.view_change(0, 2, [(old, backup.prepared_certificate(old, 0, (0, 1, 2)))]),
+        backup.view_change(1, 2, [(new, backup.prepared_certificate(new, 1, (0, 1, 2)))]),
+        backup.view_change(2, 2),
+    ]
+    backup.receive(2, backup.new_view(2, changes, [old]))
+    assert backup.replica.statistics().view == 0
+    backup.receive(2, backup.new_view(2, changes, [new]))
+    assert backup.replica.statistics().view == 2
+    assert backup.prepares() == [1]
 
 
 def test_a_new_view_by_another_than_its_leader_is_refused() -> None:
