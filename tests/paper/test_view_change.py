@@ -9,7 +9,7 @@ import pytest
 from consensus.statistics import ReplicaStatus, WaitingReason
 from tallynet.blocks import Certificate
 from tallynet.codec import decode, encode
-from tallynet.messages import FetchBlocks, NewView, Signed, SignedKind
+from tallynet.messages import FetchBlocks, NewView, Proposal, Signed, SignedKind
 from tests.sim.bench import Bench, signed, transactions
 from tests.sim.cluster import GENESIS
 
@@ -123,6 +123,37 @@ def test_f_plus_1_complaints_join_and_q_complaints_move() -> None:
     backup.receive(5, backup.complaint(5))
     assert view_changes(backup) == [1]
     assert backup.replica.statistics().status is ReplicaStatus.CHANGING
+
+
+def test_q_complaints_move_no_further_than_the_qth_highest() -> None:
+    backup = Bench(n=7)
+    for index in (2, 3, 4):
+        backup.receive(index, backup.complaint(index, view=9))
+    backup.receive(5, backup.complaint(5))
+    assert view_changes(backup) == [1]
+
+
+def test_each_view_changed_to_in_vain_doubles_the_patience() -> None:
+    backup = Bench()
+    for view in (0, 1, 2):
+        for index in (0, 2, 3):
+            backup.receive(index, backup.complaint(index, view=view))
+    assert view_changes(backup) == [1, 2, 3]
+    assert backup.replica._patience_ms() == 8_000
+
+
+def test_INV_4b_a_certificate_outlives_the_commit_of_another_height() -> None:
+    backup = Bench()
+    one, two = backup.chain(2)
+    for content in (one, two):
+        backup.propose(content)
+        backup.prepare_all(content)
+    backup.commit_all(one)
+    for index in (0, 2, 3):
+        backup.receive(index, backup.complaint(index))
+    (_, change), *_ = backup.take(SignedKind.VIEW_CHANGE)
+    assert [e.header for e in change.prepared] == [two.header_bytes]  # type: ignore[attr-defined]
+    assert change.committed_header == one.header_bytes  # type: ignore[attr-defined]
 
 
 def test_old_complaints_do_not_add_up() -> None:
@@ -408,6 +439,7 @@ def test_A3_everybody_selects_the_certificate_of_the_highest_view() -> None:
     assert backup.replica.statistics().view == 0
     backup.receive(2, backup.new_view(2, changes, [new]))
     assert backup.replica.statistics().view == 2
+    backup.receive(1, Proposal(new.header_bytes, new.transactions))
     assert backup.prepares() == [1]
 
 
