@@ -62,6 +62,7 @@ class Nodes:
         self._on_lost: Final = on_lost
         self._first = 0
         """The node in use, or the one tried first."""
+        self._moving = False
         self._closed = False
         self.connections_lost = 0
         self.lies = 0
@@ -85,8 +86,9 @@ class Nodes:
         self._closed = True
 
     def go_on(self) -> None:
-        """Use the next node from here on."""
+        """Use the next node from here on, even if it must be dialled and others need not."""
         self._first = (self._first + 1) % len(self._endpoints)
+        self._moving = True
 
     async def ask(
         self,
@@ -143,7 +145,8 @@ class Nodes:
         if self._closed:
             raise ClientClosed
         order = [(self._first + step) % len(self) for step in range(len(self))]
-        for node in order:
+        moving, self._moving = self._moving, False
+        for node in order if not moving else ():
             link = self._endpoints[node].link
             if link is not None and link.open:
                 self._first = node

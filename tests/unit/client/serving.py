@@ -1,0 +1,351 @@
+"""A small network to test clients against: a real chain with real certificates and proofs, served by
+the real listener. It orders whatever arrives, one block per Submit, and can be told to misbehave."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+import msgspec
+import trio
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from net import ClientHandler, ClientSession, Listener, NodeIdentity, PeerInbox
+from tallynet.blocks import Certificate, Commit, Header
+from tallynet.client import NodeAddress, build_envelope, key_id
+from tallynet.codec import Wire, encode
+from tallynet.commands import LotAccept
+from tallynet.envelope import Envelope, Mode, open_envelope
+from tallynet.genesis import Genesis, genesis_hash, validators_hash
+from tallynet.hashing import block_hash, signed_bytes
+from tallynet.merkle import ListTree, list_root
+from tallynet.messages import (
+    BlockPage,
+    ClientRequest,
+    DryRun,
+    DryRunResult,
+    EventAt,
+    EventPage,
+    IndexPage,
+    NodeStatus,
+    Ping,
+    Pong,
+    ProvenReceipt,
+    QueryBlock,
+    QueryEvents,
+    QueryIndex,
+    QueryRecord,
+    QueryStatus,
+    QueryTransaction,
+    Receipts,
+    RecordProof,
+    Refused,
+    RequestRefused,
+    Submit,
+    TransactionPhase,
+    TransactionState,
+)
+from tallynet.receipts import CommandReceipt, EnvelopeReceipt, Event, PrologueReceipt
+from tallynet.records import Kind, Parameter, ParameterValue, Role, Validator
+from tallynet.signatures import KIND_COMMIT
+from tallynet.state_proof import StateProof, bucket_hash, entity_key, leaf_hash, tree_root
+from tests.unit.net.samples import KEYS, PUBLIC, STRANGER
+
+ORGANISATION = b"o" * 16
+COUNTER = b"counter"
+"""Id of a parameter record that counts the transactions."""
+FAR = 4_000_000_000
+"""A `valid_until` that no test reaches."""
+
+
+def counted(count: int) -> Parameter:
+    return Parameter("count", (ParameterValue(0, count),))
+
+
+def make_genesis(name: str = "test") -> Genesis:
+    validators = tuple(
+        Validator(sha256(key).digest()[:16], key, f"bank-{i}") for i, key in enumerate(PUBLIC)
+    )
+    return Genesis(1, name, 1_700_000_000_000, 19_700, 86_400, 4, 1_000, validators, (), ())
+
+
+GENESIS = make_genesis()
+GENESIS_HASH = genesis_hash(GENESIS)
+
+
+def envelope(label: int, *, valid_until: int = FAR, genesis: bytes = GENESIS_HASH) -> Envelope:
+    key = STRANGER.public_key().public_bytes_raw()
+    command = LotAccept(label.to_bytes(4, "big"), b"v" * 16, label)
+    return build_envelope(
+        genesis, ORGANISATION, Mode.ATOMIC, [command], valid_until,
+        [(key_id(key), Role.MAKER, STRANGER)],
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class MadeBlock:
+    header: bytes
+    certificate: Certificate
+    transactions: tuple[bytes, ...]
+    receipts: tuple[bytes, ...]
+    events: tuple[bytes, ...]
+    state: dict[tuple[int, bytes], bytes]
+
+    @property
+    def tree(self) -> ListTree:
+        return ListTree(self.receipts)
+
+
+def certify(
+    vote: Wire, *, signers: tuple[int, ...] = (0, 1, 2), kind: bytes = KIND_COMMIT
+) -> Certificate:
+    body = encode(vote)
+    covered = signed_bytes(kind, GENESIS_HASH, body)
+    return Certificate(body, signers, tuple(KEYS[i].sign(covered) for i in signers))
+
+
+def state_root(state: dict[tuple[int, bytes], bytes]) -> bytes:
+    return tree_root(len(state), bucket_hash(_bucket(state)))
+
+
+def _bucket(state: dict[tuple[int, bytes], bytes]) -> bytes:
+    entries = [
+        (entity_key(bytes((kind,)) + id), leaf_hash(kind, record))
+        for (kind, id), record in state.items()
+    ]
+    return b"".join(key + value for key, value in sorted(entries))
+
+
+@dataclass
+class Chain:
+    """Blocks of one network, each final when made."""
+
+    blocks: list[MadeBlock] = field(default_factory=list)
+    places: dict[bytes, tuple[int, int]] = field(default_factory=dict)
+    time_ms: Callable[[int], int] = lambda height: 1_700_000_000_000 + height
+
+    def extend(self, envelopes: list[Envelope], code: str = "OK") -> MadeBlock:
+        """Order and execute envelopes that are new."""
+        height = len(self.blocks) + 1
+        parent = block_hash(self.blocks[-1].header) if self.blocks else GENESIS_HASH
+        transactions = tuple(e.transaction for e in envelopes)
+        header = encode(
+            Header(
+                GENESIS_HASH, 1, 0, height, parent, list_root(transactions), self.time_ms(height), 0,
+                validators_hash(GENESIS.validators),
+            )
+        )  # fmt: skip
+        count = len(self.places) + len(envelopes)
+        state = {(int(Kind.PARAMETER), COUNTER): encode(counted(count))}
+        events = tuple(encode(_event(transaction)) for transaction in transactions)
+        receipts = (
+            encode(PrologueReceipt(1_700_000_000 + height, 19_700, 0, False, bytes(32))),
+            *(encode(_receipt(t, e, code)) for t, e in zip(transactions, events, strict=True)),
+        )
+        root = ListTree(receipts).root
+        vote = Commit(0, 0, height, block_hash(header), state_root(state), root)
+        made = MadeBlock(header, certify(vote), transactions, receipts, events, state)
+        self.blocks.append(made)
+        for index, transaction in enumerate(transactions):
+            self.places[transaction] = (height, index + 1)
+        return made
+
+    def receipt_of(self, transaction: bytes) -> Receipts:
+        height, index = self.places[transaction]
+        block = self.blocks[height - 1]
+        proven = ProvenReceipt(block.receipts[index], block.tree.prove(index))
+        return Receipts(block.header, block.certificate, (proven,))
+
+    def proof(self, height: int, kind: int, id: bytes) -> StateProof:
+        state = self.blocks[height - 1].state
+        return StateProof(
+            len(state), 0, b"", b"", _bucket(state), state.get((kind, id)), None, b"", ()
+        )
+
+
+def _event(transaction: bytes) -> Event:
+    return Event("lot.accept", 10, b"v" * 16, 0, 0, 0, None, None, 0, b"", transaction)
+
+
+def _receipt(transaction: bytes, event: bytes, code: str) -> EnvelopeReceipt:
+    commands = (CommandReceipt(code, (), 1, ()),)
+    return EnvelopeReceipt(transaction, "OK", commands, sha256(event).digest())
+
+
+@dataclass
+class Server:
+    """One node."""
+
+    chain: Chain
+    index: int
+    mute: bool = False
+    """Takes envelopes and says nothing, for ever."""
+    hang_up: bool = False
+    """Closes the connection on every Submit, after ordering it."""
+    refuse: list[tuple[str, str]] = field(default_factory=list)
+    """Refusals for the next Submits."""
+    behind: int = 0
+    """Shows a state so many blocks old."""
+    lie: Callable[[Wire], Wire] | None = None
+    """Changes every answer."""
+    port: int = 0
+    submits: list[tuple[bytes, ...]] = field(default_factory=list)
+    waiters: list[tuple[ClientSession, QueryEvents]] = field(default_factory=list)
+
+    @property
+    def address(self) -> NodeAddress:
+        return NodeAddress("127.0.0.1", self.port)
+
+    def handle(self, session: ClientSession, requests: list[ClientRequest]) -> None:
+        for request in requests:
+            reply = self._answer(session, request)
+            if reply is not None:
+                session.send(encode(self.lie(reply) if self.lie else reply))
+
+    def _answer(self, session: ClientSession, request: ClientRequest) -> Wire | None:
+        match request:
+            case Submit():
+                return self._submit(session, request)
+            case QueryTransaction(number, transaction):
+                if transaction in self.chain.places:
+                    return self.chain.receipt_of(transaction)
+                return TransactionState(number, transaction, TransactionPhase.UNKNOWN)
+            case QueryRecord(number, kind, id):
+                return self._record(number, kind, id)
+            case QueryIndex(number, _, _, after, limit):
+                entries = [bytes((i,)) for i in range(10) if bytes((i,)) > after]
+                return IndexPage(number, tuple(entries[:limit][:4]), len(entries) > 4)
+            case QueryEvents():
+                return self._events(session, request)
+            case QueryBlock(number, height):
+                return self._block(number, height)
+            case QueryStatus(number):
+                return self._status(number)
+            case DryRun(number):
+                receipt = encode(_receipt(bytes(32), b"", "LOT_STATE"))
+                return DryRunResult(number, self.height, receipt, ("the lot is elsewhere",))
+            case Ping(number):
+                return Pong(number)
+        return None
+
+    @property
+    def height(self) -> int:
+        return max(0, len(self.chain.blocks) - self.behind)
+
+    def _submit(self, session: ClientSession, request: Submit) -> Wire | None:
+        self.submits.append(request.envelopes)
+        if self.mute:
+            return None
+        envelopes = [open_envelope(raw) for raw in request.envelopes]
+        if self.refuse:
+            code, reason = self.refuse.pop(0)
+            for one in envelopes:
+                session.send(encode(Refused(one.transaction, code, reason)))
+            return None
+        fresh = [e for e in envelopes if e.transaction not in self.chain.places]
+        if fresh:
+            self.chain.extend(fresh)
+            for waiter, query in self.waiters:
+                waiter.send(encode(self._event_page(query)))
+            self.waiters.clear()
+        if self.hang_up:
+            session.close("RESTART", "the node restarts")
+            return None
+        for one in envelopes[:-1]:
+            reply: Wire = self.chain.receipt_of(one.transaction)
+            session.send(encode(self.lie(reply) if self.lie else reply))
+        return self.chain.receipt_of(envelopes[-1].transaction)
+
+    def _record(self, number: int, kind: int, id: bytes) -> Wire:
+        if not self.height:
+            return RecordProof(number, b"", None, b"")
+        block = self.chain.blocks[self.height - 1]
+        proof = encode(self.chain.proof(self.height, kind, id))
+        return RecordProof(number, block.header, block.certificate, proof)
+
+    def _block(self, number: int, height: int) -> Wire:
+        height = height or self.height
+        if not 1 <= height <= self.height:
+            return RequestRefused(number, "NO_SUCH_BLOCK", f"no block {height}")
+        block = self.chain.blocks[height - 1]
+        return BlockPage(number, block.header, block.certificate, block.transactions)
+
+    def _events(self, session: ClientSession, query: QueryEvents) -> Wire | None:
+        page = self._event_page(query)
+        if query.wait and not page.events:
+            self.waiters.append((session, query))
+            return None
+        return page
+
+    def _event_page(self, query: QueryEvents) -> EventPage:
+        found = [
+            EventAt(height, index, 1_700_000_000 + height, event)
+            for height, block in enumerate(self.chain.blocks, 1)
+            for index, event in enumerate(block.events)
+            if (height, index) >= (query.height, query.index)
+        ][:3]
+        if not found:
+            return EventPage(query.request, (), max(query.height, 1), query.index)
+        return EventPage(query.request, tuple(found), found[-1].height, found[-1].index + 1)
+
+    def _status(self, number: int) -> NodeStatus:
+        return NodeStatus(
+            number, f"bank-{self.index}", bytes(16), 0, 0, 0, self.index, self.height, bytes(32),
+            bytes(32), 19_700, 0, 3, "",
+        )  # fmt: skip
+
+
+@contextmanager
+def serving(
+    count: int = 4, *, chain: Chain | None = None, keys: tuple[Ed25519PrivateKey, ...] = KEYS
+) -> Iterator[list[Server]]:
+    """`count` nodes over one chain, in a thread of their own, so that the client may run on any
+    event loop in this one."""
+    shared = chain or Chain()
+    servers = [Server(shared, index) for index in range(count)]
+    ready = threading.Event()
+    loop: list[tuple[trio.lowlevel.TrioToken, trio.CancelScope]] = []
+    failed: list[BaseException] = []
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            for server in servers:
+                identity = NodeIdentity(
+                    genesis=GENESIS_HASH, key=keys[server.index], validators=PUBLIC
+                )
+                listener = Listener(
+                    identity, "127.0.0.1", 0,
+                    peers=PeerInbox(lambda _s, _m: None, lambda: False, trio.sleep_forever),
+                    clients=ClientHandler(server.handle, lambda _session: None),
+                    committed_height=lambda server=server: server.height,
+                )  # fmt: skip
+                server.port = await nursery.start(listener.run)
+            loop.append((trio.lowlevel.current_trio_token(), nursery.cancel_scope))
+            ready.set()
+
+    def thread_main() -> None:
+        try:
+            trio.run(main)
+        except BaseException as error:
+            failed.append(error)
+        finally:
+            ready.set()
+
+    thread = threading.Thread(target=thread_main, name="servers")
+    thread.start()
+    ready.wait(10)
+    try:
+        yield servers
+    finally:
+        if loop:
+            token, scope = loop[0]
+            token.run_sync_soon(scope.cancel)
+        thread.join(10)
+    if failed:
+        raise failed[0]
+
+
+replace = msgspec.structs.replace
