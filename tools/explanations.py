@@ -212,6 +212,7 @@ LOCAL: Final[dict[str, str]] = {
     "PORT": "Choose ports from 1024 on.",
     "FILE_INVALID": "A file does not have the expected shape. The text names the place.",
     "FILE_MISSING": "The file does not exist or cannot be read.",
+    "FILE_UNUSABLE": "A file or directory cannot be read or written. Check its owner and mode.",
     "NODE_RUNNING": "The node runs already.",
     "NODE_NOT_RUNNING": "The node does not run. `tally testnet up` starts it.",
     "NODE_FAILED": "The node did not start. The end of its log is shown; `node.log` has the rest.",

@@ -1,0 +1,328 @@
+"""`tally`: the command line of Tallynet.
+
+Everything a person or a script can do from a terminal is a command here. Errors are one line on
+stderr that opens with a stable code; exit codes are those of `tools.output.Exit`, 70 for a fault of
+this program and 130 for Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from cyclopts import App, CycloptsError, Parameter
+from rich.markup import escape
+
+from tallynet.client.errors import (
+    ClientBusy,
+    ClientClosed,
+    ConnectionLost,
+    NotConnected,
+    OutcomeUnknown,
+    RequestFailed,
+    StaleAnswer,
+    SubmissionRefused,
+)
+from tallynet.errors import ERROR_CODES, LedgerError, TallynetError
+from tools.arguments import UsageError
+from tools.document_cli import add_document_commands
+from tools.explanations import EXPLANATIONS
+from tools.ledger_cli import OutputOption, add_ledger_commands
+from tools.organisation_cli import add_organisation_commands
+from tools.output import OUT, Exit, Output, print_json, print_rows, stop
+from tools.participant import Refusal
+from tools.show_cli import NotFound, add_show_commands
+from tools.testnet_cli import testnet
+
+EXIT_FAULT: Final = 70
+"""This program is wrong (sysexits EX_SOFTWARE)."""
+EXIT_INTERRUPTED: Final = 130
+"""Ended by Ctrl-C, as shells report it."""
+EXIT_PIPE: Final = 141
+"""The reader of our output went away, as shells report it."""
+
+OVERVIEW: Final = """Receivable vouchers on a network run by banks: issue, pass on, finance, settle.
+
+**First steps**
+
+- `tally demo`: four banks on this machine, and a voucher's whole life in two minutes
+- `tally testnet init network`, `tally testnet up network`: a network of your own
+- `tally organisation register --help`: every command shows an example
+- `tally explain CODE`: what an error code means and what to do
+
+Commands that act take `--as WALLET` and `--dry-run`; all take `--network DIR` (or TALLY_NETWORK,
+default `./network`) and `--output json`. `tally test` and `tally check` run the project's own tests
+and checks.
+"""
+
+app = App(
+    name="tally",
+    help=OVERVIEW,
+    help_format="markdown",
+    version="tally 0.1.0",
+    result_action="return_value",
+)
+nouns = add_ledger_commands(app)
+add_organisation_commands(app, nouns)
+add_document_commands(app)
+add_show_commands(app, nouns)
+app.command(testnet)
+node = App(name="node", help="One validator")
+app.command(node)
+
+
+@app.command
+def demo(
+    *,
+    script_only: Annotated[
+        bool,
+        Parameter(name="--script-only", negative=(), help="plain lines, for pipes and records"),
+    ] = False,
+    keep: Annotated[
+        Path | None, Parameter(name="--keep", help="make the network here and leave it")
+    ] = None,
+    invoices: Annotated[
+        Path | None, Parameter(name="--invoices", help="directory of your own invoice files")
+    ] = None,
+) -> None:
+    """Four banks on this machine, a voucher's whole life, and a leader that is killed on the way."""
+    from tools.demo import run_demo
+
+    leave(run_demo(script_only=script_only, keep=keep, invoices=invoices))
+
+
+@app.command
+def audit(*directories: Path, output: OutputOption = Output.table) -> None:
+    """Re-execute the whole chain from the files of one or more stopped nodes and compare.
+
+    Parameters
+    ----------
+    directories
+        Node directories, or network directories, whose nodes are all audited.
+
+    Example:
+
+        tally audit network
+    """
+    from tools.audit import run_audit
+
+    if not directories:
+        raise UsageError("USAGE", "name at least one directory: tally audit network")
+    leave(run_audit(directories, output=output))
+
+
+@app.command
+def bench(
+    *,
+    validators: Annotated[int, Parameter(help="voting nodes")] = 4,
+    batch: Annotated[int, Parameter(help="commands per envelope")] = 1,
+    seconds: Annotated[int, Parameter(help="how long to measure")] = 10,
+    json_file: Annotated[
+        Path | None, Parameter(name="--json", help="append the figures to this file")
+    ] = None,
+    commit: Annotated[str, Parameter(help="what was measured, noted in the figures")] = "",
+) -> None:
+    """Measure throughput and latency of real nodes on this machine."""
+    from tools.bench import run_bench
+
+    leave(
+        run_bench(
+            validators=validators, batch=batch, seconds=seconds, json_file=json_file, commit=commit
+        )
+    )
+
+
+def leave(code: int | None) -> None:
+    """Leave with the exit code that a command computed."""
+    if code:
+        raise SystemExit(int(code))
+
+
+@app.command
+def explain(code: str, *, output: OutputOption = Output.table) -> None:
+    """Say what a code means and what to do about it.
+
+    Parameters
+    ----------
+    code
+        A code from a receipt or an error line, e.g. LINE_EXCEEDED.
+
+    Example:
+
+        tally explain LINE_EXCEEDED
+    """
+    wanted = code.upper()
+    if wanted not in EXPLANATIONS:
+        near = difflib.get_close_matches(wanted, EXPLANATIONS, 3)
+        hint = f"; did you mean {', '.join(near)}?" if near else ""
+        raise UsageError("USAGE", f"there is no code {code!r}{hint}")
+    family = next((name for name, codes in ERROR_CODES.items() if wanted in codes), "")
+    if output is Output.json:
+        print_json({"code": wanted, "family": family, "meaning": EXPLANATIONS[wanted]})
+        return
+    place = f" ({family.lower()})" if family else ""
+    OUT.print(f"{wanted}{place}: {EXPLANATIONS[wanted]}", markup=False)
+
+
+@app.command
+def rules(
+    *,
+    json: Annotated[bool, Parameter(name="--json", negative=(), help="as JSON")] = False,
+) -> None:
+    """The voucher law as this program executes it: each command, who signs, what may be refused."""
+    found = rule_table()
+    if json:
+        print_json(found)
+        return
+    rows = [
+        (
+            rule["name"],
+            rule["sentence"],
+            "+".join(rule["signers"]) + (" or API" if rule["api"] else ""),
+            rule["joint"],
+            ", ".join(rule["errors"]) or "-",
+        )
+        for rule in found
+    ]
+    print_rows("", ("command", "what it does", "signers", "acts", "specific refusals"), rows)
+
+
+def rule_table() -> list[dict[str, Any]]:
+    """Every rule of the rulebook as plain values, by name."""
+    import_module("node.ledger.execute")  # registers every rule
+    from node.ledger.rulebook import RULES
+
+    return [
+        {
+            "name": rule.name,
+            "class": rule.command_class.name,
+            "sentence": rule.sentence,
+            "signers": [role.name for role in rule.signers.roles],
+            "persons": rule.signers.persons,
+            "api": rule.api,
+            "joint": rule.joint.value,
+            "errors": list(rule.errors),
+        }
+        for rule in sorted(RULES.values(), key=lambda rule: rule.name)
+    ]
+
+
+@node.command
+def run(directory: Path) -> None:
+    """Run one validator in the foreground, logging JSON lines; end it with Ctrl-C or SIGTERM.
+
+    Parameters
+    ----------
+    directory
+        The node's directory with node.toml, genesis.json and node.key.
+
+    Example:
+
+        tally node run network/bank-1
+    """
+    os.execv(sys.executable, [sys.executable, "-m", "node.run", str(directory)])
+
+
+# --- errors -------------------------------------------------------------------------------------
+
+EXITS: Final[tuple[tuple[type[TallynetError], Exit], ...]] = (
+    (UsageError, Exit.USAGE),
+    (OutcomeUnknown, Exit.UNKNOWN),
+    (NotConnected, Exit.UNREACHABLE),
+    (ConnectionLost, Exit.UNREACHABLE),
+    (StaleAnswer, Exit.UNREACHABLE),
+    (ClientBusy, Exit.UNREACHABLE),
+    (ClientClosed, Exit.UNREACHABLE),
+    (SubmissionRefused, Exit.REFUSED),
+    (RequestFailed, Exit.REFUSED),
+    (Refusal, Exit.REFUSED),
+    (NotFound, Exit.REFUSED),
+    (LedgerError, Exit.REFUSED),
+)
+"""First match counts; every other TallynetError is about files and processes here."""
+
+
+def exit_of(error: TallynetError) -> Exit:
+    """The exit code of an error."""
+    for kind, code in EXITS:
+        if isinstance(error, kind):
+            return code
+    return Exit.ENVIRONMENT
+
+
+def advice(error: TallynetError) -> str:
+    """The error's text and what to do, unless the text says it already."""
+    remedy = EXPLANATIONS.get(error.code, "")
+    said = (
+        not remedy
+        or isinstance(error, UsageError)
+        or remedy.rstrip(".").lower() in (error.message.lower())
+    )
+    return error.message if said else f"{error.message} -- {remedy}"
+
+
+def cause(error: BaseException) -> BaseException:
+    """The one error inside nested groups; the group itself when there are several."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    if isinstance(error, BaseExceptionGroup):
+        interrupts = error.subgroup(KeyboardInterrupt)
+        if interrupts is not None:
+            return KeyboardInterrupt()
+    return error
+
+
+def report(error: BaseException) -> int:
+    """Tell the user about an error; returns the exit code."""
+    error = cause(error)
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else int(error.code is not None)
+    if isinstance(error, KeyboardInterrupt):
+        sys.stderr.write("interrupted\n")
+        return EXIT_INTERRUPTED
+    if isinstance(error, BrokenPipeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_PIPE
+    try:
+        if isinstance(error, CycloptsError):
+            stop(Exit.USAGE, "USAGE", escape(usage_text(error)))
+        if isinstance(error, TallynetError):
+            stop(exit_of(error), error.code, escape(advice(error)))
+        if isinstance(error, OSError) and error.filename is not None:
+            text = f"{error.filename}: {error.strerror}"
+            stop(Exit.ENVIRONMENT, "FILE_UNUSABLE", escape(text))
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else EXIT_FAULT
+    traceback.print_exception(error)
+    sys.stderr.write("this is a fault of tally itself; please report the lines above\n")
+    return EXIT_FAULT
+
+
+def usage_text(error: CycloptsError) -> str:
+    """What is wrong with the command line, and where help is."""
+    command = " ".join(["tally", *(error.command_chain or ())])
+    return f"{' '.join(str(error).split())}  See: {command} --help"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line; returns the exit code."""
+    try:
+        app(
+            list(sys.argv[1:] if arguments is None else arguments),
+            exit_on_error=False,
+            print_error=False,
+        )
+        sys.stdout.flush()
+    except BaseException as error:  # noqa: BLE001 - the last handler: every error becomes a code
+        return report(error)
+    return int(Exit.OK)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
