@@ -43,3 +43,18 @@ Small = Annotated[int, Meta(ge=0, le=65_535)]
 Height = Uint
 View = Uint
 Epoch = Uint
+Wide = Annotated[bytes, Meta(min_length=16, max_length=16)]
+"""Signed 128-bit integer, big-endian: amount x rate x days exceeds 64 bits (voucher law §5)."""
+
+
+def to_wide(value: int) -> bytes:
+    """An integer as `Wide`. Raises OverflowError beyond 128 bits."""
+    return value.to_bytes(16, "big", signed=True)
+
+
+def from_wide(data: bytes) -> int:
+    """The integer that `Wide` bytes hold."""
+    return int.from_bytes(data, "big", signed=True)
+
+
+ZERO_WIDE: Final = to_wide(0)

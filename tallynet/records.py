@@ -25,6 +25,7 @@ from tallynet.fields import (
     Small,
     Uint,
     Units,
+    Wide,
 )  # fmt: skip
 
 
@@ -50,6 +51,7 @@ class Kind(IntEnum):
     BANK_RECEIPT = 17
     CONSENT = 18
     REMEMBERED = 19
+    OFFER_USE = 20
 
 
 # --- identity ---------------------------------------------------------------------------------
@@ -377,7 +379,7 @@ class Voucher(Wire, tag="voucher"):
     """Face money confirmed as paid to holders; `paid <= funds_in` (I13)."""
     penalty_day: Day
     """Business date up to which the penalty has been accrued."""
-    penalty_numerator: Uint
+    penalty_numerator: Wide
     """Accrued sum of uncovered face x ppm x days, in millionths of a fen."""
     penalty_in: Units
     instructions_opened: Units
@@ -486,6 +488,13 @@ class Offer(Wire, tag="offer"):
     status: OfferStatus
 
 
+class OfferUse(Wire, tag="offer-use"):
+    """What one drawer took from one offer. Id: record_id(OFFER_USE, offer ‖ drawer, b"")."""
+
+    used: Units
+    """Sum of its draws accepted and not undone."""
+
+
 class FinancingState(IntEnum):
     AWAIT_PAYOUT = 1
     OUTSTANDING = 2
@@ -521,8 +530,8 @@ class Financing(Wire, tag="financing"):
     """Sale: face sold; loan: money lent."""
     discount: Units
     net: Units
-    numerator: Uint
-    """a x rate x days of the draw, needed to undo the remainder exactly."""
+    numerator: Wide
+    """amount x rate x days of the draw, needed to undo the remainder exactly."""
     currency: Currency
     rate_ppm: Ppm
     basis: Small
@@ -530,11 +539,8 @@ class Financing(Wire, tag="financing"):
     end_day: Day
     accrued_to: Day
     """Loans: interest accrued up to this business date."""
-    accrual_offset: Uint
-    """Half a fen's numerator (basis x 500,000), added so that the signed rest stays unsigned:
-    stored = rest + offset."""
-    accrual: Uint
-    """Interest numerator not yet billed, plus `accrual_offset`."""
+    accrual: Wide
+    """Interest numerator not yet billed; negative after a bill was rounded up."""
     interest_billed: Units
     """Billed and not yet paid."""
     repaid: Units
@@ -588,9 +594,10 @@ class Instruction(Wire, tag="instruction"):
 
 
 class Remainder(Wire, tag="remainder"):
-    """Rounding carried per (funder, drawer, currency, basis); `0 <= value < basis x 10^6` (I16)."""
+    """Rounding carried per (funder, drawer, currency, basis), in units of 1 / (basis x 10^6) of a
+    fen (I16). Negative only after an earlier draw was undone."""
 
-    value: Uint
+    value: Wide
 
 
 class BankReceipt(Wire, tag="receipt"):
@@ -670,7 +677,7 @@ class Remembered(Wire, tag="remembered"):
 Record = (
     Network | Organisation | Key | Policy | Account | Programme | CreditLine | Document | Voucher
     | Lot | Offer | Financing | Instruction | Parameter | Calendar | Remainder | BankReceipt
-    | Consent | Remembered
+    | Consent | Remembered | OfferUse
 )  # fmt: skip
 
 RECORD_TYPES: Final[dict[Kind, type[Record]]] = {
@@ -693,6 +700,7 @@ RECORD_TYPES: Final[dict[Kind, type[Record]]] = {
     Kind.BANK_RECEIPT: BankReceipt,
     Kind.CONSENT: Consent,
     Kind.REMEMBERED: Remembered,
+    Kind.OFFER_USE: OfferUse,
 }
 NETWORK_ID: Final = bytes(16)
 

@@ -8,12 +8,18 @@ from typing import Final
 from node.ledger import (
     accounts,
     documents,
+    financing,
     governance,
     joint,
     keys,
     lines,
+    loans,
+    lots,
+    offers,
     organisations,
     programmes,
+    settlement,
+    vouchers,
 )
 
 ALL: Final[tuple[ModuleType, ...]] = (
@@ -25,4 +31,10 @@ ALL: Final[tuple[ModuleType, ...]] = (
     programmes,
     lines,
     documents,
+    vouchers,
+    lots,
+    offers,
+    financing,
+    loans,
+    settlement,
 )

@@ -9,7 +9,7 @@ from node.ledger.organisations import require_active
 from node.ledger.parameters import value
 from node.ledger.ranges import carve, coalesce, find_lot, get_lot, put_lot, require_free
 from node.ledger.rulebook import Signers, rule
-from node.ledger.schedule import HANDLERS, Act, drop_day, put_day
+from node.ledger.schedule import HANDLERS, Act, put_day
 from node.ledger.vouchers import log, require_active_voucher, touch
 from node.state.view import Index
 from tallynet.commands import LotAccept, LotDecline, LotRecall, LotTransfer, Piece
@@ -95,9 +95,7 @@ def _check_document(context: Context, piece: Piece) -> None:
         raise refuse("DOCUMENT_VOID", "the document is void")
 
 
-def _pass_on(
-    context: Context, command: LotTransfer, voucher: Voucher, piece: Piece
-) -> Voucher:
+def _pass_on(context: Context, command: LotTransfer, voucher: Voucher, piece: Piece) -> Voucher:
     lot = get_lot(context, command.voucher, command.start)
     part = carve(context, command.voucher, voucher, lot, piece.amount)
     event = voucher.event_count
@@ -123,9 +121,7 @@ def _pass_on(
     return voucher
 
 
-def received(
-    context: Context, voucher_id: bytes, part: Lot, receiver: bytes, event: int
-) -> None:
+def received(context: Context, voucher_id: bytes, part: Lot, receiver: bytes, event: int) -> None:
     """The receiver holds the part from now on (I11: one more hop)."""
     held = msgspec.structs.replace(
         part,
@@ -219,9 +215,7 @@ def accept(context: Context, command: LotAccept) -> None:
         raise refuse("NOT_AUTHORISED", "only the receiver can accept")
     if lot.flags:
         require_free(msgspec.structs.replace(lot, state=LotState.HELD))
-    context.put(
-        command.voucher, _accept(context, command.voucher, voucher, lot, "lot.accept")
-    )
+    context.put(command.voucher, _accept(context, command.voucher, voucher, lot, "lot.accept"))
 
 
 @rule(
@@ -235,9 +229,7 @@ def decline(context: Context, command: LotDecline) -> None:
     voucher, lot = _pending(context, command.voucher, command.start)
     if lot.pending_to != context.acting:
         raise refuse("NOT_AUTHORISED", "only the receiver can decline")
-    context.put(
-        command.voucher, give_back(context, command.voucher, voucher, lot, "lot.decline")
-    )
+    context.put(command.voucher, give_back(context, command.voucher, voucher, lot, "lot.decline"))
 
 
 @rule(
@@ -251,9 +243,7 @@ def recall(context: Context, command: LotRecall) -> None:
     voucher, lot = _pending(context, command.voucher, command.start)
     if lot.holder != context.acting:
         raise refuse("NOT_HOLDER", "only the sender can recall")
-    context.put(
-        command.voucher, give_back(context, command.voucher, voucher, lot, "lot.recall")
-    )
+    context.put(command.voucher, give_back(context, command.voucher, voucher, lot, "lot.recall"))
 
 
 def _lapse(context: Context, id: bytes) -> None:

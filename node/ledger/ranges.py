@@ -128,9 +128,7 @@ def _joinable(a: Lot, b: Lot) -> bool:
 def coalesce(context: Context, voucher_id: bytes, lot: Lot) -> Lot:
     """Join with the right neighbour, then with the left one, where equal; returns the result, which
     is written if anything was joined. Call it after writing `lot` as HELD or REDEEMED."""
-    invariant(
-        lot.state is LotState.HELD or lot.state is LotState.REDEEMED, "LEDGER_COALESCE state"
-    )
+    invariant(lot.state is LotState.HELD or lot.state is LotState.REDEEMED, "LEDGER_COALESCE state")
     starts = context.state.lot_starts(voucher_id)
     at = bisect_left(starts, lot.start)
     right = find_lot(context, voucher_id, starts[at + 1]) if at + 1 < len(starts) else None

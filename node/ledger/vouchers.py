@@ -18,6 +18,7 @@ from node.ledger.schedule import HANDLERS, Act, drop_day, put_day
 from node.state.view import Index
 from tallynet.codec import encode
 from tallynet.commands import VoucherClaim, VoucherIssue, VoucherReject, VoucherWithdraw
+from tallynet.fields import ZERO_WIDE
 from tallynet.hashing import record_id
 from tallynet.records import (
     AcquiredBy,
@@ -229,7 +230,7 @@ def _create(
         cancelled=0,
         paid=0,
         penalty_day=0,
-        penalty_numerator=0,
+        penalty_numerator=ZERO_WIDE,
         penalty_in=0,
         instructions_opened=0,
         event_count=0,
@@ -275,9 +276,7 @@ def claim(context: Context, command: VoucherClaim) -> None:
     known = context.require(Voucher, command.voucher)
     if known.first_payee != context.acting:
         raise refuse("NOT_PAYEE", "only the payee can claim a voucher")
-    if (
-        known.status is VoucherStatus.PENDING_CLAIM and context.today > known.claim_deadline
-    ):
+    if known.status is VoucherStatus.PENDING_CLAIM and context.today > known.claim_deadline:
         raise refuse("CLAIM_EXPIRED", "the claim deadline has passed")
     voucher = _pending(context, command.voucher)
     if not command.consent:

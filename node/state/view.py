@@ -38,7 +38,7 @@ class Index(IntEnum):
     FUNDER_OFFERS = 10
     """funder ‖ offer."""
     OPEN_OFFERS = 11
-    """currency (3) ‖ kind (1) ‖ lowest rate ppm (4) ‖ offer: what AUTO searches."""
+    """currency (3) ‖ lowest rate ppm (4) ‖ offer: what AUTO searches, cheapest first."""
     PARTY_FINANCINGS = 12
     """funder or obligor ‖ financing."""
     BANK_INSTRUCTIONS = 13

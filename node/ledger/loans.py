@@ -1,0 +1,223 @@
+"""Loans: accrual, repayment in the order fee, penalty, interest, principal (voucher law §8.7, §11)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+from node.ledger import bank_receipts, lines
+from node.ledger.context import Context, refuse, require_amount
+from node.ledger.financing import drop_financing, exposure_lines, require_instruction
+from node.ledger.interest import bill, numerator
+from node.ledger.organisations import has_kind, require_active
+from node.ledger.ranges import coalesce, find_lot, put_lot
+from node.ledger.rulebook import Signers, rule
+from node.ledger.schedule import HANDLERS, Act, drop_day
+from node.ledger.vouchers import log, touch
+from node.state.view import Index
+from tallynet.commands import FinancingRepay, RepayConfirm
+from tallynet.fields import from_wide, to_wide
+from tallynet.hashing import record_id
+from tallynet.records import (
+    Account,
+    CommandClass,
+    Financing,
+    FinancingState,
+    Instruction,
+    InstructionPurpose,
+    InstructionState,
+    Kind,
+    LotState,
+    Offer,
+    OrganisationKind,
+    Voucher,
+)
+
+_LIVE = (FinancingState.OUTSTANDING, FinancingState.OVERDUE)
+
+
+@dataclass(frozen=True, slots=True)
+class Debt:
+    """What a borrower owes today."""
+
+    interest: int
+    principal: int
+
+    @property
+    def total(self) -> int:
+        return self.interest + self.principal
+
+
+def accrue(context: Context, financing: Financing) -> Financing:
+    """Interest up to the business date: `acc += principal x rate x days`, billed half-up; the rest
+    stays in the accrual, so bills never drift (§11)."""
+    days = context.today - financing.accrued_to
+    if days <= 0:
+        return financing
+    owed = financing.principal - financing.repaid
+    accrued = from_wide(financing.accrual) + numerator(owed, financing.rate_ppm, days)
+    interest, rest = bill(accrued, financing.basis)
+    return msgspec.structs.replace(
+        financing,
+        accrued_to=context.today,
+        accrual=to_wide(rest),
+        interest_billed=financing.interest_billed + interest,
+    )
+
+
+def debt(financing: Financing) -> Debt:
+    """Of an accrued financing."""
+    return Debt(financing.interest_billed, financing.principal - financing.repaid)
+
+
+def _live_loan(context: Context, id: bytes) -> Financing:
+    financing = context.require(Financing, id)
+    if financing.state not in _LIVE:
+        raise refuse("STATE_CONFLICT", f"the financing is {financing.state.name}")
+    return financing
+
+
+# --- repayment by the borrower --------------------------------------------------------------------------
+
+
+@rule(
+    FinancingRepay,
+    CommandClass.REPAYMENT,
+    Signers.MC,
+    amount=lambda command: command.amount,
+    sentence="Announces the repayment of a loan, in part or in full.",
+    errors=("OVERPAYMENT",),
+)
+def repay(context: Context, command: FinancingRepay) -> None:
+    """financing.repay (voucher law §8.7). Receipt result: interest and principal owed today."""
+    financing = _live_loan(context, command.financing)
+    if financing.obligor != context.acting:
+        raise refuse("NOT_AUTHORISED", "only the borrower repays")
+    require_amount(command.amount)
+    financing = accrue(context, financing)
+    owed = debt(financing)
+    if command.amount + financing.repayment_pending > owed.total:
+        raise refuse(
+            "OVERPAYMENT", f"{owed.total} is owed, {financing.repayment_pending} announced"
+        )
+    counter = context.joint_body or record_id(Kind.INSTRUCTION, context.acting, command.label)
+    instruction_id = record_id(Kind.INSTRUCTION, command.financing, counter)
+    bank = _collecting_bank(context, financing)
+    instruction = Instruction(
+        context.acting, financing.funder, None, command.amount, 0, financing.currency,
+        context.today, InstructionPurpose.REPAYMENT, command.financing, 0, bank,
+        InstructionState.NEW,
+    )  # fmt: skip
+    context.create(instruction_id, instruction)
+    context.state.index_add(Index.BANK_INSTRUCTIONS, bank + instruction_id)
+    pending = financing.repayment_pending + command.amount
+    context.put(command.financing, msgspec.structs.replace(financing, repayment_pending=pending))
+    context.emit(
+        "financing.repay", Kind.FINANCING, command.financing, source=context.acting,
+        target=financing.funder, amount=command.amount, reference=instruction_id,
+    )  # fmt: skip
+    context.result = (owed.interest, owed.principal)
+
+
+def _collecting_bank(context: Context, financing: Financing) -> bytes:
+    """The lender itself if it is a bank, else the bank of the borrower's account."""
+    funder = require_active(context, financing.funder, receiving=True)
+    if has_kind(funder, OrganisationKind.BANK):
+        return financing.funder
+    return context.require(Account, financing.payee).bank
+
+
+@rule(
+    RepayConfirm,
+    CommandClass.REPAYMENT,
+    Signers.MC,
+    api=True,
+    amount=lambda command: command.amount,
+    sentence="Confirms as the bank that a repayment arrived.",
+    errors=("AMOUNT_MISMATCH", "RECEIPT_REUSED"),
+)
+def repay_confirm(context: Context, command: RepayConfirm) -> None:
+    """financing.repay.confirm: waterfall; in full, the lien goes (voucher law §8.7). Receipt result:
+    interest paid, principal paid, principal left."""
+    instruction = require_instruction(context, command.instruction, InstructionPurpose.REPAYMENT)
+    if command.amount != instruction.amount:
+        raise refuse("AMOUNT_MISMATCH", f"the instruction is over {instruction.amount}")
+    financing_id = instruction.reference
+    financing = accrue(context, _live_loan(context, financing_id))
+    bank_receipts.use(context, command.receipt_commitment, context.acting, command.instruction)
+    context.delete(Instruction, command.instruction)
+    context.state.index_remove(Index.BANK_INSTRUCTIONS, instruction.bank + command.instruction)
+    pending = financing.repayment_pending - command.amount
+    financing = msgspec.structs.replace(financing, repayment_pending=pending)
+    interest, principal, surplus = _apply(context, financing_id, financing, command.amount)
+    if surplus:
+        raise refuse("OVERPAYMENT", f"{surplus} more than is owed")
+    context.result = (interest, principal, financing.principal - financing.repaid - principal)
+
+
+def _apply(context: Context, id: bytes, financing: Financing, amount: int) -> tuple[int, int, int]:
+    """Use money for interest, then principal; returns (interest, principal, surplus) and writes the
+    financing, or closes it when nothing is owed any more."""
+    owed = debt(financing)
+    interest = min(amount, owed.interest)
+    principal = min(amount - interest, owed.principal)
+    offer = context.require(Offer, financing.offer)
+    if principal:
+        for line in exposure_lines(offer, financing.debtor, financing.obligor):
+            lines.release_used(context, line, principal)
+    financing = msgspec.structs.replace(
+        financing,
+        interest_billed=financing.interest_billed - interest,
+        repaid=financing.repaid + principal,
+    )
+    context.emit(
+        "financing.repay.confirm", Kind.FINANCING, id, source=financing.obligor,
+        target=financing.funder, amount=interest + principal,
+    )  # fmt: skip
+    if interest + principal == owed.total:
+        _close(context, id, financing)
+    else:
+        context.put(id, financing)
+    return interest, principal, amount - interest - principal
+
+
+def _close(context: Context, id: bytes, financing: Financing) -> None:
+    """REPAID: the loan leaves the state and its lot, if still pledged, is free again."""
+    drop_financing(context, id, financing)
+    voucher = context.require(Voucher, financing.voucher)
+    key = (voucher.grace_end + 1).to_bytes(4, "big") + bytes((Act.LOAN_OVERDUE,)) + id
+    if context.state.index_has(Index.SCHEDULE_DAYS, key):
+        drop_day(context, voucher.grace_end + 1, Act.LOAN_OVERDUE, id)
+    lot = find_lot(context, financing.voucher, financing.start)
+    if lot is None or lot.state is not LotState.PLEDGED or lot.lien != id:
+        return  # redeemed at settlement, and perhaps joined with its neighbour
+    event = voucher.event_count
+    voucher = log(
+        context, financing.voucher, touch(context, financing.voucher), "financing.release",
+        start=lot.start, end=lot.end, source=financing.funder, target=financing.obligor,
+        reference=id,
+    )  # fmt: skip
+    context.put(financing.voucher, voucher)
+    free = msgspec.structs.replace(lot, state=LotState.HELD, lien=None, newest_event=event)
+    put_lot(context, financing.voucher, free)
+    coalesce(context, financing.voucher, free)
+
+
+def receive_from_settlement(context: Context, financing_id: bytes, amount: int) -> int:
+    """Money that a pledged lot brought at settlement goes through the lender's waterfall; returns the
+    surplus, which is the borrower's (§9)."""
+    financing = accrue(context, context.require(Financing, financing_id))
+    _, _, surplus = _apply(context, financing_id, financing, amount)
+    return surplus
+
+
+def _overdue(context: Context, financing_id: bytes) -> None:
+    """A loan that is unpaid after its end day and grace is OVERDUE."""
+    financing = context.find(Financing, financing_id)
+    if financing is not None and financing.state is FinancingState.OUTSTANDING:
+        context.put(financing_id, msgspec.structs.replace(financing, state=FinancingState.OVERDUE))
+        context.emit("system.loan.overdue", Kind.FINANCING, financing_id, source=financing.obligor)
+
+
+HANDLERS[Act.LOAN_OVERDUE] = _overdue

@@ -1,0 +1,131 @@
+"""Standing offers of funders (voucher law §8.7 offer.create, offer.revoke; C8)."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import msgspec
+
+from node.ledger.context import Context, refuse, require_amount
+from node.ledger.organisations import has_kind, require_active
+from node.ledger.programmes import require_currency
+from node.ledger.rulebook import Signers, rule
+from node.ledger.schedule import HANDLERS, Act, drop_day, put_day
+from node.state.view import Index
+from tallynet.commands import OfferCreate, OfferRevoke
+from tallynet.hashing import record_id
+from tallynet.records import (
+    CommandClass,
+    FinancingKind,
+    Kind,
+    LineKind,
+    Offer,
+    OfferStatus,
+    Organisation,
+    OrganisationKind,
+    RateBand,
+)
+
+_LENDERS = (OrganisationKind.BANK, OrganisationKind.FACTOR)
+_FULL = 10_000
+
+
+def _check_funder(organisation: Organisation, kind: FinancingKind) -> None:
+    """Banks and factors finance; a core may pay its own vouchers early (C16, C34)."""
+    if kind is FinancingKind.EARLY_PAY:
+        if not has_kind(organisation, OrganisationKind.CORE, *_LENDERS):
+            raise refuse("NOT_LICENSED", "early payment is offered by cores, banks and factors")
+    elif not has_kind(organisation, *_LENDERS):
+        raise refuse("NOT_LICENSED", "only banks and factors buy or lend")
+
+
+def _check_grid(kind: FinancingKind, grid: tuple[RateBand, ...]) -> None:
+    if any(a.days_max >= b.days_max for a, b in pairwise(grid)):
+        raise refuse("TENOR_BAND", "bands must ascend by days")
+    loan = kind in (FinancingKind.LOAN_PLEDGE, FinancingKind.LOAN_RECOURSE)
+    for band in grid:
+        if not 0 < band.advance_bps <= _FULL or (not loan and band.advance_bps != _FULL):
+            raise refuse("TENOR_BAND", "advance is up to 100 % for loans, and 100 % otherwise")
+
+
+def open_key(offer: Offer, id: bytes) -> bytes:
+    """Entry of OPEN_OFFERS: AUTO walks them by lowest rate, then by id."""
+    lowest = min(band.rate_ppm for band in offer.grid)
+    return offer.currency.encode() + lowest.to_bytes(4, "big") + id
+
+
+@rule(
+    OfferCreate,
+    CommandClass.OFFER,
+    Signers.MCA,
+    amount=lambda command: command.draw_max,
+    sentence="Offers financing on standing terms.",
+    errors=("OFFER_CAP", "NOT_LICENSED"),
+)
+def create(context: Context, command: OfferCreate) -> None:
+    """offer.create (voucher law §8.7)."""
+    _check_funder(require_active(context, context.acting), command.kind)
+    require_currency(command.currency)
+    for ids in (command.debtors, command.programmes):
+        if tuple(sorted(set(ids))) != ids:
+            raise refuse("SCHEMA_INVALID", "debtors and programmes must be sorted and distinct")
+    if tuple(sorted(set(command.lines_required))) != command.lines_required:
+        raise refuse("SCHEMA_INVALID", "lines must be sorted and distinct")
+    if LineKind.ISSUE in command.lines_required or command.basis not in (360, 365):
+        raise refuse("SCHEMA_INVALID", "lines are DEBTOR_EXPOSURE or BORROWER; basis 360 or 365")
+    if command.kind is FinancingKind.EARLY_PAY and command.lines_required:
+        raise refuse("LINE_KIND", "early payment extinguishes the debt and needs no line")
+    require_amount(command.draw_min, "draw_min")
+    require_amount(command.draw_max, "draw_max")
+    require_amount(command.total_cap, "total_cap")
+    if not command.draw_min <= command.draw_max <= command.total_cap:
+        raise refuse("OFFER_CAP", "smallest draw <= largest draw <= total cap")
+    if command.valid_from > command.valid_to or command.valid_to < context.today:
+        raise refuse("DATE_RANGE", "the offer would never be open")
+    _check_grid(command.kind, command.grid)
+    id = record_id(Kind.OFFER, context.acting, command.label)
+    offer = Offer(
+        context.acting, command.kind, command.currency, command.debtors, command.programmes,
+        command.grid, command.basis, command.draw_min, command.draw_max, command.organisation_cap,
+        command.total_cap, 0, command.valid_from, command.valid_to, command.lines_required,
+        OfferStatus.OPEN,
+    )  # fmt: skip
+    context.create(id, offer)
+    context.state.index_add(Index.FUNDER_OFFERS, context.acting + id)
+    context.state.index_add(Index.OPEN_OFFERS, open_key(offer, id))
+    put_day(context, command.valid_to + 1, Act.OFFER_EXPIRE, id)
+    context.emit("offer.create", Kind.OFFER, id, source=context.acting, amount=command.total_cap)
+
+
+@rule(
+    OfferRevoke,
+    CommandClass.OFFER,
+    Signers.MC,
+    sentence="Closes an offer; accepted draws stand.",
+)
+def revoke(context: Context, command: OfferRevoke) -> None:
+    """offer.revoke: never touches accepted draws (voucher law §8.7, §15)."""
+    offer = context.require(Offer, command.offer)
+    if offer.funder != context.acting:
+        raise refuse("NOT_AUTHORISED", "only the funder can revoke an offer")
+    if offer.status is not OfferStatus.OPEN:
+        raise refuse("STATE_CONFLICT", f"the offer is {offer.status.name}")
+    drop_day(context, offer.valid_to + 1, Act.OFFER_EXPIRE, command.offer)
+    _close(context, command.offer, offer, OfferStatus.REVOKED)
+    context.emit("offer.revoke", Kind.OFFER, command.offer, source=context.acting)
+
+
+def _close(context: Context, id: bytes, offer: Offer, status: OfferStatus) -> None:
+    context.state.index_remove(Index.OPEN_OFFERS, open_key(offer, id))
+    context.put(id, msgspec.structs.replace(offer, status=status))
+
+
+def _expire(context: Context, id: bytes) -> None:
+    """system.expire: the offer's last day has passed."""
+    offer = context.require(Offer, id)
+    if offer.status is OfferStatus.OPEN:
+        _close(context, id, offer, OfferStatus.EXPIRED)
+        context.emit("system.expire", Kind.OFFER, id, source=offer.funder)
+
+
+HANDLERS[Act.OFFER_EXPIRE] = _expire

@@ -1,0 +1,54 @@
+"""Paid face: what redeeming part of a voucher does to it and to its debtor (voucher law §9, §12)."""
+
+from __future__ import annotations
+
+import msgspec
+
+from node.ledger import lines
+from node.ledger.context import Context
+from node.ledger.schedule import Act
+from node.ledger.vouchers import default_day, log
+from node.state.view import Index
+from tallynet.records import Organisation, Voucher, VoucherStatus
+
+
+def redeem_face(context: Context, voucher_id: bytes, voucher: Voucher, amount: int) -> Voucher:
+    """Count `amount` of face as redeemed, free the ISSUE line, settle the voucher when nothing is
+    left (I3); writes and returns the voucher. The lot itself is the caller's."""
+    lines.release_used(context, voucher.issue_line, amount)
+    before = voucher.status
+    voucher = msgspec.structs.replace(voucher, redeemed=voucher.redeemed + amount)
+    if voucher.redeemed + voucher.cancelled == voucher.face:
+        voucher = msgspec.structs.replace(voucher, status=VoucherStatus.SETTLED)
+        voucher = log(context, voucher_id, voucher, "system.voucher.settle", end=voucher.face)
+        _clear_agenda(context, voucher_id, voucher, before)
+        if before in (VoucherStatus.OVERDUE, VoucherStatus.DEFAULTED):
+            _unblock(context, voucher.debtor)
+    context.put(voucher_id, voucher)
+    return voucher
+
+
+def _clear_agenda(
+    context: Context, voucher_id: bytes, voucher: Voucher, before: VoucherStatus
+) -> None:
+    """Nothing more happens to a settled voucher by itself."""
+    days = {
+        VoucherStatus.ACTIVE: (voucher.maturity, Act.VOUCHER_MATURE),
+        VoucherStatus.DUE: (voucher.grace_end + 1, Act.VOUCHER_OVERDUE),
+        VoucherStatus.OVERDUE: (default_day(context, voucher) + 1, Act.VOUCHER_DEFAULT),
+    }
+    if before in days:
+        day, act = days[before]
+        key = day.to_bytes(4, "big") + bytes((act,)) + voucher_id
+        if context.state.index_has(Index.SCHEDULE_DAYS, key):
+            context.state.index_remove(Index.SCHEDULE_DAYS, key)
+
+
+def _unblock(context: Context, debtor: bytes) -> None:
+    """The automatic block falls when the debtor's overdue count is zero again (§9)."""
+    organisation = context.require(Organisation, debtor)
+    count = organisation.overdue_count - 1
+    context.put(
+        debtor,
+        msgspec.structs.replace(organisation, overdue_count=count, blocked_automatic=count > 0),
+    )

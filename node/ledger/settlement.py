@@ -1,0 +1,376 @@
+"""From maturity to money: instructions, funds, payments, penalty (voucher law §8.8, §12).
+
+Paying late, in part or over many days is normal; no date check forbids it. Each receipt of funds is
+shared at once over what is still uncovered, so that entitlements never shrink.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from node.ledger import bank_receipts, lines
+from node.ledger.accounts import settlement_account
+from node.ledger.context import Context, refuse, require_amount
+from node.ledger.financing import cancel_draw
+from node.ledger.interest import PPM, half_up, pro_rata
+from node.ledger.lines import line_id
+from node.ledger.loans import receive_from_settlement
+from node.ledger.lots import give_back
+from node.ledger.parameters import value
+from node.ledger.ranges import carve, coalesce, get_lot, put_lot
+from node.ledger.redemption import redeem_face
+from node.ledger.rulebook import Signers, rule
+from node.ledger.schedule import HANDLERS, Act, put_day
+from node.ledger.vouchers import log, touch
+from node.state.view import Index
+from tallynet.commands import FundsReceived, SettlementFailed, SettlementPaid
+from tallynet.errors import invariant
+from tallynet.fields import from_wide, to_wide
+from tallynet.hashing import record_id
+from tallynet.records import (
+    AcquiredBy,
+    CommandClass,
+    CreditLine,
+    Financing,
+    Instruction,
+    InstructionPurpose,
+    InstructionState,
+    Kind,
+    LineKind,
+    Lot,
+    LotState,
+    Voucher,
+    VoucherStatus,
+)
+
+PAYABLE = (VoucherStatus.DUE, VoucherStatus.OVERDUE, VoucherStatus.DEFAULTED)
+ENDED = (LotState.REDEEMED, LotState.CANCELLED)
+
+
+def _open_lots(context: Context, voucher_id: bytes) -> list[Lot]:
+    lots = [get_lot(context, voucher_id, s) for s in context.state.lot_starts(voucher_id)]
+    return [lot for lot in lots if lot.state not in ENDED]
+
+
+# --- system.settlement.open -----------------------------------------------------------------------------
+
+
+def _open(context: Context, voucher_id: bytes) -> None:
+    """system.settlement.open: one instruction per lot, a batch at a time (voucher law §8.8)."""
+    voucher = touch(context, voucher_id)
+    if voucher.status not in PAYABLE:
+        return
+    room = value(context, "instruction_batch")
+    while room and voucher.instructions_opened < voucher.face:
+        voucher = _open_next(context, voucher_id, voucher)
+        room -= 1
+    context.put(voucher_id, voucher)
+    if voucher.instructions_opened < voucher.face:
+        put_day(context, voucher.maturity, Act.SETTLEMENT_OPEN, voucher_id)
+
+
+def _open_next(context: Context, voucher_id: bytes, voucher: Voucher) -> Voucher:
+    """Open the instruction for the lot at `instructions_opened`. A pending transfer pays the sender,
+    a pending draw that the bank has not sent is cancelled (§9)."""
+    start = voucher.instructions_opened
+    lot = get_lot(context, voucher_id, start)
+    if lot.state is LotState.TRANSFER_PENDING:
+        voucher = give_back(context, voucher_id, voucher, lot, "system.transfer.deem")
+    elif lot.state is LotState.FINANCING_PENDING and lot.lien is not None:
+        financing = context.require(Financing, lot.lien)
+        instruction = context.require(Instruction, financing.instruction)
+        if instruction.state is InstructionState.NEW:
+            context.put(voucher_id, voucher)
+            cancel_draw(context, lot.lien, "system.payout.expire")
+            voucher = context.require(Voucher, voucher_id)
+    # The lot may have been joined with its left neighbour, whose instruction then covers it too.
+    starts = [s for s in context.state.lot_starts(voucher_id) if s <= start]
+    lot = get_lot(context, voucher_id, starts[-1])
+    voucher = msgspec.structs.replace(voucher, instructions_opened=lot.end)
+    if lot.state in ENDED:
+        return voucher
+    if lot.start < start:
+        return _enlarge(context, voucher_id, voucher, lot)
+    return _instruct(context, voucher_id, voucher, lot)
+
+
+def instruction_id(voucher_id: bytes, start: int) -> bytes:
+    """Id of the settlement instruction of the lot that began at `start` when it was opened."""
+    return record_id(Kind.INSTRUCTION, voucher_id, start.to_bytes(8, "big"))
+
+
+def _enlarge(context: Context, voucher_id: bytes, voucher: Voucher, lot: Lot) -> Voucher:
+    id = instruction_id(voucher_id, lot.start)
+    instruction = context.require(Instruction, id)
+    context.put(id, msgspec.structs.replace(instruction, amount=lot.end - lot.start))
+    return voucher
+
+
+def _instruct(context: Context, voucher_id: bytes, voucher: Voucher, lot: Lot) -> Voucher:
+    payee = lot.holder
+    if lot.state is LotState.PLEDGED and lot.lien is not None:
+        payee = context.require(Financing, lot.lien).funder
+    id = instruction_id(voucher_id, lot.start)
+    instruction = Instruction(
+        voucher.debtor, payee, settlement_account(context, payee, voucher.currency),
+        lot.end - lot.start, 0, voucher.currency, voucher.maturity, InstructionPurpose.SETTLEMENT,
+        voucher_id, lot.start, voucher.clearing_bank, InstructionState.NEW,
+    )  # fmt: skip
+    context.create(id, instruction)
+    context.state.index_add(Index.BANK_INSTRUCTIONS, voucher.clearing_bank + id)
+    context.state.index_add(Index.VOUCHER_INSTRUCTIONS, voucher_id + id)
+    return log(
+        context, voucher_id, voucher, "system.settlement.open", start=lot.start, end=lot.end,
+        source=voucher.debtor, target=payee, amount=lot.end - lot.start, reference=id,
+    )  # fmt: skip
+
+
+HANDLERS[Act.SETTLEMENT_OPEN] = _open
+
+
+# --- settlement.funds_received ------------------------------------------------------------------------
+
+
+def penalty_due(context: Context, voucher: Voucher) -> tuple[Voucher, int]:
+    """Penalty accrued up to the business date: `uncovered face x ppm x days`, simple, from the day
+    after the grace; half-up when paid (§11). Returns the voucher with the accrual brought forward."""
+    if voucher.status not in (VoucherStatus.OVERDUE, VoucherStatus.DEFAULTED):
+        return voucher, _rounded(voucher)
+    days = context.today - voucher.penalty_day
+    uncovered = voucher.face - voucher.cancelled - _covered_face(voucher)
+    if days > 0:
+        accrued = from_wide(voucher.penalty_numerator)
+        accrued += uncovered * voucher.penalty_ppm_day * days
+        voucher = msgspec.structs.replace(
+            voucher, penalty_day=context.today, penalty_numerator=to_wide(accrued)
+        )
+    return voucher, _rounded(voucher)
+
+
+def _covered_face(voucher: Voucher) -> int:
+    """Face that the debtor has funded, or that was paid early."""
+    return voucher.funds_in + (voucher.redeemed - voucher.paid)
+
+
+def _rounded(voucher: Voucher) -> int:
+    return half_up(from_wide(voucher.penalty_numerator), PPM) - voucher.penalty_in
+
+
+@rule(
+    FundsReceived,
+    CommandClass.SETTLEMENT,
+    Signers.MC,
+    api=True,
+    amount=lambda command: command.face_part + command.penalty_part,
+    sentence="Reports as the clearing bank that the debtor's money arrived.",
+    errors=("FUNDS_EXCEEDED", "RECEIPT_REUSED"),
+)
+def funds_received(context: Context, command: FundsReceived) -> None:
+    """settlement.funds_received (voucher law §8.8): the face part is shared pro rata over the lots'
+    uncovered lengths. Receipt result: penalty still due."""
+    voucher = touch(context, command.voucher)
+    if voucher.clearing_bank != context.acting:
+        raise refuse("NOT_AUTHORISED", "only the voucher's clearing bank reports funds")
+    penalty_only = voucher.status is VoucherStatus.SETTLED and command.face_part == 0
+    if voucher.status not in PAYABLE and not penalty_only:
+        raise refuse("VOUCHER_STATE", f"the voucher is {voucher.status.name}")
+    require_amount(command.face_part + command.penalty_part, "funds")
+    voucher, penalty = penalty_due(context, voucher)
+    lots = _open_lots(context, command.voucher)
+    weights = [lot.end - lot.start - lot.covered for lot in lots]
+    if command.face_part > sum(weights):
+        raise refuse("FUNDS_EXCEEDED", f"{sum(weights)} of the face is not covered yet")
+    if command.penalty_part > penalty:
+        raise refuse("FUNDS_EXCEEDED", f"the penalty due is {penalty}")
+    bank_receipts.use(context, command.receipt_commitment, context.acting, command.voucher)
+    for lot, share in zip(lots, pro_rata(command.face_part, weights), strict=True):
+        if share:
+            covered = msgspec.structs.replace(lot, covered=lot.covered + share)
+            put_lot(context, command.voucher, covered)
+    voucher = msgspec.structs.replace(
+        voucher,
+        funds_in=voucher.funds_in + command.face_part,
+        penalty_in=voucher.penalty_in + command.penalty_part,
+    )
+    voucher = log(
+        context, command.voucher, voucher, "settlement.funds_received", end=voucher.face,
+        source=voucher.debtor, target=context.acting,
+        amount=command.face_part + command.penalty_part,
+    )  # fmt: skip
+    if command.penalty_part:
+        voucher = _share_penalty(context, command, voucher)
+    context.put(command.voucher, voucher)
+    context.result = (penalty - command.penalty_part,)
+
+
+def _share_penalty(context: Context, command: FundsReceived, voucher: Voucher) -> Voucher:
+    """Penalty is shared by range length over the lots, redeemed ones too; one PENALTY instruction
+    each, executed by the clearing bank (§12)."""
+    lots = [get_lot(context, command.voucher, s) for s in context.state.lot_starts(command.voucher)]
+    lots = [lot for lot in lots if lot.state is not LotState.CANCELLED]
+    shares = pro_rata(command.penalty_part, [lot.end - lot.start for lot in lots])
+    for lot, share in zip(lots, shares, strict=True):
+        if not share:
+            continue
+        counter = command.receipt_commitment + lot.start.to_bytes(8, "big")
+        id = record_id(Kind.INSTRUCTION, command.voucher, counter)
+        instruction = Instruction(
+            voucher.debtor, lot.holder,
+            settlement_account(context, lot.holder, voucher.currency), share, 0,
+            voucher.currency, context.today, InstructionPurpose.PENALTY, command.voucher,
+            lot.start, voucher.clearing_bank, InstructionState.NEW,
+        )  # fmt: skip
+        context.create(id, instruction)
+        context.state.index_add(Index.BANK_INSTRUCTIONS, voucher.clearing_bank + id)
+        context.state.index_add(Index.VOUCHER_INSTRUCTIONS, command.voucher + id)
+        voucher = log(
+            context, command.voucher, voucher, "settlement.penalty", start=lot.start, end=lot.end,
+            source=voucher.debtor, target=lot.holder, amount=share, reference=id,
+        )  # fmt: skip
+    return voucher
+
+
+# --- settlement.paid and failed -------------------------------------------------------------------------
+
+
+def _settlement(context: Context, id: bytes) -> Instruction:
+    instruction = context.require(Instruction, id)
+    if instruction.bank != context.acting:
+        raise refuse("NOT_AUTHORISED", "another bank executes this instruction")
+    if instruction.purpose not in (InstructionPurpose.SETTLEMENT, InstructionPurpose.PENALTY):
+        raise refuse("STATE_CONFLICT", f"the instruction is for {instruction.purpose.name}")
+    if instruction.state is InstructionState.PAID:
+        raise refuse("SETTLEMENT_REPLAY", "the instruction is paid already")
+    return instruction
+
+
+@rule(
+    SettlementPaid,
+    CommandClass.SETTLEMENT,
+    Signers.MC,
+    api=True,
+    amount=lambda command: command.amount,
+    sentence="Confirms as the clearing bank that a holder was paid, in part or in full.",
+    errors=("FUNDS_SHORT", "OVERPAYMENT", "SETTLEMENT_REPLAY", "RECEIPT_REUSED"),
+)
+def paid(context: Context, command: SettlementPaid) -> None:
+    """settlement.paid (voucher law §8.8): at most what the debtor funded for this lot; the tail is
+    REDEEMED, lines are released."""
+    instruction = _settlement(context, command.instruction)
+    require_amount(command.amount)
+    if command.amount > instruction.amount - instruction.paid:
+        raise refuse("OVERPAYMENT", f"{instruction.amount - instruction.paid} is still to be paid")
+    voucher_id = instruction.reference
+    voucher = touch(context, voucher_id)
+    if instruction.purpose is InstructionPurpose.SETTLEMENT:
+        voucher = _redeem(context, voucher_id, voucher, instruction, command.amount)
+    bank_receipts.use(context, command.receipt_commitment, context.acting, command.instruction)
+    _advance(context, command.instruction, instruction, command.amount)
+    voucher = log(
+        context, voucher_id, voucher, "settlement.paid", start=instruction.start,
+        source=voucher.debtor, target=instruction.payee, amount=command.amount,
+        reference=command.instruction,
+    )  # fmt: skip
+    context.put(voucher_id, voucher)
+
+
+def _advance(context: Context, id: bytes, instruction: Instruction, amount: int) -> None:
+    total = instruction.paid + amount
+    if total < instruction.amount:
+        context.put(
+            id, msgspec.structs.replace(instruction, paid=total, state=InstructionState.SENT)
+        )
+        return
+    done = msgspec.structs.replace(instruction, paid=total, state=InstructionState.PAID)
+    context.put(id, done)
+    context.state.index_remove(Index.BANK_INSTRUCTIONS, instruction.bank + id)
+    context.state.index_remove(Index.VOUCHER_INSTRUCTIONS, instruction.reference + id)
+
+
+def _redeem(
+    context: Context, voucher_id: bytes, voucher: Voucher, instruction: Instruction, amount: int
+) -> Voucher:
+    lot = get_lot(context, voucher_id, instruction.start)
+    invariant(lot.state not in ENDED, "LEDGER_I13 an open instruction on an ended lot")
+    if amount > lot.covered:
+        raise refuse("FUNDS_SHORT", f"the debtor has funded {lot.covered} of this lot")
+    if lot.state is LotState.FINANCING_PENDING:
+        raise refuse("LOT_LOCKED", "a pay-out on this lot is under way")
+    voucher, _ = penalty_due(context, voucher)
+    lien, holder, acquired = lot.lien, lot.holder, lot.acquired_by
+    lot = msgspec.structs.replace(lot, covered=lot.covered - amount)
+    left = lot.covered
+    part = carve(
+        context, voucher_id, voucher, msgspec.structs.replace(lot, covered=0), amount, exempt=True
+    )
+    if part.start != lot.start:
+        rest = get_lot(context, voucher_id, lot.start)
+        put_lot(context, voucher_id, msgspec.structs.replace(rest, covered=left))
+    redeemed = msgspec.structs.replace(
+        part, state=LotState.REDEEMED, lien=None, covered=0, newest_event=voucher.event_count
+    )
+    put_lot(context, voucher_id, redeemed)
+    coalesce(context, voucher_id, redeemed)
+    voucher = msgspec.structs.replace(voucher, paid=voucher.paid + amount)
+    voucher = redeem_face(context, voucher_id, voucher, amount)
+    if lien is not None:
+        surplus = receive_from_settlement(context, lien, amount)
+        voucher = context.require(Voucher, voucher_id)
+        if surplus:
+            voucher = _surplus(context, voucher_id, voucher, instruction, holder, surplus)
+    elif acquired is AcquiredBy.SALE:
+        _release_exposure(context, voucher, holder, amount)
+    return voucher
+
+
+def _release_exposure(context: Context, voucher: Voucher, holder: bytes, amount: int) -> None:
+    """Bought face is paid: the buyer's DEBTOR_EXPOSURE is free again."""
+    id = line_id(LineKind.DEBTOR_EXPOSURE, holder, voucher.debtor, voucher.currency)
+    line = context.find(CreditLine, id)
+    if line is not None:
+        lines.release_used(context, id, min(amount, line.used))
+
+
+def _surplus(
+    context: Context,
+    voucher_id: bytes,
+    voucher: Voucher,
+    instruction: Instruction,
+    borrower: bytes,
+    amount: int,
+) -> Voucher:
+    """What the lender does not need is the borrower's: the lender's bank pays it on (§9)."""
+    counter = b"surplus" + voucher.event_count.to_bytes(8, "big")
+    id = record_id(Kind.INSTRUCTION, voucher_id, counter)
+    onward = Instruction(
+        instruction.payee, borrower, settlement_account(context, borrower, voucher.currency),
+        amount, 0, voucher.currency, context.today, InstructionPurpose.SURPLUS, voucher_id, 0,
+        instruction.payee, InstructionState.NEW,
+    )  # fmt: skip
+    context.create(id, onward)
+    context.state.index_add(Index.BANK_INSTRUCTIONS, instruction.payee + id)
+    return log(
+        context, voucher_id, voucher, "settlement.surplus", source=instruction.payee,
+        target=borrower, amount=amount, reference=id,
+    )  # fmt: skip
+
+
+@rule(
+    SettlementFailed,
+    CommandClass.SETTLEMENT,
+    Signers.MC,
+    api=True,
+    sentence="Reports that paying a holder failed; it is tried again with its newest account.",
+    errors=("SETTLEMENT_REPLAY",),
+)
+def failed(context: Context, command: SettlementFailed) -> None:
+    """settlement.failed: FAILED, retried to a verified account (voucher law §8.8)."""
+    instruction = _settlement(context, command.instruction)
+    account = settlement_account(context, instruction.payee, instruction.currency)
+    context.put(
+        command.instruction,
+        msgspec.structs.replace(instruction, state=InstructionState.FAILED, account=account),
+    )
+    context.emit(
+        "settlement.failed", Kind.INSTRUCTION, command.instruction, target=instruction.payee
+    )
