@@ -21,8 +21,12 @@ from tallynet.plain import to_plain
 from tallynet.records import RateBand
 from tools.arguments import format_amount, format_day, format_rate
 
+PIPE_COLUMNS: Final = 250
+"""Into a pipe or file: wide enough that no id is folded."""
 ERRORS: Final = Console(stderr=True, highlight=False, soft_wrap=True)
-OUT: Final = Console(highlight=False, soft_wrap=True)
+OUT: Final = Console(
+    highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PIPE_COLUMNS
+)
 
 
 class Output(StrEnum):

@@ -6,6 +6,7 @@ be looked up on the network.
 
 from __future__ import annotations
 
+import json
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -13,7 +14,7 @@ from typing import Final
 from tallynet.hashing import record_id
 from tallynet.records import Kind, LineKind
 from tools.arguments import UsageError, parse_hex_id
-from tools.wallet import Wallet, load_wallet, load_wallets
+from tools.wallet import WALLETS, Wallet, load_wallet, load_wallets
 
 LABEL_BYTES_MAX: Final = 32
 
@@ -57,7 +58,19 @@ class AddressBook:
                 "USAGE",
                 f"{text!r} names no {kind.name.lower()}; write OWNER/LABEL or 32 hexadecimal digits",
             )
+        if kind is Kind.DOCUMENT:
+            return self._document(owner, label)
         return record_id(kind, self.organisation(owner), label_bytes(label))
+
+    def _document(self, owner: str, label: str) -> bytes:
+        """A document's id follows from the invoice, not from its label: the wallet keeps it."""
+        path = self.network / WALLETS / owner / "documents" / label / "secret.json"
+        try:
+            return bytes.fromhex(json.loads(path.read_bytes())["document"])
+        except (OSError, ValueError, KeyError, TypeError):
+            raise UsageError(
+                "USAGE", f"wallet {owner!r} keeps no document {label!r}; give its id"
+            ) from None
 
     def line(self, text: str) -> bytes:
         """`KIND:GRANTOR:OBLIGOR[:CUR]` or a hexadecimal id."""

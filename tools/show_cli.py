@@ -288,8 +288,11 @@ def status(
 
 async def _status(network: Path, output: Output) -> None:
     async with connect(network) as client:
-        proven = await client.read_proven(Kind.NETWORK, NETWORK_ID)
         node = await client.status()
+        if node.committed == 0:
+            OUT.print(f"{node.name}: no block yet; the first act makes one", markup=False)
+            return
+        proven = await client.read_proven(Kind.NETWORK, NETWORK_ID)
     record = proven.record
     if not isinstance(record, Network):
         raise NotFound("RECORD_NOT_FOUND", "the network's own record is missing")
@@ -427,6 +430,9 @@ def print_receipt(outcome: Receipt) -> None:
 def instruction_list(
     *,
     as_: AsOption,
+    ids: Annotated[
+        bool, Parameter(name="--ids", negative=(), help="ids only, for scripts")
+    ] = False,
     network: NetworkOption = DEFAULT_NETWORK,
     output: OutputOption = Output.table,
 ) -> None:
@@ -436,10 +442,10 @@ def instruction_list(
 
         tally instruction list --as bank-2
     """
-    trio.run(_instruction_list, network, as_, output)
+    trio.run(_instruction_list, network, as_, ids, output)
 
 
-async def _instruction_list(network: Path, acting: str, output: Output) -> None:
+async def _instruction_list(network: Path, acting: str, ids: bool, output: Output) -> None:
     book = AddressBook(network)
     bank = book.organisation(acting)
     found: list[tuple[bytes, Instruction]] = []
@@ -448,6 +454,10 @@ async def _instruction_list(network: Path, acting: str, output: Output) -> None:
             record = await client.read(Kind.INSTRUCTION, entry[ID_BYTES:])
             if isinstance(record, Instruction) and record.bank == bank:
                 found.append((entry[ID_BYTES:], record))
+    if ids:
+        for id, _ in found:
+            print(id.hex())
+        return
     if output is Output.json:
         print_json([{"id": id.hex()} | to_plain(record) for id, record in found])
         return

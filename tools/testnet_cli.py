@@ -46,7 +46,7 @@ def init_command(
     *,
     validators: int = 4,
     hosts: str = "127.0.0.1",
-    base_port: int = 7100,
+    base_port: Annotated[int, Parameter(env_var="TALLY_BASE_PORT")] = 7100,
     name: str = "testnet",
     day_seconds: int = 86_400,
     business_date: str = "",
