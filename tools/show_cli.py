@@ -41,6 +41,7 @@ from tools.connect import connect
 from tools.ledger_cli import DEFAULT_NETWORK, AsOption, NetworkOption, OutputOption
 from tools.organisation_cli import one_of
 from tools.output import (
+    OUT,
     Exit,
     Output,
     print_json,
