@@ -1,0 +1,167 @@
+"""The reference pages that are made from code: docs/reference/commands.md and errors.md.
+
+`python -m tools.reference_pages` writes them; a test compares them, so that they cannot go stale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Final
+
+from tallynet.commands import command_name
+from tallynet.documents import DOCUMENT_REMEDIES, INVOICE_REMEDIES
+from tallynet.errors import ERROR_CODES
+from tools.command_table import COMMANDS, CommandEntry, Option
+from tools.explanations import CLIENT, EXPLANATIONS, LOCAL
+from tools.output import Exit
+
+DIRECTORY: Final = Path(__file__).resolve().parent.parent / "docs" / "reference"
+GENERATED: Final = (
+    "<!-- Made by tools/reference_pages.py; change that file or the tables it reads. -->"
+)
+
+_EXITS: Final[Mapping[Exit, str]] = {
+    Exit.OK: "done",
+    Exit.REFUSED: "the network refused; the code says why",
+    Exit.USAGE: "the command line is wrong",
+    Exit.UNKNOWN: "the outcome is not known yet; ask again",
+    Exit.UNREACHABLE: "no node could be reached, or only with too old a state",
+    Exit.ENVIRONMENT: "a file, directory or process is not as it must be",
+    Exit.DIFFERENCE: "a check found a difference",
+}
+
+OWN_COMMANDS: Final[tuple[tuple[str, str], ...]] = (
+    ("organisation register", "Register an enterprise as its sponsor bank; makes wallet and keys."),
+    ("organisation admit", "Admit an institution: a joint act of the bank quorum."),
+    ("organisation policy", "Set who must sign what in the acting organisation."),
+    ("key add", "Make and register a key for a further person."),
+    ("key rotate", "Replace a person's key by a new one."),
+    ("wallet list", "The organisations whose wallets are here."),
+    ("document register", "Seal an invoice file and register it."),
+    ("document open", "Open a kept document and check it against its root."),
+    ("invoice read", "Print what the importer reads in an invoice file."),
+    ("voucher show", "A voucher and all its lots, proven."),
+    ("voucher list", "What an organisation holds."),
+    ("instruction list", "The open payment instructions of a bank."),
+    ("show", "Any record, proven."),
+    ("status", "Newest block, business date, validators."),
+    ("events", "The events of the committed log."),
+    ("transaction", "What became of a transaction."),
+    ("testnet init", "Make a network of banks on this machine."),
+    ("testnet up", "Start its nodes."),
+    ("testnet status", "One row per node, and why there is no block."),
+    ("testnet down", "Stop its nodes."),
+    ("node run", "Run one validator in the foreground."),
+    ("demo", "Four banks and a voucher's whole life."),
+    ("audit", "Re-execute the whole chain from the files of stopped nodes."),
+    ("bench", "Measure throughput and latency."),
+    ("explain", "What a code means and what to do."),
+    ("rules", "The voucher law as this program executes it."),
+)
+"""Commands that are not in the command table; a test checks that each exists and none is missing."""
+
+
+def commands_page() -> str:
+    """docs/reference/commands.md."""
+    parts = [
+        GENERATED,
+        "# Commands\n",
+        "`tally NOUN VERB --help` says the same. Commands that act also take\n",
+        (
+            "    --as WALLET           acting organisation\n"
+            "    --network DIR         network directory (TALLY_NETWORK; default ./network)\n"
+            "    --label TEXT          name of what is created; default: random\n"
+            "    --sign-as P:ROLE,...  who signs; default: the people whom the policy asks for\n"
+            "    --dry-run             ask a node what would happen, order nothing\n"
+            "    --output json         for programs\n"
+        ),
+        "## Exit codes\n",
+        "| code | meaning |\n| --- | --- |",
+        *(f"| {int(code)} | {text} |" for code, text in _EXITS.items()),
+        "| 70 | a fault of `tally` itself |\n| 130 | ended by Ctrl-C |\n",
+        "## Acts of the voucher law\n",
+        *(ledger_entry(words, entry) for words, entry in sorted(COMMANDS.items())),
+        "## Everything else\n",
+        "| command | what it does |\n| --- | --- |",
+        *(f"| `tally {words}` | {sentence} |" for words, sentence in OWN_COMMANDS),
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def ledger_entry(words: str, entry: CommandEntry) -> str:
+    """One command of the table, with who signs it and what it may be refused for."""
+    import_module("node.ledger.execute")  # registers every rule
+    from node.ledger.rulebook import RULES
+
+    rule = RULES[entry.command]
+    signers = " and ".join(role.name.lower() for role in rule.signers.roles)
+    if rule.signers.persons > len(rule.signers.roles):
+        signers += f" ({rule.signers.persons} persons)"
+    if rule.api:
+        signers += ", or a machine key within its cap"
+    refusals = ", ".join(f"`{code}`" for code in rule.errors)
+    lines = [
+        f"### tally {words}\n",
+        f"{entry.sentence} Command `{command_name(entry.command)}`; signed by {signers};"
+        f" acts: {rule.joint.value}."
+        + (f" Specific refusals: {refusals}.\n" if refusals else "\n"),
+        f"    {entry.example}\n",
+        "| option | meaning | default |\n| --- | --- | --- |",
+        *(option_row(name, option) for name, option in entry.options.items()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def option_row(name: str, option: Option) -> str:
+    default = "required" if option.default is None else f"`{option.default or '-'}`"
+    if option.many and name in ("funding_order", "debtors", "programmes"):
+        default = "none"
+    meaning = option.help.replace("|", "\\|")
+    return f"| `--{name.replace('_', '-')}` | {meaning} | {default} |"
+
+
+def errors_page() -> str:
+    """docs/reference/errors.md."""
+    parts = [
+        GENERATED,
+        "# Error codes\n",
+        (
+            "`tally explain CODE` says the same. Codes keep their meaning for ever. Those of receipts are"
+            " checked in this order, and the first failure decides: form, authority, existence, status,"
+            " value, limits.\n"
+        ),
+        "## In receipts\n",
+    ]
+    for family, codes in ERROR_CODES.items():
+        parts.append(
+            section(family.capitalize(), {code: EXPLANATIONS[code] for code in codes}, "###")
+        )
+    parts += [
+        section("From the client and at a node's door", CLIENT),
+        section("From this program", LOCAL),
+        section("From the invoice reader", {code: EXPLANATIONS[code] for code in INVOICE_REMEDIES}),
+        section("From sealed documents", {code: EXPLANATIONS[code] for code in DOCUMENT_REMEDIES}),
+    ]
+    return "\n".join(parts)
+
+
+def section(title: str, codes: Mapping[str, str], level: str = "##") -> str:
+    rows = "\n".join(f"| `{code}` | {text} |" for code, text in codes.items())
+    return f"{level} {title}\n\n| code | meaning and what to do |\n| --- | --- |\n{rows}\n"
+
+
+PAGES: Final[Mapping[str, Callable[[], str]]] = {
+    "commands.md": commands_page,
+    "errors.md": errors_page,
+}
+
+
+def main() -> None:
+    for name, page in PAGES.items():
+        (DIRECTORY / name).write_text(page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
