@@ -329,7 +329,7 @@ def serving(
     def thread_main() -> None:
         try:
             trio.run(main)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - raised again in the test
             failed.append(error)
         finally:
             ready.set()
