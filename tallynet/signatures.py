@@ -33,13 +33,16 @@ KIND_STATUS: Final = b"status--"
 KIND_BLOCK_FETCH: Final = b"blkfetch"
 
 _FIELD_PRIME: Final = 2**255 - 19
+_ORDER_EIGHT_Y: Final = int.from_bytes(
+    bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"), "little"
+)
 _SMALL_ORDER_Y: Final = frozenset(
     {
         0,
         1,
         _FIELD_PRIME - 1,
-        2707385501144840649318225287225658788936804267575313519463743609750303021540,
-        55188659117513257062467267217118295137698188065244968500265048394206261417927,
+        _ORDER_EIGHT_Y,
+        _FIELD_PRIME - _ORDER_EIGHT_Y,
     }
 )
 """The y coordinates of the eight points of small order. With either sign bit, and with the
@@ -77,6 +80,9 @@ _RFC8032_SIGNATURE: Final = bytes.fromhex(
 _TORSION_KEY: Final = b"\x01" + bytes(31)
 _TORSION_SIGNATURE: Final = b"\x01" + bytes(63)
 """Valid for every message under ZIP-215: what `key_is_sound` is there to keep out."""
+_ORDER_EIGHT_KEY: Final = bytes.fromhex(
+    "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa"
+)
 
 
 def self_test() -> None:
@@ -84,4 +90,6 @@ def self_test() -> None:
     invariant(verify(_RFC8032_KEY, b"", _RFC8032_SIGNATURE), "SIGNATURES_SELF_TEST valid")
     invariant(not verify(_RFC8032_KEY, b"x", _RFC8032_SIGNATURE), "SIGNATURES_SELF_TEST invalid")
     invariant(verify(_TORSION_KEY, b"x", _TORSION_SIGNATURE), "SIGNATURES_SELF_TEST zip-215")
-    invariant(not key_is_sound(_TORSION_KEY), "SIGNATURES_SELF_TEST small order")
+    for key in (_TORSION_KEY, _ORDER_EIGHT_KEY, bytes(31) + b"\x80"):
+        invariant(not key_is_sound(key), "SIGNATURES_SELF_TEST small order")
+    invariant(key_is_sound(_RFC8032_KEY), "SIGNATURES_SELF_TEST sound key")

@@ -141,7 +141,9 @@ def test_refused(why: str, data: bytes) -> None:
     assert caught.value.code in ("MALFORMED", "SCHEMA", "NOT_CANONICAL"), why
 
 
-@pytest.mark.parametrize("tag", [*range(6), *range(21, 40), 100, 256, 258, 260, 261, 1004, 43_000, 55_799, 2**63])
+@pytest.mark.parametrize(
+    "tag", [*range(6), *range(21, 40), 100, 256, 258, 260, 261, 1004, 43_000, 55_799, 2**63]
+)
 def test_every_tag_is_refused_known_or_not(tag: int) -> None:
     tagged = cbor2.dumps(cbor2.CBORTag(tag, "2013-03-21T20:04:00Z"))
     for place in (DATA, TEXT, MAYBE):
