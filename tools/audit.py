@@ -1,0 +1,378 @@
+"""`tally audit`: re-execute a stopped node's chain from genesis, beside an independent model of the money.
+
+Three witnesses must agree at every height: what the node stored, what the voucher law computes again
+from the bodies, and what a quorum of validators signed. At the end the naive model's picture of every
+voucher, line and document is compared with the node's state, fen by fen.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import lmdb
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from node.config import load_config
+from node.ledger.execute import execute_block
+from node.ledger.genesis_state import load as load_genesis_state
+from node.state import CommittedState, MemoryReader, Overlay
+from node.store import BlockRow, Snapshot, StoreError, scan_in_child
+from node.store.errors import corrupt
+from node.store.store import has_data, lock_directory
+from node.store.tables import MAP_BYTES, TABLES, open_environment
+from node.validator import load_genesis
+from tallynet.blocks import Commit, Header, verify_commit
+from tallynet.codec import decode
+from tallynet.envelope import Envelope, open_envelope
+from tallynet.errors import TallynetError
+from tallynet.genesis import Genesis, genesis_hash
+from tallynet.hashing import block_hash
+from tallynet.merkle import list_root
+from tallynet.receipts import Event
+from tallynet.records import CreditLine, Document, Kind, Lot, LotState, Voucher, lot_id
+from tools.arguments import format_amount
+from tools.money_model import STATE_NAMES, Line, Mismatch, Model, Paper, Part, decode_receipts
+from tools.output import ERRORS, OUT, Exit, Output, print_rows
+from tools.testnet_files import NETWORK_FILE, load_network
+
+Advance = Callable[[int, int], None]
+"""(blocks done, blocks in all)"""
+DIFFERENCES_MAX: Final = 20
+"""Differences reported per node; the first few say everything."""
+
+
+@dataclass(slots=True)
+class Report:
+    """What the audit of one node found."""
+
+    node: str
+    height: int = 0
+    commands: int = 0
+    vouchers: int = 0
+    state_root: str = ""
+    face: int = 0
+    """Sum of all faces ever claimed or pending, fen."""
+    live: int = 0
+    redeemed: int = 0
+    cancelled: int = 0
+    differences: list[str] = field(default_factory=list)
+
+    @property
+    def agrees(self) -> bool:
+        return not self.differences
+
+    def differ(self, what: str) -> None:
+        if len(self.differences) < DIFFERENCES_MAX:
+            self.differences.append(what)
+
+
+def node_directories(given: Sequence[Path]) -> list[Path]:
+    """Node directories; a network directory stands for all its nodes."""
+    found: list[Path] = []
+    for directory in given:
+        if (directory / NETWORK_FILE).exists():
+            found += [directory / node.name for node in load_network(directory).nodes]
+        else:
+            found.append(directory)
+    return found
+
+
+def run_audit(directories: Sequence[Path], output: Output = Output.table) -> int:
+    """Audit nodes and compare them with each other; prints a table or JSON; returns the exit code."""
+    nodes = node_directories(directories)
+    reports: list[Report] = []
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()  # fmt: skip
+    with Progress(*columns, console=ERRORS, transient=True) as progress:
+        for node in nodes:
+            task = progress.add_task(f"auditing {node.name}", total=None)
+            reports.append(audit_node(node, partial(_advance, progress, task)))
+    _compare_nodes(reports)
+    if output is Output.json:
+        print(json.dumps([_as_json(report) for report in reports], indent=2))
+    else:
+        _print(reports)
+    return int(Exit.OK if all(report.agrees for report in reports) else Exit.REFUSED)
+
+
+def _advance(progress: Progress, task: TaskID, done: int, total: int) -> None:
+    progress.update(task, completed=done, total=total)
+
+
+def _as_json(report: Report) -> dict[str, object]:
+    return {name: getattr(report, name) for name in Report.__dataclass_fields__} | {
+        "agrees": report.agrees
+    }
+
+
+def _compare_nodes(reports: Sequence[Report]) -> None:
+    """Nodes of one network may end at different heights, never at different roots for one height."""
+    by_height: dict[int, Report] = {}
+    for report in reports:
+        other = by_height.setdefault(report.height, report)
+        if other.state_root != report.state_root:
+            report.differ(f"state root at {report.height} differs from {other.node}'s")
+
+
+def _print(reports: Sequence[Report]) -> None:
+    rows = [
+        (
+            report.node,
+            str(report.height),
+            str(report.commands),
+            str(report.vouchers),
+            format_amount(report.face),
+            format_amount(report.live),
+            format_amount(report.redeemed),
+            format_amount(report.cancelled),
+            report.state_root[:16],
+            "agrees" if report.agrees else "DIFFERS",
+        )
+        for report in reports
+    ]
+    columns = (
+        "node", "height", "commands", "vouchers", "face", "live", "redeemed", "cancelled",
+        "state root", "audit",
+    )  # fmt: skip
+    print_rows("Every fen: face = live + redeemed + cancelled", columns, rows)
+    for report in reports:
+        for difference in report.differences:
+            OUT.print(f"{report.node}: {difference}")
+
+
+# --- one node -------------------------------------------------------------------------------------
+
+
+@contextmanager
+def stopped_store(directory: Path) -> Iterator[Snapshot]:
+    """A snapshot of a database that no node uses. Raises StoreError STORE_IN_USE, STORE_MISSING."""
+    if not has_data(directory):
+        raise StoreError("STORE_MISSING", f"{directory} holds no database")
+    scan_in_child(directory)
+    lock_file = lock_directory(directory, exclusive=False)
+    environment = open_environment(directory, map_bytes=MAP_BYTES, readonly=True)
+    try:
+        tables = {name: environment.open_db(name.encode(), create=False) for name in TABLES}
+        with environment.begin() as transaction:
+            yield Snapshot(transaction, tables, lambda what: corrupt(directory, what))
+    except lmdb.Error as error:
+        raise StoreError("STORE_CORRUPT", f"{directory}: {error}") from None
+    finally:
+        environment.close()
+        os.close(lock_file)
+
+
+def audit_node(directory: Path, progress: Advance | None = None) -> Report:
+    """Re-execute one node's chain. Differences are in the report; what cannot be read raises
+    ConfigError or StoreError."""
+    config = load_config(directory)
+    genesis = load_genesis(directory / config.genesis_file)
+    with stopped_store(directory / config.data_directory) as stored:
+        return _Auditor(config.name, genesis, stored, progress).run()
+
+
+class _Auditor:
+    def __init__(
+        self, name: str, genesis: Genesis, stored: Snapshot, progress: Advance | None
+    ) -> None:
+        self._genesis: Final = genesis
+        self._hash: Final = genesis_hash(genesis)
+        self._keys: Final = tuple(v.public_key for v in genesis.validators)
+        self._stored: Final = stored
+        self._progress: Final = progress
+        self._memory: Final = MemoryReader()
+        self._state: Final = CommittedState(self._memory)
+        self._model: Final = Model(genesis.business_date)
+        for parameter in genesis.parameters:
+            self._model.parameters[parameter.name] = [(0, parameter.value)]
+        self.report: Final = Report(name)
+
+    def run(self) -> Report:
+        """Genesis, every block, then the comparison of the end."""
+        opening = Overlay(self._state)
+        load_genesis_state(opening, self._genesis, self._hash)
+        self._fold(opening)
+        tip = self._stored.tip()
+        total = 0 if tip is None else tip.height
+        parent, time_ms = self._hash, self._genesis.time_ms
+        for height in range(1, total + 1):
+            row = self._stored.block(height)
+            if row is None:
+                self.report.differ(f"block {height} is missing")
+                break
+            header = decode(Header, row.header)
+            self._check_header(height, row, header, parent, time_ms)
+            try:
+                self._block(height, row, header)
+            except Mismatch as mismatch:
+                self.report.differ(f"block {height}: {mismatch}")
+                break
+            parent, time_ms = row.block, header.time_ms
+            self.report.height = height
+            if self._progress is not None and height % 20 == 0:
+                self._progress(height, total)
+        self.report.state_root = self._state.root.hex()
+        if (
+            tip is not None
+            and self.report.height == tip.height
+            and self._state.root != tip.state_root
+        ):
+            self.report.differ("the stored state root is not that of the re-executed chain")
+        self._compare_money()
+        return self.report
+
+    def _fold(self, overlay: Overlay) -> bytes:
+        root = overlay.seal()
+        self._memory.apply(overlay.changes())
+        overlay.commit()
+        return root
+
+    def _check_header(
+        self, height: int, row: BlockRow, header: Header, parent: bytes, time_ms: int
+    ) -> None:
+        right = (
+            header.height == height
+            and header.parent == parent
+            and header.genesis == self._hash
+            and header.time_ms > time_ms
+            and block_hash(row.header) == row.block
+            and header.transactions_root == list_root(row.transactions)
+        )
+        if not right:
+            self.report.differ(f"block {height}: the header does not continue the chain")
+
+    def _block(self, height: int, row: BlockRow, header: Header) -> None:
+        commit = self._certified(height, row)
+        bodies = self._stored.envelopes(height, row.block)
+        given = self._stored.receipts(height)
+        if bodies is None or given is None:
+            raise Mismatch("bodies or receipts are missing")
+        envelopes: list[Envelope] = [open_envelope(body) for body in bodies]
+        if tuple(e.transaction for e in envelopes) != row.transactions:
+            raise Mismatch("the bodies are not those that were ordered")
+        overlay = Overlay(self._state)
+        result = execute_block(overlay, self._hash, header, envelopes)
+        root = self._fold(overlay)
+        if commit is not None and root != commit.state_root:
+            self.report.differ(
+                f"block {height}: state root {root.hex()[:16]} is not the certified one"
+            )
+        if commit is not None and result.receipts_root != commit.receipts_root:
+            self.report.differ(f"block {height}: receipts root is not the certified one")
+        if (result.prologue, *result.receipts) != given.receipts or result.events != given.events:
+            self.report.differ(
+                f"block {height}: stored receipts or events are not those of the law"
+            )
+        prologue, receipts = decode_receipts(given.receipts)
+        events = [decode(Event, event) for event in given.events]
+        self._model.block(prologue, envelopes, receipts, events)
+        self.report.commands += sum(len(receipt.commands) for receipt in receipts)
+
+    def _certified(self, height: int, row: BlockRow) -> Commit | None:
+        try:
+            commit = verify_commit(row.certificate, self._hash, self._keys)
+        except TallynetError as error:
+            self.report.differ(f"block {height}: {error}")
+            return None
+        if commit.block != row.block or commit.height != height:
+            self.report.differ(f"block {height}: the certificate is for another block")
+        return commit
+
+    # --- the end ----------------------------------------------------------------------------------
+
+    def _compare_money(self) -> None:
+        for voucher_id, paper in sorted(self._model.papers.items()):
+            self._compare_voucher(voucher_id, paper)
+        for document_id, (total, occupied) in sorted(self._model.documents.items()):
+            document = self._state.record(bytes((Kind.DOCUMENT,)) + document_id)
+            if not isinstance(document, Document) or (document.total, document.occupied) != (
+                total,
+                occupied,
+            ):
+                self.report.differ(f"document {document_id.hex()}: model has {occupied} of {total}")
+        for line_id, line in sorted(self._model.lines.items()):
+            self._compare_line(line_id, line)
+
+    def _compare_line(self, line_id: bytes, line: Line) -> None:
+        record = self._state.record(bytes((Kind.CREDIT_LINE,)) + line_id)
+        if not isinstance(record, CreditLine) or record.granted != line.granted:
+            self.report.differ(f"line {line_id.hex()}: not as granted")
+        elif record.kind.name == "ISSUE" and (record.reserved, record.used) != (
+            line.reserved,
+            line.used,
+        ):
+            self.report.differ(
+                f"line {line_id.hex()}: model {line.reserved}/{line.used},"
+                f" state {record.reserved}/{record.used}"
+            )
+
+    def _compare_voucher(self, voucher_id: bytes, paper: Paper) -> None:
+        report, name = self.report, voucher_id.hex()
+        report.vouchers += 1
+        report.face += paper.face
+        report.redeemed += paper.total("REDEEMED")
+        report.cancelled += paper.total("CANCELLED")
+        report.live += paper.face - paper.total("REDEEMED", "CANCELLED")
+        voucher = self._state.record(bytes((Kind.VOUCHER,)) + voucher_id)
+        if not isinstance(voucher, Voucher):
+            report.differ(f"voucher {name} is not in the state")
+            return
+        starts, _ = self._state.lots(voucher_id)
+        lots = [self._lot(voucher_id, start) for start in starts]
+        if _ranges_of(lots) != _ranges_of_parts(paper.parts):
+            report.differ(f"voucher {name}: who holds what differs")
+        numbers = (voucher.face, voucher.funds_in, voucher.paid, voucher.redeemed)
+        if numbers != (paper.face, paper.funds, paper.paid, paper.total("REDEEMED")):
+            report.differ(f"voucher {name}: sums differ: state {numbers}")
+        status = "PENDING" if voucher.status.name == "PENDING_CLAIM" else voucher.status.name
+        if status != paper.status:
+            report.differ(f"voucher {name}: state says {status}, the model {paper.status}")
+
+    def _lot(self, voucher_id: bytes, start: int) -> Lot:
+        overlay = Overlay(self._state)
+        lot = overlay.get(Kind.LOT, lot_id(voucher_id, start))
+        if not isinstance(lot, Lot):
+            raise Mismatch(f"no lot of {voucher_id.hex()} at {start}")
+        return lot
+
+
+_Range = tuple[int, int, bytes, str]
+
+
+def _ranges_of(lots: Sequence[Lot]) -> list[_Range]:
+    return _merged([(x.start, x.end, _holder(x), STATE_NAMES[x.state]) for x in lots])
+
+
+def _holder(lot: Lot) -> bytes:
+    return b"" if lot.state in (LotState.REDEEMED, LotState.CANCELLED) else lot.holder
+
+
+def _ranges_of_parts(parts: Sequence[Part]) -> list[_Range]:
+    ended = ("REDEEMED", "CANCELLED")
+    return _merged(
+        [(p.start, p.end, b"" if p.state in ended else p.holder, p.state) for p in parts]
+    )
+
+
+def _merged(ranges: Sequence[_Range]) -> list[_Range]:
+    """Neighbours of one holder and state as one range: how it is cut is not a question of money."""
+    result: list[_Range] = []
+    for start, end, holder, state in ranges:
+        if result and (result[-1][1], *result[-1][2:]) == (start, holder, state):
+            result[-1] = (result[-1][0], end, holder, state)
+        else:
+            result.append((start, end, holder, state))
+    return result
