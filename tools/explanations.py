@@ -217,7 +217,9 @@ LOCAL: Final[dict[str, str]] = {
     "NODE_NOT_RUNNING": "The node does not run. `tally testnet up` starts it.",
     "NODE_FAILED": "The node did not start. The end of its log is shown; `node.log` has the rest.",
     "CONFIG_INVALID": "node.toml has a wrong or missing setting. The text names it.",
+    "CONFIG_MISSING": "node.toml does not exist. Name the node's own directory.",
     "CONFIG_SYNTAX": "node.toml is no TOML. The text says where.",
+    "STORE_MISSING": "The directory holds no data of a node. Name a node's directory that has run.",
     "STORE_CORRUPT": "The node's data failed its checks. It stays out rather than answer wrongly;"
     " see the operator's guide.",
     "DOCUMENT_KEPT": "A document with this label is kept in the wallet already. Choose another label.",
