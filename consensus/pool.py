@@ -32,8 +32,8 @@ class Pool:
         self._flying: Final[dict[bytes, None]] = {}
         self._queues: Final[OrderedDict[bytes, OrderedDict[bytes, int]]] = OrderedDict()
         """Pending ids with their sizes per organisation; the first organisation is served next."""
-        self._heads: Final[OrderedDict[bytes, int]] = OrderedDict()
-        """Since when (ms) each organisation's oldest one has been that; ascending."""
+        self._heads: Final[OrderedDict[bytes, tuple[int, bytes]]] = OrderedDict()
+        """(since when in ms, id) of each organisation's oldest one; ascending."""
         self._soonest_expiry_s = 0
         """No pending transaction expires before this second."""
         self.pending = 0
@@ -79,7 +79,7 @@ class Pool:
         queue = self._queues.get(organisation)
         if queue is None:
             queue = self._queues[organisation] = OrderedDict()
-            self._heads[organisation] = now_ms
+            self._heads[organisation] = (now_ms, transaction.id)
         queue[transaction.id] = size
 
     def take(
@@ -91,46 +91,49 @@ class Pool:
         """
         batch: list[bytes] = []
         room = bytes_max
-        queues, entries = self._queues, self._entries
+        queues, entries, flying = self._queues, self._entries, self._flying
+        touched: dict[bytes, None] = {}
         while queues and len(batch) < count_max:
-            organisation, queue = next(iter(queues.items()))
-            identity, size = next(iter(queue.items()))
+            organisation, queue = queues.popitem(last=False)
+            identity, size = queue.popitem(last=False)
             if size > room:
+                queue[identity] = size
+                queue.move_to_end(identity, last=False)
+                queues[organisation] = queue
+                queues.move_to_end(organisation, last=False)
                 break
+            touched[organisation] = None
+            self.pending -= 1
+            self.pending_bytes -= size
             if usable(entries[identity]):
                 batch.append(identity)
                 room -= size
-                self._flying[identity] = None
+                flying[identity] = None
             else:
                 del entries[identity]
-            self._dequeue(organisation, queue, identity, size, now_ms)
             if queue:
-                queues.move_to_end(organisation)
+                queues[organisation] = queue
+        self._restart_clocks(touched, now_ms)
         self.batch_since_ms = now_ms
         return tuple(batch)
 
-    def _dequeue(
-        self,
-        organisation: bytes,
-        queue: OrderedDict[bytes, int],
-        identity: bytes,
-        size: int,
-        now_ms: int,
-    ) -> None:
-        was_oldest = next(iter(queue)) == identity
-        del queue[identity]
-        self.pending -= 1
-        self.pending_bytes -= size
-        if not queue:
-            del self._queues[organisation]
-            del self._heads[organisation]
-        elif was_oldest:
-            self._heads[organisation] = now_ms
-            self._heads.move_to_end(organisation)
+    def _restart_clocks(self, touched: Iterable[bytes], now_ms: int) -> None:
+        """Where another transaction has become an organisation's oldest, its clock starts now."""
+        for organisation in touched:
+            queue = self._queues.get(organisation)
+            if not queue:
+                self._queues.pop(organisation, None)
+                del self._heads[organisation]
+                continue
+            oldest = next(iter(queue))
+            if self._heads[organisation][1] != oldest:
+                self._heads[organisation] = (now_ms, oldest)
+                self._heads.move_to_end(organisation)
 
     def fly(self, transactions: Iterable[Transaction], now_ms: int) -> None:
         """An accepted block holds these: they are in flight, whether or not the pool knew them."""
         entries, flying, queues = self._entries, self._flying, self._queues
+        touched: dict[bytes, None] = {}
         for transaction in transactions:
             identity = transaction.id
             if identity in flying:
@@ -138,13 +141,16 @@ class Pool:
             flying[identity] = None
             if identity in entries:
                 organisation = transaction.organisation
-                queue = queues[organisation]
-                self._dequeue(organisation, queue, identity, queue[identity], now_ms)
+                self.pending -= 1
+                self.pending_bytes -= queues[organisation].pop(identity)
+                touched[organisation] = None
             else:
                 entries[identity] = transaction
+        self._restart_clocks(touched, now_ms)
 
     def remove(self, transactions: Iterable[bytes], now_ms: int) -> None:
         """These are committed: forget them."""
+        touched: dict[bytes, None] = {}
         for identity in transactions:
             transaction = self._entries.pop(identity, None)
             if transaction is None:
@@ -152,8 +158,11 @@ class Pool:
             if identity in self._flying:
                 del self._flying[identity]
             else:
-                queue = self._queues[transaction.organisation]
-                self._dequeue(transaction.organisation, queue, identity, queue[identity], now_ms)
+                organisation = transaction.organisation
+                self.pending -= 1
+                self.pending_bytes -= self._queues[organisation].pop(identity)
+                touched[organisation] = None
+        self._restart_clocks(touched, now_ms)
 
     def land(self, now_ms: int) -> None:
         """A new view: nothing is in flight any more, every clock starts again (protocol §5.9)."""
@@ -178,4 +187,5 @@ class Pool:
 
     def oldest_since_ms(self) -> int | None:
         """Since when the longest waiting organisation has waited for its oldest transaction."""
-        return next(iter(self._heads.values()), None)
+        oldest = next(iter(self._heads.values()), None)
+        return None if oldest is None else oldest[0]

@@ -112,9 +112,10 @@ class Proposer:
         is_remembered = s.ledger.is_remembered
 
         def usable(transaction: Transaction) -> bool:
-            if not earliest < transaction.valid_until <= latest or is_remembered(transaction.id):
+            identity = transaction.id
+            if not earliest < transaction.valid_until <= latest or is_remembered(identity):
                 return False
-            return not any(transaction.id in members for members in ancestors)
+            return not (ancestors and any(identity in members for members in ancestors))
 
         return s.pool.take(
             s.config.batch_transactions_max, s.config.batch_bytes_max, s.now_ms, usable
