@@ -19,6 +19,7 @@ import trio
 from tallynet import commands as c
 from tallynet import records as r
 from tallynet.client import Client
+from tallynet.codec import Wire
 from tallynet.documents import InvoiceError, Registration
 from tallynet.errors import TallynetError
 from tallynet.hashing import record_id
@@ -81,7 +82,7 @@ class Stage:
     def id(self, name: str) -> bytes:
         return self.who(name).id
 
-    async def act(self, name: str, text: str, *commands: c.Wire) -> Outcome:
+    async def act(self, name: str, text: str, *commands: Wire) -> Outcome:
         """One act that must succeed, told with id, height and latency."""
         try:
             outcome = await self.who(name).act(*commands)
@@ -91,7 +92,7 @@ class Stage:
         self.tell(Step(text, outcome))
         return outcome
 
-    async def refused(self, name: str, text: str, code: str, *commands: c.Wire) -> None:
+    async def refused(self, name: str, text: str, code: str, *commands: Wire) -> None:
         """One act that the network must refuse with this code."""
         participant = self.who(name)
         outcome = await participant.submit(participant.envelope(commands))
@@ -170,15 +171,15 @@ async def lines_and_offers(stage: Stage) -> None:
         money = format_amount(granted, stage.currency)
         await stage.act(bank, f"{bank} grants {kind.name} {money} on {CORE}", grant)
     exposure = (r.LineKind.DEBTOR_EXPOSURE,)
-    for bank, label, kind, rate, advance in (
+    for bank, label, financing, rate, advance in (
         ("bank-2", b"sale", r.FinancingKind.SALE, 43_500, 10_000),
         ("bank-3", b"pledge", r.FinancingKind.LOAN_PLEDGE, 34_500, 8_000),
     ):
         offer = c.OfferCreate(
-            label, kind, stage.currency, (stage.id(CORE),), (),
+            label, financing, stage.currency, (stage.id(CORE),), (),
             (r.RateBand(365, rate, advance),), 360, 1, 10**10, 0, 10**11, today, until, exposure,
         )  # fmt: skip
-        text = f"{bank} offers {kind.name.lower().replace('_', ' ')} at {rate / 10_000:.2f} %"
+        text = f"{bank} offers {financing.name.lower().replace('_', ' ')} at {rate / 10_000:.2f} %"
         await stage.act(bank, text, offer)
 
 

@@ -1,0 +1,169 @@
+"""`tally demo`: the story of a voucher on four real validators, told live, audited at the end."""
+
+from __future__ import annotations
+
+import socket
+import statistics
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+
+import trio
+from rich.console import Console
+
+from tallynet.errors import TallynetError
+from tools import testnet_processes
+from tools.audit import run_audit
+from tools.connect import genesis_of
+from tools.demo_story import CHAPTERS, DemoFailed, Step, on_stage, read_invoices
+from tools.output import Exit
+from tools.testnet_files import NetworkFile, Plan, init
+
+DAY_SECONDS: Final = 1
+"""A business day of the demo: thirty-five days to maturity pass in half a minute."""
+VALIDATORS: Final = 4
+PORT_FIRST, PORT_LAST = 21_000, 29_000
+_EXAMPLES: Final = Path(__file__).resolve().parent / "demo_invoices"
+_UTC8_SECONDS: Final = 8 * 3600
+
+
+def free_ports(count: int) -> int:
+    """First of `count` consecutive free ports on the loopback address."""
+    for base in range(PORT_FIRST, PORT_LAST, count):
+        with ExitStack() as held:
+            try:
+                for port in range(base, base + count):
+                    probe = held.enter_context(socket.socket())
+                    probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return base
+    raise DemoFailed("PORT_IN_USE", f"no {count} free ports between {PORT_FIRST} and {PORT_LAST}")
+
+
+def invoice_files(directory: Path | None) -> list[Path]:
+    """XML files of the user's directory, or the project's own examples."""
+    files = sorted((directory or _EXAMPLES).rglob("*.xml"))
+    if not files:
+        raise DemoFailed("NO_INVOICES", f"{directory} holds no .xml file")
+    return files
+
+
+def plan(directory: Path) -> Plan:
+    now = time.time()
+    return Plan(
+        directory=directory,
+        validators=VALIDATORS,
+        hosts=("127.0.0.1",),
+        base_port=free_ports(VALIDATORS),
+        name="demo",
+        time_ms=int(now * 1000),
+        business_date=int(now + _UTC8_SECONDS) // 86_400,
+        day_seconds=DAY_SECONDS,
+        window=4,
+    )
+
+
+class Teller:
+    """Prints the story: a line per step, with transaction id, height and latency."""
+
+    def __init__(self, script_only: bool) -> None:
+        self.console: Final = Console(highlight=False, no_color=script_only, soft_wrap=True)
+        self.latencies: Final[list[float]] = []
+        self.steps = 0
+
+    def chapter(self, number: int, title: str) -> None:
+        self.console.print(f"\n[bold]{number}. {title}[/bold]")
+
+    def note(self, text: str) -> None:
+        self.console.print(f"     {text}", style="dim")
+
+    def tell(self, step: Step) -> None:
+        self.steps += 1
+        if step.outcome is None:
+            self.console.print(f"   · {step.text}")
+            return
+        self.latencies.append(step.outcome.seconds)
+        mark = "[yellow]✗[/yellow]" if step.remark else "[green]✓[/green]"
+        remark = f"  [yellow]{step.remark}[/yellow]" if step.remark else ""
+        facts = (
+            f"{step.outcome.transaction.hex()[:8]}  block {step.outcome.height}"
+            f"  {step.outcome.seconds * 1000:.1f} ms"
+        )
+        self.console.print(f"   {mark} {step.text}{remark}  [dim]{facts}[/dim]")
+
+
+def run_demo(*, script_only: bool, keep: Path | None, invoices: Path | None) -> int:
+    """Play the demo; returns the exit code. Ctrl-C and errors leave no process behind."""
+    teller = Teller(script_only)
+    started = time.monotonic()
+    with ExitStack() as stack:
+        if keep is None:
+            scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="tally-demo-"))
+            directory = Path(scratch) / "network"
+        else:
+            directory = keep
+        files = invoice_files(invoices)
+        network = init(plan(directory))
+        stack.callback(testnet_processes.stop_all, directory)
+        teller.console.print(
+            f"Four banks, four validators, four disks in {directory}; a business day lasts"
+            f" {DAY_SECONDS} s."
+        )
+        with teller.console.status("starting four validators") if not script_only else ExitStack():
+            testnet_processes.start_all(directory)
+        failure: BaseExceptionGroup[TallynetError] | None = None
+        try:
+            trio.run(_play, directory, network, files, teller)
+        except* TallynetError as group:
+            failure = group
+        if failure is not None:
+            _tell_failure(failure, teller)
+            return int(Exit.REFUSED)
+        teller.chapter(len(CHAPTERS) + 1, "The audit")
+        testnet_processes.stop_all(directory)
+        code = run_audit([directory])
+        teller.console.print(
+            f"\n{teller.steps} steps, median latency"
+            f" {statistics.median(teller.latencies) * 1000:.1f} ms,"
+            f" {time.monotonic() - started:.0f} s in all."
+            + (f" The network is kept in {directory}." if keep else "")
+        )
+        return code
+
+
+def _tell_failure(group: BaseExceptionGroup[TallynetError], teller: Teller) -> None:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            _tell_failure(error, teller)
+        else:
+            teller.console.print(f"[bold red]the demo failed[/]: {error}")
+
+
+async def _play(directory: Path, network: NetworkFile, files: list[Path], teller: Teller) -> None:
+    genesis = genesis_of(directory)[1]
+    async with on_stage(directory, network, genesis, teller.tell) as stage:
+        found, refused = read_invoices(files)
+        for sentence in refused:
+            teller.note(f"not used: {sentence}")
+        usable = [entry for entry in found if entry[1].currency in CURRENCIES]
+        usable.sort(key=lambda entry: (entry[1].currency != "CNY", -entry[1].total))
+        if not usable or usable[0][1].total < FACE_MIN:
+            raise DemoFailed(
+                "NO_INVOICES",
+                f"the story needs an invoice over at least {FACE_MIN // 100} in one of"
+                f" {', '.join(sorted(CURRENCIES))}",
+            )
+        stage.invoices = usable
+        stage.currency = usable[0][1].currency
+        for number, (title, chapter) in enumerate(CHAPTERS, 1):
+            teller.chapter(number, title)
+            await chapter(stage)
+
+
+CURRENCIES: Final = frozenset({"CNY", "EUR", "USD", "GBP"})
+"""Currencies of the network with two decimals: the amounts of the story are written in them."""
+FACE_MIN: Final = 500_00
+"""Below it the story's ¥100 and its quarters would not fit."""
