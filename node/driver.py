@@ -164,11 +164,11 @@ class Driver:
         turn.sends.extend(effects.send_after)
         for send in effects.send_now:
             self._send(send)
-        for block in effects.discard:
-            self._executor.discard(block)
         for delivery in effects.deliver:
             executed = self._executor.deliver(turn.batch, delivery)
             turn.delivered.append((executed, delivery.certificate))
+        for block in effects.discard:
+            self._executor.discard(block)
 
     def _execute(self, request: Execute) -> Executed:
         result = self._executor.execute(request)

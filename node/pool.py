@@ -69,10 +69,11 @@ class Pool:
         return len(self._held) < 2 * self._total_max and self._bytes + size <= 2 * POOL_BYTES_MAX
 
     def add(self, envelope: Envelope) -> Transaction:
-        """Hold an envelope that is not held yet."""
-        self._held[envelope.transaction] = envelope
-        self._per_organisation[envelope.body.organisation] += 1
-        self._bytes += len(envelope.raw)
+        """Hold an envelope; one that is held already stays as it is."""
+        if envelope.transaction not in self._held:
+            self._held[envelope.transaction] = envelope
+            self._per_organisation[envelope.body.organisation] += 1
+            self._bytes += len(envelope.raw)
         return Transaction(
             envelope.transaction,
             envelope.body.organisation,

@@ -135,7 +135,7 @@ class Service:
 
     def _submit(self, session: Session, submit: Submit) -> None:
         held: list[Transaction] = []
-        fresh: list[bytes] = []
+        passed_on: list[bytes] = []
         for raw in submit.envelopes:
             try:
                 envelope = self._at_the_door(session, raw)
@@ -144,14 +144,17 @@ class Service:
                 continue
             if envelope is not None:
                 held.append(self._pool.add(envelope))
-                fresh.append(raw)
+                passed_on.append(raw)
         if held:
             self._source.offer(TransactionsHeld(tuple(held)))
-            for message in _in_messages(fresh):
+            for message in _in_messages(passed_on):
                 self._source.gossip(message)
 
     def _at_the_door(self, session: Session, raw: bytes) -> Envelope | None:
-        """A checked envelope to take in, or None when it is known already (idempotent submit)."""
+        """A checked envelope to take in and pass on, or None when its receipt was sent at once.
+
+        One that is in the pool already is announced and passed on again: the client asks because it
+        waits, and the leader may have lost it (protocol §5.9)."""
         if len(raw) > ENVELOPE_BYTES_MAX:
             raise LedgerError(
                 "ENVELOPE_TOO_LARGE", f"{len(raw)} bytes; at most {ENVELOPE_BYTES_MAX} are allowed"
@@ -162,7 +165,7 @@ class Service:
             raise LedgerError("ENVELOPE_MALFORMED", error.message) from None
         if envelope.transaction in self._pool:
             self._wait(session, envelope.transaction)
-            return None
+            return envelope
         if self._answer_committed(session, envelope.transaction):
             return None
         self._pool.require_room(envelope.body.organisation, len(raw))
@@ -192,7 +195,10 @@ class Service:
         for raw in bodies.envelopes:
             try:
                 envelope = open_envelope(raw)
-                if envelope.transaction in self._pool or not self._pool.has_room(len(raw)):
+                if envelope.transaction in self._pool:
+                    held.append(self._pool.add(envelope))
+                    continue
+                if not self._pool.has_room(len(raw)):
                     continue
                 self._admit(envelope)
             except LedgerError as error:
