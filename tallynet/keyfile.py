@@ -178,26 +178,31 @@ def _read_safely(path: Path) -> bytes:
                 "KEY_FILE_UNSAFE", f"{path} is a symbolic link; name the file itself"
             ) from None
         raise _unusable(path, error) from None
-    with os.fdopen(file, "rb") as stream:
-        facts = os.fstat(stream.fileno())
-        if not stat.S_ISREG(facts.st_mode):
-            raise KeyFileError("KEY_FILE_UNSAFE", f"{path} is not a plain file")
-        if facts.st_uid != os.geteuid():
-            raise KeyFileError(
-                "KEY_FILE_UNSAFE",
-                f"{path} belongs to user {facts.st_uid}, this process runs as {os.geteuid()};"
-                f" run: chown {os.geteuid()} {path}",
-            )
-        if facts.st_mode & _OTHERS:
-            raise KeyFileError(
-                "KEY_FILE_UNSAFE",
-                f"{path} is open to other users (mode {stat.S_IMODE(facts.st_mode):04o}); if nobody"
-                f" has read it, run: chmod 600 {path}; otherwise replace the key",
-            )
-        text = stream.read(KEY_FILE_BYTES_MAX + 1)
+    try:
+        _require_owned_file(path, os.fstat(file))
+        text = os.read(file, KEY_FILE_BYTES_MAX + 1)
+    finally:
+        os.close(file)
     if len(text) > KEY_FILE_BYTES_MAX:
         raise KeyFileError("KEY_FILE_INVALID", f"{path} is too large for a key file")
     return text
+
+
+def _require_owned_file(path: Path, facts: os.stat_result) -> None:
+    if not stat.S_ISREG(facts.st_mode):
+        raise KeyFileError("KEY_FILE_UNSAFE", f"{path} is not a plain file")
+    if facts.st_uid != os.geteuid():
+        raise KeyFileError(
+            "KEY_FILE_UNSAFE",
+            f"{path} belongs to user {facts.st_uid}, this process runs as {os.geteuid()};"
+            f" run: chown {os.geteuid()} {path}",
+        )
+    if facts.st_mode & _OTHERS:
+        raise KeyFileError(
+            "KEY_FILE_UNSAFE",
+            f"{path} is open to other users (mode {stat.S_IMODE(facts.st_mode):04o}); if nobody"
+            f" has read it, run: chmod 600 {path}; otherwise replace the key",
+        )
 
 
 def _sync_directory(path: Path) -> None:
