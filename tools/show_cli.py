@@ -36,7 +36,7 @@ from tallynet.records import (
     Voucher,
     lot_id,
 )
-from tools.arguments import UsageError, format_amount, format_day
+from tools.arguments import UsageError, format_amount, format_day, format_rate
 from tools.connect import connect
 from tools.ledger_cli import DEFAULT_NETWORK, AsOption, NetworkOption, OutputOption
 from tools.organisation_cli import one_of
@@ -105,12 +105,48 @@ async def _voucher_show(network: Path, reference: str, output: Output) -> None:
         return
     names = book.names()
     title = f"voucher {id.hex()}, proven by block {proven.block.height}"
-    print_record(title, voucher, names, {})
+    print_rows(title, ("field", "value"), voucher_rows(voucher, names))
     print_rows(
         "lots",
         ("start", "end", "amount", "holder", "state", "hops", "flags"),
         [lot_row(lot, voucher.currency, names) for lot in lots],
     )
+
+
+def voucher_rows(voucher: Voucher, names: Mapping[bytes, str]) -> list[tuple[str, str]]:
+    """What people ask about a voucher; `--output json` has every field."""
+
+    def money(units: int) -> str:
+        return f"{format_amount(units, voucher.currency)} {voucher.currency}"
+
+    promise = voucher.promise
+    waived = (
+        ("set-off waived", promise.waive_setoff),
+        ("defences waived", promise.waive_defence),
+        ("consent to notice by transfer", promise.notice_consent),
+    )
+    documents = "\n".join(f"{use.document.hex()} {money(use.amount)}" for use in voucher.documents)
+    return [
+        ("status", voucher.status.name),
+        ("debtor", name_of(voucher.debtor, names)),
+        ("first payee", name_of(voucher.first_payee, names)),
+        ("face", money(voucher.face)),
+        ("issued", format_day(voucher.issue_day)),
+        ("to be claimed by", format_day(voucher.claim_deadline)),
+        ("maturity", format_day(voucher.maturity)),
+        ("grace ends", format_day(voucher.grace_end)),
+        ("clearing bank", name_of(voucher.clearing_bank, names)),
+        ("documents", documents),
+        ("promise", promise.commitment.hex()),
+        ("", ", ".join(text for text, given in waived if given)),
+        ("transfers", f"{voucher.accept_mode.name}, at most {voucher.max_hops} hops"),
+        ("paid in by the debtor", money(voucher.funds_in)),
+        ("redeemed", money(voucher.redeemed)),
+        ("cancelled", money(voucher.cancelled)),
+        ("penalty when late", f"{format_rate(voucher.penalty_ppm_day)} per day"),
+        ("programme", voucher.programme.hex()),
+        ("issue line", voucher.issue_line.hex()),
+    ]
 
 
 async def read_lots(client: Client, id: bytes, voucher: Voucher) -> tuple[Lot, ...]:
@@ -371,7 +407,7 @@ def event_line(entry: EventEntry, names: Mapping[bytes, str]) -> str:
     if event.target is not None:
         parts.append(f"to {name_of(event.target, names)}")
     if event.amount:
-        parts.append(f"amount {event.amount}")
+        parts.append(f"amount {event.amount} minor units")
     return "  ".join(parts)
 
 
