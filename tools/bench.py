@@ -1,0 +1,448 @@
+"""`tally bench`: real validators and clients on this machine, with everything on.
+
+Every client signature is verified by every validator, every block executed, hashed, proven and durable
+before the answer; the clients check certificates and receipt proofs inside the measured window.
+Envelopes are signed before it. CPU is user + system time of the validator processes.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import statistics
+import tempfile
+import time
+from collections import deque
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+import trio
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from tallynet import commands as c
+from tallynet import records as r
+from tallynet.client import Client, Trust
+from tallynet.client.link import Credentials, Link
+from tallynet.codec import Wire
+from tallynet.envelope import Envelope, Mode
+from tallynet.errors import TallynetError
+from tallynet.genesis import Genesis
+from tallynet.hashing import record_id
+from tallynet.messages import Receipts, Refused, Submit
+from tallynet.signatures import verify
+from tools import testnet_processes
+from tools.connect import addresses, connect, genesis_of
+from tools.demo import free_ports
+from tools.onboarding import new_organisation, registration
+from tools.output import ERRORS, OUT
+from tools.participant import Participant
+from tools.records_by_name import line_id
+from tools.testnet_files import NetworkFile, Plan, init
+
+VOUCHERS: Final = 200
+SUPPLIERS: Final = 4
+FACE: Final = 10**12
+"""Fen; more than any run can transfer."""
+LIGHT_SECONDS: Final = 3.0
+WARM_SECONDS: Final = 2.0
+"""Before the window opens: caches fill, connections grow their buffers."""
+IN_FLIGHT: Final = 256
+"""Envelopes under way per connection at full load, with one command each."""
+RATE_GUESS: Final = {1: 4_000, 100: 250}
+"""Envelopes signed in advance per second of the window; the run stops early if they run out."""
+SUBMIT_GROUP: Final = 32
+"""Envelopes per Submit message."""
+_ISSUES_PER_ENVELOPE: Final = 40
+_UTC8_SECONDS: Final = 8 * 3600
+
+
+class BenchFailed(TallynetError):
+    """The benchmark could not be carried out."""
+
+
+@dataclass(slots=True)
+class Load:
+    """What one phase of load saw."""
+
+    committed: int = 0
+    refused: int = 0
+    latencies: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def percentiles(self) -> dict[str, float]:
+        """Milliseconds."""
+        if len(self.latencies) < 2:
+            return {"p50": 0.0, "p95": 0.0, "p99": 0.0}
+        cuts = statistics.quantiles(self.latencies, n=100, method="inclusive")
+        return {
+            name: round(cuts[i] * 1000, 3) for name, i in (("p50", 49), ("p95", 94), ("p99", 98))
+        }
+
+
+class Driver:
+    """One connection to one validator that keeps a number of envelopes under way."""
+
+    def __init__(
+        self, genesis: Genesis, waiting: deque[Envelope], in_flight: int, load: Load
+    ) -> None:
+        self._trust: Final = Trust(genesis)
+        self._waiting: Final = waiting
+        self._in_flight: Final = in_flight
+        self._sent: Final[dict[bytes, float]] = {}
+        self.load = load
+        """Where results are counted; a phase gives it the next one."""
+        self._room = trio.Event()
+        self.link: Link | None = None
+
+    async def open(self, credentials: Credentials, address: Any, nursery: trio.Nursery) -> None:
+        self.link = await Link.dial(address, credentials, self._pushed, self._lost)
+        nursery.start_soon(self.link.run)
+
+    def _pushed(self, _link: Link, message: Receipts | Refused) -> None:
+        now = time.perf_counter()
+        if isinstance(message, Refused):
+            self._sent.pop(message.transaction, None)
+            self.load.refused += 1
+            if self.load.refused == 1:
+                ERRORS.print(f"refused: {message.code}: {message.reason}")
+        else:
+            for receipt in self._trust.receipts(message):
+                if not receipt.ok:
+                    raise BenchFailed("REFUSED", f"a transfer was refused: {receipt.receipt}")
+                self.load.committed += len(receipt.receipt.commands)
+                self.load.latencies.append(now - self._sent.pop(receipt.transaction))
+        self._room.set()
+
+    def _lost(self, link: Link) -> None:
+        if link.trouble is not None:
+            raise BenchFailed("CONNECTION_LOST", str(link.trouble))
+
+    async def run(self, until: float) -> None:
+        """Send while there is room, until the time comes; then wait for what is under way."""
+        if self.link is None:
+            raise BenchFailed("CONNECTION_LOST", "not connected")
+        while time.perf_counter() < until and self._waiting:
+            room = self._in_flight - len(self._sent)
+            # Whole groups under load: a client that waits for a little more room sends less often.
+            if room < min(SUBMIT_GROUP, self._in_flight):
+                self._room = trio.Event()
+                with trio.move_on_after(max(0.0, until - time.perf_counter())):
+                    await self._room.wait()
+                continue
+            group = [
+                self._waiting.popleft() for _ in range(min(room, SUBMIT_GROUP, len(self._waiting)))
+            ]
+            now = time.perf_counter()
+            for envelope in group:
+                self._sent[envelope.transaction] = now
+            await self.link.send(Submit(tuple(envelope.raw for envelope in group)))
+
+    async def drain(self) -> None:
+        with trio.fail_after(30):
+            while self._sent:
+                self._room = trio.Event()
+                await self._room.wait()
+
+
+# --- the world the load runs in -----------------------------------------------------------------------
+
+
+class World:
+    """Suppliers with vouchers on a fresh network; makes signed transfers."""
+
+    def __init__(self, directory: Path, network: NetworkFile) -> None:
+        self.directory: Final = directory
+        self.network: Final = network
+        self.genesis, self.hash = genesis_of(directory)
+        self.suppliers: Final[list[Participant]] = []
+        self.vouchers: Final[list[tuple[Participant, bytes]]] = []
+        self._label = 0
+
+    def _label_bytes(self) -> bytes:
+        self._label += 1
+        return self._label.to_bytes(8, "big")
+
+    async def build(self, client: Client) -> None:
+        """Register, grant, issue and claim through the network itself."""
+        bank = Participant(self.directory, "bank-1", client, self.hash)
+        core = await self._join(client, bank, "core", r.OrganisationKind.CORE, r.Size.LARGE)
+        for number in range(SUPPLIERS + 1):
+            size = r.Size.MICRO  # one signer: one signature per envelope
+            supplier = await self._join(
+                client, bank, f"supplier-{number}", r.OrganisationKind.SUPPLIER, size
+            )
+            self.suppliers.append(supplier)
+        network = await client.read(r.Kind.NETWORK, r.NETWORK_ID)
+        today = network.business_date if isinstance(network, r.Network) else 0
+        rules = c.ProgrammeRules(
+            r.AcceptMode.IMMEDIATE, 0, 10, 200, 1, 180, 5, r.DocumentPolicy.CAPPED, False, 500,
+            (), True,
+        )  # fmt: skip
+        await core.act(c.ProgrammeCreate(b"p", r.ProgrammeKind.RECEIVABLE, "CNY", rules))
+        granted = VOUCHERS * FACE
+        await bank.act(
+            c.LineGrant(b"l", r.LineKind.ISSUE, core.id, "CNY", granted, today, today + 400)
+        )
+        share = VOUCHERS // SUPPLIERS
+        for number, supplier in enumerate(self.suppliers[:SUPPLIERS]):
+            await self._vouchers(bank, core, supplier, number, share, today)
+
+    async def _join(
+        self, client: Client, bank: Participant, name: str, kind: r.OrganisationKind, size: r.Size
+    ) -> Participant:
+        wallet = new_organisation(self.directory, bank.wallet, name, kind, size)
+        await bank.act(registration(self.directory, self.hash, wallet, kind, size))
+        return Participant(self.directory, name, client, self.hash)
+
+    async def _vouchers(
+        self,
+        bank: Participant,
+        core: Participant,
+        supplier: Participant,
+        number: int,
+        count: int,
+        today: int,
+    ) -> None:
+        tag = bytes((number,)) * 32
+        await core.act(
+            c.DocumentRegister(
+                b"d", r.DocumentType.CONTRACT, tag, tag, tag, supplier.id, core.id, (), "CNY",
+                count * FACE, None,
+            )
+        )  # fmt: skip
+        document = record_id(r.Kind.DOCUMENT, b"", tag)
+        labels = [b"v%d-%d" % (number, i) for i in range(count)]
+        issues = [
+            c.VoucherIssue(
+                label, supplier.id, "CNY", FACE, today + 90, r.Promise(tag, True, True, True),
+                (r.DocumentUse(document, FACE),), record_id(r.Kind.PROGRAMME, core.id, b"p"),
+                line_id(r.LineKind.ISSUE, bank.id, core.id, "CNY"), bank.id,
+            )
+            for label in labels
+        ]  # fmt: skip
+        ids = [record_id(r.Kind.VOUCHER, core.id, label) for label in labels]
+        for start in range(0, count, _ISSUES_PER_ENVELOPE):
+            await core.act(*issues[start : start + _ISSUES_PER_ENVELOPE])
+        claims = [c.VoucherClaim(self._label_bytes(), voucher, True) for voucher in ids]
+        for start in range(0, count, _ISSUES_PER_ENVELOPE):
+            await supplier.act(*claims[start : start + _ISSUES_PER_ENVELOPE])
+        self.vouchers.extend((supplier, voucher) for voucher in ids)
+
+    def transfers(self, count: int, batch: int) -> list[Envelope]:
+        """Signed envelopes of `batch` transfers of one fen each, spread over all vouchers."""
+        receiver = self.suppliers[SUPPLIERS].id
+        pieces = (c.Piece(receiver, 1, None),)
+        by_supplier = {
+            supplier.id: (supplier, [v for s, v in self.vouchers if s is supplier])
+            for supplier, _ in self.vouchers
+        }
+        owners = list(by_supplier.values())
+        valid_until = int(time.time()) + 3_600
+        envelopes: list[Envelope] = []
+        for n in range(count):
+            supplier, vouchers = owners[n % len(owners)]
+            commands: list[Wire] = [
+                c.LotTransfer(
+                    self._label_bytes(),
+                    vouchers[(n // len(owners) * batch + i) % len(vouchers)],
+                    0,
+                    pieces,
+                )
+                for i in range(batch)
+            ]
+            envelopes.append(
+                supplier.envelope(commands, mode=Mode.INDEPENDENT, valid_until=valid_until)
+            )
+        return envelopes
+
+
+# --- measuring ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Resources of all validators at one moment."""
+
+    cpu_seconds: float
+    disk_bytes: int
+
+    @classmethod
+    def now(cls, directory: Path) -> Usage:
+        cpu = 0.0
+        disk = 0
+        for node in testnet_processes.processes(directory):
+            if node.pid is not None:
+                times = psutil.Process(node.pid).cpu_times()
+                cpu += times.user + times.system
+            disk += sum(file.stat().st_blocks * 512 for file in (node.directory / "data").iterdir())
+        return cls(cpu, disk)
+
+
+def peak_rss_mb(directory: Path) -> float:
+    """Largest resident size that any validator reached, MiB, file pages of the map included."""
+    largest = 0
+    for node in testnet_processes.processes(directory):
+        if node.pid is not None:
+            for line in Path(f"/proc/{node.pid}/status").read_text().splitlines():
+                if line.startswith("VmHWM:"):
+                    largest = max(largest, int(line.split()[1]))
+    return round(largest / 1024, 1)
+
+
+def verify_microseconds() -> float:
+    """Cost of one signature verification on this machine, now: median of 30 times 100."""
+    key = Ed25519PrivateKey.generate()
+    message = b"m" * 195
+    signature, public = key.sign(message), key.public_key().public_bytes_raw()
+    samples = []
+    for _ in range(30):
+        started = time.perf_counter()
+        for _ in range(100):
+            verify(public, message, signature)
+        samples.append((time.perf_counter() - started) / 100 * 1e6)
+    return round(statistics.median(samples), 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One phase: its load, and the validators' resources before and after."""
+
+    load: Load
+    committed: int
+    """Commands whose receipts arrived inside the window."""
+    before: Usage
+    after: Usage
+
+
+async def _phase(
+    world: World, envelopes: list[Envelope], seconds: float, in_flight: int, connections: int
+) -> Measured:
+    """Warm up, then measure."""
+    keys = tuple(validator.public_key for validator in world.genesis.validators)
+    credentials = Credentials(world.hash, keys, Ed25519PrivateKey.generate())
+    waiting = deque(envelopes)
+    async with trio.open_nursery() as links:
+        drivers = []
+        for address in addresses(world.network)[:connections]:
+            driver = Driver(world.genesis, waiting, in_flight, Load())
+            await driver.open(credentials, address, links)
+            drivers.append(driver)
+        await _run(world, drivers, WARM_SECONDS if connections > 1 else 0.5)
+        measured = await _run(world, drivers, seconds)
+        for driver in drivers:
+            await driver.drain()
+        links.cancel_scope.cancel()
+    if not waiting:
+        ERRORS.print("note: the signed envelopes ran out before the window ended")
+    return measured
+
+
+async def _run(world: World, drivers: Sequence[Driver], span: float) -> Measured:
+    load = Load()
+    for driver in drivers:
+        driver.load = load
+    before = Usage.now(world.directory)
+    started = time.perf_counter()
+    async with trio.open_nursery() as running:
+        for driver in drivers:
+            running.start_soon(driver.run, started + span)
+    load.seconds = time.perf_counter() - started
+    return Measured(load, load.committed, before, Usage.now(world.directory))
+
+
+def _plan(directory: Path, validators: int) -> Plan:
+    now = time.time()
+    return Plan(
+        directory=directory,
+        validators=validators,
+        hosts=("127.0.0.1",),
+        base_port=free_ports(validators),
+        name="bench",
+        time_ms=int(now * 1000),
+        business_date=int(now + _UTC8_SECONDS) // 86_400,
+        day_seconds=86_400,
+        window=4,
+        pending_per_organisation=20_000,
+    )
+
+
+async def _measure(
+    directory: Path, network: NetworkFile, batch: int, seconds: int
+) -> dict[str, Any]:
+    world = World(directory, network)
+    async with connect(directory) as client:
+        ERRORS.print(f"building {VOUCHERS} vouchers of {SUPPLIERS} suppliers")
+        await world.build(client)
+    light_count = int(LIGHT_SECONDS * 300)
+    ahead = RATE_GUESS.get(batch, max(20, RATE_GUESS[1] // batch))
+    count = int((seconds + WARM_SECONDS) * ahead)
+    ERRORS.print(f"signing {light_count + count} envelopes in advance")
+    light_envelopes = world.transfers(light_count, batch)
+    envelopes = world.transfers(count, batch)
+    ERRORS.print(f"light load: one envelope under way, {LIGHT_SECONDS:.0f} s")
+    light = await _phase(world, light_envelopes, LIGHT_SECONDS, 1, 1)
+    in_flight = max(4, IN_FLIGHT // batch)
+    connections = len(network.nodes)
+    ERRORS.print(f"full load: {connections} x {in_flight} envelopes under way, {seconds} s")
+    full = await _phase(world, envelopes, seconds, in_flight, connections)
+    return _figures(world, light, full)
+
+
+def _figures(world: World, light: Measured, full: Measured) -> dict[str, Any]:
+    n = len(world.network.nodes)
+    commands = max(1, full.committed)
+    cpu = full.after.cpu_seconds - full.before.cpu_seconds
+    disk = full.after.disk_bytes - full.before.disk_bytes
+    return {
+        "commands_per_second": round(full.committed / full.load.seconds, 1),
+        "latency_ms": {"light": light.load.percentiles(), "full": full.load.percentiles()},
+        "cpu_us_per_command_per_validator": round(cpu / commands / n * 1e6, 1),
+        "disk_bytes_per_command": round(disk / commands / n),
+        "peak_rss_mb": peak_rss_mb(world.directory),
+        "commands": full.committed,
+        "refused": full.load.refused + light.load.refused,
+        "seconds": round(full.load.seconds, 2),
+    }
+
+
+def machine() -> str:
+    model = "unknown processor"
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            model = line.partition(":")[2].strip()
+            break
+    return (
+        f"{model}, {psutil.cpu_count()} cores, {psutil.virtual_memory().total >> 30} GiB,"
+        f" Linux {platform.release()}, Python {platform.python_version()}"
+    )
+
+
+def run_bench(
+    *, validators: int, batch: int, seconds: int, json_file: Path | None, commit: str
+) -> int:
+    """Measure, print, optionally write JSON; returns the exit code."""
+    if not 1 <= batch <= 1000 or seconds < 1:
+        raise BenchFailed("USAGE", "--batch is 1 to 1000 commands, --seconds at least 1")
+    with ExitStack() as stack:
+        scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="tally-bench-"))
+        directory = Path(scratch) / "network"
+        network = init(_plan(directory, validators))
+        stack.callback(testnet_processes.stop_all, directory)
+        testnet_processes.start_all(directory)
+        figures = trio.run(_measure, directory, network, batch, seconds)
+    figures |= {
+        "verify_us": verify_microseconds(),
+        "validators": validators,
+        "batch": batch,
+        "commit": commit,
+        "machine": machine(),
+    }
+    text = json.dumps(figures, indent=2)
+    OUT.print(text, markup=False)
+    if json_file is not None:
+        json_file.write_text(text + "\n", encoding="utf-8")
+    return 0
