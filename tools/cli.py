@@ -49,22 +49,23 @@ EXIT_PIPE: Final = 141
 
 OVERVIEW: Final = """Receivable vouchers on a network run by banks: issue, pass on, finance, settle.
 
-**First steps**
+First steps:
 
-- `tally demo`: four banks on this machine, and a voucher's whole life in two minutes
-- `tally testnet init network`, `tally testnet up network`: a network of your own
-- `tally organisation register --help`: every command shows an example
-- `tally explain CODE`: what an error code means and what to do
+    tally demo                    four banks and a voucher's whole life
+    tally testnet init network    a network of your own
+    tally testnet up network      start it
+    tally voucher issue --help    each command shows options and an example
+    tally explain CODE            what a code means and what to do
 
-Commands that act take `--as WALLET` and `--dry-run`; all take `--network DIR` (or TALLY_NETWORK,
-default `./network`) and `--output json`. `tally test` and `tally check` run the project's own tests
-and checks.
+Commands that act take --as WALLET and --dry-run. All take --network DIR (or
+TALLY_NETWORK, default ./network) and --output json. tally test and tally
+check run the project's own tests and checks.
 """
 
 app = App(
     name="tally",
     help=OVERVIEW,
-    help_format="markdown",
+    help_format="plaintext",
     version="tally 0.1.0",
     result_action="return_value",
 )
@@ -101,14 +102,14 @@ def demo(
 def audit(*directories: Path, output: OutputOption = Output.table) -> None:
     """Re-execute the whole chain from the files of one or more stopped nodes and compare.
 
+    For example:
+
+        tally audit network
+
     Parameters
     ----------
     directories
         Node directories, or network directories, whose nodes are all audited.
-
-    Example:
-
-        tally audit network
     """
     from tools.audit import run_audit
 
@@ -148,14 +149,14 @@ def leave(code: int | None) -> None:
 def explain(code: str, *, output: OutputOption = Output.table) -> None:
     """Say what a code means and what to do about it.
 
+    For example:
+
+        tally explain LINE_EXCEEDED
+
     Parameters
     ----------
     code
         A code from a receipt or an error line, e.g. LINE_EXCEEDED.
-
-    Example:
-
-        tally explain LINE_EXCEEDED
     """
     wanted = code.upper()
     if wanted not in EXPLANATIONS:
@@ -217,14 +218,14 @@ def rule_table() -> list[dict[str, Any]]:
 def run(directory: Path) -> None:
     """Run one validator in the foreground, logging JSON lines; end it with Ctrl-C or SIGTERM.
 
+    For example:
+
+        tally node run network/bank-1
+
     Parameters
     ----------
     directory
         The node's directory with node.toml, genesis.json and node.key.
-
-    Example:
-
-        tally node run network/bank-1
     """
     os.execv(sys.executable, [sys.executable, "-m", "node.run", str(directory)])
 

@@ -81,17 +81,17 @@ def register_document(
 ) -> None:
     """Seal an invoice file and register it, so that it can back vouchers once in the whole network.
 
+    For example:
+
+        tally document register --as gate-devices --label inv-1 --file invoice.xml
+            --creditor gate-devices --debtor harbour-tours
+
     Parameters
     ----------
     creditor
         Who is owed: wallet name or id of the seller.
     debtor
         Who owes: wallet name or id of the buyer.
-
-    Example:
-
-        tally document register --as gate-devices --label inv-1 --file invoice.xml \
---creditor gate-devices --debtor harbour-tours
     """
     label_bytes(label)
     if not set(label) <= _LABEL_CHARACTERS or label.startswith("."):
@@ -168,7 +168,7 @@ def open_kept(
 ) -> None:
     """Open a kept document, check it against its root, and print its fields.
 
-    Example:
+    For example:
 
         tally document open --as gate-devices --label inv-1
     """
@@ -193,14 +193,14 @@ def open_kept(
 def read_command(file: Path, *, output: OutputOption = Output.table) -> None:
     """Print what the importer reads in an invoice file; nothing is sent anywhere.
 
+    For example:
+
+        tally invoice read invoice.xml
+
     Parameters
     ----------
     file
         UBL 2.1 Invoice, UN/CEFACT Cross Industry Invoice or fully digitalised e-invoice.
-
-    Example:
-
-        tally invoice read invoice.xml
     """
     invoice = read_invoice(read_file(file))
     if output is Output.json:

@@ -139,7 +139,7 @@ def make_command(entry: CommandEntry) -> Callable[..., None]:
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in parameters}
     run.__name__ = command_name(entry.command).replace(".", "_")
-    run.__doc__ = f"{entry.sentence}\n\nExample:\n\n    {entry.example}\n"
+    run.__doc__ = f"{entry.sentence}\n\nFor example:\n\n    {entry.example}\n"
     return run
 
 

@@ -110,6 +110,10 @@ def register(
 ) -> None:
     """Register an enterprise as its sponsor bank; makes its wallet and keys.
 
+    For example:
+
+        tally organisation register --as bank-1 --name corner-parts --kind supplier --size micro
+
     Parameters
     ----------
     name
@@ -124,10 +128,6 @@ def register(
         Industry.
     region
         Region.
-
-    Example:
-
-        tally organisation register --as bank-1 --name corner-parts --kind supplier --size micro
     """
     sponsor = load_wallet(network, as_)
     chosen_kind, chosen_size = one_of(OrganisationKind, kind), one_of(Size, size)
@@ -176,8 +176,15 @@ def admit(
 ) -> None:
     """Admit an institution (bank, factor, guarantor, court, ...): a joint act of the bank quorum.
 
-    The first bank makes the wallet and the act's body, with `--kinds`; the others repeat the command
-    without it and consent to the same body. The result shows consents given and needed.
+    The first bank makes the wallet and the act's body, with --kinds; the others
+    repeat the command without it and consent to the same body. The result shows
+    consents given and needed.
+
+    For example:
+
+        tally organisation admit --as bank-1 --name fair-factor --kinds factor,funder
+
+        tally organisation admit --as bank-2 --name fair-factor
 
     Parameters
     ----------
@@ -188,12 +195,10 @@ def admit(
         operator, trustee; several separated by commas.
     tax_id
         Tax id; enters the chain as a commitment. Default: made from the name, for tests.
-
-    Example:
-
-        tally organisation admit --as bank-1 --name fair-factor --kinds factor,funder
-
-        tally organisation admit --as bank-2 --name fair-factor
+    industry
+        Industry.
+    region
+        Region.
     """
     check_name(name)
     directory = network / WALLETS / name
@@ -265,17 +270,20 @@ def policy(
 ) -> None:
     """Set who must sign what in the acting organisation, from a JSON file.
 
-    The file is a list of rules like {"command_class": "ISSUE", "amount_from": 0, "roles": ["MAKER",
-    "CHECKER"], "persons": 2}; amounts are fen, and classes not listed keep the default.
+    The file is a list of rules; amounts are fen, and classes that are not listed
+    keep the default:
+
+    [{"command_class": "ISSUE", "amount_from": 0,
+    "roles": ["MAKER", "CHECKER"], "persons": 2}]
+
+    For example:
+
+        tally organisation policy --as harbour-tours --rules policy.json
 
     Parameters
     ----------
     rules
         The file.
-
-    Example:
-
-        tally organisation policy --as harbour-tours --rules policy.json
     """
     found = from_plain(tuple[PolicyRule, ...], read_json(rules))
     ordered = tuple(sorted(found, key=lambda rule: (rule.command_class, rule.amount_from)))
@@ -294,16 +302,16 @@ def key_add(
 ) -> None:
     """Make a key for a further person of the acting organisation and register it.
 
+    For example:
+
+        tally key add --as harbour-tours --person deputy --roles checker,admin
+
     Parameters
     ----------
     person
         Name of the person in the wallet.
     roles
         maker, checker, approver, admin; several separated by commas; or api alone.
-
-    Example:
-
-        tally key add --as harbour-tours --person deputy --roles checker,admin
     """
     check_name(person)
     wallet = load_wallet(network, as_)
@@ -351,14 +359,14 @@ def key_rotate(
 ) -> None:
     """Replace a person's key by a new one; the old one is revoked in the same act.
 
+    For example:
+
+        tally key rotate --as harbour-tours --person maker
+
     Parameters
     ----------
     person
         Name of the person in the wallet.
-
-    Example:
-
-        tally key rotate --as harbour-tours --person maker
     """
     wallet = load_wallet(network, as_)
     old = next((known for known in wallet.people if known.name == person), None)

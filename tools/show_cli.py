@@ -76,14 +76,14 @@ def voucher_show(
 ) -> None:
     """Show a voucher and every lot of it, proven: who holds which part, and none hidden.
 
+    For example:
+
+        tally voucher show harbour-tours/v1
+
     Parameters
     ----------
     reference
         OWNER/LABEL or id.
-
-    Example:
-
-        tally voucher show harbour-tours/v1
     """
     trio.run(_voucher_show, network, reference, output)
 
@@ -191,7 +191,7 @@ def voucher_list(
 ) -> None:
     """List what an organisation holds: its lots of all vouchers.
 
-    Example:
+    For example:
 
         tally voucher list --as corner-parts
     """
@@ -257,6 +257,10 @@ def show(
 ) -> None:
     """Show one record with its proof checked: organisation, account, line, offer, document, ...
 
+    For example:
+
+        tally show line issue:bank-1:harbour-tours
+
     Parameters
     ----------
     kind
@@ -265,10 +269,6 @@ def show(
     reference
         OWNER/LABEL; the name of an organisation or parameter; KIND:GRANTOR:OBLIGOR for a line; or
         the id. Nothing for the network.
-
-    Example:
-
-        tally show line issue:bank-1:harbour-tours
     """
     trio.run(_show, network, kind, reference, output)
 
@@ -369,7 +369,7 @@ def events(
 ) -> None:
     """Print the events of the committed log, one line each; with --output json, one object a line.
 
-    Example:
+    For example:
 
         tally events --from 1 --follow
     """
@@ -416,14 +416,14 @@ def transaction(
 ) -> None:
     """What became of a transaction: its certified receipt, or that it is pending or unknown.
 
+    For example:
+
+        tally transaction HEX
+
     Parameters
     ----------
     id
         64 hexadecimal digits, as printed with each act.
-
-    Example:
-
-        tally transaction HEX
     """
     if not _TRANSACTION.fullmatch(id):
         raise UsageError("USAGE", f"{id!r} is no transaction id: 64 hexadecimal digits are needed")
@@ -475,7 +475,7 @@ def instruction_list(
 ) -> None:
     """List the open payment instructions of a bank: new, sent or failed.
 
-    Example:
+    For example:
 
         tally instruction list --as bank-2
     """

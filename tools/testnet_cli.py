@@ -54,6 +54,10 @@ def init_command(
 ) -> None:
     """Make the directories of a new network: genesis, keys, configurations, the banks' wallets.
 
+    For example:
+
+        tally testnet init network --validators 4 --base-port 7100
+
     Parameters
     ----------
     validators
@@ -68,10 +72,6 @@ def init_command(
         Length of a business day in seconds; shorter than 86400 only to watch maturities.
     business_date
         First business date, like 2027-01-04; default: today in UTC+8.
-
-    Example:
-
-        tally testnet init network --validators 4 --base-port 7100
     """
     if not 1 <= day_seconds <= 86_400:
         raise UsageError("USAGE", f"--day-seconds {day_seconds}: 1 to 86400")

@@ -190,6 +190,15 @@ def test_help_shows_first_steps(capsys: pytest.CaptureFixture[str]) -> None:
     assert "tally demo" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    "words", ["voucher issue", "organisation register", "document register", "show", "audit"]
+)
+def test_help_of_a_command_shows_an_example(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*words.split(), "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert f"tally {words} " in shown.split("For example:")[1]
+
+
 def test_every_receipt_code_is_explained_and_no_other() -> None:
     from tools.explanations import LEDGER
 
