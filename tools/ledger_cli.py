@@ -23,7 +23,7 @@ from tallynet.records import Kind, Role
 from tools.arguments import UsageError
 from tools.command_table import COMMANDS, CommandEntry, Reading
 from tools.connect import connect, genesis_of
-from tools.output import Exit, Output, print_json, print_rows, stop
+from tools.output import ERRORS, Exit, Output, print_json, print_rows, stop
 from tools.participant import Outcome, Participant, new_label
 from tools.records_by_name import AddressBook, label_bytes
 from tools.wallet import Person
@@ -191,7 +191,12 @@ async def _execute(common: Common, commands: Sequence[Wire]) -> None:
             receipt = result.receipt
             _show(common, None, receipt, result.reasons)
         else:
-            outcome = await participant.submit(envelope)
+            try:
+                outcome = await participant.submit(envelope)
+            except KeyboardInterrupt:
+                id = envelope.transaction.hex()
+                ERRORS.print(f"sent, outcome unknown; ask with: tally transaction {id}")
+                raise
             receipt = outcome.receipt
             _show(common, outcome, receipt, ())
     codes = [receipt.code, *(command.code for command in receipt.commands)]

@@ -26,7 +26,7 @@ from cyclopts import App, Parameter
 from tallynet import commands as c
 from tallynet.client.errors import OutcomeUnknown, SubmissionRefused
 from tallynet.hashing import record_id
-from tallynet.keyfile import create_key_file
+from tallynet.keyfile import create_key_file, load_key_file
 from tallynet.plain import from_plain, to_plain
 from tallynet.records import Key, Kind, OrganisationKind, PolicyRule, Role, Size
 from tools.arguments import UsageError
@@ -332,7 +332,7 @@ def key_add(
         command = c.KeyAdd(new_label(), new)
         try:
             execute(Common(network, as_, "", sign_as, dry_run, output), command)
-        except OutcomeUnknown:
+        except (OutcomeUnknown, KeyboardInterrupt):
             keep()
             raise
     if not dry_run:
@@ -359,6 +359,8 @@ def key_rotate(
 ) -> None:
     """Replace a person's key by a new one; the old one is revoked in the same act.
 
+    When the outcome was unknown, repeat the command: it goes on with the same key.
+
     For example:
 
         tally key rotate --as harbour-tours --person maker
@@ -373,34 +375,49 @@ def key_rotate(
     if old is None:
         names = ", ".join(known.name for known in wallet.people)
         raise UsageError("USAGE", f"{as_} has no person {person!r}; people: {names}")
+    path = network / WALLETS / wallet.name / f"{person}-next.key"
+    added = next_person(path, f"{person}-next", old.roles)
+    if trio.run(registered_key, network, added.key_id) is None:
+        before = trio.run(registered_key, network, old.key_id)
+        if before is None:
+            raise WalletError("KEY_UNKNOWN", f"key {old.public_key} is not registered")
+        with made_for_the_act(path.unlink, lambda: put_key_aside(path), dry_run=dry_run):
+            # Both keys are one person's (I10).
+            new = msgspec.structs.replace(
+                new_key(network, genesis_of(network)[1], wallet, added),
+                person_commitment=before.person_commitment,
+            )
+            command = c.KeyRotate(new_label(), old.key_id, new)
+            execute(Common(network, as_, "", sign_as, dry_run, output), command)
+        if dry_run:
+            return
+    replace_key(network, wallet, old, added)
+
+
+def next_person(path: Path, name: str, roles: tuple[str, ...]) -> Person:
+    """A new key, or the one that an earlier rotation with unknown outcome left."""
+    if not path.exists():
+        return make_person(path, name, roles)
+    public = load_key_file(path).public_key().public_bytes_raw()
+    return Person(name, roles, public.hex())
+
+
+def replace_key(network: Path, wallet: Wallet, old: Person, added: Person) -> None:
+    """Make the new key the person's own; the revoked one is kept under another name."""
     directory = network / WALLETS / wallet.name
-    path = directory / f"{person}-next.key"
-    added = make_person(path, f"{person}-next", old.roles)
-    with made_for_the_act(path.unlink, lambda: put_key_aside(path), dry_run=dry_run):
-        new = new_key(network, genesis_of(network)[1], wallet, added)
-        commitment = trio.run(person_of_key, network, old.key_id)
-        command = c.KeyRotate(
-            new_label(), old.key_id, msgspec.structs.replace(new, person_commitment=commitment)
-        )
-        execute(Common(network, as_, "", sign_as, dry_run, output), command)
-    if dry_run:
-        return
-    (directory / f"{person}.key").rename(directory / f"{person}-{old.public_key[:8]}.revoked")
-    path.rename(directory / f"{person}.key")
-    renewed = tuple(
-        Person(person, old.roles, added.public_key) if known is old else known
-        for known in wallet.people
-    )
-    write_wallet(network, msgspec.structs.replace(wallet, people=renewed))
+    current = directory / f"{old.name}.key"
+    current.rename(directory / f"{old.name}-{old.public_key[:8]}.revoked")
+    (directory / f"{added.name}.key").rename(current)
+    renewed = Person(old.name, old.roles, added.public_key)
+    people = tuple(renewed if known is old else known for known in wallet.people)
+    write_wallet(network, msgspec.structs.replace(wallet, people=people))
 
 
-async def person_of_key(network: Path, key: bytes) -> bytes:
-    """The registered commitment to a key's person: a new key must be of the same one (I10)."""
+async def registered_key(network: Path, key: bytes) -> Key | None:
+    """The key's record, or None when it is proven that there is none."""
     async with connect(network) as client:
         record = await client.read(Kind.KEY, key)
-    if not isinstance(record, Key):
-        raise WalletError("KEY_UNKNOWN", f"key {key.hex()} is not registered")
-    return record.person_commitment
+    return record if isinstance(record, Key) else None
 
 
 wallet_app = App(name="wallet", help="Wallets of this network directory: keys and address book")
