@@ -375,12 +375,12 @@ def key_rotate(
     if old is None:
         names = ", ".join(known.name for known in wallet.people)
         raise UsageError("USAGE", f"{as_} has no person {person!r}; people: {names}")
+    before = trio.run(registered_key, network, old.key_id)
+    if before is None:
+        raise WalletError("KEY_UNKNOWN", f"key {old.public_key} is not registered")
     path = network / WALLETS / wallet.name / f"{person}-next.key"
     added = next_person(path, f"{person}-next", old.roles)
     if trio.run(registered_key, network, added.key_id) is None:
-        before = trio.run(registered_key, network, old.key_id)
-        if before is None:
-            raise WalletError("KEY_UNKNOWN", f"key {old.public_key} is not registered")
         with made_for_the_act(path.unlink, lambda: put_key_aside(path), dry_run=dry_run):
             # Both keys are one person's (I10).
             new = msgspec.structs.replace(

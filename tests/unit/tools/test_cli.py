@@ -325,6 +325,13 @@ def test_a_key_that_was_not_sent_is_removed(network: Path) -> None:
     assert sorted(network.rglob("*")) == before
 
 
+def test_a_rotation_that_was_not_sent_makes_nothing(network: Path) -> None:
+    before = sorted(network.rglob("*"))
+    line = ["key", "rotate", "--as", "bank-1", "--person", "maker", "--network", str(network)]
+    assert main(line) == Exit.UNREACHABLE
+    assert sorted(network.rglob("*")) == before
+
+
 def test_an_admission_that_was_not_sent_leaves_no_wallet(network: Path) -> None:
     line = ["organisation", "admit", "--as", "bank-1", "--name", "fair", "--kinds", "factor"]
     assert main([*line, "--network", str(network)]) == Exit.UNREACHABLE
