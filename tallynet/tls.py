@@ -4,7 +4,7 @@ Who somebody is, is the Ed25519 key and nothing else. The server shows it inside
 certificate, TLS proves that it holds it, and the dialler compares it with the key it expects. Names,
 issuers and dates in the certificate mean nothing, so that an expired certificate never stops the
 network (E7). Python's ssl cannot ask a dialler for a certificate without a certificate authority;
-the dialler signs a hello instead (tallynet/handshake.py, docs/decisions/0003-identity.md).
+the dialler signs a hello instead (tallynet/handshake.py, docs/decisions/0021-server-pin-and-signed-hello.md).
 """
 
 from __future__ import annotations
