@@ -1,0 +1,120 @@
+"""Test vectors for clients in other languages: inputs, encodings, hashes, signatures.
+
+python -m tests.unit.wire.vectors > docs/reference/test-vectors.json
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from tallynet.blocks import Certificate, Commit, Header, Prepare
+from tallynet.codec import Wire, encode
+from tallynet.commands import LotTransfer, Piece
+from tallynet.envelope import EnvelopeBody, Mode, SignedEnvelope, Signer
+from tallynet.frames import frame
+from tallynet.hashing import block_hash, record_id, signed_bytes, transaction_id
+from tallynet.merkle import ListTree
+from tallynet.messages import Hello, HelloBody, PeerRole, Ping, QueryRecord
+from tallynet.plain import to_plain
+from tallynet.records import Kind, Role
+from tallynet.signatures import KIND_COMMIT, KIND_ENVELOPE, KIND_HELLO, KIND_PREPARE
+from tallynet.state_proof import bucket_hash, entity_key, leaf_hash, tree_root
+
+KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+PUBLIC = KEY.public_key().public_bytes_raw()
+GENESIS = b"\x47" * 32
+
+
+def _encoding(value: Wire) -> dict[str, Any]:
+    return {"value": to_plain(value), "encoding": encode(value).hex()}
+
+
+def _signature(kind: bytes, body: bytes) -> dict[str, str]:
+    covered = signed_bytes(kind, GENESIS, body)
+    return {
+        "kind": kind.decode(),
+        "body": body.hex(),
+        "signed_bytes": covered.hex(),
+        "signature": KEY.sign(covered).hex(),
+    }
+
+
+def vectors() -> dict[str, Any]:
+    """Everything is deterministic: Ed25519 signatures too."""
+    header = Header(
+        GENESIS, 1, 0, 7, b"\x50" * 32, b"\x54" * 32, 1_700_000_000_123, 2, b"\x4e" * 32
+    )
+    commit = Commit(0, 1, 7, block_hash(encode(header)), b"\x53" * 32, b"\x52" * 32)
+    prepare = Prepare(0, 1, 7, block_hash(encode(header)))
+    command = LotTransfer(b"pay-1", b"\x56" * 16, 250, (Piece(b"\x57" * 16, 10_000, None),))
+    body = EnvelopeBody(
+        1, GENESIS, b"\x4f" * 16, Mode.ATOMIC, (command,), 1_700_086_400,
+        (Signer(record_id(Kind.KEY, b"", PUBLIC), Role.MAKER),),
+    )  # fmt: skip
+    hello = HelloBody(PeerRole.CLIENT, PUBLIC, b"\x6e" * 32, PUBLIC, "python=3.11.7")
+    signed_body = encode(body)
+    envelope_signature = KEY.sign(signed_bytes(KIND_ENVELOPE, GENESIS, signed_body))
+    leaves = [b"a", b"bb", b"ccc"]
+    tree = ListTree(leaves)
+    record = encode(Ping(1))
+    key = entity_key(bytes((Kind.PARAMETER,)) + b"rate")
+    bucket = key + leaf_hash(Kind.PARAMETER, record)
+    return {
+        "note": "Private key 000102..1f; genesis hash 47 x 32. All bytes in hex.",
+        "public_key": PUBLIC.hex(),
+        "encodings": {
+            "header": _encoding(header),
+            "prepare": _encoding(prepare),
+            "commit": _encoding(commit),
+            "certificate": _encoding(
+                Certificate(
+                    encode(commit),
+                    (0,),
+                    (KEY.sign(signed_bytes(KIND_COMMIT, GENESIS, encode(commit))),),
+                )
+            ),
+            "envelope_body": _encoding(body),
+            "signed_envelope": _encoding(SignedEnvelope(signed_body, (envelope_signature,))),
+            "hello_body": _encoding(hello),
+            "hello": _encoding(
+                Hello(encode(hello), KEY.sign(signed_bytes(KIND_HELLO, GENESIS, encode(hello))))
+            ),
+            "query_record": _encoding(QueryRecord(3, Kind.VOUCHER, b"\x56" * 16)),
+        },
+        "frame": {"message": encode(Ping(5)).hex(), "frame": frame(encode(Ping(5))).hex()},
+        "block_hash": {"header": encode(header).hex(), "hash": block_hash(encode(header)).hex()},
+        "transaction_id": {"body": signed_body.hex(), "id": transaction_id(signed_body).hex()},
+        "record_id": {
+            "kind": int(Kind.VOUCHER),
+            "organisation": (b"\x4f" * 16).hex(),
+            "label": b"invoice-17".hex(),
+            "id": record_id(Kind.VOUCHER, b"\x4f" * 16, b"invoice-17").hex(),
+        },
+        "signatures": [
+            _signature(KIND_PREPARE, encode(prepare)),
+            _signature(KIND_COMMIT, encode(commit)),
+            _signature(KIND_ENVELOPE, signed_body),
+            _signature(KIND_HELLO, encode(hello)),
+        ],
+        "list_tree": {
+            "leaves": [leaf.hex() for leaf in leaves],
+            "root": tree.root.hex(),
+            "proofs": [to_plain(tree.prove(i)) for i in range(3)],
+        },
+        "state_tree_of_one_record": {
+            "kind": int(Kind.PARAMETER),
+            "id": b"rate".hex(),
+            "record": record.hex(),
+            "entity_key": key.hex(),
+            "bucket": bucket.hex(),
+            "root": tree_root(1, bucket_hash(bucket)).hex(),
+        },
+    }
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(vectors(), indent=2) + "\n")
