@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hashlib import sha256
 
+from tallynet.fields import to_wide
 from tallynet.records import (
     AcceptMode,
     AcquiredBy,
@@ -23,7 +24,7 @@ def record_id(label: object) -> bytes:
 
 
 def remainder(value: int) -> Remainder:
-    return Remainder(value)
+    return Remainder(to_wide(value))
 
 
 def voucher(event_count: int = 0, documents: int = 1) -> Voucher:
@@ -56,7 +57,7 @@ def voucher(event_count: int = 0, documents: int = 1) -> Voucher:
         cancelled=0,
         paid=10**10,
         penalty_day=20_690,
-        penalty_numerator=10**15,
+        penalty_numerator=to_wide(10**15),
         penalty_in=10**8,
         instructions_opened=10**11,
         event_count=event_count,
