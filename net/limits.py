@@ -46,6 +46,10 @@ class ListenerLimits:
     handshake_seconds: float = HANDSHAKE_SECONDS
     idle_seconds: float = IDLE_SECONDS_MAX
     frame_seconds: float = FRAME_SECONDS
+    peer_bytes_per_second: float = 5_000_000
+    """From one validator, sustained; several times what 5,000 transactions a second need."""
+    peer_burst_bytes: float = 16 * MIB
+    """At once: a few answers to a node that catches up."""
 
 
 STRIKES_MAX: Final = 20

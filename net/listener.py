@@ -22,6 +22,7 @@ from net.connection import LOST, Connection, accept, closing, say_goodbye, welco
 from net.errors import ListenError
 from net.identity import NodeIdentity
 from net.limits import MESSAGE_BYTES_MAX, SIGNED_BYTES_MAX, ListenerLimits
+from net.rate import Allowance
 from net.strikes import Strikes
 from tallynet.codec import decode
 from tallynet.errors import RemoteProtocolError
@@ -288,11 +289,15 @@ class Listener:
                 self._log.info("peer_disconnected", peer=index)
 
     async def _read_peer(self, connection: Connection, peer: _Peer) -> None:
-        inbox, index = self._inbox, peer.index
+        inbox, index, limits = self._inbox, peer.index, self._limits
+        allowance = Allowance(
+            limits.peer_bytes_per_second, limits.peer_burst_bytes, trio.current_time()
+        )
         while True:
             raw = await connection.receive()
             if not raw:
                 return
+            pause = allowance.spend(sum(map(len, raw)), trio.current_time())
             messages = self._decode(peer, raw)
             ended = bool(messages) and isinstance(messages[-1], Goodbye)
             if ended:
@@ -303,6 +308,8 @@ class Listener:
                 return
             if inbox.is_full():
                 await inbox.wait_for_room()
+            if pause:
+                await trio.sleep(pause)
 
     def _decode(self, peer: _Peer, raw: list[bytes]) -> list[PeerMessage]:
         """What decodes, up to a Goodbye; each message that does not is a strike and nothing else."""

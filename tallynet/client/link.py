@@ -21,6 +21,7 @@ from tallynet.limits import (
     FRAME_BYTES_MAX,
     HANDSHAKE_SECONDS,
     PING_SECONDS,
+    RATE_BYTES_PER_SECOND_MIN,
     READ_BYTES,
     WRITE_BYTES_MAX,
     WRITE_SECONDS,
@@ -307,7 +308,7 @@ class Link:
             while queue and size + len(queue[0]) <= WRITE_BYTES_MAX:
                 part.append(queue.popleft())
                 size += len(part[-1])
-            with anyio.fail_after(WRITE_SECONDS + size / (16 * 1024)):
+            with anyio.fail_after(WRITE_SECONDS + size / RATE_BYTES_PER_SECOND_MIN):
                 await self._stream.send(b"".join(part))
             self._queued_bytes -= size
             self._room.set()
@@ -316,7 +317,10 @@ class Link:
         """Keeps the connection alive and notices when the node has vanished."""
         while True:
             await anyio.sleep(PING_SECONDS)
-            await self.ask(Ping, Pong, seconds=PING_SECONDS)
+            try:
+                await self.ask(Ping, Pong, seconds=PING_SECONDS)
+            except RequestFailed as error:
+                raise ConnectionLost(error.code, f"{self.address} refuses a ping") from None
 
 
 def _checked_server_key(

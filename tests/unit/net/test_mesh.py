@@ -8,7 +8,7 @@ import pytest
 import trio
 import trio.lowlevel
 
-from net import Listener, ListenError, Mesh, NodeIdentity
+from net import Listener, ListenerLimits, ListenError, Mesh, NodeIdentity
 from net import mesh as mesh_module
 from net.limits import OFFLINE_MESSAGES_MAX
 from tallynet.codec import encode
@@ -219,6 +219,20 @@ async def test_a_message_beyond_the_limit_of_its_kind_is_invalid() -> None:
         assert number_of(node.received[0][1]) == 1
         assert node.received[1][1] == FetchBlocks(3)
         assert node.listener.statistics().strikes == 1
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_peer_that_sends_too_fast_is_read_later() -> None:
+    slow = ListenerLimits(peer_bytes_per_second=20_000, peer_burst_bytes=1_000)
+    async with listening(0, limits=slow) as node, trio.open_nursery() as nursery:
+        mesh = _mesh(1, [node])
+        nursery.start_soon(mesh.run)
+        await until(lambda: mesh.statistics().connected == 1)
+        started = trio.current_time()
+        for number in range(10):
+            mesh.send(0, vote(number, 1_000))
+            await until(lambda number=number: len(node.received) == number + 1)
+        assert trio.current_time() - started > 0.4
         nursery.cancel_scope.cancel()
 
 
