@@ -196,7 +196,9 @@ class Model:
             if self.today >= paper.maturity and paper.status == "ACTIVE":
                 paper.status = "DUE"
                 self._at_maturity(paper)
-            if self.today > paper.grace_end and paper.status == "DUE":
+            early = paper.total("REDEEMED") - paper.paid
+            unpaid = paper.face - paper.funds - early > 0
+            if self.today > paper.grace_end and paper.status == "DUE" and unpaid:
                 paper.status = "OVERDUE"
             after = paper.grace_end + self.parameter("default_after_days")
             if self.today > after and paper.status == "OVERDUE":

@@ -119,9 +119,8 @@ def requirement(
             return chosen
     if (
         organisation.size is Size.MICRO
-        and Role.MAKER in default[0]
         and default[1] > 1
         and amount <= value(context, "single_signer_max")
     ):
-        return (Role.MAKER,), 1
+        return default[0][:1], 1
     return default

@@ -20,7 +20,7 @@ from node.ledger.lines import line_id
 from node.ledger.organisations import has_kind, require_active
 from node.ledger.parameters import value
 from node.ledger.ranges import carve, coalesce, get_lot, put_lot, require_free
-from node.ledger.redemption import redeem_face
+from node.ledger.redemption import drop_instruction, readdress, redeem_face
 from node.ledger.rulebook import Signers, rule
 from node.ledger.schedule import HANDLERS, Act, drop_second, put_day, put_second
 from node.ledger.vouchers import log, require_active_voucher, touch
@@ -51,6 +51,7 @@ from tallynet.records import (
     RateBand,
     Remainder,
     Voucher,
+    VoucherStatus,
 )
 
 AUTO_OFFERS_MAX: Final = 32
@@ -424,17 +425,20 @@ def _sold(context: Context, id: bytes, financing: Financing, voucher: Voucher, l
             acquired_by=AcquiredBy.SALE,
         )
         put_lot(context, financing.voucher, sold)
-        coalesce(context, financing.voucher, sold)
+        settle_in(context, financing.voucher, voucher, sold)
+        readdress(context, financing.voucher, sold.start, financing.funder)
         context.put(financing.voucher, voucher)
         return
     redeemed = msgspec.structs.replace(lot, state=LotState.REDEEMED, lien=None)
     put_lot(context, financing.voucher, redeemed)
+    drop_instruction(context, financing.voucher, redeemed.start)
     coalesce(context, financing.voucher, redeemed)
     redeem_face(context, financing.voucher, voucher, lot.end - lot.start)
 
 
 def _lent(context: Context, id: bytes, financing: Financing, voucher: Voucher, lot: Lot) -> None:
     put_lot(context, financing.voucher, msgspec.structs.replace(lot, state=LotState.PLEDGED))
+    readdress(context, financing.voucher, lot.start, financing.funder)
     outstanding = msgspec.structs.replace(
         financing, state=FinancingState.OUTSTANDING, accrued_to=financing.value_day
     )
@@ -485,7 +489,14 @@ def cancel_draw(context: Context, financing_id: bytes, event_type: str) -> None:
     context.put(financing.voucher, voucher)
     held = msgspec.structs.replace(lot, state=LotState.HELD, lien=None, newest_event=event)
     put_lot(context, financing.voucher, held)
-    coalesce(context, financing.voucher, held)
+    settle_in(context, financing.voucher, voucher, held)
+
+
+def settle_in(context: Context, voucher_id: bytes, voucher: Voucher, lot: Lot) -> None:
+    """Join a lot that is HELD again with its equals; no more after maturity, when every lot has a
+    settlement instruction of its own that names its start."""
+    if voucher.status is VoucherStatus.ACTIVE:
+        coalesce(context, voucher_id, lot)
 
 
 def _give_back_remainder(context: Context, offer: Offer, financing: Financing) -> None:

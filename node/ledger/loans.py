@@ -8,10 +8,16 @@ import msgspec
 
 from node.ledger import bank_receipts, lines
 from node.ledger.context import Context, refuse, require_amount
-from node.ledger.financing import drop_financing, exposure_lines, require_instruction
+from node.ledger.financing import (
+    drop_financing,
+    exposure_lines,
+    require_instruction,
+    settle_in,
+)
 from node.ledger.interest import bill, numerator
 from node.ledger.organisations import has_kind, require_active
-from node.ledger.ranges import coalesce, find_lot, put_lot
+from node.ledger.ranges import find_lot, put_lot
+from node.ledger.redemption import readdress
 from node.ledger.rulebook import Signers, rule
 from node.ledger.schedule import HANDLERS, Act, drop_day
 from node.ledger.vouchers import log, touch
@@ -201,7 +207,8 @@ def _close(context: Context, id: bytes, financing: Financing) -> None:
     context.put(financing.voucher, voucher)
     free = msgspec.structs.replace(lot, state=LotState.HELD, lien=None, newest_event=event)
     put_lot(context, financing.voucher, free)
-    coalesce(context, financing.voucher, free)
+    settle_in(context, financing.voucher, voucher, free)
+    readdress(context, financing.voucher, free.start, free.holder)
 
 
 def receive_from_settlement(context: Context, financing_id: bytes, amount: int) -> int:

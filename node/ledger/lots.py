@@ -253,6 +253,8 @@ def _lapse(context: Context, id: bytes) -> None:
     lot = find_lot(context, voucher_id, start)
     if lot is None or lot.state is not LotState.TRANSFER_PENDING:
         return
+    if context.today < _lapse_day(context, voucher, lot):
+        return  # an older entry: this transfer began later
     if voucher.accept_mode is AcceptMode.DEEMED:
         voucher = _accept(context, voucher_id, voucher, lot, "system.transfer.deem")
     else:

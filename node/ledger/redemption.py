@@ -5,11 +5,38 @@ from __future__ import annotations
 import msgspec
 
 from node.ledger import lines
+from node.ledger.accounts import settlement_account
 from node.ledger.context import Context
 from node.ledger.schedule import Act
 from node.ledger.vouchers import default_day, log
 from node.state.view import Index
-from tallynet.records import Organisation, Voucher, VoucherStatus
+from tallynet.hashing import record_id
+from tallynet.records import Instruction, Kind, Organisation, Voucher, VoucherStatus
+
+
+def instruction_id(voucher_id: bytes, start: int) -> bytes:
+    """Id of the settlement instruction of the lot that began at `start` when it was opened."""
+    return record_id(Kind.INSTRUCTION, voucher_id, start.to_bytes(8, "big"))
+
+
+def readdress(context: Context, voucher_id: bytes, start: int, payee: bytes) -> None:
+    """A lot changed hands after its settlement instruction was opened (a pay-out that was under way at
+    maturity): the money goes to the new payee."""
+    id = instruction_id(voucher_id, start)
+    instruction = context.find(Instruction, id)
+    if instruction is not None:
+        account = settlement_account(context, payee, instruction.currency)
+        context.put(id, msgspec.structs.replace(instruction, payee=payee, account=account))
+
+
+def drop_instruction(context: Context, voucher_id: bytes, start: int) -> None:
+    """The debtor paid this lot itself after its settlement instruction was opened."""
+    id = instruction_id(voucher_id, start)
+    instruction = context.find(Instruction, id)
+    if instruction is not None:
+        context.delete(Instruction, id)
+        context.state.index_remove(Index.BANK_INSTRUCTIONS, instruction.bank + id)
+        context.state.index_remove(Index.VOUCHER_INSTRUCTIONS, voucher_id + id)
 
 
 def redeem_face(context: Context, voucher_id: bytes, voucher: Voucher, amount: int) -> Voucher:

@@ -18,10 +18,10 @@ from node.ledger.loans import receive_from_settlement
 from node.ledger.lots import give_back
 from node.ledger.parameters import value
 from node.ledger.ranges import carve, coalesce, get_lot, put_lot
-from node.ledger.redemption import redeem_face
+from node.ledger.redemption import instruction_id, redeem_face
 from node.ledger.rulebook import Signers, rule
 from node.ledger.schedule import HANDLERS, Act, put_day
-from node.ledger.vouchers import log, touch
+from node.ledger.vouchers import log, touch, uncovered
 from node.state.view import Index
 from tallynet.commands import FundsReceived, SettlementFailed, SettlementPaid
 from tallynet.errors import invariant
@@ -94,11 +94,6 @@ def _open_next(context: Context, voucher_id: bytes, voucher: Voucher) -> Voucher
     return _instruct(context, voucher_id, voucher, lot)
 
 
-def instruction_id(voucher_id: bytes, start: int) -> bytes:
-    """Id of the settlement instruction of the lot that began at `start` when it was opened."""
-    return record_id(Kind.INSTRUCTION, voucher_id, start.to_bytes(8, "big"))
-
-
 def _enlarge(context: Context, voucher_id: bytes, voucher: Voucher, lot: Lot) -> Voucher:
     id = instruction_id(voucher_id, lot.start)
     instruction = context.require(Instruction, id)
@@ -137,19 +132,13 @@ def penalty_due(context: Context, voucher: Voucher) -> tuple[Voucher, int]:
     if voucher.status not in (VoucherStatus.OVERDUE, VoucherStatus.DEFAULTED):
         return voucher, _rounded(voucher)
     days = context.today - voucher.penalty_day
-    uncovered = voucher.face - voucher.cancelled - _covered_face(voucher)
     if days > 0:
         accrued = from_wide(voucher.penalty_numerator)
-        accrued += uncovered * voucher.penalty_ppm_day * days
+        accrued += uncovered(voucher) * voucher.penalty_ppm_day * days
         voucher = msgspec.structs.replace(
             voucher, penalty_day=context.today, penalty_numerator=to_wide(accrued)
         )
     return voucher, _rounded(voucher)
-
-
-def _covered_face(voucher: Voucher) -> int:
-    """Face that the debtor has funded, or that was paid early."""
-    return voucher.funds_in + (voucher.redeemed - voucher.paid)
 
 
 def _rounded(voucher: Voucher) -> int:

@@ -79,11 +79,17 @@ def touch(context: Context, voucher_id: bytes) -> Voucher:
         voucher = _expire(context, voucher_id, voucher)
     if voucher.status is VoucherStatus.ACTIVE and today >= voucher.maturity:
         voucher = _mature(context, voucher_id, voucher)
-    if voucher.status is VoucherStatus.DUE and today > voucher.grace_end:
+    if voucher.status is VoucherStatus.DUE and today > voucher.grace_end and uncovered(voucher):
         voucher = _overdue(context, voucher_id, voucher)
     if voucher.status is VoucherStatus.OVERDUE and today > default_day(context, voucher):
         voucher = _default(context, voucher_id, voucher)
     return voucher
+
+
+def uncovered(voucher: Voucher) -> int:
+    """Face that the debtor has neither funded nor paid early: what can be overdue."""
+    early = voucher.redeemed - voucher.paid
+    return voucher.face - voucher.cancelled - voucher.funds_in - early
 
 
 def default_day(context: Context, voucher: Voucher) -> int:
