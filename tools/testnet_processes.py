@@ -6,7 +6,6 @@ A pid file alone proves nothing, so it also holds the process's start time.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -29,6 +28,10 @@ _POLL_SECONDS: Final = 0.05
 READY_MARK: Final = '"event": "node listening"'
 
 
+_children: Final[dict[int, subprocess.Popen[bytes]]] = {}
+"""Nodes that this process started, by process id: they have to be reaped."""
+
+
 @dataclass(frozen=True, slots=True)
 class NodeProcess:
     name: str
@@ -46,6 +49,10 @@ def find(directory: Path) -> int | None:
     try:
         pid_text, started_text = _pid_file(directory).read_text().split()
         process = psutil.Process(int(pid_text))
+        child = _children.get(process.pid)
+        if child is not None and child.poll() is not None:
+            del _children[process.pid]
+            return None
         if process.status() == psutil.STATUS_ZOMBIE:
             return None
         return process.pid if f"{process.create_time():.2f}" == started_text else None
@@ -77,6 +84,7 @@ def start(network_directory: Path, name: str) -> subprocess.Popen[bytes]:
             env=environment,
             start_new_session=True,
         )
+    _children[process.pid] = process
     started = psutil.Process(process.pid).create_time()
     _pid_file(directory).write_text(f"{process.pid} {started:.2f}\n")
     return process
@@ -170,12 +178,10 @@ def stop_all(network_directory: Path) -> list[str]:
 
 
 def _wait_gone(directory: Path, deadline: float) -> bool:
-    """True once the node's process has ended (also reaps it when it is our child)."""
-    while (pid := find(directory)) is not None:
+    """True once the node's process has ended."""
+    while find(directory) is not None:
         if time.monotonic() > deadline:
             return False
-        with contextlib.suppress(ChildProcessError):  # started by another process, which reaps it
-            os.waitpid(pid, os.WNOHANG)
         time.sleep(_POLL_SECONDS)
     return True
 

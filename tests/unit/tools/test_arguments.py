@@ -15,13 +15,16 @@ from tools.arguments import (
 
 
 @pytest.mark.parametrize(
-    ("text", "units"), [("0.01", 1), ("1", 100), ("500000.00", 50_000_000), ("0", 0), ("12.3", 1230)]
+    ("text", "units"),
+    [("0.01", 1), ("1", 100), ("500000.00", 50_000_000), ("0", 0), ("12.3", 1230)],
 )
 def test_amounts_are_exact(text: str, units: int) -> None:
     assert parse_amount(text) == units
 
 
-@pytest.mark.parametrize("text", ["", "1.234", "1,000.00", "1e5", " 1", "１００", "1.", ".5", "1_0"])
+@pytest.mark.parametrize(
+    "text", ["", "1.234", "1,000.00", "1e5", " 1", "１００", "1.", ".5", "1_0"]
+)
 def test_what_is_no_amount_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="write it like"):
         parse_amount(text)
