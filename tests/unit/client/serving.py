@@ -185,6 +185,8 @@ class Server:
     """Takes envelopes and says nothing, for ever."""
     hang_up: bool = False
     """Closes the connection on every Submit, after ordering it."""
+    vanish: bool = False
+    """Closes the connection on the next Submit, before looking at it."""
     refuse: list[tuple[str, str]] = field(default_factory=list)
     """Refusals for the next Submits."""
     behind: int = 0
@@ -237,6 +239,10 @@ class Server:
 
     def _submit(self, session: ClientSession, request: Submit) -> Wire | None:
         self.submits.append(request.envelopes)
+        if self.vanish:
+            self.vanish = False
+            session.close("RESTART", "the node restarts")
+            return None
         if self.mute:
             return None
         envelopes = [open_envelope(raw) for raw in request.envelopes]

@@ -75,7 +75,9 @@ async def test_a_lost_link_is_dialled_again_and_the_owner_is_told() -> None:
             await until(lambda: connected == [0])
         await until(lambda: mesh.statistics().connected == 0)
         assert mesh.statistics().links[0].trouble
-        mesh.send(0, vote(1))
+        for _ in range(OFFLINE_MESSAGES_MAX + 5):
+            mesh.send(0, vote(1))
+        assert mesh.statistics().links[0].queued_messages == OFFLINE_MESSAGES_MAX
         async with listening(0, port=port) as node:
             await until(lambda: connected == [0, 0])
             mesh.send(0, vote(2))
