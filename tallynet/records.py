@@ -378,7 +378,8 @@ class Voucher(Wire, tag="voucher"):
     paid: Units
     """Face money confirmed as paid to holders; `paid <= funds_in` (I13)."""
     penalty_day: Day
-    """Business date up to which the penalty has been accrued."""
+    """Business date up to which the penalty has been accrued, itself not yet counted; it begins on
+    the day after `grace_end`."""
     penalty_numerator: Wide
     """Accrued sum of uncovered face x ppm x days, in millionths of a fen."""
     penalty_in: Units

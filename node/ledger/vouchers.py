@@ -394,7 +394,7 @@ def _overdue(context: Context, voucher_id: bytes, voucher: Voucher) -> Voucher:
     )
     context.put(voucher.debtor, blocked)
     voucher = msgspec.structs.replace(
-        voucher, status=VoucherStatus.OVERDUE, penalty_day=voucher.grace_end
+        voucher, status=VoucherStatus.OVERDUE, penalty_day=voucher.grace_end + 1
     )
     voucher = log(context, voucher_id, voucher, "system.voucher.overdue", end=voucher.face)
     context.put(voucher_id, voucher)
