@@ -60,6 +60,8 @@ EVENT_WAITERS_MAX: Final = 1_024
 EVENTS_PER_PAGE: Final = 500
 BLOCKS_PER_PAGE: Final = 200
 """Blocks looked through for one page, so that a question never holds the loop for long."""
+REPLY_BYTES_MAX: Final = 1024 * 1024
+"""Receipts in one message: well below the frame limit of 4 MiB, proofs included."""
 GOSSIP_BYTES_MAX: Final = 1024 * 1024
 """One Bodies message (protocol table: bodies 1 MiB)."""
 
@@ -229,12 +231,9 @@ class Service:
             for session in self._waiting.pop(envelope.transaction, ()):
                 waiting.setdefault(session, []).append(index)
         if waiting:
-            tree = executed.result.tree
             for session, indices in waiting.items():
-                proven = tuple(
-                    ProvenReceipt(executed.result.receipts[i], tree.prove(i + 1)) for i in indices
-                )
-                session.send(encode(Receipts(executed.header_bytes, certificate, proven)))
+                for message in _receipts(executed, certificate, indices):
+                    session.send(message)
         for _ in range(len(self._event_waiters)):
             self._events(*self._event_waiters.popleft())
 
@@ -360,6 +359,23 @@ def _name(raw: bytes) -> bytes:
         return open_envelope(raw).transaction
     except RemoteProtocolError:
         return transaction_id(raw)
+
+
+def _receipts(
+    executed: ExecutedBlock, certificate: Certificate, indices: list[int]
+) -> Iterable[bytes]:
+    """Encoded `Receipts` messages of bounded size for these positions of a block."""
+    result = executed.result
+    part: list[ProvenReceipt] = []
+    size = 0
+    for index in indices:
+        receipt = result.receipts[index]
+        if part and size + len(receipt) > REPLY_BYTES_MAX:
+            yield encode(Receipts(executed.header_bytes, certificate, tuple(part)))
+            part, size = [], 0
+        part.append(ProvenReceipt(receipt, result.tree.prove(index + 1)))
+        size += len(receipt)
+    yield encode(Receipts(executed.header_bytes, certificate, tuple(part)))
 
 
 def _in_messages(envelopes: list[bytes]) -> Iterable[bytes]:

@@ -7,6 +7,7 @@ genesis state or the stored tip, replica from its journal, then the listener, th
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 from typing import Final
@@ -78,7 +79,7 @@ class Validator:
         self.genesis_hash: Final = genesis_hash(self.genesis)
         self._log: Final = structlog.get_logger("node")
         key_path = directory / self.config.key_file
-        self._key: Final[Ed25519PrivateKey] = load_key_file(key_path)
+        self._key: Final[Ed25519PrivateKey] = load_key_file(key_path, _passphrase())
         self.public_key: Final = self._key.public_key().public_bytes_raw()
         self.keys: Final = tuple(v.public_key for v in self.genesis.validators)
         if self.public_key not in self.keys:
@@ -358,6 +359,12 @@ class Validator:
         waiting = self._replica.statistics().waiting
         names = ", ".join(self.genesis.validators[i].name for i in waiting.validators)
         return waiting.reason.value + (f": {names}" if names else "")
+
+
+def _passphrase() -> bytes | None:
+    """Of an encrypted node key, from TALLY_PASSPHRASE."""
+    text = os.environ.get("TALLY_PASSPHRASE")
+    return text.encode() if text else None
 
 
 def _now_seconds() -> int:

@@ -50,6 +50,7 @@ from tools.wallet import (
     Wallet,
     WalletError,
     create_wallet,
+    environment_passphrase,
     load_wallet,
     load_wallets,
     write_wallet,
@@ -340,7 +341,7 @@ def key_add(
 
 
 def make_person(path: Path, name: str, roles: tuple[str, ...]) -> Person:
-    public = create_key_file(path).public_key().public_bytes_raw()
+    public = create_key_file(path, environment_passphrase()).public_key().public_bytes_raw()
     return Person(name, roles, public.hex())
 
 

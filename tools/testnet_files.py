@@ -29,7 +29,13 @@ from tallynet.hashing import record_id
 from tallynet.keyfile import create_key_file
 from tallynet.plain import from_plain, to_plain
 from tallynet.records import Algorithm, Kind, OrganisationKind, Size, Validator
-from tools.wallet import BANK_PEOPLE, Wallet, create_wallet, person_commitment
+from tools.wallet import (
+    BANK_PEOPLE,
+    Wallet,
+    create_wallet,
+    environment_passphrase,
+    person_commitment,
+)
 
 GENESIS_FILE: Final = "genesis.json"
 NETWORK_FILE: Final = "network.json"
@@ -137,7 +143,8 @@ def _bank_wallet(network: Path, name: str) -> Wallet:
 
 def _node_key(directory: Path) -> bytes:
     directory.mkdir(parents=True, exist_ok=True)
-    return create_key_file(directory / NODE_KEY_FILE).public_key().public_bytes_raw()
+    key = create_key_file(directory / NODE_KEY_FILE, environment_passphrase())
+    return key.public_key().public_bytes_raw()
 
 
 def _founder(wallet: Wallet) -> GenesisOrganisation:

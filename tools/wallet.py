@@ -10,6 +10,7 @@ wallet file holds public facts; private keys lie beside it as key files (0600).
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -26,6 +27,7 @@ from tallynet.keyfile import create_key_file, load_key_file
 from tallynet.records import Kind, Role
 
 WALLETS: Final = "wallets"
+PASSPHRASE_VARIABLE: Final = "TALLY_PASSPHRASE"
 WALLET_FILE: Final = "wallet.json"
 WalletName = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9-]{0,62}$")]
 
@@ -108,7 +110,7 @@ def create_wallet(
 
 
 def _create_person(directory: Path, plan: PersonPlan) -> Person:
-    key = create_key_file(directory / f"{plan.name}.key")
+    key = create_key_file(directory / f"{plan.name}.key", environment_passphrase())
     public = key.public_key().public_bytes_raw().hex()
     return Person(plan.name, tuple(role.name for role in plan.roles), public)
 
@@ -136,8 +138,14 @@ def load_wallets(network: Path) -> list[Wallet]:
     return [load_wallet(network, file.parent.name) for file in files]
 
 
-def private_key(
-    network: Path, wallet: Wallet, person: Person, passphrase: bytes | None = None
-) -> Ed25519PrivateKey:
-    """The person's private key from its file. Raises KeyFileError."""
-    return load_key_file(network / WALLETS / wallet.name / f"{person.name}.key", passphrase)
+def private_key(network: Path, wallet: Wallet, person: Person) -> Ed25519PrivateKey:
+    """The person's private key from its file, which may be encrypted. Raises KeyFileError."""
+    path = network / WALLETS / wallet.name / f"{person.name}.key"
+    return load_key_file(path, environment_passphrase())
+
+
+def environment_passphrase() -> bytes | None:
+    """The passphrase of key files, from TALLY_PASSPHRASE: new ones are encrypted with it, encrypted
+    ones are opened with it. Not set: key files are readable by their owner alone, and not encrypted."""
+    text = os.environ.get(PASSPHRASE_VARIABLE)
+    return text.encode() if text else None
