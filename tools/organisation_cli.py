@@ -399,7 +399,7 @@ def next_person(path: Path, name: str, roles: tuple[str, ...]) -> Person:
     """A new key, or the one that an earlier rotation with unknown outcome left."""
     if not path.exists():
         return make_person(path, name, roles)
-    public = load_key_file(path).public_key().public_bytes_raw()
+    public = load_key_file(path, environment_passphrase()).public_key().public_bytes_raw()
     return Person(name, roles, public.hex())
 
 
