@@ -7,6 +7,8 @@ height, and the state roots must be equal.
 
 from __future__ import annotations
 
+import json
+import resource
 import signal
 import time
 from collections.abc import Iterator
@@ -120,6 +122,30 @@ async def test_a_killed_leader_and_a_killed_network_lose_nothing(
             await trio.to_thread.run_sync(testnet_processes.start_all, directory)
     assert len(acknowledged) > ENVELOPES
     await _everywhere(directory, file, acknowledged)
+
+
+async def test_a_full_disk_stops_one_node_and_the_others_go_on(
+    network: tuple[Path, NetworkFile],
+) -> None:
+    """The disk of one validator may not grow any more: it halts with its own exit code, the others
+    answer everything, and with room again it restarts and catches up."""
+    directory, file = network
+    victim = file.nodes[1].name
+    pid = testnet_processes.find(directory / victim)
+    assert pid is not None
+    size = (directory / victim / "data" / "data.mdb").stat().st_size
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, size))
+    async with connect(directory) as client:
+        core = await _core(directory, client)
+        receipts = await _stream(core, client, "full")
+        assert len(receipts) == ENVELOPES
+        with trio.fail_after(30):
+            while testnet_processes.find(directory / victim) is not None:  # noqa: ASYNC110
+                await trio.sleep(0.05)
+    last = json.loads((directory / victim / "node.log").read_text().strip().splitlines()[-1])
+    assert (last["event"], last["code"]) == ("store failed", "STORE_FULL")
+    await trio.to_thread.run_sync(testnet_processes.restart, directory, victim)
+    await _everywhere(directory, file, receipts)
 
 
 async def _committed_beyond(client: Client, height: int) -> None:
