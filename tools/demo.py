@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import socket
 import statistics
 import tempfile
@@ -31,7 +32,10 @@ _UTC8_SECONDS: Final = 8 * 3600
 
 def free_ports(count: int) -> int:
     """First of `count` consecutive free ports on the loopback address."""
-    for base in range(PORT_FIRST, PORT_LAST, count):
+    # From a random place on, so that two networks started at once do not choose the same ports.
+    first = secrets.randbelow((PORT_LAST - PORT_FIRST) // count)
+    candidates = list(range(PORT_FIRST, PORT_LAST, count))
+    for base in candidates[first:] + candidates[:first]:
         with ExitStack() as held:
             try:
                 for port in range(base, base + count):
