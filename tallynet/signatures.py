@@ -15,7 +15,7 @@ from tallynet.errors import invariant
 from tallynet.hashing import signed_bytes
 
 __all__ = [
-    "KIND_BLOCK_FETCH", "KIND_COMMIT", "KIND_COMPLAINT", "KIND_ENVELOPE", "KIND_HELLO",
+    "KIND_COMMIT", "KIND_COMPLAINT", "KIND_ENVELOPE", "KIND_HELLO",
     "KIND_NEW_VIEW", "KIND_PREPARE", "KIND_REGISTER", "KIND_STATUS", "KIND_VIEW_CHANGE",
     "key_is_sound", "self_test", "verify", "verify_kind",
 ]  # fmt: skip
@@ -30,7 +30,6 @@ KIND_COMPLAINT: Final = b"complain"
 KIND_VIEW_CHANGE: Final = b"viewchng"
 KIND_NEW_VIEW: Final = b"new-view"
 KIND_STATUS: Final = b"status--"
-KIND_BLOCK_FETCH: Final = b"blkfetch"
 
 _FIELD_PRIME: Final = 2**255 - 19
 _ORDER_EIGHT_Y: Final = int.from_bytes(

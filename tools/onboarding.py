@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from hashlib import sha256
 from pathlib import Path
@@ -17,6 +18,7 @@ from tools.wallet import (
     CORE_PEOPLE,
     MICRO_PEOPLE,
     SMALL_PEOPLE,
+    WALLETS,
     Person,
     PersonPlan,
     Wallet,
@@ -25,6 +27,8 @@ from tools.wallet import (
     private_key,
 )
 
+OPENING_FILE: Final = "commitments.json"
+"""Name, tax id and salt behind the commitments on chain: shown to whoever may know them."""
 FOREVER: Final = 2**40
 STANDARD_KYC: Final = 2
 
@@ -72,9 +76,11 @@ def registration(
     region: str = "coast",
 ) -> OrganisationRegister:
     """The sponsor's command that registers a wallet's organisation. Name and tax id enter the chain
-    as salted commitments only; one uniqueness tag per tax id keeps double registration out."""
+    as salted commitments only, whose opening is kept in the wallet; one uniqueness tag per tax id
+    keeps double registration out."""
     salt = os.urandom(32)
     tax = tax_id or f"test-{wallet.name}"
+    _keep_opening(network, wallet, salt, tax)
     return OrganisationRegister(
         wallet.name.encode(),
         (kind,),
@@ -88,6 +94,15 @@ def registration(
         tuple(new_key(network, genesis, wallet, person) for person in wallet.people),
         (),
     )
+
+
+def _keep_opening(network: Path, wallet: Wallet, salt: bytes, tax_id: str) -> None:
+    """Write what opens the wallet's commitments, readable by its owner only."""
+    path = network / WALLETS / wallet.name / OPENING_FILE
+    opening = {"name": wallet.name, "tax_id": tax_id, "salt": salt.hex()}
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(json.dumps(opening, indent=2, ensure_ascii=False) + "\n")
 
 
 def account(wallet: Wallet, bank: bytes, currency: str, number: str) -> AccountBind:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import stat
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from tallynet.keyfile import KeyFileError
+from tallynet.records import OrganisationKind, Size
+from tools.onboarding import OPENING_FILE, new_organisation, registration
 from tools.wallet import (
     BANK_PEOPLE,
     PASSPHRASE_VARIABLE,
@@ -49,3 +53,16 @@ def test_wallet_errors_name_what_is_known(tmp_path: Path) -> None:
         load_wallet(tmp_path, "nobody")
     with pytest.raises(WalletError, match="another name"):
         create_wallet(tmp_path, "bank-9", bytes(16), ("BANK",), BANK_PEOPLE[:1])
+
+
+def test_the_opening_of_the_commitments_stays_in_the_wallet(tmp_path: Path) -> None:
+    sponsor = create_wallet(tmp_path, "bank-9", bytes(16), ("BANK",), BANK_PEOPLE)
+    kind, size = OrganisationKind.SUPPLIER, Size.MICRO
+    wallet = new_organisation(tmp_path, sponsor, "shop", kind, size)
+    command = registration(tmp_path, bytes(32), wallet, kind, size, tax_id="T-1")
+    path = tmp_path / "wallets" / "shop" / OPENING_FILE
+    opening = json.loads(path.read_text())
+    salt = bytes.fromhex(opening["salt"])
+    tax = sha256(b"tallynet/tax-id" + salt + opening["tax_id"].encode()).digest()
+    assert tax == command.tax_id_commitment
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
