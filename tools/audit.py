@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ from node.config import load_config
 from node.ledger.execute import execute_block
 from node.ledger.genesis_state import load as load_genesis_state
 from node.state import CommittedState, MemoryReader, Overlay
+from node.state.tables import STATE_TABLES
 from node.store import BlockRow, Snapshot, StoreError, scan_in_child
 from node.store.errors import corrupt
 from node.store.store import has_data, lock_directory
@@ -231,8 +233,21 @@ class _Auditor:
             and self._state.root != tip.state_root
         ):
             self.report.differ("the stored state root is not that of the re-executed chain")
+        if self.report.agrees:
+            self._compare_tables()
         self._compare_money()
         return self.report
+
+    def _compare_tables(self) -> None:
+        """What the node stores as its state is, byte for byte, what the chain gives: records, state
+        tree and derived indexes (I14)."""
+        for table in STATE_TABLES:
+            expected = dict(self._memory.scan(table, b"", b"", sys.maxsize))
+            for key, value in self._stored.dump(table):
+                if expected.pop(key, None) != value:
+                    self.report.differ(f"table {table}: {key.hex()} is not what the chain gives")
+            for key in sorted(expected)[:1]:
+                self.report.differ(f"table {table}: {key.hex()} is missing")
 
     def _fold(self, overlay: Overlay) -> bytes:
         root = overlay.seal()
