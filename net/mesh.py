@@ -65,11 +65,6 @@ class MeshStatistics:
     oversize: int
     """Messages of our own that no frame can hold, never sent; each is in the log."""
 
-    @property
-    def connected(self) -> int:
-        """Validators we can send to."""
-        return sum(link.connected for link in self.links)
-
 
 @final
 class _Link:
@@ -153,6 +148,10 @@ class Mesh:
         return MeshStatistics(
             tuple(link.statistics() for link in self._links.values()), self._oversize
         )
+
+    def connected(self) -> int:
+        """Validators we can send to now."""
+        return sum(link.statistics().connected for link in self._links.values())
 
     async def run(self) -> None:
         """Keep every link up until cancelled."""

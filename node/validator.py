@@ -16,37 +16,19 @@ import structlog
 import trio
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from consensus.config import ReplicaConfig, Tip
-from consensus.events import Transaction, TransactionsHeld
-from consensus.replica import Replica
 from net import ClientHandler, Listener, Mesh, NodeIdentity, PeerInbox
 from node.config import ConfigError, NodeConfig, load_config
 from node.driver import Driver
-from node.executor import ExecutedBlock, Executor, Head
-from node.ledger.genesis_state import load as load_genesis_state
-from node.ledger_view import NodeLedgerView
-from node.pool import Pool
-from node.service import Service, StatusSource
+from node.machine import Clock, Machine, prepare_store
 from node.signer import Signer
-from node.state import CommittedState, Overlay
 from node.store import ScanReport, Store, open_store, scan_in_child
-from node.sync import SyncService
-from tallynet.blocks import Certificate, Header
-from tallynet.codec import decode
-from tallynet.envelope import Envelope, open_envelope
-from tallynet.genesis import Genesis, genesis_hash, validators_hash
+from tallynet.genesis import Genesis, genesis_hash
 from tallynet.handshake import software_fingerprint
 from tallynet.keyfile import load_key_file
 from tallynet.messages import (
-    Blocks,
-    Bodies,
-    FetchBlocks,
-    FetchBodies,
-    NodeStatus,
     PeerMessage,
 )
 from tallynet.plain import PlainError, from_plain
-from tallynet.records import NETWORK_ID, Kind, Network
 from tallynet.signatures import self_test, verify_kind
 
 SCAN_SECONDS_MAX: Final = 20.0
@@ -128,9 +110,8 @@ class Validator:
             report = await trio.to_thread.run_sync(self._scan)
             self._log.info("database scanned", values=report.values, complete=report.complete)
         store = self._open()
-        if self._is_new(store):
+        if prepare_store(store, self.genesis, self.genesis_hash):
             # The store accepts writes of one thread only: this one now, the writer's after reopening.
-            self._write_genesis_state(store)
             store.close()
             store = self._open()
         try:
@@ -148,19 +129,6 @@ class Validator:
             map_bytes=self.config.map_gib << 30,
         )
 
-    @staticmethod
-    def _is_new(store: Store) -> bool:
-        state = CommittedState(store.live_reader())
-        return Overlay(state).get(Kind.NETWORK, NETWORK_ID) is None
-
-    def _write_genesis_state(self, store: Store) -> None:
-        overlay = Overlay(CommittedState(store.live_reader()))
-        load_genesis_state(overlay, self.genesis, self.genesis_hash)
-        overlay.seal()
-        batch = store.batch()
-        batch.state(overlay.changes())
-        store.commit(batch)
-
     def _scan(self) -> ScanReport:
         return scan_in_child(self._data, seconds=SCAN_SECONDS_MAX)
 
@@ -176,54 +144,23 @@ class Validator:
             nursery.start_soon(self._drop_expired)
 
     def _build(self, store: Store) -> None:
-        self._store = store
-        self._pool = Pool(
-            total_max=self.config.limits.pending_total,
-            per_organisation_max=self.config.limits.pending_per_organisation,
-        )
-        committed = CommittedState(store.live_reader())
-        head, tip = self._restore(store, committed)
-        self._executor = Executor(
-            genesis=self.genesis_hash,
-            committed=committed,
-            pool=self._pool,
-            head=head,
-            body=self._stored_body,
-        )
-        held = self._restore_held(head.height)
-        ledger = NodeLedgerView(self._executor, self._pool, store)
-        with store.reader() as reader:
-            journal = dict(reader.journal())
-        replica = Replica(
-            config=self._replica_config(store),
-            sign=Signer(self._key, self.genesis_hash).sign,
-            verify=self._verify,
-            ledger=ledger,
-            tip=tip,
-            journal=journal,
-            now_ms=time.monotonic_ns() // 1_000_000,
-            wall_ms=time.time_ns() // 1_000_000,
-        )
-        self._replica = replica
+        if store.vote_bar:
+            self._log.error("this node will not vote", reason=store.vote_bar)
         identity = NodeIdentity(genesis=self.genesis_hash, key=self._key, validators=self.keys)
         self._mesh = Mesh(identity, self._addresses)
-        self._driver = Driver(
-            replica=replica,
-            executor=self._executor,
+        self._machine = Machine(
+            name=self.config.name,
+            genesis=self.genesis,
+            genesis_hash=self.genesis_hash,
+            signer=Signer(self._key, self.genesis_hash),
+            verify=self._verify,
             store=store,
-            outlet=self._mesh,
-            on_committed=self._committed,
+            peers=self._mesh,
+            limits=self.config.limits,
+            clock=Clock(_now_ms, _wall_ms),
+            offer=lambda event: self._driver.offer(event),
         )
-        self._service = Service(
-            genesis=self.genesis_hash,
-            executor=self._executor,
-            pool=self._pool,
-            store=store,
-            source=StatusSource(
-                self._describe, self._driver.offer, self._mesh.broadcast, _now_seconds
-            ),
-        )
-        self._sync = SyncService(self._executor, store)
+        self._driver = Driver(self._machine.shell, store)
         self._listener = Listener(
             identity,
             self.config.listen_host,
@@ -233,132 +170,27 @@ class Validator:
                 lambda: self._driver.inbox_full,
                 self._driver.wait_for_room,
             ),
-            clients=ClientHandler(self._service.handle, self._service.forget),
-            committed_height=lambda: self._executor.head.height,
+            clients=ClientHandler(self._machine.service.handle, self._machine.service.forget),
+            committed_height=lambda: self._machine.executor.head.height,
         )
-        if held:
-            self._driver.offer(TransactionsHeld(tuple(held)))
-
-    def _replica_config(self, store: Store) -> ReplicaConfig:
-        if store.vote_bar:
-            self._log.error("this node will not vote", reason=store.vote_bar)
-        return ReplicaConfig(
-            genesis=self.genesis_hash,
-            genesis_time_ms=self.genesis.time_ms,
-            validators=self.keys,
-            validators_hash=validators_hash(self.genesis.validators),
-            index=self.index,
-            voting=not store.vote_bar,
-            window=self.genesis.window,
-            epoch_length=self.genesis.epoch_length,
-        )
+        self._machine.start()
 
     def _verify(self, kind: bytes, body: bytes, public_key: bytes, signature: bytes) -> bool:
         return verify_kind(kind, self.genesis_hash, body, public_key, signature)
 
-    def _restore(self, store: Store, committed: CommittedState) -> tuple[Head, Tip]:
-        """Where the stored chain ends."""
-        with store.reader() as reader:
-            tip = reader.tip()
-            row = None if tip is None else reader.block(tip.height)
-        if tip is None or row is None:
-            root = committed.root
-            head = Head(0, self.genesis_hash, b"", None, root, self.genesis.time_ms)
-            return head, Tip(None, self.genesis_hash, None, 0, self.keys)
-        header = decode(Header, row.header)
-        head = Head(
-            tip.height, tip.block, row.header, row.certificate, tip.state_root, header.time_ms
-        )
-        epoch = tip.height // self.genesis.epoch_length
-        return head, Tip(row.header, tip.block, row.certificate, epoch, self.keys)
-
-    def _stored_body(self, transaction: bytes) -> Envelope | None:
-        with self._store.reader() as reader:
-            place = reader.transaction(transaction)
-            row = None if place is None else reader.block(place[0])
-            bodies = None if place is None or row is None else reader.envelopes(place[0], row.block)
-        if place is None or bodies is None:
-            return None
-        return open_envelope(bodies[place[1]])
-
-    def _restore_held(self, height: int) -> list[Transaction]:
-        """Bodies of candidates above the head: a prepared block may have to be executed again."""
-        envelopes: list[Envelope] = []
-        with self._store.reader() as reader:
-            for above in range(height + 1, height + 1 + self.genesis.window):
-                for block in reader.candidates(above):
-                    bodies = [open_envelope(b) for b in reader.envelopes(above, block) or ()]
-                    self._executor.restore_held(block, above, [b.transaction for b in bodies])
-                    envelopes.extend(bodies)
-        fresh = {e.transaction: e for e in envelopes}
-        return [self._pool.add(e) for e in fresh.values()]
-
     # --- traffic ------------------------------------------------------------------------------
 
     def _from_peer(self, source: int, messages: list[PeerMessage]) -> None:
-        """Messages of one validator: bodies and fetches are ours, the rest is the core's."""
-        for_core: list[PeerMessage] = []
-        for message in messages:
-            if isinstance(message, Bodies):
-                for _ in range(self._service.gossiped(message)):
-                    self._listener.strike(source)
-            elif isinstance(message, FetchBlocks):
-                self._reply(source, self._sync.blocks(message))
-            elif isinstance(message, FetchBodies):
-                self._reply(source, self._sync.bodies(message))
-            else:
-                if isinstance(message, Blocks):
-                    for block in message.blocks:
-                        self._service.hold_block_bodies(block.envelopes)
-                for_core.append(message)
+        for_core, invalid = self._machine.receive(source, messages)
+        for _ in range(invalid):
+            self._listener.strike(source)
         if for_core:
             self._driver.offer_messages(source, for_core)
-
-    def _reply(self, to: int, message: bytes | None) -> None:
-        if message is not None:
-            self._mesh.send(to, message)
-
-    def _committed(self, executed: ExecutedBlock, certificate: Certificate) -> None:
-        self._service.committed(executed, certificate)
 
     async def _drop_expired(self) -> None:
         while True:
             await trio.sleep(EXPIRY_PERIOD_SECONDS)
-            wanted = self._executor.in_flight()
-            now = self._executor.head.time_ms // 1000
-            gone = self._pool.expired(now, wanted.__contains__)
-            self._pool.remove(gone)
-            self._service.expired(gone)
-
-    # --- what the node says of itself -----------------------------------------------------------
-
-    def _describe(self, request: int) -> NodeStatus:
-        numbers = self._replica.statistics()
-        head = self._executor.head
-        network = self._executor.view.get(Kind.NETWORK, NETWORK_ID)
-        own = self.genesis.validators[self.index]
-        return NodeStatus(
-            request,
-            self.config.name,
-            own.organisation,
-            numbers.epoch,
-            numbers.view,
-            numbers.leader,
-            self.index,
-            head.height,
-            head.block,
-            head.state_root,
-            network.business_date if isinstance(network, Network) else 0,
-            len(self._pool),
-            self._mesh.statistics().connected,
-            self._waiting(),
-        )
-
-    def _waiting(self) -> str:
-        """Why there is no block right now, naming validators."""
-        waiting = self._replica.statistics().waiting
-        names = ", ".join(self.genesis.validators[i].name for i in waiting.validators)
-        return waiting.reason.value + (f": {names}" if names else "")
+            self._machine.drop_expired()
 
 
 def _passphrase() -> bytes | None:
@@ -367,8 +199,12 @@ def _passphrase() -> bytes | None:
     return text.encode() if text else None
 
 
-def _now_seconds() -> int:
-    return int(time.time())
+def _now_ms() -> int:
+    return time.monotonic_ns() // 1_000_000
+
+
+def _wall_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 __all__ = ["Validator", "load_genesis"]

@@ -36,7 +36,7 @@ async def test_every_validator_hears_a_broadcast_of_every_other_one_in_order() -
         for mesh in meshes:
             nursery.start_soon(mesh.run)
         for mesh in meshes:
-            await until(lambda mesh=mesh: mesh.statistics().connected == 3)
+            await until(lambda mesh=mesh: mesh.connected() == 3)
         for number in range(100):
             for mesh in meshes:
                 mesh.broadcast(vote(number))
@@ -73,7 +73,7 @@ async def test_a_lost_link_is_dialled_again_and_the_owner_is_told() -> None:
             mesh = Mesh(identity(1), {0: ("127.0.0.1", port)}, on_connected=connected.append)
             nursery.start_soon(mesh.run)
             await until(lambda: connected == [0])
-        await until(lambda: mesh.statistics().connected == 0)
+        await until(lambda: mesh.connected() == 0)
         assert mesh.statistics().links[0].trouble
         for _ in range(OFFLINE_MESSAGES_MAX + 5):
             mesh.send(0, vote(1))
@@ -90,7 +90,7 @@ async def test_a_full_inbox_stops_reading_and_the_outbox_drops_its_oldest() -> N
     async with listening(0) as node, trio.open_nursery() as nursery:
         mesh = _mesh(1, [node])
         nursery.start_soon(mesh.run)
-        await until(lambda: mesh.statistics().connected == 1)
+        await until(lambda: mesh.connected() == 1)
         node.full = True
         mesh.send(0, vote(0))
         await until(lambda: len(node.received) == 1)
@@ -142,7 +142,7 @@ async def _refusal(dialler: NodeIdentity, to: Node, index: int) -> str:
         nursery.start_soon(mesh.run)
         await until(lambda: "not dialled" not in mesh.statistics().links[0].trouble)
         nursery.cancel_scope.cancel()
-    assert mesh.statistics().connected == 0
+    assert mesh.connected() == 0
     return mesh.statistics().links[0].trouble
 
 
@@ -164,7 +164,7 @@ async def test_a_patch_release_apart_is_the_same_software() -> None:
     async with listening(0) as node, trio.open_nursery() as nursery:
         mesh = Mesh(identity(1, software="python=3.11.9"), {0: ("127.0.0.1", node.port)})
         nursery.start_soon(mesh.run)
-        await until(lambda: mesh.statistics().connected == 1)
+        await until(lambda: mesh.connected() == 1)
         nursery.cancel_scope.cancel()
 
 
@@ -172,7 +172,7 @@ async def test_a_second_connection_of_a_validator_replaces_the_first() -> None:
     async with listening(0) as node, trio.open_nursery() as nursery:
         old, new = _mesh(1, [node]), _mesh(1, [node])
         nursery.start_soon(old.run)
-        await until(lambda: old.statistics().connected == 1)
+        await until(lambda: old.connected() == 1)
         nursery.start_soon(new.run)
         await until(lambda: old.statistics().links[0].connected is False)
         new.send(0, vote(5))
@@ -184,7 +184,7 @@ async def test_messages_that_do_not_decode_are_dropped_and_twenty_of_them_ban_th
     async with listening(0) as node, trio.open_nursery() as nursery:
         mesh = _mesh(1, [node])
         nursery.start_soon(mesh.run)
-        await until(lambda: mesh.statistics().connected == 1)
+        await until(lambda: mesh.connected() == 1)
         for number in range(19):
             mesh.send(0, b"\xff no message")
             mesh.send(0, vote(number))
@@ -201,7 +201,7 @@ async def test_the_node_may_strike_a_validator_whose_signatures_are_wrong() -> N
     async with listening(0) as node, trio.open_nursery() as nursery:
         mesh = _mesh(1, [node])
         nursery.start_soon(mesh.run)
-        await until(lambda: mesh.statistics().connected == 1)
+        await until(lambda: mesh.connected() == 1)
         for _ in range(20):
             node.listener.strike(1)
         await until(lambda: "BANNED" in mesh.statistics().links[0].trouble)
@@ -212,7 +212,7 @@ async def test_a_message_beyond_the_limit_of_its_kind_is_invalid() -> None:
     async with listening(0) as node, trio.open_nursery() as nursery:
         mesh = _mesh(1, [node])
         nursery.start_soon(mesh.run)
-        await until(lambda: mesh.statistics().connected == 1)
+        await until(lambda: mesh.connected() == 1)
         overhead = len(vote(0, 1_000)) - 1_000
         mesh.send(0, vote(1, 2_048 - overhead))
         mesh.send(0, vote(2, 2_049 - overhead))
@@ -229,7 +229,7 @@ async def test_a_peer_that_sends_too_fast_is_read_later() -> None:
     async with listening(0, limits=slow) as node, trio.open_nursery() as nursery:
         mesh = _mesh(1, [node])
         nursery.start_soon(mesh.run)
-        await until(lambda: mesh.statistics().connected == 1)
+        await until(lambda: mesh.connected() == 1)
         started = trio.current_time()
         for number in range(10):
             mesh.send(0, vote(number, 1_000))
@@ -242,7 +242,7 @@ async def test_goodbye_ends_the_link_and_is_not_delivered() -> None:
     async with listening(0) as node, trio.open_nursery() as nursery:
         mesh = _mesh(1, [node])
         nursery.start_soon(mesh.run)
-        await until(lambda: mesh.statistics().connected == 1)
+        await until(lambda: mesh.connected() == 1)
         mesh.send(0, vote(1))
         mesh.send(0, encode(Goodbye("UPGRADE", "back soon")))
         await until(lambda: mesh.statistics().links[0].connects == 2)

@@ -1,0 +1,270 @@
+"""A validator below its sockets and threads: store, pool, executor, replica and service, put together.
+
+The process (`node.validator`) and the simulator (`tools.simulator`) run this same code; they differ in
+who delivers messages, who tells the time and who writes the batches that `shell.take` returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from consensus.config import ReplicaConfig, Tip
+from consensus.events import Event, Transaction, TransactionsHeld
+from consensus.replica import Replica
+from consensus.votes import Verify
+from node.config import Limits
+from node.executor import ExecutedBlock, Executor, Head
+from node.ledger.genesis_state import load as load_genesis_state
+from node.ledger_view import NodeLedgerView
+from node.pool import Pool
+from node.service import Service, StatusSource
+from node.shell import Outlet, Shell
+from node.signer import Signer
+from node.state import CommittedState, Overlay
+from node.store import Store
+from node.sync import SyncService
+from tallynet.blocks import Certificate, Header
+from tallynet.codec import decode
+from tallynet.envelope import Envelope, open_envelope
+from tallynet.genesis import Genesis, validators_hash
+from tallynet.messages import (
+    Blocks,
+    Bodies,
+    FetchBlocks,
+    FetchBodies,
+    NodeStatus,
+    PeerMessage,
+)
+from tallynet.records import NETWORK_ID, Kind, Network
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Time as the machine's surroundings tell it."""
+
+    now_ms: Callable[[], int]
+    """Monotonic milliseconds."""
+    wall_ms: Callable[[], int]
+    """Unix milliseconds."""
+
+
+class Peers(Outlet, Protocol):
+    """The other validators, seen from here."""
+
+    def connected(self) -> int:
+        """How many can be sent to right now."""
+
+
+def prepare_store(store: Store, genesis: Genesis, genesis_hash: bytes) -> bool:
+    """Write the genesis state into a new store; False when there is a state already."""
+    state = CommittedState(store.live_reader())
+    overlay = Overlay(state)
+    if overlay.get(Kind.NETWORK, NETWORK_ID) is not None:
+        return False
+    load_genesis_state(overlay, genesis, genesis_hash)
+    overlay.seal()
+    batch = store.batch()
+    batch.state(overlay.changes())
+    store.commit(batch)
+    return True
+
+
+class Machine:
+    """One validator's state and behaviour. Built from a prepared store; used by one thread."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        genesis: Genesis,
+        genesis_hash: bytes,
+        signer: Signer,
+        verify: Verify,
+        store: Store,
+        peers: Peers,
+        limits: Limits,
+        clock: Clock,
+        offer: Callable[[Event], None],
+    ) -> None:
+        """`verify` checks votes of validators; `offer` takes events that `shell.step` must get, in
+        order.
+
+        Raises:
+            InvariantViolated: what is stored cannot be a correct replica's (INV-12).
+        """
+        self._name: Final = name
+        self._genesis: Final = genesis
+        self._genesis_hash: Final = genesis_hash
+        self._keys: Final = tuple(v.public_key for v in genesis.validators)
+        self.index: Final = self._keys.index(signer.public_key)
+        self._store: Final = store
+        self._peers: Final = peers
+        self._offer: Final = offer
+        self._pool: Final = Pool(
+            total_max=limits.pending_total, per_organisation_max=limits.pending_per_organisation
+        )
+        committed = CommittedState(store.live_reader())
+        head, tip = self._restore(committed)
+        self.executor: Final = Executor(
+            genesis=genesis_hash,
+            committed=committed,
+            pool=self._pool,
+            head=head,
+            body=self._stored_body,
+        )
+        self._held_at_start: Final = tuple(self._restore_held(head.height))
+        with store.reader() as reader:
+            journal = dict(reader.journal())
+        self.replica: Final = Replica(
+            config=self._replica_config(),
+            sign=signer.sign,
+            verify=verify,
+            ledger=NodeLedgerView(self.executor, self._pool, store),
+            tip=tip,
+            journal=journal,
+            now_ms=clock.now_ms(),
+            wall_ms=clock.wall_ms(),
+        )
+        self.shell: Final = Shell(
+            replica=self.replica,
+            executor=self.executor,
+            outlet=peers,
+            on_committed=self._committed,
+        )
+        self.service: Final = Service(
+            genesis=genesis_hash,
+            executor=self.executor,
+            pool=self._pool,
+            store=store,
+            source=StatusSource(
+                self.describe, offer, peers.broadcast, lambda: clock.wall_ms() // 1000
+            ),
+        )
+        self._sync: Final = SyncService(self.executor, store)
+
+    def start(self) -> None:
+        """Announce the bodies that were held before the restart."""
+        if self._held_at_start:
+            self._offer(TransactionsHeld(self._held_at_start))
+
+    # --- from the store -------------------------------------------------------------------------
+
+    def _replica_config(self) -> ReplicaConfig:
+        return ReplicaConfig(
+            genesis=self._genesis_hash,
+            genesis_time_ms=self._genesis.time_ms,
+            validators=self._keys,
+            validators_hash=validators_hash(self._genesis.validators),
+            index=self.index,
+            voting=not self._store.vote_bar,
+            window=self._genesis.window,
+            epoch_length=self._genesis.epoch_length,
+        )
+
+    def _restore(self, committed: CommittedState) -> tuple[Head, Tip]:
+        """Where the stored chain ends."""
+        with self._store.reader() as reader:
+            tip = reader.tip()
+            row = None if tip is None else reader.block(tip.height)
+        if tip is None or row is None:
+            root = committed.root
+            head = Head(0, self._genesis_hash, b"", None, root, self._genesis.time_ms)
+            return head, Tip(None, self._genesis_hash, None, 0, self._keys)
+        header = decode(Header, row.header)
+        head = Head(
+            tip.height, tip.block, row.header, row.certificate, tip.state_root, header.time_ms
+        )
+        epoch = tip.height // self._genesis.epoch_length
+        return head, Tip(row.header, tip.block, row.certificate, epoch, self._keys)
+
+    def _stored_body(self, transaction: bytes) -> Envelope | None:
+        with self._store.reader() as reader:
+            place = reader.transaction(transaction)
+            row = None if place is None else reader.block(place[0])
+            bodies = None if place is None or row is None else reader.envelopes(place[0], row.block)
+        if place is None or bodies is None:
+            return None
+        return open_envelope(bodies[place[1]])
+
+    def _restore_held(self, height: int) -> list[Transaction]:
+        """Bodies of candidates above the head: a prepared block may have to be executed again."""
+        envelopes: list[Envelope] = []
+        with self._store.reader() as reader:
+            for above in range(height + 1, height + 1 + self._genesis.window):
+                for block in reader.candidates(above):
+                    bodies = [open_envelope(b) for b in reader.envelopes(above, block) or ()]
+                    self.executor.restore_held(block, above, [b.transaction for b in bodies])
+                    envelopes.extend(bodies)
+        fresh = {e.transaction: e for e in envelopes}
+        return [self._pool.add(e) for e in fresh.values()]
+
+    # --- traffic ------------------------------------------------------------------------------
+
+    def receive(
+        self, source: int, messages: Iterable[PeerMessage]
+    ) -> tuple[list[PeerMessage], int]:
+        """Messages of one validator: bodies and fetches are answered here. Returns what the core has
+        to get, in order, and how many envelopes were invalid."""
+        for_core: list[PeerMessage] = []
+        invalid = 0
+        for message in messages:
+            if isinstance(message, Bodies):
+                invalid += self.service.gossiped(message)
+            elif isinstance(message, FetchBlocks):
+                self._reply(source, self._sync.blocks(message))
+            elif isinstance(message, FetchBodies):
+                self._reply(source, self._sync.bodies(message))
+            else:
+                if isinstance(message, Blocks):
+                    for block in message.blocks:
+                        self.service.hold_block_bodies(block.envelopes)
+                for_core.append(message)
+        return for_core, invalid
+
+    def _reply(self, to: int, message: bytes | None) -> None:
+        if message is not None:
+            self._peers.send(to, message)
+
+    def _committed(self, executed: ExecutedBlock, certificate: Certificate) -> None:
+        self.service.committed(executed, certificate)
+
+    def drop_expired(self) -> None:
+        """Let go of envelopes whose validity ended while they waited; call now and then."""
+        wanted = self.executor.in_flight()
+        now = self.executor.head.time_ms // 1000
+        gone = self._pool.expired(now, wanted.__contains__)
+        self._pool.remove(gone)
+        self.service.expired(gone)
+
+    # --- what the node says of itself -----------------------------------------------------------
+
+    def describe(self, request: int) -> NodeStatus:
+        """Answer to a status query."""
+        numbers = self.replica.statistics()
+        head = self.executor.head
+        network = self.executor.view.get(Kind.NETWORK, NETWORK_ID)
+        own = self._genesis.validators[self.index]
+        return NodeStatus(
+            request,
+            self._name,
+            own.organisation,
+            numbers.epoch,
+            numbers.view,
+            numbers.leader,
+            self.index,
+            head.height,
+            head.block,
+            head.state_root,
+            network.business_date if isinstance(network, Network) else 0,
+            len(self._pool),
+            self._peers.connected(),
+            self.waiting(),
+        )
+
+    def waiting(self) -> str:
+        """Why there is no block right now, naming validators."""
+        waiting = self.replica.statistics().waiting
+        names = ", ".join(self._genesis.validators[i].name for i in waiting.validators)
+        return waiting.reason.value + (f": {names}" if names else "")

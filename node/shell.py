@@ -1,0 +1,144 @@
+"""What stands between the pure replica and the world: effects in, one durable transaction at a time out.
+
+Theory of operation. Every event is stepped through the replica. The effects of many steps gather in
+one open `Turn`: puts for the store, messages that may leave only after it, blocks whose clients wait.
+While one turn is being written the next one fills (group commit). When a write has returned, and only
+then, that turn's messages leave (INV-5; protocol §5.5), its blocks become the committed state that
+reads are answered from, and its clients get receipts.
+
+Nothing here waits, reads a clock or touches a disk: `node.driver` does that for a process, and
+`tools.simulator` for a simulated one.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Final, Protocol
+
+import structlog
+
+from consensus.effects import ALL, Effects, Execute, Send
+from consensus.events import Event, Executed, Persisted
+from consensus.replica import Replica
+from node.executor import ExecutedBlock, Executor
+from node.store import WriteBatch
+from tallynet.blocks import Certificate
+from tallynet.errors import invariant
+
+
+class Outlet(Protocol):
+    """Where messages to other validators go; `net.mesh.Mesh` in a node."""
+
+    def send(self, to: int, message: bytes) -> None: ...
+
+    def broadcast(self, message: bytes) -> None: ...
+
+
+class Turn:
+    """What one transaction makes durable, and what it lets go afterwards."""
+
+    __slots__ = ("batch", "delivered", "sends", "step")
+
+    def __init__(self) -> None:
+        self.batch: Final = WriteBatch()
+        self.sends: Final[list[Send]] = []
+        self.delivered: Final[list[tuple[ExecutedBlock, Certificate]]] = []
+        self.step = 0
+        """Number of the last step whose effects are in here."""
+
+    @property
+    def empty(self) -> bool:
+        return not (len(self.batch) or self.sends or self.delivered)
+
+
+class Shell:
+    """Steps one replica and carries out its effects in the order that `Effects` demands."""
+
+    def __init__(
+        self,
+        *,
+        replica: Replica,
+        executor: Executor,
+        outlet: Outlet,
+        on_committed: Callable[[ExecutedBlock, Certificate], None],
+    ) -> None:
+        """`on_committed` is called for every block, in order, once it is durable."""
+        self.replica: Final = replica
+        self._executor: Final = executor
+        self._outlet: Final = outlet
+        self._on_committed: Final = on_committed
+        self._log: Final = structlog.get_logger("consensus")
+        self._turn = Turn()
+        self._writing: Turn | None = None
+        self._durable_step = 0
+
+    # --- events -----------------------------------------------------------------------------------
+
+    def step(self, event: Event) -> None:
+        """One event through the core; executions it asks for are answered at once."""
+        queue: deque[Event] = deque((event,))
+        while queue:
+            effects = self.replica.step(queue.popleft())
+            self._apply(effects)
+            queue.extend(self._execute(request) for request in effects.execute)
+
+    def _apply(self, effects: Effects) -> None:
+        for name, fields in effects.log:
+            self._log.info(name, **fields)
+        turn = self._turn
+        turn.step = self.replica.turn
+        for entry in effects.persist:
+            turn.batch.journal(entry.key, entry.value)
+        for hold in effects.hold:
+            self._executor.hold(turn.batch, hold.height, hold.block, hold.transactions)
+        turn.sends.extend(effects.send_after)
+        for send in effects.send_now:
+            self._send(send)
+        for delivery in effects.deliver:
+            executed = self._executor.deliver(turn.batch, delivery)
+            turn.delivered.append((executed, delivery.certificate))
+        for block in effects.discard:
+            self._executor.discard(block)
+
+    def _execute(self, request: Execute) -> Executed:
+        result = self._executor.execute(request)
+        return Executed(request.block, result.state_root, result.result.receipts_root)
+
+    def _send(self, send: Send) -> None:
+        if send.to == ALL:
+            self._outlet.broadcast(send.message)
+        else:
+            self._outlet.send(send.to, send.message)
+
+    # --- durability -------------------------------------------------------------------------------
+
+    def take(self) -> WriteBatch | None:
+        """Close the open turn and return what has to be written for it, possibly nothing; None while
+        the turn before is being written, or when there is nothing to do. Call `written` once the
+        batch is durable."""
+        if self._writing is not None or self._turn.empty:
+            return None
+        turn, self._turn = self._turn, Turn()
+        self._writing = turn
+        return turn.batch
+
+    def written(self) -> Persisted:
+        """The batch that was taken is durable: let its messages go, answer its clients. The event
+        returned has to be stepped."""
+        turn, self._writing = self._writing, None
+        invariant(turn is not None, "INV-5 a write ended that nobody started")
+        if turn is None:
+            raise LookupError("no write under way")
+        self._durable_step = turn.step
+        self._release(turn)
+        for executed, certificate in turn.delivered:
+            self._executor.durable(executed, certificate)
+            self._on_committed(executed, certificate)
+        return Persisted(turn.step)
+
+    def _release(self, turn: Turn) -> None:
+        """The second gate: nothing of a turn leaves before the turn is durable (INV-5)."""
+        invariant(turn.step <= self._durable_step, "INV-5 a message ahead of its write")
+        for send in turn.sends:
+            self._send(send)
