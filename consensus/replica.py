@@ -143,10 +143,22 @@ class Replica:
         return self._s.turn
 
     @property
-    def busy(self) -> bool:
-        """Work is in flight or pending: tick often (every few milliseconds)."""
+    def next_tick_ms(self) -> int:
+        """When the next `Tick` may change something, messages aside; never before the last one + 1.
+        Later steps may move it forward or back."""
         s = self._s
-        return bool(s.slots or s.certified or s.pool.pending or s.changing)
+        due = self._status.next_ms
+        if self._deadline_ms is not None and self._deadline_ms < due:
+            due = self._deadline_ms
+        fetch = self._fetches.next_due_ms()
+        if fetch is not None and fetch < due:
+            due = fetch
+        if s.leads and s.pool.pending and s.top < s.limit:
+            due = min(due, s.pool.batch_since_ms + s.config.batch_wait_ms)
+        slot = s.slots.get(s.top + 1) if s.slots else None
+        if slot is not None and slot.candidate is not None and not slot.rejected:
+            due = min(due, s.now_ms + s.config.batch_wait_ms)  # its time may come (clock, day roll)
+        return max(due, s.now_ms + 1)
 
     def _start(self) -> None:
         self._started = True
@@ -249,7 +261,7 @@ class Replica:
         if self._deadline_ms is not None and s.now_ms >= self._deadline_ms:
             self._deadline_ms = None
             self._views.complain(ComplaintReason.PROGRESS_TIMEOUT)
-        if self.busy or self._proposer.wanted:
+        if s.slots or s.certified or s.pool.pending or s.changing or self._proposer.wanted:
             s.dirty = True
 
     def _watch_leader(self) -> None:

@@ -25,10 +25,8 @@ EVENTS_PER_DRAIN_MAX: Final = 200
 (reliability §13, trio facts)."""
 INBOX_MAX: Final = 8_192
 """Peer messages waiting for the core; when it is full, connections are not read (back-pressure)."""
-TICK_BUSY_SECONDS: Final = 0.005
-"""While work is in flight: half the batch wait of 10 ms."""
-TICK_IDLE_SECONDS: Final = 0.1
-"""Otherwise: well below T_STATUS (250 ms), and cheap enough for an idle node."""
+TICK_SECONDS_MIN: Final = 0.002
+"""Time is looked at no more often than this: a fifth of the batch wait."""
 
 
 class Driver:
@@ -69,13 +67,11 @@ class Driver:
     async def run(self) -> None:
         """Step events until cancelled; re-raises what made the writer fail."""
         try:
-            next_tick = 0.0
+            last_tick = -TICK_SECONDS_MIN
             while True:
-                if trio.current_time() >= next_tick:
+                if trio.current_time() >= max(self._next_tick(), last_tick + TICK_SECONDS_MIN):
+                    last_tick = trio.current_time()
                     self._shell.step(self._tick())
-                    busy = self._shell.replica.busy
-                    pause = TICK_BUSY_SECONDS if busy else TICK_IDLE_SECONDS
-                    next_tick = trio.current_time() + pause
                 for _ in range(min(EVENTS_PER_DRAIN_MAX, len(self._inbox))):
                     self._shell.step(self._inbox.popleft())
                 self._drained.set()
@@ -87,10 +83,15 @@ class Driver:
                     await trio.lowlevel.checkpoint()
                     continue
                 self._awake = trio.Event()
-                with trio.move_on_at(next_tick):
+                with trio.move_on_at(max(self._next_tick(), last_tick + TICK_SECONDS_MIN)):
                     await self._awake.wait()
         finally:
             self._writer.close()
+
+    def _next_tick(self) -> float:
+        """On trio's clock, which need not be the monotonic one of the core."""
+        wait_ms = self._shell.replica.next_tick_ms - time.monotonic_ns() // 1_000_000
+        return trio.current_time() + wait_ms / 1000
 
     def _tick(self) -> Tick:
         return Tick(time.monotonic_ns() // 1_000_000, time.time_ns() // 1_000_000)

@@ -20,7 +20,7 @@ from node.ledger.genesis_state import load as load_genesis_state
 from node.ledger_view import NodeLedgerView
 from node.pool import Pool
 from node.service import Service, StatusSource
-from node.shell import Outlet, Shell
+from node.shell import Log, Outlet, Shell
 from node.signer import Signer
 from node.state import CommittedState, Overlay
 from node.store import Store
@@ -87,6 +87,7 @@ class Machine:
         limits: Limits,
         clock: Clock,
         offer: Callable[[Event], None],
+        log: Log,
     ) -> None:
         """`verify` checks votes of validators; `offer` takes events that `shell.step` must get, in
         order.
@@ -132,6 +133,7 @@ class Machine:
             executor=self.executor,
             outlet=peers,
             on_committed=self._committed,
+            log=log,
         )
         self.service: Final = Service(
             genesis=genesis_hash,

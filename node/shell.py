@@ -16,8 +16,6 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol
 
-import structlog
-
 from consensus.effects import ALL, Effects, Execute, Send
 from consensus.events import Event, Executed, Persisted
 from consensus.replica import Replica
@@ -25,6 +23,9 @@ from node.executor import ExecutedBlock, Executor
 from node.store import WriteBatch
 from tallynet.blocks import Certificate
 from tallynet.errors import invariant
+
+Log = Callable[[str, dict[str, object]], None]
+"""(event name, fields)."""
 
 
 class Outlet(Protocol):
@@ -62,13 +63,15 @@ class Shell:
         executor: Executor,
         outlet: Outlet,
         on_committed: Callable[[ExecutedBlock, Certificate], None],
+        log: Log,
     ) -> None:
-        """`on_committed` is called for every block, in order, once it is durable."""
+        """`on_committed` is called for every block, in order, once it is durable; `log` gets the
+        events that `Effects.log` names."""
         self.replica: Final = replica
         self._executor: Final = executor
         self._outlet: Final = outlet
         self._on_committed: Final = on_committed
-        self._log: Final = structlog.get_logger("consensus")
+        self._log: Final = log
         self._turn = Turn()
         self._writing: Turn | None = None
         self._durable_step = 0
@@ -85,7 +88,7 @@ class Shell:
 
     def _apply(self, effects: Effects) -> None:
         for name, fields in effects.log:
-            self._log.info(name, **fields)
+            self._log(name, fields)
         turn = self._turn
         turn.step = self.replica.turn
         for entry in effects.persist:

@@ -159,6 +159,7 @@ class Validator:
             limits=self.config.limits,
             clock=Clock(_now_ms, _wall_ms),
             offer=lambda event: self._driver.offer(event),
+            log=lambda event, fields: self._log.info(event, **fields),
         )
         self._driver = Driver(self._machine.shell, store)
         self._listener = Listener(

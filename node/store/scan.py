@@ -48,15 +48,34 @@ def scan_store(
         return ScanReport(0, 0, True)
     lock_file = lock_directory(directory, exclusive=False)
     try:
-        return _Scan(directory, seconds, progress).run()
+        environment = open_environment(directory, map_bytes=MAP_BYTES, readonly=True)
+        try:
+            return scan_environment(environment, directory, seconds=seconds, progress=progress)
+        finally:
+            environment.close()
     except lmdb.Error as error:
         raise corrupt(directory, f"LMDB says {error}") from None
     finally:
         os.close(lock_file)
 
 
+def scan_environment(
+    environment: Any,
+    directory: Path,
+    *,
+    seconds: float | None = None,
+    progress: Progress = no_progress,
+) -> ScanReport:
+    """Check an open LMDB environment, or something that behaves like one; `directory` is for the
+    message. Raises StoreFatal STORE_CORRUPT."""
+    return _Scan(environment, directory, seconds, progress).run()
+
+
 class _Scan:
-    def __init__(self, directory: Path, seconds: float | None, progress: Progress) -> None:
+    def __init__(
+        self, environment: Any, directory: Path, seconds: float | None, progress: Progress
+    ) -> None:
+        self._environment: Final = environment
         self._directory: Final = directory
         self._deadline: Final = None if seconds is None else time.monotonic() + seconds
         self._progress: Final = progress
@@ -65,18 +84,15 @@ class _Scan:
         self._total = 0
 
     def run(self) -> ScanReport:
-        environment = open_environment(self._directory, map_bytes=MAP_BYTES, readonly=True)
-        try:
-            tables = self._open_tables(environment)
-            if not tables:
-                return ScanReport(0, 0, True)
-            with environment.begin(buffers=True) as transaction:
-                self._total = sum(transaction.stat(db)["entries"] for db in tables.values())
-                complete = all(self._table(transaction, t, db) for t, db in tables.items())
-            with environment.begin() as transaction:
-                self._tip(Snapshot(transaction, tables, self._damage))
-        finally:
-            environment.close()
+        environment = self._environment
+        tables = self._open_tables(environment)
+        if not tables:
+            return ScanReport(0, 0, True)
+        with environment.begin(buffers=True) as transaction:
+            self._total = sum(transaction.stat(db)["entries"] for db in tables.values())
+            complete = all(self._table(transaction, t, db) for t, db in tables.items())
+        with environment.begin() as transaction:
+            self._tip(Snapshot(transaction, tables, self._damage))
         self._progress(self._values, self._total)
         return ScanReport(self._values, self._bytes, complete)
 

@@ -59,6 +59,10 @@ def _no_crash(_point: str) -> None:
     return None
 
 
+def _random_id() -> bytes:
+    return secrets.token_bytes(16)
+
+
 @dataclass(frozen=True, slots=True)
 class StoreStatistics:
     """For status, metrics and the alarm."""
@@ -92,14 +96,17 @@ class Store:
         *,
         genesis: bytes,
         mark: MarkFile | None,
-        crash_point: CrashPoint,
+        crash_point: CrashPoint = _no_crash,
+        new_id: Callable[[], bytes] = _random_id,
     ) -> None:
+        """Use `open_store`; only a simulated disk is put together by hand. Call `prepare` next."""
         self.directory: Final = directory
         self._environment: Final = environment
         self._lock_file: Final = lock_file
         self._genesis: Final = genesis
         self._mark: Final = mark
         self._crash_point: Final = crash_point
+        self._new_id: Final = new_id
         self._tables: Final[dict[str, Any]] = {}
         self._writer: int | None = None
         self._failed = False
@@ -231,8 +238,12 @@ class Store:
 
     # --- opening ----------------------------------------------------------------------------------
 
-    def _prepare(self, node_key: bytes) -> None:
-        """Create or check the tables and what the database says about itself."""
+    def prepare(self, node_key: bytes) -> None:
+        """Create or check the tables and what the database says about itself.
+
+        Raises:
+            StoreError, StoreFatal: the database is damaged, or not this node's.
+        """
         existing = self._stored_identity()
         if existing is not None:
             self._check_identity(existing, node_key)
@@ -245,7 +256,7 @@ class Store:
                     (_SCHEMA_KEY, SCHEMA.to_bytes(8, "big")),
                     (_GENESIS_KEY, self._genesis),
                     (_NODE_KEY, node_key),
-                    (_STORE_ID_KEY, secrets.token_bytes(16)),
+                    (_STORE_ID_KEY, self._new_id()),
                 ):
                     _put_meta(transaction, meta, name, value)
             self.vote_bar = self._bar(transaction, meta)
@@ -357,7 +368,7 @@ def open_store(
             mark=None if key_mark is None else MarkFile(key_mark),
             crash_point=crash_point,
         )
-        store._prepare(node_key)
+        store.prepare(node_key)
     except StoreFatal as error:
         _close(environment, lock_file)
         raise StoreError(error.code, error.message) from None

@@ -16,7 +16,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
 
-from tallynet.blocks import Certificate, Commit, Header, verify_commit
+from tallynet.blocks import Certificate, Commit, Header, SignatureCheck, verify_commit
 from tallynet.codec import decode, encode
 from tallynet.errors import RemoteProtocolError
 from tallynet.genesis import Genesis, genesis_hash, validators_hash
@@ -25,7 +25,7 @@ from tallynet.merkle import list_root, verify_list_proof
 from tallynet.messages import BlockPage, ProvenReceipt, Receipts, RecordProof
 from tallynet.receipts import EnvelopeReceipt
 from tallynet.records import RECORD_TYPES, Kind, Lot, Record
-from tallynet.signatures import key_is_sound
+from tallynet.signatures import key_is_sound, verify_kind
 from tallynet.state_proof import StateProof, verify_state_proof
 
 __all__ = ["Block", "Certified", "ProvenRecord", "Receipt", "Trust"]
@@ -103,8 +103,11 @@ class Block:
 class Trust:
     """The verifier of one network. Raises RemoteProtocolError for every answer that does not hold."""
 
-    def __init__(self, genesis: Genesis, *, newest: int = 0) -> None:
-        """`newest` is the highest certified height seen in an earlier life, if that was kept.
+    def __init__(
+        self, genesis: Genesis, *, newest: int = 0, check: SignatureCheck = verify_kind
+    ) -> None:
+        """`newest` is the highest certified height seen in an earlier life, if that was kept; `check`
+        verifies the validators' signatures (another one only on a simulated network).
 
         Raises:
             ValueError: the genesis holds a weak or repeated validator key (C1).
@@ -118,6 +121,7 @@ class Trust:
             raise ValueError("the genesis holds a weak or repeated validator key")
         self.newest = newest
         """Highest certified height seen; state below it is refused."""
+        self._verify: Final = check
         self._set_hash: Final = validators_hash(genesis.validators)
         self._known: Final[OrderedDict[bytes, Certified]] = OrderedDict()
 
@@ -144,7 +148,7 @@ class Trust:
         header = decode(Header, header_bytes)
         if header.genesis != self.genesis_hash:
             raise RemoteProtocolError("NETWORK_MISMATCH", "the block belongs to another network")
-        commit = verify_commit(certificate, self.genesis_hash, self.validators)
+        commit = verify_commit(certificate, self.genesis_hash, self.validators, self._verify)
         if commit.block != block_hash(header_bytes):
             raise RemoteProtocolError("BAD_CERTIFICATE", "the certificate is for another block")
         if (commit.height, commit.epoch) != (header.height, header.epoch):

@@ -40,8 +40,16 @@ def test_a_full_pool_shows() -> None:
     assert (statistics.pool, statistics.pool_full, statistics.pool_refused) == (5, True, 4)
 
 
-def test_busy_while_there_is_work() -> None:
-    backup = Bench()
-    assert not backup.replica.busy
-    backup.hold(transactions(1))
-    assert backup.replica.busy
+def test_the_next_tick_is_the_next_thing_that_time_brings() -> None:
+    """A Tick before `next_tick_ms` would change nothing; none is ever due in the past."""
+    leader = Bench(index=0, window=1)
+    leader.tick()
+    assert leader.replica.next_tick_ms == 250, "Status"
+    leader.hold(transactions(1))
+    leader.hold(transactions(2)[1:])
+    assert leader.replica.next_tick_ms == 250, "the window is full: only votes help"
+    wide = Bench(index=0, window=4)
+    wide.tick()
+    wide.hold(transactions(1))
+    wide.hold(transactions(2)[1:])
+    assert wide.replica.next_tick_ms == 10, "the second batch waits 10 ms"
