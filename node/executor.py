@@ -182,6 +182,11 @@ class Executor:
         """Transactions of candidate blocks: their bodies stay in the pool whatever their age."""
         return frozenset(t for _, transactions in self._held.values() for t in transactions)
 
+    @property
+    def overlays(self) -> int:
+        """Executed blocks that are not durable yet."""
+        return len(self._executed)
+
     def discard(self, block: bytes) -> None:
         """Drop the overlay of a block that lost."""
         executed = self._executed.pop(block, None)

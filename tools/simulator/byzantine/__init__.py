@@ -1,0 +1,16 @@
+"""Validators that lie: each behaviour wraps a correct machine and distorts what it says."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tools.simulator.byzantine.base import Behaviour
+from tools.simulator.byzantine.simple import Selective, Silent, Twin
+
+BEHAVIOURS: Final[dict[str, type[Behaviour]]] = {
+    "silent": Silent,
+    "selective": Selective,
+    "twin": Twin,
+}
+
+__all__ = ["BEHAVIOURS", "Behaviour"]

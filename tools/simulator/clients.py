@@ -1,0 +1,136 @@
+"""Clients: they submit, wait, ask another validator with the same bytes, and believe proofs only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+from typing import TYPE_CHECKING, Final
+
+from tallynet.client.trust import Receipt, Trust
+from tallynet.codec import decode
+from tallynet.envelope import Envelope
+from tallynet.errors import RemoteProtocolError
+from tallynet.messages import ClientReply, Receipts, Refused, Submit
+from tools.simulator.node import SimulatedNode
+from tools.simulator.town import Party
+
+if TYPE_CHECKING:
+    from tools.simulator.run import Run
+
+RETRY_US: Final = 1_500_000
+"""Without a receipt for so long, the next validator is asked with the same bytes."""
+CLIENT_DELAY_US: Final = 20_000
+
+
+@dataclass(slots=True)
+class Pending:
+    """One envelope until its certified receipt arrives, or its validity is over."""
+
+    envelope: Envelope
+    submitted_us: int
+    refused_by: dict[int, str]
+    """Validator -> code, where it was refused for good."""
+    tries: int = 0
+
+
+class SimulatedClient:
+    """One organisation's program."""
+
+    def __init__(self, run: Run, party: Party) -> None:
+        self._run: Final = run
+        self.party: Final = party
+        self.trust: Final = Trust(run.town.genesis, check=run.check)
+        self._random: Final = Random(run.scheduler.random.getrandbits(64))
+        self.pending: Final[dict[bytes, Pending]] = {}
+        """By transaction id."""
+        self._sessions: Final[dict[int, Session]] = {}
+        """By number of the process."""
+
+    def act(self, detail: int) -> bytes | None:
+        """Decide on something to do and submit it; its transaction id."""
+        node = self._run.some_correct_node(detail)
+        if node is None or node.machine is None:
+            return None
+        now = self._run.scheduler.now_us // 1_000_000 + self._run.town.genesis.time_ms // 1000 + 1
+        envelope = self._run.workload.envelope(self.party, detail, node.machine.executor.view, now)
+        if envelope is None:
+            return None
+        self.submit(envelope)
+        return envelope.transaction
+
+    def submit(self, envelope: Envelope) -> None:
+        """Submit now, and again until there is an answer."""
+        if envelope.transaction in self.pending:
+            return
+        now = self._run.scheduler.now_us
+        pending = Pending(envelope, now, {})
+        self.pending[envelope.transaction] = pending
+        self._run.submitted(self, envelope)
+        self._try(pending)
+
+    def _try(self, pending: Pending) -> None:
+        if self.pending.get(pending.envelope.transaction) is not pending:
+            return
+        if self.is_over(pending):
+            del self.pending[pending.envelope.transaction]
+            return
+        pending.tries += 1
+        nodes = self._run.nodes
+        node = nodes[self._random.randrange(len(nodes))]
+        session = self._sessions.setdefault(node.number, Session(self, node))
+        request = Submit((pending.envelope.raw,))
+        delay = 50 + self._random.randrange(CLIENT_DELAY_US)
+        self._run.scheduler.after(delay, node.ask, session, request)
+        self._run.scheduler.after(RETRY_US, self._try, pending)
+
+    def is_over(self, pending: Pending) -> bool:
+        """No block can hold it any more, or more than f validators refused it for good."""
+        return len(pending.refused_by) > self._run.plan.f or (
+            self._run.newest_seconds >= pending.envelope.body.valid_until
+        )
+
+    def answered(self, node: SimulatedNode, raw: bytes) -> None:
+        """Bytes of a reply arrive; what does not prove itself is not believed."""
+        try:
+            reply = decode(ClientReply, raw)
+            if isinstance(reply, Receipts):
+                for receipt in self.trust.receipts(reply):
+                    self._acknowledged(receipt)
+        except RemoteProtocolError:
+            self._run.lies_refused += 1
+            return
+        if isinstance(reply, Refused):
+            pending = self.pending.get(reply.transaction)
+            transient = BUSY if self._run.healed else TRANSIENT
+            if pending is not None and reply.code not in transient:
+                pending.refused_by[node.index] = reply.code
+
+    def _acknowledged(self, receipt: Receipt) -> None:
+        pending = self.pending.pop(receipt.transaction, None)
+        if pending is not None:
+            self._run.acknowledged(self, pending, receipt)
+
+
+BUSY: Final = frozenset({"POOL_FULL", "CLIENT_PENDING_LIMIT", "TOO_MANY_WAITING"})
+"""Refusals that say nothing about the envelope."""
+TRANSIENT: Final = BUSY | {
+    "KEY_UNKNOWN",
+    "RECORD_NOT_FOUND",
+    "ORGANISATION_INACTIVE",
+    "EXPIRED",
+    "VALIDITY_TOO_LONG",
+}
+"""Refusals that a validator makes because it is behind or its clock is wrong: final once all is well."""
+
+
+class Session:
+    """A client's connection to one validator, as the service sees it."""
+
+    __slots__ = ("_client", "_node")
+
+    def __init__(self, client: SimulatedClient, node: SimulatedNode) -> None:
+        self._client: Final = client
+        self._node: Final = node
+
+    def send(self, message: bytes) -> None:
+        self._client._run.reply(self._client, self._node, message)

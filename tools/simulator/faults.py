@@ -1,0 +1,172 @@
+"""The fault schedule: what breaks when, as the plan says."""
+
+from __future__ import annotations
+
+from collections import Counter
+from random import Random
+from typing import TYPE_CHECKING, Final
+
+from tools.simulator.disk import Image
+from tools.simulator.node import SimulatedNode
+from tools.simulator.options import Fault
+
+if TYPE_CHECKING:
+    from tools.simulator.run import Run
+
+CLOCK_JUMP_MS: Final = (1_500, 60_000, 86_400_000)
+"""Just inside the window in which votes are cast, a minute, a day."""
+IMAGE_PERIOD_US: Final = 700_000
+"""How often a disk that will be rolled back is copied."""
+COMMIT_ERRORS: Final = (
+    "mdb_txn_commit: Input/output error",
+    "mdb_txn_commit: No space left on device",
+)
+
+
+class Faults:
+    """Carries out the faults of a plan; counts them by kind."""
+
+    def __init__(self, run: Run) -> None:
+        self._run: Final = run
+        self.injected: Final[Counter[str]] = Counter()
+        self._images: Final[dict[int, list[Image]]] = {}
+
+    def schedule(self) -> None:
+        for fault in self._run.plan.faults:
+            self._run.scheduler.after(fault.at_ms * 1000, self._inject, fault)
+        for index in self._run.plan.charged:
+            self._images[index] = []
+            self._run.scheduler.after(IMAGE_PERIOD_US, self._copy, index)
+
+    def _copy(self, index: int) -> None:
+        """A backup, taken while the node runs; the mark stays beside the key."""
+        if not self._run.healed:
+            self._images[index].append(self._node(index).disk.image())
+            self._run.scheduler.after(IMAGE_PERIOD_US, self._copy, index)
+
+    def _node(self, index: int) -> SimulatedNode:
+        return self._run.nodes[index]
+
+    def _inject(self, fault: Fault) -> None:
+        if self._run.healed:
+            return
+        random = Random(fault.detail)
+        self.injected[fault.kind.value] += 1
+        self._run.note("fault", f"{fault.kind.value} of {fault.node} for {fault.length_ms} ms")
+        getattr(self, f"_{fault.kind.name.lower()}")(fault, random)
+
+    # --- processes ------------------------------------------------------------------------------
+
+    def _crash(self, fault: Fault, random: Random) -> None:
+        del random
+        self._crash_node(self._node(fault.node), fault.length_ms)
+
+    def _crash_node(self, node: SimulatedNode, length_ms: int) -> None:
+        node.crash()
+        self._run.scheduler.after(length_ms * 1000, self._start, node)
+
+    def _start(self, node: SimulatedNode) -> None:
+        if not self._run.healed:
+            node.start()
+
+    def _crash_leader(self, fault: Fault, random: Random) -> None:
+        del random
+        leader = self._run.leader()
+        self._crash_node(self._node(fault.node if leader is None else leader), fault.length_ms)
+
+    def _crash_all(self, fault: Fault, random: Random) -> None:
+        for node in self._run.nodes:
+            self._crash_node(node, random.randint(1, fault.length_ms))
+
+    def _pause(self, fault: Fault, random: Random) -> None:
+        del random
+        self._node(fault.node).pause(fault.length_ms * 1000)
+
+    # --- the network ----------------------------------------------------------------------------
+
+    def _partition(self, fault: Fault, random: Random) -> None:
+        groups: list[list[int]] = [[], [], []]
+        sides = random.choice((2, 2, 3))
+        for node in self._run.nodes:
+            groups[random.randrange(sides)].append(node.number)
+        self._run.network.part(groups)
+        self._end_partition_after(fault.length_ms)
+
+    def _one_way(self, fault: Fault, random: Random) -> None:
+        count = len(self._run.nodes)
+        for _ in range(random.randint(1, count)):
+            pair = (random.randrange(count), random.randrange(count))
+            self._run.network.cut[pair] = None
+        self._end_partition_after(fault.length_ms)
+
+    def _end_partition_after(self, length_ms: int) -> None:
+        cut = self._run.network.cut
+        self._run.scheduler.after(length_ms * 1000, self._end_partition, cut)
+
+    def _end_partition(self, cut: dict[tuple[int, int], None]) -> None:
+        if self._run.network.cut is cut:
+            self._run.network.cut = {}
+
+    def _reset(self, fault: Fault, random: Random) -> None:
+        del fault, random
+        self._run.network.reset()
+
+    def _clog(self, fault: Fault, random: Random) -> None:
+        count = len(self._run.nodes)
+        for _ in range(random.randint(1, 2 * count)):
+            link = (random.randrange(count), random.randrange(count))
+            self._run.network.clog(*link, fault.length_ms * 1000)
+
+    # --- disks and clocks -----------------------------------------------------------------------
+
+    def _slow_disk(self, fault: Fault, random: Random) -> None:
+        del random
+        until = self._run.scheduler.now_us + fault.length_ms * 1000
+        self._node(fault.node).slow_disk_until_us = until
+
+    def _fail_commit(self, fault: Fault, random: Random) -> None:
+        """The next commit raises, the process halts; later the disk works and it is started again."""
+        node = self._node(fault.node)
+        node.disk.fail_commits = random.choice(COMMIT_ERRORS)
+        self._run.scheduler.after(fault.length_ms * 1000, self._mend_disk, node)
+
+    def _mend_disk(self, node: SimulatedNode) -> None:
+        node.disk.fail_commits = ""
+        if not self._run.healed:
+            node.start()
+
+    def _clock(self, fault: Fault, random: Random) -> None:
+        """The wall clock jumps, and is set right again; the monotonic one drifts by up to 1 %."""
+        node = self._node(fault.node)
+        node.offset_ms = random.choice((-1, 1)) * random.choice(CLOCK_JUMP_MS)
+        self._run.scheduler.after(fault.length_ms * 1000, self._set_clock, node)
+
+    def _set_clock(self, node: SimulatedNode) -> None:
+        node.offset_ms = 0
+
+    # --- disks that lie: charged to f -----------------------------------------------------------
+
+    def _bit_flip(self, fault: Fault, random: Random) -> None:
+        node = self._node(fault.node)
+        self._run.note("fault", f"flipped a bit in {node.disk.flip(random)} of {node}")
+        self._crash_node(node, fault.length_ms)
+
+    def _rollback(self, fault: Fault, random: Random) -> None:
+        """An older copy of the data directory is put back; half of the time the key mark with it."""
+        node = self._node(fault.node)
+        images = self._images[fault.node]
+        node.crash()
+        if images:
+            node.disk.restore(random.choice(images))
+        if random.random() < 0.5:
+            node.mark.marks.clear()
+        self._run.scheduler.after(fault.length_ms * 1000, self._start, node)
+
+    def _reformat(self, fault: Fault, random: Random) -> None:
+        """The data directory is empty; the key and, mostly, its mark are still there."""
+        node = self._node(fault.node)
+        node.crash()
+        node.disk.wipe()
+        if random.random() < 0.3:
+            node.mark.marks.clear()
+        self._run.scheduler.after(fault.length_ms * 1000, self._start, node)

@@ -1,0 +1,350 @@
+"""One simulated validator process: a `Machine` on a simulated disk, with a clock of its own.
+
+What the trio driver of a real process does is done here in virtual time: events are stepped at once,
+the taken batch is committed after the disk's latency, and a crash forgets everything but the disk.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Any, Final
+
+import lmdb
+
+from consensus.events import Event, Received, Tick
+from node.config import Limits
+from node.machine import Clock, Machine, prepare_store
+from node.signer import Signer
+from node.store import Store, StoreError, StoreFatal, WriteBatch
+from node.store.mark import Mark
+from node.store.scan import scan_environment
+from tallynet.errors import InvariantViolated, RemoteProtocolError
+from tallynet.messages import ClientRequest
+from tools.simulator.disk import SimulatedDisk
+from tools.simulator.network import Network
+
+if TYPE_CHECKING:
+    from node.service import Session
+    from tools.simulator.byzantine import Behaviour
+    from tools.simulator.run import Run
+
+COMMIT_US: Final = (200, 3_000)
+"""Range of the latency of a commit on a healthy disk."""
+SLOW_COMMIT_US: Final = 1_000_000
+EXPIRY_PERIOD_US: Final = 5_000_000
+BACKLOG_MAX: Final = 20_000
+"""Messages that a paused process finds in its sockets afterwards; more were lost."""
+
+
+class SimulatedMark:
+    """The key mark, which lies beside the key and not on the data disk."""
+
+    def __init__(self, name: str) -> None:
+        self.path: Final = Path(name)
+        self.marks: dict[bytes, Mark] = {}
+
+    def read(self, genesis: bytes) -> Mark | None:
+        return self.marks.get(genesis)
+
+    def write(self, genesis: bytes, mark: Mark) -> None:
+        self.marks[genesis] = mark
+
+
+class SimulatedNode:
+    """A process that can be started, crashed, paused and lied to."""
+
+    def __init__(self, run: Run, index: int, name: str, behaviour: Behaviour | None) -> None:
+        self._run: Final = run
+        self.index: Final = index
+        self.name: Final = name
+        self.behaviour: Final = behaviour
+        self.disk: Final = SimulatedDisk()
+        self.mark: Final = SimulatedMark(name)
+        self.number: Final = run.network.add(index, self.receive)
+        self._random: Final = Random(run.scheduler.random.getrandbits(64))
+        self.machine: Machine | None = None
+        self.store: Store | None = None
+        self.offset_ms = 0
+        """Of the wall clock."""
+        self.drift_ppm = 0
+        """Of the monotonic clock."""
+        self.slow_disk_until_us = 0
+        self.halted = ""
+        """Why the process ended by itself; empty while it runs or was merely crashed."""
+        self.starts = 0
+        self._paused_until_us = 0
+        self._backlog: Final[deque[tuple[Callable[..., None], tuple[Any, ...]]]] = deque()
+        self._inbox: Final[deque[Event]] = deque()
+        self._writing: WriteBatch | None = None
+        self._tick_at_us = 0
+        self._life = 0
+
+    def __repr__(self) -> str:
+        return self.name
+
+    @property
+    def faulty(self) -> bool:
+        """Counts towards f: nothing is promised about it."""
+        return self.behaviour is not None or self.index in self._run.charged
+
+    @property
+    def alive(self) -> bool:
+        return self.machine is not None
+
+    # --- clocks ---------------------------------------------------------------------------------
+
+    def now_ms(self) -> int:
+        now = self._run.scheduler.now_us
+        return (now + now * self.drift_ppm // 1_000_000) // 1000
+
+    def wall_ms(self) -> int:
+        return (
+            self._run.town.genesis.time_ms + 1 + self._run.scheduler.now_us // 1000 + self.offset_ms
+        )
+
+    # --- life -----------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Boot: scan, open, restore, as `node.validator` does."""
+        if self.machine is not None:
+            return
+        run, town = self._run, self._run.town
+        self._life += 1
+        self.starts += 1
+        self.halted = ""
+        self._writing = None
+        self._inbox.clear()
+        self._backlog.clear()
+        self._paused_until_us = 0
+        directory = Path(self.name)
+        key = town.validators[self.index]
+        try:
+            scan_environment(self.disk, directory)
+            store = Store(
+                directory,
+                self.disk,
+                -1,
+                genesis=town.hash,
+                mark=self.mark,  # type: ignore[arg-type]
+                new_id=lambda: self._random.randbytes(16),
+            )
+            store.prepare(key.public_key().public_bytes_raw())
+            prepare_store(store, town.genesis, town.hash)
+            self.store = store
+            self.machine = Machine(
+                name=self.name,
+                genesis=town.genesis,
+                genesis_hash=town.hash,
+                signer=Signer(key, town.hash),
+                verify=run.verify_vote,
+                store=store,
+                peers=_Peers(self, run.network),
+                limits=Limits(),
+                clock=Clock(self.now_ms, self.wall_ms),
+                offer=self._inbox.append,
+                log=lambda event, fields: run.log(self, event, fields),
+            )
+        except (StoreFatal, StoreError) as error:
+            self._halt(error.code, error.message)
+            return
+        except lmdb.Error as error:
+            self._halt("STORE_WRITE", str(error))
+            return
+        except InvariantViolated as error:
+            self._broken(error)
+            return
+        run.started(self)
+        self._run.scheduler.after(EXPIRY_PERIOD_US, self._drop_expired, self._life)
+        self._guard(self.machine.start)
+
+    def crash(self) -> None:
+        """Power is lost. A commit under way may have reached the disk, or not."""
+        if self.machine is None:
+            return
+        batch, store = self._writing, self.store
+        self._end()
+        if batch is not None and store is not None and self._random.random() < 0.5:
+            try:
+                store.commit(batch)
+            except StoreFatal:
+                return
+            self._run.stored(self, batch)
+
+    def _end(self) -> None:
+        self._life += 1
+        self.machine = None
+        self.store = None
+        self._writing = None
+        self._inbox.clear()
+        self._backlog.clear()
+
+    def _halt(self, code: str, why: str) -> None:
+        self.halted = code
+        self._end()
+        self._run.halted(self, code, why)
+
+    def _broken(self, error: InvariantViolated) -> None:
+        self.halted = error.code
+        self._end()
+        self._run.invariant_broken(self, error)
+
+    def pause(self, length_us: int) -> None:
+        """The process is stopped (SIGSTOP) and goes on later."""
+        self._paused_until_us = self._run.scheduler.now_us + length_us
+        self._run.scheduler.after(length_us, self._resume, self._life)
+
+    def _resume(self, life: int) -> None:
+        if life != self._life or self._run.scheduler.now_us < self._paused_until_us:
+            return
+        while self._backlog and self.machine is not None:
+            act, arguments = self._backlog.popleft()
+            self._guard(act, *arguments)
+        self._schedule_tick()
+
+    @property
+    def paused(self) -> bool:
+        return self._run.scheduler.now_us < self._paused_until_us
+
+    # --- events ---------------------------------------------------------------------------------
+
+    def receive(self, source: int, raw: bytes) -> None:
+        """Bytes of another validator arrive on its authenticated connection."""
+        if self.machine is not None:
+            self._guard(self._received, source, raw)
+
+    def _received(self, source: int, raw: bytes) -> None:
+        machine = self.machine
+        if machine is None:
+            return
+        try:
+            message = self._run.decoded(raw)
+        except RemoteProtocolError:
+            self._run.refused_messages += 1
+            return
+        if self.behaviour is not None:
+            self.behaviour.heard(source, raw, message)
+        for_core, _ = machine.receive(source, (message,))
+        self._inbox.extend(Received(source, message) for message in for_core)
+
+    def ask(self, session: Session, request: ClientRequest) -> None:
+        """A client's request arrives."""
+        if self.machine is not None:
+            self._guard(self._asked, session, request)
+
+    def _asked(self, session: Session, request: ClientRequest) -> None:
+        if self.machine is not None:
+            self.machine.service.handle(session, (request,))
+
+    def _guard(self, act: Callable[..., None], *arguments: Any) -> None:
+        """Do something inside the process, then everything that follows from it at once."""
+        if self.paused:
+            if len(self._backlog) < BACKLOG_MAX:
+                self._backlog.append((act, arguments))
+            return
+        life = self._life
+        try:
+            act(*arguments)
+            self._drain()
+        except StoreFatal as error:
+            self._halt(error.code, error.message)
+        except InvariantViolated as error:
+            self._broken(error)
+        if life == self._life:
+            self._schedule_tick()
+
+    def _drain(self) -> None:
+        machine = self.machine
+        while machine is not None:
+            while self._inbox:
+                machine.shell.step(self._inbox.popleft())
+            batch = machine.shell.take()
+            if batch is None:
+                return
+            if len(batch):
+                self._writing = batch
+                latency = self._random.randint(*COMMIT_US)
+                if self._run.scheduler.now_us < self.slow_disk_until_us:
+                    latency = self._random.randrange(SLOW_COMMIT_US)
+                self._run.scheduler.after(latency, self._commit, self._life)
+                return
+            self._inbox.append(machine.shell.written())
+
+    def _commit(self, life: int) -> None:
+        if life == self._life:
+            self._guard(self._written)
+
+    def _written(self) -> None:
+        batch, store, machine = self._writing, self.store, self.machine
+        if batch is None or store is None or machine is None:
+            return
+        store.commit(batch)
+        self._writing = None
+        self._run.stored(self, batch)
+        self._inbox.append(machine.shell.written())
+
+    def _schedule_tick(self) -> None:
+        machine = self.machine
+        if machine is None:
+            return
+        due_us = machine.replica.next_tick_ms * 1000
+        due_us -= due_us * self.drift_ppm // 1_000_000
+        now = self._run.scheduler.now_us
+        at = max(due_us, now + 1000)
+        if now < self._tick_at_us <= at:
+            return
+        self._tick_at_us = at
+        self._run.scheduler.after(at - now, self._tick, self._life, at)
+
+    def _tick(self, life: int, at_us: int) -> None:
+        if life == self._life and at_us == self._tick_at_us:
+            self._guard(self._ticked)
+
+    def _ticked(self) -> None:
+        if self.machine is not None:
+            if self.behaviour is not None:
+                self.behaviour.tick()
+            self.machine.shell.step(Tick(self.now_ms(), self.wall_ms()))
+
+    def _drop_expired(self, life: int) -> None:
+        if life == self._life and self.machine is not None:
+            self._run.scheduler.after(EXPIRY_PERIOD_US, self._drop_expired, life)
+            self._guard(self.machine.drop_expired)
+
+    # --- looking --------------------------------------------------------------------------------
+
+    @property
+    def height(self) -> int:
+        """Newest durable height while it runs."""
+        return 0 if self.machine is None else self.machine.executor.head.height
+
+
+class _Peers:
+    """What the machine sends goes through the behaviour, if it has one, into the network."""
+
+    def __init__(self, node: SimulatedNode, network: Network) -> None:
+        self._node: Final = node
+        self._network: Final = network
+
+    def send(self, to: int, message: bytes) -> None:
+        node = self._node
+        if node.behaviour is not None:
+            node.behaviour.send(to, message)
+            return
+        node._run.sent(node, message)
+        self._network.send(node.number, to, message)
+
+    def broadcast(self, message: bytes) -> None:
+        node = self._node
+        if node.behaviour is not None:
+            for to in range(node._run.plan.n):
+                if to != node.index:
+                    node.behaviour.send(to, message)
+            return
+        node._run.sent(node, message)
+        self._network.broadcast(node.number, message)
+
+    def connected(self) -> int:
+        return self._node._run.plan.n - 1

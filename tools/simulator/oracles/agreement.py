@@ -1,0 +1,49 @@
+"""Oracle 1: one block per height over all correct replicas, for ever, across restarts."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final
+
+from tools.simulator.oracles.base import Committed, Oracle
+
+if TYPE_CHECKING:
+    from tools.simulator.node import SimulatedNode
+    from tools.simulator.run import Run
+
+
+class Agreement(Oracle):
+    """Every durable block is the one block of its height, follows the one below it, and carries the
+    signatures of more than (n + f) / 2 distinct validators; what is durable stays."""
+
+    name = "agreement"
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(run)
+        self._canonical: Final[dict[int, bytes]] = {}
+        self._newest: Final[dict[int, int]] = {}
+        """Process -> its newest durable height."""
+
+    def committed(self, node: SimulatedNode, block: Committed) -> None:
+        known = self._canonical.setdefault(block.height, block.block)
+        if known != block.block:
+            raise self.violated(f"fork at height {block.height}: {node} has another block")
+        below = self._newest.get(node.number, 0)
+        if block.height != below + 1:
+            raise self.violated(f"{node} goes from height {below} to {block.height}")
+        self._newest[node.number] = block.height
+        if block.height > 1 and block.header.parent != self._canonical[block.height - 1]:
+            raise self.violated(f"height {block.height} does not follow the block below it")
+        if sha256(b"\x02" + block.header_bytes).digest() != block.block:
+            raise self.violated(f"height {block.height} of {node}: not the hash of its header")
+        n, f = self.run.plan.n, self.run.plan.f
+        if 2 * len(set(block.certificate.signers)) <= n + f:
+            raise self.violated(f"too few signers at height {block.height} of {node}")
+
+    def started(self, node: SimulatedNode) -> None:
+        if node.faulty:
+            self._newest[node.number] = node.height
+        elif node.height < self._newest.get(node.number, 0):
+            raise self.violated(f"{node} forgot blocks: it starts at height {node.height}")
+        else:
+            self._newest[node.number] = node.height

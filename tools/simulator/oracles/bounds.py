@@ -1,0 +1,30 @@
+"""Oracle 10: nothing that a process holds grows without its bound."""
+
+from __future__ import annotations
+
+from consensus.constants import EVIDENCE_MAX, POOL_MAX
+from tools.simulator.oracles.base import Oracle
+
+
+class BoundedResources(Oracle):
+    """Sampled while everything goes wrong: pool, stash, blocks in flight, proofs, overlays."""
+
+    name = "bounded resources"
+
+    def sample(self) -> None:
+        plan = self.run.plan
+        for node in self.run.nodes:
+            if node.machine is None or node.behaviour is not None:
+                continue
+            numbers = node.machine.replica.statistics()
+            overlays = node.machine.executor.overlays
+            bounds = (
+                ("pool", numbers.pool, POOL_MAX),
+                ("stash", numbers.stash, 4 * plan.window * plan.n),
+                ("blocks in flight", numbers.in_flight, plan.window),
+                ("evidence", numbers.evidence, EVIDENCE_MAX),
+                ("overlays", overlays, 2 * 64 + plan.window),
+            )
+            for what, held, most in bounds:
+                if held > most:
+                    raise self.violated(f"{node} holds {held} of {what}; at most {most}")

@@ -1,0 +1,37 @@
+"""Oracle 12: no client accepts what conflicts with the chain, whatever a validator told it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from tallynet.client.trust import Receipt
+from tools.simulator.oracles.base import Committed, Oracle
+
+if TYPE_CHECKING:
+    from tools.simulator.clients import Pending, SimulatedClient
+    from tools.simulator.node import SimulatedNode
+    from tools.simulator.run import Run
+
+
+class LightClients(Oracle):
+    """What a client took for certified is the block that correct validators hold at that height."""
+
+    name = "light client"
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(run)
+        self._chain: Final[dict[int, bytes]] = {}
+        self._believed: Final[dict[int, bytes]] = {}
+
+    def committed(self, node: SimulatedNode, block: Committed) -> None:
+        del node
+        self._chain[block.height] = block.header_bytes
+
+    def acknowledged(self, client: SimulatedClient, pending: Pending, receipt: Receipt) -> None:
+        del client, pending
+        self._believed[receipt.height] = receipt.block.header_bytes
+
+    def at_end(self) -> None:
+        for height, header in self._believed.items():
+            if self._chain.get(height) != header:
+                raise self.violated(f"a client believes another block at height {height}")

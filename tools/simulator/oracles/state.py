@@ -1,0 +1,70 @@
+"""Oracles 3 and 8: the money adds up, and every correct process computes the same state."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from node.state.tables import STATE_TABLES
+from tallynet.codec import decode
+from tallynet.envelope import open_envelope
+from tallynet.receipts import Event
+from tools.money_model import Mismatch, Model, decode_receipts
+from tools.simulator.oracles.base import Committed, Oracle
+
+if TYPE_CHECKING:
+    from tools.simulator.node import SimulatedNode
+    from tools.simulator.run import Run
+
+
+class Money(Oracle):
+    """Oracle 3: an independent naive model replays the commands that the chain says were OK."""
+
+    name = "money"
+
+    def at_end(self) -> None:
+        model = Model(self.run.town.genesis.business_date)
+        reference = self.run.core[0]
+        if reference.store is None:
+            return
+        with reference.store.reader() as reader:
+            for height in range(1, reference.height + 1):
+                row, given = reader.block(height), reader.receipts(height)
+                bodies = None if row is None else reader.envelopes(height, row.block)
+                if row is None or given is None or bodies is None:
+                    raise self.violated(f"{reference} has lost block {height}")
+                prologue, receipts = decode_receipts(given.receipts)
+                events = [decode(Event, event) for event in given.events]
+                try:
+                    model.block(prologue, [open_envelope(b) for b in bodies], receipts, events)
+                except Mismatch as mismatch:
+                    raise self.violated(f"height {height}: {mismatch}") from None
+
+
+class StateRoots(Oracle):
+    """Oracle 8: state and receipts roots are equal at every height; at the end the tables are equal
+    byte for byte."""
+
+    name = "state roots"
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(run)
+        self._roots: Final[dict[int, tuple[bytes, bytes]]] = {}
+
+    def committed(self, node: SimulatedNode, block: Committed) -> None:
+        roots = (block.commit.state_root, block.commit.receipts_root)
+        if self._roots.setdefault(block.height, roots) != roots:
+            raise self.violated(f"{node} holds other roots at height {block.height}")
+
+    def at_end(self) -> None:
+        first, *others = [node for node in self.run.core if node.store is not None]
+        expected = _dump(first)
+        for node in others:
+            if node.height == first.height and _dump(node) != expected:
+                raise self.violated(f"the tables of {node} and {first} differ at {node.height}")
+
+
+def _dump(node: SimulatedNode) -> list[list[tuple[bytes, bytes]]]:
+    if node.store is None:
+        return []
+    with node.store.reader() as reader:
+        return [list(reader.dump(table)) for table in STATE_TABLES]

@@ -1,0 +1,69 @@
+"""Oracle 7: no correct key ever lets two different votes out for one place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from tallynet.codec import decode
+from tallynet.messages import NewView, PrePrepare, Signed, SignedKind, ViewChange
+from tools.simulator.oracles.base import Oracle
+
+if TYPE_CHECKING:
+    from tools.simulator.node import SimulatedNode
+    from tools.simulator.run import Run
+
+Place = tuple[int, int, int, int, int]
+"""(signer, kind, epoch, view, height); height 0 for a ViewChange or NewView."""
+
+
+class NoDoubleVote(Oracle):
+    """Also across restarts, and also where the second vote would do no harm. A vote in a view that
+    was left is caught as well: a ViewChange ends every view below it."""
+
+    name = "no double vote"
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(run)
+        self._register: Final[dict[Place, bytes]] = {}
+        self._left: Final[dict[int, tuple[int, int]]] = {}
+        self._seen: Final[dict[bytes, None]] = {}
+
+    def sent(self, node: SimulatedNode, message: bytes) -> None:
+        if message in self._seen:
+            return
+        self._seen[message] = None
+        value = self.run.decoded(message)
+        if isinstance(value, PrePrepare):
+            value = decode(Signed, value.prepare)
+        if isinstance(value, Signed) and value.signer == node.index:
+            self._signed(node, value)
+            if value.kind is SignedKind.NEW_VIEW:
+                for raw in decode(NewView, value.body).prepares:
+                    self._signed(node, decode(Signed, raw))
+
+    def _signed(self, node: SimulatedNode, signed: Signed) -> None:
+        place = self._place(node, signed)
+        if place is None:
+            return
+        known = self._register.setdefault(place, signed.body)
+        if known != signed.body:
+            raise self.violated(f"{node} signed two bodies for {signed.kind.name} {place[2:]}")
+
+    def _place(self, node: SimulatedNode, signed: Signed) -> Place | None:
+        kind, index = signed.kind, node.index
+        if kind is SignedKind.PREPARE or kind is SignedKind.COMMIT:
+            vote = self.run.vote(signed)
+            place = (index, int(kind), vote.epoch, vote.view, vote.height)
+            left = self._left.get(index, (0, 0))
+            if place not in self._register and (vote.epoch, vote.view) < left:
+                raise self.violated(f"{node} votes in view {vote.view} after it left it")
+            return place
+        if kind is SignedKind.VIEW_CHANGE:
+            change = decode(ViewChange, signed.body)
+            here = (change.epoch, change.to_view)
+            self._left[index] = max(self._left.get(index, (0, 0)), here)
+            return (index, int(kind), *here, 0)
+        if kind is SignedKind.NEW_VIEW:
+            view = decode(NewView, signed.body)
+            return (index, int(kind), view.epoch, view.view, 0)
+        return None

@@ -1,0 +1,371 @@
+"""One seed: faults and lies for a while, then a quorum heals and everything must be decided."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any, Final
+
+from node.store import WriteBatch
+from node.store.tables import BLOCKS, BlockRow
+from tallynet.blocks import Commit, Header, Prepare
+from tallynet.client.trust import Receipt
+from tallynet.codec import Wire, decode, decode_trusted
+from tallynet.commands import command_name
+from tallynet.envelope import Envelope, open_envelope
+from tallynet.errors import InvariantViolated
+from tallynet.messages import (
+    Complaint,
+    NewView,
+    PeerMessage,
+    Signed,
+    SignedKind,
+    Status,
+    ViewChange,
+)
+from tallynet.receipts import EnvelopeReceipt
+from tools.simulator.byzantine import BEHAVIOURS
+from tools.simulator.clients import CLIENT_DELAY_US, Pending, SimulatedClient
+from tools.simulator.faults import Faults
+from tools.simulator.network import Network
+from tools.simulator.node import SimulatedNode
+from tools.simulator.options import Plan
+from tools.simulator.oracles import ORACLES, Committed, Oracle, Violation
+from tools.simulator.scheduler import EventStorm, Scheduler
+from tools.simulator.signing import check_of
+from tools.simulator.town import town_of
+from tools.simulator.workload import Workload
+
+HEALED_MS: Final = 150_000
+"""Longest time from healing until everything is decided: two caps of the back-off of 32 s, a view for
+each of f liars, and catching up."""
+SAMPLE_US: Final = 1_000_000
+LAST_EVENTS: Final = 200
+"""Events kept for the report of a failure."""
+PROBE_DETAIL: Final = 77
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a run showed."""
+
+    seed: int
+    violations: list[str]
+    simulated_ms: int = 0
+    events: int = 0
+    height: int = 0
+    acknowledged: int = 0
+    trace: str = ""
+    """Hash over everything that happened: equal for equal seeds."""
+    faults: Counter[str] = field(default_factory=Counter)
+    coverage: Counter[str] = field(default_factory=Counter)
+    """(command type, outcome) -> times."""
+    last: list[str] = field(default_factory=list)
+    """The last events, for people; only of a failed run, or when asked for."""
+
+
+class Run:
+    """Everything of one seed. Call `go` once."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan: Final = plan
+        self.town: Final = town_of(
+            plan.n, plan.window, plan.epoch_length, plan.day_seconds, plan.real_signatures
+        )
+        self.check: Final = check_of(real=plan.real_signatures)
+        self.scheduler: Final = Scheduler(plan.seed)
+        self.network: Final = Network(self.scheduler, plan.strategy, plan.weather, plan.length_ms)
+        self.workload: Final = Workload(self.town)
+        self.charged: Final = plan.charged
+        self.nodes: Final[list[SimulatedNode]] = []
+        """By validator index; second copies of twins come after them."""
+        self.healed = False
+        self.core: list[SimulatedNode] = []
+        """The correct processes that heal."""
+        self.lies = 0
+        self.lies_refused = 0
+        self.refused_messages = 0
+        self._trace: Final = blake2b(digest_size=16)
+        self._last: Final[deque[tuple[int, str, str, object]]] = deque(maxlen=LAST_EVENTS)
+        self._decoded: Final[dict[bytes, Any]] = {}
+        self._acknowledged = 0
+        self.newest_seconds = 0
+        """Header time of the newest durable block anywhere."""
+        self.coverage: Final[Counter[str]] = Counter()
+        self._make_nodes()
+        self.faults: Final = Faults(self)
+        self.oracles: Final[list[Oracle]] = [kind(self) for kind in ORACLES]
+        self.clients: Final = [SimulatedClient(self, party) for party in self.town.clients]
+
+    def _make_nodes(self) -> None:
+        lying = {liar.node: liar.behaviour for liar in self.plan.liars}
+        for index in range(self.plan.n):
+            self._make_node(index, f"n{index}", lying.get(index))
+        for index, behaviour in sorted(lying.items()):
+            if behaviour == "twin":
+                self._make_node(index, f"n{index}'", behaviour)
+        self.network.begin()
+
+    def _make_node(self, index: int, name: str, behaviour: str | None) -> None:
+        made = None if behaviour is None else BEHAVIOURS[behaviour](self, index)
+        node = SimulatedNode(self, index, name, made)
+        if made is not None:
+            made.node = node
+        self.nodes.append(node)
+
+    # --- the run --------------------------------------------------------------------------------
+
+    def go(self) -> Outcome:
+        """Storm, heal, decide, judge."""
+        outcome = Outcome(self.plan.seed, [])
+        try:
+            self._storm()
+            self._heal()
+            self._decide()
+            for oracle in self.oracles:
+                oracle.at_end()
+        except Violation as violation:
+            outcome.violations.append(str(violation))
+        except EventStorm as storm:
+            outcome.violations.append(f"bounded resources: {storm}")
+        self._count_coverage()
+        outcome.simulated_ms = self.scheduler.now_us // 1000
+        outcome.events = self.scheduler.count
+        outcome.height = max((node.height for node in self.core), default=0)
+        outcome.acknowledged = self._acknowledged
+        outcome.trace = self._trace.hexdigest()
+        outcome.faults = Counter(self.faults.injected)
+        outcome.faults["Byzantine messages"] += self.lies
+        outcome.coverage = self.coverage
+        outcome.last = [self._describe(*entry) for entry in self._last]
+        return outcome
+
+    def _storm(self) -> None:
+        for node in self.nodes:
+            node.start()
+        for request in self.plan.requests:
+            client = self.clients[request.client % len(self.clients)]
+            self.scheduler.after(request.at_ms * 1000, client.act, request.detail)
+        self.faults.schedule()
+        self.scheduler.after(SAMPLE_US, self._sample)
+        self.scheduler.run(self.plan.length_ms * 1000)
+
+    def _sample(self) -> None:
+        for oracle in self.oracles:
+            oracle.sample()
+        self.scheduler.after(SAMPLE_US, self._sample)
+
+    def _heal(self) -> None:
+        """Good weather for a quorum of correct processes, and for them alone: the others stay dead
+        for ever, the liars go on lying (oracle 9: uniform faults always heal and hide livelocks)."""
+        self.healed = True
+        self.note("heal", "")
+        self.network.calm()
+        for node in self.nodes:
+            node.slow_disk_until_us = 0
+            node.disk.fail_commits = ""
+            node.offset_ms = 0
+            if node.index in self.plan.dead:
+                node.crash()
+            elif node.behaviour is None or not node.alive:
+                node.start()
+        self.core = [
+            node for node in self.nodes if not node.faulty and node.index not in self.plan.dead
+        ]
+        for client in self.clients:
+            for pending in client.pending.values():
+                pending.refused_by.clear()
+            client.act(PROBE_DETAIL)
+
+    def _decide(self) -> None:
+        deadline = self.scheduler.now_us + HEALED_MS * 1000
+        if not self.scheduler.run(deadline, self._is_decided):
+            waiting = [
+                f"{node}: height {node.height}, view {s.view}/{s.voted_view} in epoch {s.epoch},"
+                f" {s.status.value}, {s.waiting.reason.value} {s.waiting.validators}"
+                for node in self.core
+                if node.machine is not None and (s := node.machine.replica.statistics())
+            ]
+            dead = [
+                f"{node}: {node.halted or 'not running'}" for node in self.core if not node.alive
+            ]
+            left = sum(len(client.pending) for client in self.clients)
+            raise Violation("liveness", "; ".join([f"{left} undecided", *waiting, *dead]))
+
+    def _is_decided(self) -> bool:
+        if any(client.pending for client in self.clients):
+            return False
+        heights = {node.height for node in self.core}
+        return len(heights) == 1 and all(node.alive for node in self.core)
+
+    # --- what happens ---------------------------------------------------------------------------
+
+    def verify_vote(self, kind: bytes, body: bytes, key: bytes, signature: bytes) -> bool:
+        return bool(self.check(kind, self.town.hash, body, key, signature))
+
+    def decoded(self, raw: bytes) -> Any:
+        """The message in these bytes; equal bytes are decoded once, for all who receive them."""
+        message = self._decoded.get(raw)
+        if message is None:
+            message = decode(PeerMessage, raw)
+            if len(self._decoded) > 5_000:
+                self._decoded.clear()
+            self._decoded[raw] = message
+        return message
+
+    def vote(self, signed: Signed) -> Prepare | Commit:
+        """The vote in a signed Prepare or Commit."""
+        if signed.kind is SignedKind.PREPARE:
+            return decode(Prepare, signed.body)
+        return decode(Commit, signed.body)
+
+    def sent(self, node: SimulatedNode, message: bytes) -> None:
+        self._trace.update(b"%d %d " % (self.scheduler.now_us, node.number))
+        self._trace.update(message)
+        self._last.append((self.scheduler.now_us, node.name, "sends", message))
+        for oracle in self.oracles:
+            oracle.sent(node, message)
+
+    def started(self, node: SimulatedNode) -> None:
+        self._last.append((self.scheduler.now_us, node.name, "starts", node.height))
+        for oracle in self.oracles:
+            oracle.started(node)
+
+    def stored(self, node: SimulatedNode, batch: WriteBatch) -> None:
+        """A batch is durable."""
+        if not batch.delivered:
+            return
+        for key, value in sorted(batch.rows[BLOCKS].items()):
+            if value is None:
+                continue
+            row = decode_trusted(BlockRow, value)
+            header = decode(Header, row.header)
+            self.newest_seconds = max(self.newest_seconds, header.time_ms // 1000)
+            height = int.from_bytes(key, "big")
+            self._last.append((self.scheduler.now_us, node.name, "commits", height))
+            if node.faulty:
+                continue
+            block = Committed(
+                height, row.block, header, row.header, row.certificate,
+                decode(Commit, row.certificate.vote), row.transactions,
+            )  # fmt: skip
+            for oracle in self.oracles:
+                oracle.committed(node, block)
+
+    def halted(self, node: SimulatedNode, code: str, why: str) -> None:
+        """A process ended because of its disk; only a disk that lies may not be started again."""
+        self.note(node.name, f"halts: {code} {why[:80]}")
+        if code == "STORE_CORRUPT":
+            if not node.faulty:
+                raise Violation("durability", f"{node} finds its store damaged: {why}")
+            # The operator moves the data away and keeps the key: the node follows without a vote.
+            node.disk.wipe()
+            self.scheduler.after(500_000, node.start)
+
+    def invariant_broken(self, node: SimulatedNode, error: InvariantViolated) -> None:
+        self.note(node.name, f"halts on its own invariant: {error.code}")
+        if not node.faulty:
+            raise Violation("invariants", f"{node} violated {error.code}") from error
+
+    def log(self, node: SimulatedNode, event: str, fields: dict[str, object]) -> None:
+        self._last.append((self.scheduler.now_us, node.name, event, fields))
+
+    def note(self, who: str, what: str) -> None:
+        self._last.append((self.scheduler.now_us, who, what, ""))
+
+    def _describe(self, now_us: int, who: str, what: str, detail: object) -> str:
+        if isinstance(detail, bytes):
+            detail = describe_message(self.decoded(detail))
+        elif isinstance(detail, dict):
+            detail = " ".join(f"{name}={value}" for name, value in detail.items())
+        return f"{now_us / 1e6:10.4f} s  {who:5} {what} {detail}"
+
+    # --- clients --------------------------------------------------------------------------------
+
+    def submitted(self, client: SimulatedClient, envelope: Envelope) -> None:
+        self._last.append(
+            (self.scheduler.now_us, client.party.name, "submits", envelope.transaction.hex()[:12])
+        )
+        for oracle in self.oracles:
+            oracle.submitted(client, envelope)
+
+    def acknowledged(self, client: SimulatedClient, pending: Pending, receipt: Receipt) -> None:
+        self._acknowledged += 1
+        for oracle in self.oracles:
+            oracle.acknowledged(client, pending, receipt)
+
+    def reply(self, client: SimulatedClient, node: SimulatedNode, message: bytes) -> None:
+        if node.behaviour is not None:
+            changed = node.behaviour.reply(message)
+            if changed is None:
+                return
+            message = changed
+        delay = 50 + self.scheduler.random.randrange(CLIENT_DELAY_US)
+        self.scheduler.after(delay, client.answered, node, message)
+
+    def some_correct_node(self, detail: int) -> SimulatedNode | None:
+        """A correct process that runs, for a client to look at."""
+        alive = [node for node in self.nodes if node.alive and not node.faulty]
+        return alive[detail % len(alive)] if alive else None
+
+    def leader(self) -> int | None:
+        """Validator that leads, in the eyes of the first correct process that runs."""
+        node = self.some_correct_node(0)
+        if node is None or node.machine is None:
+            return None
+        return node.machine.replica.statistics().leader
+
+    def is_faulty(self, index: int) -> bool:
+        return self.nodes[index].faulty
+
+    # --- looking back ---------------------------------------------------------------------------
+
+    def history(self) -> Iterator[tuple[int, bytes, EnvelopeReceipt]]:
+        """(height, envelope, receipt) of the whole chain, as the first correct process stores it."""
+        reference = self.core[0]
+        if reference.store is None:
+            return
+        with reference.store.reader() as reader:
+            for height in range(1, reference.height + 1):
+                row, given = reader.block(height), reader.receipts(height)
+                bodies = None if row is None else reader.envelopes(height, row.block)
+                if given is None or bodies is None:
+                    raise Violation("durability", f"{reference} has lost block {height}")
+                for raw, receipt in zip(bodies, given.receipts[1:], strict=True):
+                    yield height, raw, decode(EnvelopeReceipt, receipt)
+
+    def _count_coverage(self) -> None:
+        if not self.core:
+            return
+        for _, raw, receipt in self.history():
+            commands = open_envelope(raw).body.commands
+            if receipt.code != "OK":
+                self.coverage[f"envelope {receipt.code}"] += 1
+                continue
+            for command, result in zip(commands, receipt.commands, strict=True):
+                self.coverage[f"{command_name(command)} {result.code}"] += 1
+
+
+def describe_message(message: Any) -> str:
+    """A message in a few words."""
+    if isinstance(message, Signed):
+        body: Any = decode(BODIES[message.kind], message.body)
+        fields = " ".join(
+            f"{name}={value.hex()[:8] if isinstance(value, bytes) else value}"
+            for name in body.__struct_fields__
+            if isinstance(value := getattr(body, name), int | bytes)
+        )
+        return f"{message.kind.name} by {message.signer}: {fields}"
+    return type(message).__name__
+
+
+BODIES: Final[dict[SignedKind, type[Wire]]] = {
+    SignedKind.PREPARE: Prepare,
+    SignedKind.COMMIT: Commit,
+    SignedKind.COMPLAINT: Complaint,
+    SignedKind.VIEW_CHANGE: ViewChange,
+    SignedKind.NEW_VIEW: NewView,
+    SignedKind.STATUS: Status,
+}
