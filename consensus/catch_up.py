@@ -203,7 +203,7 @@ class CatchUp:
         s = self._s
         if self._due_ms is not None and s.now_ms < self._due_ms:
             return
-        first = self._next_height()
+        first = self._first_lacking()
         for step in range(0 if again else 1, s.n + 1):
             peer = (self._last_peer + step) % s.n
             if peer != s.index and self._claims.get(peer, 0) >= first:
@@ -218,6 +218,15 @@ class CatchUp:
             height += 1
         return height
 
+    def _first_lacking(self) -> int:
+        """Lowest height to ask for: no certificate, or one whose block is known by its hash only.
+        The others may have dropped that proposal long ago; they keep the block."""
+        s = self._s
+        height = s.committed + 1
+        while (known := s.certified.get(height)) is not None and known.block in s.contents:
+            height += 1
+        return height
+
     def on_blocks(self, source: int, message: Blocks) -> None:
         """Accepted block by block, in height order, each with a commit certificate of q validators
         of its epoch and following the one below; the first bad one ends the message.
@@ -228,10 +237,10 @@ class CatchUp:
         s = self._s
         if source == self._last_peer:
             self._due_ms = None
-        before = self._next_height()
+        before = self._first_lacking()
         for block in message.blocks:
             self._take(block)
-        after = self._next_height()
+        after = self._first_lacking()
         if after == before:
             return
         s.dirty = True

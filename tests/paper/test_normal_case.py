@@ -11,7 +11,15 @@ from consensus.evidence import culprit
 from consensus.statistics import ReplicaStatus, WaitingReason
 from tallynet.blocks import Header, quorum
 from tallynet.codec import decode, encode
-from tallynet.messages import FetchBodies, FetchProposal, PrePrepare, Proposal, Signed, SignedKind
+from tallynet.messages import (
+    FetchBlocks,
+    FetchBodies,
+    FetchProposal,
+    PrePrepare,
+    Proposal,
+    Signed,
+    SignedKind,
+)
 from tests.sim.bench import Bench, signed, transactions
 from tests.sim.cluster import GENESIS, signer
 
@@ -238,6 +246,18 @@ def test_certified_without_the_proposal_the_content_is_fetched_from_peers() -> N
     assert request == FetchProposal(1, content.block)
     backup.receive(2, Proposal(content.header_bytes, content.transactions))
     assert backup.heights == [1]
+
+
+def test_5_7_a_certified_block_whose_proposal_nobody_keeps_is_fetched_as_a_block() -> None:
+    """Found by the simulator, seeds 88 and 98: a replica that heard q Commits and no proposal asked for
+    blocks above the one it lacked, and its peers had dropped the proposal long ago."""
+    backup = Bench(window=1)
+    one, _ = backup.chain(2)
+    backup.commit_all(one)
+    for peer in (0, 2, 3):
+        backup.receive(peer, backup.status(peer, committed=30))
+    backup.tick(300)
+    assert {m.first for _, m in backup.take(FetchBlocks)} == {1}
 
 
 def test_INV_7_nothing_above_the_window_is_accepted() -> None:
