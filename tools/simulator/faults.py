@@ -158,8 +158,7 @@ class Faults:
         node.crash()
         if images:
             node.disk.restore(random.choice(images))
-        if random.random() < 0.5:
-            node.mark.marks.clear()
+        self._bar(node, random, 0.5)
         self._run.scheduler.after(fault.length_ms * 1000, self._start, node)
 
     def _reformat(self, fault: Fault, random: Random) -> None:
@@ -167,6 +166,17 @@ class Faults:
         node = self._node(fault.node)
         node.crash()
         node.disk.wipe()
-        if random.random() < 0.3:
-            node.mark.marks.clear()
+        self._bar(node, random, 0.3)
         self._run.scheduler.after(fault.length_ms * 1000, self._start, node)
+
+    def _bar(self, node: SimulatedNode, random: Random, mark_lost: float) -> None:
+        """The mark may be lost with the disk: then nothing on this machine can know. Otherwise, and if
+        it is ahead of the disk, the node must see that it has voted elsewhere."""
+        if random.random() < mark_lost:
+            node.mark.marks.clear()
+            node.barred = False
+        mark = node.mark.read(self._run.town.hash)
+        meta = node.disk.tables.get("meta")
+        boots = b"" if meta is None else meta.rows.get(b"boots", b"")
+        if mark is not None and int.from_bytes(boots[:8], "big") < mark.boots:
+            node.barred = True

@@ -75,6 +75,8 @@ class SimulatedNode:
         self.halted = ""
         """Why the process ended by itself; empty while it runs or was merely crashed."""
         self.starts = 0
+        self.barred = False
+        """Its disk was lost or rolled back in a way that the key mark shows: it must not vote (B12)."""
         self._paused_until_us = 0
         self._backlog: Final[deque[tuple[Callable[..., None], tuple[Any, ...]]]] = deque()
         self._inbox: Final[deque[Event]] = deque()

@@ -11,10 +11,10 @@ from tools.simulator.oracles.clients import LightClients
 from tools.simulator.oracles.evidence import EvidenceSoundness
 from tools.simulator.oracles.operations import Authorisation, Durability, ExactlyOnce, RealTimeOrder
 from tools.simulator.oracles.state import Money, StateRoots
-from tools.simulator.oracles.votes import NoDoubleVote
+from tools.simulator.oracles.votes import Amnesia, NoDoubleVote
 
 ORACLES: Final[tuple[type[Oracle], ...]] = (
-    Agreement, Authorisation, Money, RealTimeOrder, ExactlyOnce, Durability, NoDoubleVote,
+    Agreement, Authorisation, Money, RealTimeOrder, ExactlyOnce, Durability, NoDoubleVote, Amnesia,
     StateRoots, BoundedResources, EvidenceSoundness, LightClients,
 )  # fmt: skip
 """In the order in which they are asked. Liveness (oracle 9) is the end of a run itself."""

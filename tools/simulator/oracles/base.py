@@ -53,7 +53,7 @@ class Oracle:
         """A process has started from its disk."""
 
     def sent(self, node: SimulatedNode, message: bytes) -> None:
-        """A correct process lets a message go."""
+        """A process lets a message go that runs the correct program; its disk may have lied."""
 
     def committed(self, node: SimulatedNode, block: Committed) -> None:
         """A block is durable at a process that is not faulty."""

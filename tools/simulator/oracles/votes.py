@@ -1,4 +1,4 @@
-"""Oracle 7: no correct key ever lets two different votes out for one place."""
+"""Oracle 7: no correct key lets two different votes out for one place; B12: a lost register votes no more."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class NoDoubleVote(Oracle):
         self._seen: Final[dict[bytes, None]] = {}
 
     def sent(self, node: SimulatedNode, message: bytes) -> None:
-        if message in self._seen:
+        if message in self._seen or node.faulty:
             return
         self._seen[message] = None
         value = self.run.decoded(message)
@@ -67,3 +67,26 @@ class NoDoubleVote(Oracle):
             view = decode(NewView, signed.body)
             return (index, int(kind), view.epoch, view.view, 0)
         return None
+
+
+class Amnesia(Oracle):
+    """B12: a key whose register was lost or rolled back, as its mark shows, signs nothing new but
+    Status. What it signed before may come back to it and be passed on."""
+
+    name = "amnesia"
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(run)
+        self._before: Final[dict[tuple[int, bytes], None]] = {}
+        """(index, body) of what charged validators signed while they remembered."""
+
+    def sent(self, node: SimulatedNode, message: bytes) -> None:
+        value = self.run.decoded(message)
+        if isinstance(value, PrePrepare):
+            value = decode(Signed, value.prepare)
+        if not isinstance(value, Signed) or value.signer != node.index:
+            return
+        if not node.barred:
+            self._before[(node.index, value.body)] = None
+        elif value.kind is not SignedKind.STATUS and (node.index, value.body) not in self._before:
+            raise self.violated(f"{node} signs a {value.kind.name} although its disk was lost")
