@@ -132,13 +132,14 @@ class Model:
     papers: dict[bytes, Paper] = field(default_factory=dict)
     offers: dict[bytes, tuple[bytes, c.OfferCreate]] = field(default_factory=dict)
     offer_used: dict[bytes, int] = field(default_factory=dict)
+    revoked: set[bytes] = field(default_factory=set)
     remainders: dict[tuple[bytes, bytes, str, int], int] = field(default_factory=dict)
     deals: dict[bytes, Deal] = field(default_factory=dict)
     payouts: dict[bytes, bytes] = field(default_factory=dict)
     """Pay-out instruction -> financing."""
     settlements: dict[bytes, tuple[bytes, int]] = field(default_factory=dict)
     """Settlement instruction -> voucher, start of the lot."""
-    receipts_used: set[bytes] = field(default_factory=set)
+    receipts_used: set[tuple[bytes, bytes]] = field(default_factory=set)
 
     # --- days ---------------------------------------------------------------------------------
 
@@ -280,10 +281,10 @@ class Model:
                 return item.id
         raise Mismatch(f"no {kind.name} was created")
 
-    def _use_receipt(self, commitment: bytes) -> None:
-        if commitment in self.receipts_used:
+    def _use_receipt(self, bank: bytes, commitment: bytes) -> None:
+        if (bank, commitment) in self.receipts_used:
             raise Mismatch("a bank receipt was used twice (I8)")
-        self.receipts_used.add(commitment)
+        self.receipts_used.add((bank, commitment))
 
     def _do_ParameterSet(self, by: bytes, command: c.ParameterSet, result: CommandReceipt) -> None:
         if not result.result:  # the consent that executes a joint act carries no k of n
@@ -388,7 +389,7 @@ class Model:
         if source.holder != by or source.state != "HELD":
             raise Mismatch("a draw on what is not held (I9)")
         days = paper.maturity - self.today
-        offer_id = command.offer or self._offer_of(result.result, days)
+        offer_id = command.offer or self._offer_of(command.amount, result.result, days)
         funder, offer = self.offers[offer_id]
         rate = next(band for band in offer.grid if days <= band.days_max)
         key = (funder, by, offer.currency, offer.basis)
@@ -413,16 +414,25 @@ class Model:
         self.offer_used[offer_id] = self.offer_used.get(offer_id, 0) + command.amount
         self.payouts[self._created(result, r.Kind.INSTRUCTION)] = financing
 
-    def _offer_of(self, result: tuple[int, ...], days: int) -> bytes:
-        """Which offer an AUTO draw took: the receipt names the rate."""
-        fitting = [
-            offer_id
-            for offer_id, (_, offer) in sorted(self.offers.items())
-            if any(b.rate_ppm == result[2] for b in offer.grid if days <= b.days_max)
-        ]
-        if len(fitting) != 1:
-            raise Mismatch(f"{len(fitting)} offers fit an AUTO draw at {result[2]} ppm")
-        return fitting[0]
+    def _offer_of(self, amount: int, result: tuple[int, ...], days: int) -> bytes:
+        """Which offer an AUTO draw took: the receipt names the rate, ties go by offer id (C16)."""
+        for offer_id, (_, offer) in sorted(self.offers.items()):
+            is_open = (
+                offer_id not in self.revoked and offer.valid_from <= self.today <= offer.valid_to
+            )
+            fits = (
+                offer.draw_min <= amount <= offer.draw_max
+                and self.offer_used.get(offer_id, 0) + amount <= offer.total_cap
+            )
+            sold = offer.kind in (r.FinancingKind.SALE, r.FinancingKind.EARLY_PAY)
+            rate = any(b.rate_ppm == result[2] for b in offer.grid if days <= b.days_max)
+            if is_open and fits and rate and (sold or result[0] == 0):
+                return offer_id
+        raise Mismatch(f"no offer fits an AUTO draw at {result[2]} ppm")
+
+    def _do_OfferRevoke(self, by: bytes, command: c.OfferRevoke, _: CommandReceipt) -> None:
+        del by
+        self.revoked.add(command.offer)
 
     def _lien_part(self, deal_id: bytes) -> tuple[Paper, Part]:
         paper = self.papers[self.deals[deal_id].voucher]
@@ -432,7 +442,7 @@ class Model:
         raise Mismatch("a financing without its lot (I5)")
 
     def _do_PayoutConfirm(self, by: bytes, command: c.PayoutConfirm, _: CommandReceipt) -> None:
-        self._use_receipt(command.receipt_commitment)
+        self._use_receipt(by, command.receipt_commitment)
         deal_id = self.payouts.pop(command.instruction)
         deal = self.deals[deal_id]
         paper, part = self._lien_part(deal_id)
@@ -467,7 +477,7 @@ class Model:
         del self.deals[deal_id]
 
     def _do_FundsReceived(self, by: bytes, command: c.FundsReceived, _: CommandReceipt) -> None:
-        self._use_receipt(command.receipt_commitment)
+        self._use_receipt(by, command.receipt_commitment)
         paper = self.papers[command.voucher]
         open_parts = [p for p in paper.parts if p.state in OPEN]
         weights = [p.end - p.start - p.covered for p in open_parts]
@@ -478,7 +488,7 @@ class Model:
         paper.funds += command.face_part
 
     def _do_SettlementPaid(self, by: bytes, command: c.SettlementPaid, _: CommandReceipt) -> None:
-        self._use_receipt(command.receipt_commitment)
+        self._use_receipt(by, command.receipt_commitment)
         voucher, start = self.settlements[command.instruction]
         paper = self.papers[voucher]
         part = paper.at(start)

@@ -13,6 +13,7 @@ from tallynet.errors import RemoteProtocolError
 from tallynet.messages import ClientReply, Receipts, Refused, Submit
 from tools.simulator.node import SimulatedNode
 from tools.simulator.town import Party
+from tools.simulator.workload import next_envelope
 
 if TYPE_CHECKING:
     from tools.simulator.run import Run
@@ -52,7 +53,8 @@ class SimulatedClient:
         if node is None or node.machine is None:
             return None
         now = self._run.scheduler.now_us // 1_000_000 + self._run.town.genesis.time_ms // 1000 + 1
-        envelope = self._run.workload.envelope(self.party, detail, node.machine.executor.view, now)
+        view = node.machine.executor.view
+        envelope = next_envelope(self._run.town, self.party, detail, view, now)
         if envelope is None:
             return None
         self.submit(envelope)

@@ -110,6 +110,8 @@ class Plan:
     faults: tuple[Fault, ...]
     requests: tuple[Request, ...]
     length_ms: int
+    opening: bool
+    """Begin with a prepared market, see `opening`."""
     dead: tuple[int, ...]
     """Correct validators that are not healed at the end: a quorum of correct ones is left."""
 
@@ -132,12 +134,12 @@ def draw(seed: int, behaviours: tuple[str, ...]) -> Plan:
         Liar(node, random.choice(behaviours)) for node in sorted(faulty) if random.random() < 0.7
     )
     charged = tuple(sorted(set(faulty) - {liar.node for liar in liars}))
-    length_ms = random.choice((4_000, 8_000, 15_000))
+    length_ms = random.choice((3_000, 6_000, 12_000))
     stormy = random.random() < 0.8
     alive = [i for i in range(n) if i not in faulty]
     spare = f - len(faulty)
     dead = tuple(sorted(random.sample(alive, random.randint(0, spare)))) if spare else ()
-    requests = random.randint(10, 40)
+    requests = random.randint(8, 30)
     return Plan(
         seed=seed,
         n=n,
@@ -157,6 +159,7 @@ def draw(seed: int, behaviours: tuple[str, ...]) -> Plan:
             for _ in range(requests)
         ),
         length_ms=length_ms,
+        opening=random.random() < 0.7,
         dead=dead,
     )
 

@@ -31,16 +31,18 @@ from tools.simulator.clients import CLIENT_DELAY_US, Pending, SimulatedClient
 from tools.simulator.faults import Faults
 from tools.simulator.network import Network
 from tools.simulator.node import SimulatedNode
-from tools.simulator.options import Plan
+from tools.simulator.opening import opening
+from tools.simulator.options import CALM, Plan
 from tools.simulator.oracles import ORACLES, Committed, Oracle, Violation
 from tools.simulator.scheduler import EventStorm, Scheduler
 from tools.simulator.signing import check_of
 from tools.simulator.town import town_of
-from tools.simulator.workload import Workload
 
 HEALED_MS: Final = 150_000
 """Longest time from healing until everything is decided: two caps of the back-off of 32 s, a view for
 each of f liars, and catching up."""
+OPENING_MS: Final = 4_000
+OPENING_VALIDITY_SECONDS: Final = 600
 SAMPLE_US: Final = 1_000_000
 LAST_EVENTS: Final = 200
 """Events kept for the report of a failure."""
@@ -76,8 +78,7 @@ class Run:
         )
         self.check: Final = check_of(real=plan.real_signatures)
         self.scheduler: Final = Scheduler(plan.seed)
-        self.network: Final = Network(self.scheduler, plan.strategy, plan.weather, plan.length_ms)
-        self.workload: Final = Workload(self.town)
+        self.network: Final = Network(self.scheduler, plan.strategy, CALM, plan.length_ms)
         self.charged: Final = plan.charged
         self.nodes: Final[list[SimulatedNode]] = []
         """By validator index; second copies of twins come after them."""
@@ -145,12 +146,24 @@ class Run:
     def _storm(self) -> None:
         for node in self.nodes:
             node.start()
+        if self.plan.opening:
+            self._open()
+        self.network.weather = self.plan.weather
         for request in self.plan.requests:
             client = self.clients[request.client % len(self.clients)]
             self.scheduler.after(request.at_ms * 1000, client.act, request.detail)
         self.faults.schedule()
         self.scheduler.after(SAMPLE_US, self._sample)
-        self.scheduler.run(self.plan.length_ms * 1000)
+        self.scheduler.run(self.scheduler.now_us + self.plan.length_ms * 1000)
+
+    def _open(self) -> None:
+        """The prepared market, step by step; a liar may make it slow, then it stays half-made."""
+        valid_until = self.town.genesis.time_ms // 1000 + OPENING_VALIDITY_SECONDS
+        deadline = OPENING_MS * 1000
+        for party, commands in opening(self.town):
+            client = next(client for client in self.clients if client.party is party)
+            client.submit(self.town.envelope(party, commands, valid_until))
+            self.scheduler.run(deadline, lambda client=client: not client.pending)  # type: ignore[misc]
 
     def _sample(self) -> None:
         for oracle in self.oracles:
