@@ -39,7 +39,7 @@ class Ballots:
 
     def on_preprepare(self, message: PrePrepare) -> None:
         """Accepted when the leader of its view signed a Prepare for the hash of this header, and
-        header and ids belong together. Kept as the candidate of its height; the first one stays.
+        header and envelope hashes belong together. Kept as the candidate of its height; the first one stays.
 
         Raises:
             RemoteProtocolError: a part does not fit the others.
@@ -70,7 +70,7 @@ class Ballots:
         if place is Place.NEXT:
             self._keep(signed, prepare, message)
             return
-        content = known or open_content(message.header, message.transactions)
+        content = known or open_content(message.header, message.envelopes)
         self._count_prepare(self.slot(prepare.height), signed, prepare, content)
 
     def on_vote(self, signed: Signed) -> None:

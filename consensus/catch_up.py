@@ -41,7 +41,7 @@ class _Want:
     """When to ask (again)."""
     attempts: int = 0
     missing: dict[bytes, None] = field(default_factory=dict)
-    """Bodies only: the ids, as far as known to be missing."""
+    """Bodies only: the envelope hashes, as far as known to be missing."""
 
 
 class Fetches:
@@ -79,10 +79,10 @@ class Fetches:
         get, held = s.pool.get, s.ledger.held
         found: list[Transaction] = []
         missing: dict[bytes, None] = {}
-        for identity in content.transactions:
-            transaction = get(identity) or held(identity)
+        for envelope in content.envelopes:
+            transaction = get(envelope) or held(envelope)
             if transaction is None:
-                missing[identity] = None
+                missing[envelope] = None
             else:
                 found.append(transaction)
         if not missing:
@@ -92,12 +92,16 @@ class Fetches:
         self._bodies[content.block] = _Want(content.header.height, due, 0, missing)
         return None
 
+    def wants_body(self, envelope: bytes) -> bool:
+        """True iff a block that is being looked at names this envelope and its body is missing."""
+        return any(envelope in want.missing for want in self._bodies.values())
+
     def on_held(self, transactions: tuple[Transaction, ...]) -> None:
         """Bodies arrived."""
         for want in self._bodies.values():
             if want.missing:
                 for transaction in transactions:
-                    want.missing.pop(transaction.id, None)
+                    want.missing.pop(transaction.envelope, None)
                 if not want.missing:
                     self._s.dirty = True
 
@@ -105,7 +109,7 @@ class Fetches:
         """Accepted when asked for; the hash proves it. Raises RemoteProtocolError ROOT_MISMATCH."""
         block = block_hash(message.header)
         if block in self._contents:
-            self._s.contents[block] = open_content(message.header, message.transactions)
+            self._s.contents[block] = open_content(message.header, message.envelopes)
             del self._contents[block]
             self._s.dirty = True
 
@@ -127,13 +131,14 @@ class Fetches:
         for block, want in self._contents.items():
             if want.due_ms <= s.now_ms:
                 self._send(want, encode(FetchProposal(want.height, block)))
-        for want in self._bodies.values():
+        for block, want in self._bodies.items():
             if want.due_ms <= s.now_ms:
                 held = s.ledger.held
-                for identity in [i for i in want.missing if s.pool.get(i) or held(i)]:
-                    del want.missing[identity]
+                for envelope in [e for e in want.missing if s.pool.get(e) or held(e)]:
+                    del want.missing[envelope]
                 if want.missing:
-                    self._send(want, encode(FetchBodies(tuple(want.missing))))
+                    missing = tuple(want.missing)
+                    self._send(want, encode(FetchBodies(want.height, block, missing)))
                 else:
                     s.dirty = True
 
@@ -268,7 +273,7 @@ class CatchUp:
             return
         if block_hash(block.header) != commit.block:
             raise RemoteProtocolError("BAD_BLOCK", "the certificate is for another block")
-        content = open_content(block.header, block.transactions)
+        content = open_content(block.header, block.envelopes)
         fault = header_fault(s.config, content.header, height)
         if fault is not None or commit.epoch != epoch_of(height, s.config.epoch_length):
             raise RemoteProtocolError("BAD_BLOCK", fault or "certificate of another epoch")
@@ -285,7 +290,7 @@ class CatchUp:
         if certified is None or certified.block in s.contents:
             return
         if block_hash(block.header) == certified.block:
-            s.contents[certified.block] = open_content(block.header, block.transactions)
+            s.contents[certified.block] = open_content(block.header, block.envelopes)
             s.dirty = True
 
     def _check_own_signature(self, block: CertifiedBlock, commit: Commit) -> None:

@@ -37,13 +37,14 @@ class Persist:
 @dataclass(frozen=True, slots=True)
 class Execute:
     """Execute this block on an overlay over its parent; answer with `Executed`. The bodies of all
-    `transactions` are held by the driver."""
+    `envelopes` are held by the driver."""
 
     header: Header
     header_bytes: bytes
     block: bytes
     """Block hash."""
-    transactions: tuple[bytes, ...]
+    envelopes: tuple[bytes, ...]
+    """Envelope hashes, in block order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class Deliver:
     header: Header
     header_bytes: bytes
     block: bytes
-    transactions: tuple[bytes, ...]
+    envelopes: tuple[bytes, ...]
     certificate: Certificate
     commit: Commit
 
@@ -67,7 +68,8 @@ class Hold:
     height: int
     block: bytes
     """Block hash."""
-    transactions: tuple[bytes, ...]
+    envelopes: tuple[bytes, ...]
+    """Envelope hashes, in block order."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,9 +25,12 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """What the replica needs to know of an envelope whose body is held and verified."""
+    """What the replica needs to know of an envelope whose body is held."""
 
+    envelope: bytes
+    """Envelope hash: what blocks order, one copy with its signatures."""
     id: bytes
+    """Transaction id, the same for all copies: what is executed at most once (INV-14)."""
     organisation: bytes
     valid_until: int
     """Unix seconds."""
@@ -37,9 +40,12 @@ class Transaction:
 
 @dataclass(frozen=True, slots=True)
 class TransactionsHeld:
-    """These bodies have been verified and are held from now on."""
+    """These bodies are held from now on."""
 
     transactions: tuple[Transaction, ...]
+    checked: bool = True
+    """The voucher law would admit them now, so they may be proposed. Otherwise each is what its hash
+    says and no more: good for a block that names it, whoever proposed that."""
 
 
 @dataclass(frozen=True, slots=True)

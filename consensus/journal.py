@@ -44,8 +44,8 @@ class SlotRecord(Wire):
     epoch: Epoch
     view: View
     header: bytes
-    transactions: bytes
-    """The ids, joined."""
+    envelopes: bytes
+    """The envelope hashes, joined."""
     leader_prepare: bytes
     """Encoded `Signed`."""
     own_prepare: bytes
@@ -67,7 +67,8 @@ class PreparedRecord(Wire):
 
     view: View
     header: bytes
-    transactions: bytes
+    envelopes: bytes
+    """The envelope hashes, joined."""
     certificate: Certificate
 
 
@@ -83,11 +84,11 @@ def prepared_key(height: int) -> bytes:
     return _PREPARED + height.to_bytes(8, "big")
 
 
-def join_ids(transactions: tuple[bytes, ...]) -> bytes:
-    return b"".join(transactions)
+def join_hashes(envelopes: tuple[bytes, ...]) -> bytes:
+    return b"".join(envelopes)
 
 
-def split_ids(joined: bytes) -> tuple[bytes, ...]:
+def split_hashes(joined: bytes) -> tuple[bytes, ...]:
     return tuple(joined[i : i + 32] for i in range(0, len(joined), 32))
 
 
@@ -139,6 +140,6 @@ def _height(key: bytes) -> int:
 
 __all__ = [
     "MUTE", "VIEW", "CommitRecord", "Journal", "PreparedRecord", "SlotRecord", "ViewRecord",
-    "commit_key", "encode", "join_ids", "open_signed", "prepared_key", "read_journal", "slot_key",
-    "split_ids",
+    "commit_key", "encode", "join_hashes", "open_signed", "prepared_key", "read_journal", "slot_key",
+    "split_hashes",
 ]  # fmt: skip

@@ -10,13 +10,15 @@ from consensus.events import Transaction
 class LedgerView(Protocol):
     """Answers reflect every `Deliver` up to the last `Persisted`; later ones the replica adds."""
 
-    def is_remembered(self, transaction_id: bytes) -> bool:
-        """True iff a committed block holds the id and it has not expired in header time (INV-14)."""
+    def is_remembered(self, transaction: Transaction) -> bool:
+        """True iff a committed block executed this transaction, by whichever copy, and it has not
+        expired in header time (INV-14)."""
         ...
 
-    def held(self, transaction_id: bytes) -> Transaction | None:
-        """The transaction, when its body is verified and held but the pool does not know it: after
-        a restart, when the pool was full, or when it came inside a `Blocks` message."""
+    def held(self, envelope: bytes) -> Transaction | None:
+        """The transaction, when the body under this envelope hash is held but the core's pool does
+        not know it: after a restart, when the pool was full, when a copy waits in its place, when
+        nobody could check it, or when it came inside a `Blocks` message."""
         ...
 
     def wants_block(self, time_ms: int) -> bool:

@@ -27,7 +27,7 @@ from consensus.journal import (
     PreparedRecord,
     SlotRecord,
     commit_key,
-    join_ids,
+    join_hashes,
     prepared_key,
     slot_key,
 )  # fmt: skip
@@ -36,7 +36,7 @@ from consensus.proposals import (
     header_fault,
     transactions_fault,
 )  # fmt: skip
-from consensus.slots import Candidate, Certified, Content, Execution, Prepared, Slot
+from consensus.slots import Candidate, Certified, Content, Execution, Prepared, Slot, ids_of
 from consensus.state import State
 from tallynet.blocks import Certificate, Commit, Prepare
 from tallynet.codec import encode
@@ -110,11 +110,15 @@ class NormalCase:
             s.config,
             content,
             transactions,
-            s.ancestors(slot.height),
             s.ledger.is_remembered,
         )
         if fault is not None:
             self._reject(slot, fault)
+            return False
+        # Whether a copy below took effect is known when its block is durable, to the leader perhaps
+        # before us. It is refused then, or accepted; no vote before that (INV-14).
+        ids = ids_of(transactions)
+        if not all(below.keys().isdisjoint(ids) for below in s.undecided_below(slot.height)):
             return False
         if not candidate.again and not self._is_timely(content):
             return False
@@ -127,7 +131,7 @@ class NormalCase:
         header = content.header
         if abs(header.time_ms - s.wall_ms) > s.config.clock_window_ms:
             return False
-        if content.transactions:
+        if content.envelopes:
             return True
         # Whether an empty block is wanted is decided by the state right below it.
         if header.height != s.committed + 1 or s.delivered:
@@ -157,24 +161,25 @@ class NormalCase:
         if own is None:
             own = s.sign_vote(SignedKind.PREPARE, Prepare(s.epoch, s.view, height, content.block))
         slot.accepted = content
+        slot.transactions = ids_of(transactions)
         slot.own_prepare = own
         raw = encode(own)
         leader_raw = raw if leads else encode(candidate.prepare)
         s.persist(
             slot_key(height),
             SlotRecord(
-                s.epoch, s.view, content.header_bytes, join_ids(content.transactions),
+                s.epoch, s.view, content.header_bytes, join_hashes(content.envelopes),
                 leader_raw, raw, candidate.again,
             ),
             height,
         )  # fmt: skip
-        s.effects.hold.append(Hold(height, content.block, content.transactions))
+        s.effects.hold.append(Hold(height, content.block, content.envelopes))
         s.pool.fly(transactions, s.now_ms)
         slot.prepares.add(own)
         if not leads:
             s.broadcast_after(raw)
         elif not candidate.again:
-            s.broadcast_after(encode(PrePrepare(content.header_bytes, content.transactions, raw)))
+            s.broadcast_after(encode(PrePrepare(content.header_bytes, content.envelopes, raw)))
 
     def _collect(self) -> None:
         """q Prepares for an accepted block: a certificate, sticky until its height commits."""
@@ -198,7 +203,7 @@ class NormalCase:
         s.persist(
             prepared_key(slot.height),
             PreparedRecord(
-                s.view, content.header_bytes, join_ids(content.transactions), certificate
+                s.view, content.header_bytes, join_hashes(content.envelopes), certificate
             ),
             slot.height,
         )
@@ -214,11 +219,9 @@ class NormalCase:
             running = s.executions.get(height)
             if running is None or running.content.block != content.block:
                 self._discard_from(height)
-                s.executions[height] = Execution(content)
+                s.executions[height] = Execution(content, self._transactions(height, content))
                 s.effects.execute.append(
-                    Execute(
-                        content.header, content.header_bytes, content.block, content.transactions
-                    )
+                    Execute(content.header, content.header_bytes, content.block, content.envelopes)
                 )
             parent = content.block
             height += 1
@@ -239,6 +242,15 @@ class NormalCase:
         if slot is not None and slot.accepted is content:
             return content
         return None if self._fetches.bodies(content) is None else content
+
+    def _transactions(self, height: int, content: Content) -> dict[bytes, None]:
+        """Transaction ids of a block whose bodies are held."""
+        slot = self._s.slots.get(height)
+        if slot is not None and slot.accepted is content:
+            return slot.transactions
+        transactions = self._fetches.bodies(content)
+        invariant(transactions is not None, "INV-4 executing without bodies")
+        return ids_of(transactions or ())
 
     def _discard_from(self, height: int) -> None:
         """Drop overlays from `height` up, children before parents."""
@@ -322,7 +334,7 @@ class NormalCase:
         invariant(content.header.parent == s.tip_block, "INV-10 parent of a delivered block")
         s.effects.deliver.append(
             Deliver(
-                content.header, content.header_bytes, content.block, content.transactions,
+                content.header, content.header_bytes, content.block, content.envelopes,
                 certified.certificate, commit,
             )
         )  # fmt: skip
@@ -338,14 +350,14 @@ class NormalCase:
         s.tip_block, s.tip_time_ms = content.block, content.header.time_ms
         s.tip_header, s.tip_certificate = content.header_bytes, certified.certificate
         del s.certified[height]
-        del s.executions[height]
+        execution = s.executions.pop(height)
         s.prepared.pop(height, None)
         for key in (slot_key(height), commit_key(height), prepared_key(height)):
             s.forget(key)
-        s.pool.remove(content.transactions, s.now_ms)
+        s.pool.remove(content.envelopes, s.now_ms)
         if len(s.delivered) >= DELIVERED_MAX:
             del s.delivered[next(iter(s.delivered))]
-        s.delivered[height] = (s.turn, content.members)
+        s.delivered[height] = (s.turn, execution.transactions)
         floor = height - s.config.window
         for block in [b for b, c in s.contents.items() if c.header.height < floor]:
             del s.contents[block]

@@ -1,9 +1,13 @@
-"""The pool: ids of held transactions, and which the leader proposes next.
+"""The pool: which held envelopes wait for a block, and which the leader proposes next.
 
 Fair by construction: one queue per organisation, drained round-robin, oldest first (protocol §5.9).
 Each organisation's oldest pending transaction has a fairness clock that starts when it becomes the
 oldest, and again under each new leader; a leader that skips it for T_TRANSACTION_COMPLAIN is
-complained about. Bodies live with the driver; here are ids and what the rules need to know of them.
+complained about. Bodies live with the driver; here are envelope hashes and what the rules need to
+know of them.
+
+Whatever is here was announced by the driver, which had checked it, so of two copies of one
+transaction one waits and either will do. A block may hold copies that were never here.
 """
 
 from __future__ import annotations
@@ -14,13 +18,15 @@ from typing import Final
 
 from consensus.events import Transaction
 
+Rule = Callable[[Transaction], bool]
+
 
 class Pool:
     """Pending transactions in queues, and those in flight: in an accepted block, not final yet."""
 
     __slots__ = (
-        "_entries", "_flying", "_heads", "_limit", "_queues", "_size_max", "_soonest_expiry_s",
-        "batch_since_ms", "pending", "pending_bytes", "refused",
+        "_copies", "_entries", "_flying", "_heads", "_limit", "_queues", "_size_max",
+        "_soonest_expiry_s", "batch_since_ms", "pending", "pending_bytes", "refused",
     )  # fmt: skip
 
     def __init__(self, limit: int, size_max: int) -> None:
@@ -28,12 +34,16 @@ class Pool:
         self._limit: Final = limit
         self._size_max: Final = size_max
         self._entries: Final[dict[bytes, Transaction]] = {}
-        """All known, pending and in flight, in order of arrival."""
+        """All known by envelope hash, pending and in flight, in order of arrival."""
+        self._copies: Final[dict[bytes, bytes]] = {}
+        """Transaction id -> envelope hash of the copy that is pending."""
         self._flying: Final[dict[bytes, None]] = {}
+        """Envelope hashes in accepted blocks, known here or not."""
         self._queues: Final[OrderedDict[bytes, OrderedDict[bytes, int]]] = OrderedDict()
-        """Pending ids with their sizes per organisation; the first organisation is served next."""
+        """Pending envelope hashes with their sizes per organisation; the first organisation is served
+        next."""
         self._heads: Final[OrderedDict[bytes, tuple[int, bytes]]] = OrderedDict()
-        """(since when in ms, id) of each organisation's oldest one; ascending."""
+        """(since when in ms, envelope hash) of each organisation's oldest one; ascending."""
         self._soonest_expiry_s = 0
         """No pending transaction expires before this second."""
         self.pending = 0
@@ -47,23 +57,24 @@ class Pool:
     def full(self) -> bool:
         return self.pending >= self._limit
 
-    def get(self, transaction: bytes) -> Transaction | None:
-        return self._entries.get(transaction)
+    def get(self, envelope: bytes) -> Transaction | None:
+        return self._entries.get(envelope)
 
-    def add(
-        self, transactions: Iterable[Transaction], now_ms: int, is_known: Callable[[bytes], bool]
-    ) -> None:
-        """Queue held transactions, except those here already, those `is_known` to be committed, and
-        those there is no room for."""
+    def add(self, transactions: Iterable[Transaction], now_ms: int, is_known: Rule) -> None:
+        """Queue held and checked transactions, except those here already, those of which a copy
+        waits, those `is_known` to be executed, and those there is no room for."""
         entries = self._entries
         for transaction in transactions:
-            identity = transaction.id
-            if identity in entries or is_known(identity):
+            envelope = transaction.envelope
+            if envelope in entries or transaction.id in self._copies or is_known(transaction):
+                continue
+            if envelope in self._flying:
+                entries[envelope] = transaction
                 continue
             if self.pending >= self._limit or transaction.size > self._size_max:
                 self.refused += 1
                 continue
-            entries[identity] = transaction
+            entries[envelope] = transaction
             self._enqueue(transaction, now_ms)
 
     def _enqueue(self, transaction: Transaction, now_ms: int) -> None:
@@ -75,44 +86,57 @@ class Pool:
         self.pending += 1
         size = transaction.size
         self.pending_bytes += size
+        self._copies[transaction.id] = transaction.envelope
         organisation = transaction.organisation
         queue = self._queues.get(organisation)
         if queue is None:
             queue = self._queues[organisation] = OrderedDict()
-            self._heads[organisation] = (now_ms, transaction.id)
-        queue[transaction.id] = size
+            self._heads[organisation] = (now_ms, transaction.envelope)
+        queue[transaction.envelope] = size
 
     def take(
-        self, count_max: int, bytes_max: int, now_ms: int, usable: Callable[[Transaction], bool]
+        self, count_max: int, bytes_max: int, now_ms: int, usable: Rule, waits: Rule
     ) -> tuple[bytes, ...]:
         """The next batch, round-robin over organisations; those in it are in flight from now on.
 
-        What is not `usable` (expired, remembered) is dropped for good.
+        What is not `usable` (expired, remembered) is dropped for good. What `waits` (a copy of it is
+        in flight and may take effect) keeps its place and its clock.
         """
         batch: list[bytes] = []
+        waiting: list[tuple[bytes, bytes, int]] = []
         room = bytes_max
         queues, entries, flying = self._queues, self._entries, self._flying
         touched: dict[bytes, None] = {}
         while queues and len(batch) < count_max:
             organisation, queue = queues.popitem(last=False)
-            identity, size = queue.popitem(last=False)
+            envelope, size = queue.popitem(last=False)
             if size > room:
-                queue[identity] = size
-                queue.move_to_end(identity, last=False)
+                queue[envelope] = size
+                queue.move_to_end(envelope, last=False)
                 queues[organisation] = queue
                 queues.move_to_end(organisation, last=False)
                 break
+            if queue:
+                queues[organisation] = queue
+            transaction = entries[envelope]
+            is_usable = usable(transaction)
+            if is_usable and waits(transaction):
+                waiting.append((organisation, envelope, size))
+                continue
             touched[organisation] = None
             self.pending -= 1
             self.pending_bytes -= size
-            if usable(entries[identity]):
-                batch.append(identity)
+            del self._copies[transaction.id]
+            if is_usable:
+                batch.append(envelope)
                 room -= size
-                flying[identity] = None
+                flying[envelope] = None
             else:
-                del entries[identity]
-            if queue:
-                queues[organisation] = queue
+                del entries[envelope]
+        for organisation, envelope, size in reversed(waiting):
+            queue = queues.setdefault(organisation, OrderedDict())
+            queue[envelope] = size
+            queue.move_to_end(envelope, last=False)
         self._restart_clocks(touched, now_ms)
         self.batch_since_ms = now_ms
         return tuple(batch)
@@ -130,47 +154,56 @@ class Pool:
                 self._heads[organisation] = (now_ms, oldest)
                 self._heads.move_to_end(organisation)
 
+    def _unqueue(self, transaction: Transaction) -> None:
+        self.pending -= 1
+        self.pending_bytes -= self._queues[transaction.organisation].pop(transaction.envelope)
+        del self._copies[transaction.id]
+
     def fly(self, transactions: Iterable[Transaction], now_ms: int) -> None:
-        """An accepted block holds these: they are in flight, whether or not the pool knew them."""
-        entries, flying, queues = self._entries, self._flying, self._queues
+        """An accepted block holds these: they are in flight, whether or not the pool knows them."""
         touched: dict[bytes, None] = {}
         for transaction in transactions:
-            identity = transaction.id
-            if identity in flying:
+            envelope = transaction.envelope
+            if envelope in self._flying:
                 continue
-            flying[identity] = None
-            if identity in entries:
-                organisation = transaction.organisation
-                self.pending -= 1
-                self.pending_bytes -= queues[organisation].pop(identity)
-                touched[organisation] = None
-            else:
-                entries[identity] = transaction
+            self._flying[envelope] = None
+            if envelope in self._entries:
+                self._unqueue(transaction)
+                touched[transaction.organisation] = None
         self._restart_clocks(touched, now_ms)
 
-    def remove(self, transactions: Iterable[bytes], now_ms: int) -> None:
-        """These are committed: forget them."""
+    def remove(self, envelopes: Iterable[bytes], now_ms: int) -> None:
+        """Forget these: a final block holds them, or their time has passed."""
         touched: dict[bytes, None] = {}
-        for identity in transactions:
-            transaction = self._entries.pop(identity, None)
-            if transaction is None:
-                continue
-            if identity in self._flying:
-                del self._flying[identity]
-            else:
-                organisation = transaction.organisation
-                self.pending -= 1
-                self.pending_bytes -= self._queues[organisation].pop(identity)
-                touched[organisation] = None
+        for envelope in envelopes:
+            flew = envelope in self._flying
+            self._flying.pop(envelope, None)
+            transaction = self._entries.pop(envelope, None)
+            if transaction is not None and not flew:
+                self._unqueue(transaction)
+                touched[transaction.organisation] = None
         self._restart_clocks(touched, now_ms)
 
-    def land(self, now_ms: int) -> None:
-        """A new view: nothing is in flight any more, every clock starts again (protocol §5.9)."""
-        self._flying.clear()
-        self._queues.clear()
-        self._heads.clear()
+    def drop_copies(self, transactions: Iterable[bytes], now_ms: int, is_known: Rule) -> None:
+        """A block with these transaction ids is durable: copies that still wait have had their effect
+        when the ledger knows them, and nobody may be blamed for not proposing them. When it does not,
+        the block's copy was one that the law does not admit, and the one here goes on waiting."""
+        pending = [e for e in map(self._copies.get, transactions) if e is not None]
+        self.remove([e for e in pending if is_known(self._entries[e])], now_ms)
+
+    def land(self, now_ms: int, is_known: Rule) -> None:
+        """A new view: nothing is in flight any more, every clock starts again (protocol §5.9).
+
+        What was in flight is pending again, unless a copy of it took effect in its place."""
+        landed = dict(self._entries)
+        flying = dict(self._flying)
+        for kept in (self._entries, self._copies, self._flying, self._queues, self._heads):
+            kept.clear()
         self.pending = self.pending_bytes = 0
-        for transaction in self._entries.values():
+        for envelope, transaction in landed.items():
+            if transaction.id in self._copies or (envelope in flying and is_known(transaction)):
+                continue
+            self._entries[envelope] = transaction
             self._enqueue(transaction, now_ms)
 
     def expire(self, wall_s: int) -> int:
@@ -178,10 +211,9 @@ class Pool:
         if not self.pending or wall_s < self._soonest_expiry_s:
             return 0
         flying = self._flying
-        old = [t.id for t in self._entries.values() if t.valid_until <= wall_s]
-        old = [identity for identity in old if identity not in flying]
+        old = [e for e, t in self._entries.items() if t.valid_until <= wall_s and e not in flying]
         self.remove(old, self.batch_since_ms)
-        left = (t.valid_until for t in self._entries.values() if t.id not in flying)
+        left = (t.valid_until for e, t in self._entries.items() if e not in flying)
         self._soonest_expiry_s = min(left, default=0)
         return len(old)
 

@@ -19,18 +19,16 @@ def epoch_of(height: int, epoch_length: int) -> int:
     return (height - 1) // epoch_length
 
 
-def open_content(header_bytes: bytes, transactions: tuple[bytes, ...]) -> Content:
-    """Decode a header and bind the ids to it; every field comes from the hashed bytes (A2, A18).
+def open_content(header_bytes: bytes, envelopes: tuple[bytes, ...]) -> Content:
+    """Decode a header and bind the envelope hashes to it; every field comes from the hashed bytes (A2, A18).
 
     Raises:
         RemoteProtocolError: the header does not decode, or ROOT_MISMATCH.
     """
     header = decode(Header, header_bytes)
-    if list_root(transactions) != header.transactions_root:
-        raise RemoteProtocolError("ROOT_MISMATCH", "these ids are not the ones under this header")
-    return Content(
-        header, header_bytes, block_hash(header_bytes), transactions, frozenset(transactions)
-    )
+    if list_root(envelopes) != header.envelopes_root:
+        raise RemoteProtocolError("ROOT_MISMATCH", "these hashes are not those under this header")
+    return Content(header, header_bytes, block_hash(header_bytes), envelopes)
 
 
 def build_content(
@@ -39,7 +37,7 @@ def build_content(
     height: int,
     parent: bytes,
     time_ms: int,
-    transactions: tuple[bytes, ...],
+    envelopes: tuple[bytes, ...],
 ) -> Content:
     """A new block by this replica."""
     header = Header(
@@ -48,13 +46,13 @@ def build_content(
         epoch=epoch_of(height, config.epoch_length),
         height=height,
         parent=parent,
-        transactions_root=list_root(transactions),
+        envelopes_root=list_root(envelopes),
         time_ms=time_ms,
         proposer=config.index,
         next_validators=config.validators_hash,
     )
     raw = encode(header)
-    return Content(header, raw, block_hash(raw), transactions, frozenset(transactions))
+    return Content(header, raw, block_hash(raw), envelopes)
 
 
 def header_fault(config: ReplicaConfig, header: Header, height: int) -> str | None:
@@ -87,20 +85,13 @@ def transactions_fault(
     config: ReplicaConfig,
     content: Content,
     transactions: Sequence[Transaction],
-    ancestors: Sequence[frozenset[bytes]],
-    is_remembered: Callable[[bytes], bool],
+    is_remembered: Callable[[Transaction], bool],
 ) -> str | None:
-    """Why these transactions must not stand in this block; None when they may (INV-14).
-
-    `ancestors` are the id sets of all blocks below it that `is_remembered` may not know yet.
-    """
+    """Why no block may hold these transactions at its time; None when one may (INV-14)."""
     if len(transactions) > config.batch_transactions_max:
         return f"{len(transactions)} transactions"
-    if len(content.members) != len(content.transactions):
+    if len({transaction.id for transaction in transactions}) != len(transactions):
         return "a transaction twice in one block"
-    for members in ancestors:
-        if not members.isdisjoint(content.transactions):
-            return "a transaction that a block below already holds"
     earliest = content.header.time_ms // 1000
     latest = earliest + config.transaction_ttl_s
     size = 0
@@ -108,7 +99,7 @@ def transactions_fault(
         if not earliest < transaction.valid_until <= latest:
             return "an expired transaction, or one valid for too long"
         size += transaction.size
-        if is_remembered(transaction.id):
+        if is_remembered(transaction):
             return "a transaction that was committed before"
     if size > config.batch_bytes_max:
         return f"{size} bytes of envelopes"

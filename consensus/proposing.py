@@ -50,7 +50,7 @@ class Proposer:
             return False
         time_ms = max(s.wall_ms, parent[1] + 1)
         content = build_content(
-            s.config, height=height, parent=parent[0], time_ms=time_ms, transactions=batch
+            s.config, height=height, parent=parent[0], time_ms=time_ms, envelopes=batch
         )
         transactions = self._fetches.bodies(content)
         invariant(transactions is not None, "INV-4 proposal without bodies")
@@ -85,7 +85,7 @@ class Proposer:
         s = self._s
         pool, config = s.pool, s.config
         empty_pipeline = height == s.committed + 1
-        while pool.pending:
+        if pool.pending:
             full = (
                 pool.pending >= config.batch_transactions_max
                 or pool.pending_bytes >= config.batch_bytes_max
@@ -108,15 +108,15 @@ class Proposer:
         time_ms = max(s.wall_ms, 0 if parent is None else parent[1] + 1)
         earliest = time_ms // 1000
         latest = earliest + s.config.transaction_ttl_s
-        ancestors = s.ancestors(height)
+        undecided = s.undecided_below(height)
         is_remembered = s.ledger.is_remembered
 
         def usable(transaction: Transaction) -> bool:
-            identity = transaction.id
-            if not earliest < transaction.valid_until <= latest or is_remembered(identity):
-                return False
-            return not (ancestors and any(identity in members for members in ancestors))
+            return earliest < transaction.valid_until <= latest and not is_remembered(transaction)
+
+        def waits(transaction: Transaction) -> bool:
+            return any(transaction.id in ids for ids in undecided)
 
         return s.pool.take(
-            s.config.batch_transactions_max, s.config.batch_bytes_max, s.now_ms, usable
+            s.config.batch_transactions_max, s.config.batch_bytes_max, s.now_ms, usable, waits
         )

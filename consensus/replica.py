@@ -38,7 +38,6 @@ from consensus.events import (
     Persisted,
     Received,
     Tick,
-    Transaction,
     TransactionsHeld,
 )  # fmt: skip
 from consensus.journal import read_journal
@@ -115,7 +114,7 @@ class Replica:
         if isinstance(event, Received):
             self._received(event)
         elif isinstance(event, TransactionsHeld):
-            self._held(event.transactions)
+            self._held(event)
         elif isinstance(event, Tick):
             self._tick(event)
         elif isinstance(event, Executed):
@@ -178,15 +177,15 @@ class Replica:
         s.durable_turn = max(s.durable_turn, event.turn)
         delivered = s.delivered
         for height in [h for h, (turn, _) in delivered.items() if turn <= event.turn]:
-            del delivered[height]
+            _, transactions = delivered.pop(height)
+            s.pool.drop_copies(transactions, s.now_ms, s.ledger.is_remembered)
             s.dirty = True
 
-    def _held(self, transactions: tuple[Transaction, ...]) -> None:
+    def _held(self, event: TransactionsHeld) -> None:
         s = self._s
-        s.pool.add(
-            transactions, s.now_ms, s.is_committed if s.delivered else s.ledger.is_remembered
-        )
-        self._fetches.on_held(transactions)
+        if event.checked:
+            s.pool.add(event.transactions, s.now_ms, s.ledger.is_remembered)
+        self._fetches.on_held(event.transactions)
         if s.leads and s.pool.pending and self._proposer.is_due():
             s.dirty = True
 
@@ -368,6 +367,12 @@ class Replica:
             invariant(s.committed < height <= window_end, "INV-7 slot outside the window")
         for height in s.prepared:
             invariant(s.committed < height <= s.epoch_end, "INV-4b certificate outside the window")
+
+    # --- what the driver asks ---------------------------------------------------------------------
+
+    def wants_body(self, envelope: bytes) -> bool:
+        """True iff this body is missing under a block: it has to be held whatever it is worth."""
+        return self._fetches.wants_body(envelope)
 
     # --- statistics -------------------------------------------------------------------------------
 

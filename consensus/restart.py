@@ -8,10 +8,10 @@ from consensus.journal import (
     open_signed,
     prepared_key,
     slot_key,
-    split_ids,
+    split_hashes,
 )  # fmt: skip
 from consensus.proposals import open_content
-from consensus.slots import Candidate, Content, Prepared, Slot
+from consensus.slots import Candidate, Content, Prepared, Slot, ids_of
 from consensus.state import State
 from consensus.view_change import open_new_view
 from consensus.views import Views
@@ -63,7 +63,7 @@ def _restore_prepared(state: State, journal: Journal) -> None:
     for height, record in sorted(journal.prepared.items()):
         if height <= state.committed:
             continue
-        content = open_content(record.header, split_ids(record.transactions))
+        content = open_content(record.header, split_hashes(record.envelopes))
         vote = state.verifier.prepared(record.certificate)
         invariant(
             (vote.epoch, vote.view, vote.height, vote.block)
@@ -94,7 +94,7 @@ def _restore_slots(state: State, journal: Journal) -> None:
         if (record.epoch, record.view) != (state.epoch, state.view):
             state.journaled[slot_key(height)] = -1
             continue
-        content = open_content(record.header, split_ids(record.transactions))
+        content = open_content(record.header, split_hashes(record.envelopes))
         slot = state.slots.get(height)
         if slot is None:
             slot = state.slots[height] = Slot(height, state.now_ms)
@@ -105,7 +105,7 @@ def _restore_slots(state: State, journal: Journal) -> None:
         slot.prepares.add(leader_prepare)
         slot.prepares.add(slot.own_prepare)
         state.contents[content.block] = content
-        _restore_flight(state, content)
+        _restore_flight(state, slot, content)
         prepared = state.prepared.get(height)
         if prepared is not None and prepared.view == state.view:
             slot.certificate = prepared.certificate
@@ -118,8 +118,9 @@ def _restore_slots(state: State, journal: Journal) -> None:
         slot.commits.add(slot.own_commit)
 
 
-def _restore_flight(state: State, content: Content) -> None:
-    held = [state.ledger.held(identity) for identity in content.transactions]
+def _restore_flight(state: State, slot: Slot, content: Content) -> None:
+    held = [state.ledger.held(envelope) for envelope in content.envelopes]
     found = [transaction for transaction in held if transaction is not None]
     invariant(len(found) == len(held), "INV-4 an accepted block lost its bodies")
+    slot.transactions = ids_of(found)
     state.pool.fly(found, state.now_ms)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from consensus.events import Transaction
 from consensus.votes import Tally
 from tallynet.blocks import Certificate, Commit, Header
 from tallynet.messages import Signed
@@ -11,14 +13,18 @@ from tallynet.messages import Signed
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """A block's content; hash and transactions root have been recomputed from the bytes (A18)."""
+    """A block's content; hash and envelopes root have been recomputed from the bytes (A18)."""
 
     header: Header
     header_bytes: bytes
     block: bytes
-    transactions: tuple[bytes, ...]
-    members: frozenset[bytes]
-    """The same ids, for the duplicate check."""
+    envelopes: tuple[bytes, ...]
+    """Envelope hashes, in block order."""
+
+
+def ids_of(transactions: Iterable[Transaction]) -> dict[bytes, None]:
+    """The transaction ids as an ordered set."""
+    return dict.fromkeys(transaction.id for transaction in transactions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +49,8 @@ class Slot:
     candidate: Candidate | None = None
     accepted: Content | None = None
     """Write-once (INV-2). Set exactly when the own Prepare exists, for those who may vote."""
+    transactions: dict[bytes, None] = field(default_factory=dict)
+    """Transaction ids in the accepted block, for the duplicate check (INV-14)."""
     rejected: bool = False
     """The candidate broke a rule: never accepted in this view."""
     own_prepare: Signed | None = None
@@ -74,5 +82,7 @@ class Execution:
     """A block handed to execution, on top of the one below it."""
 
     content: Content
+    transactions: dict[bytes, None]
+    """Transaction ids in it."""
     roots: tuple[bytes, bytes] | None = None
     """(state root, receipts root) once `Executed` arrived."""

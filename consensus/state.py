@@ -84,9 +84,9 @@ class State:
         self.prepared: Final[dict[int, Prepared]] = {}
         self.certified: Final[dict[int, Certified]] = {}
         self.executions: Final[dict[int, Execution]] = {}
-        self.delivered: Final[dict[int, tuple[int, frozenset[bytes]]]] = {}
-        """Height -> (turn, ids) of blocks whose delivery was not reported durable yet: the ledger
-        view may not know them."""
+        self.delivered: Final[dict[int, tuple[int, dict[bytes, None]]]] = {}
+        """Height -> (turn, transaction ids) of blocks whose delivery was not reported durable yet:
+        the ledger view may not know what they executed."""
         self.journaled: Final[dict[bytes, int]] = {}
         """Journal keys written, with their heights; deleted when the height is committed."""
 
@@ -170,21 +170,15 @@ class State:
             return None
         return below.accepted.block, below.accepted.header.time_ms
 
-    def ancestors(self, height: int) -> list[frozenset[bytes]]:
-        """Id sets of every block below `height` that the ledger view may not know yet."""
-        sets = [members for _, members in self.delivered.values()]
+    def undecided_below(self, height: int) -> list[dict[bytes, None]]:
+        """Transaction ids of every block below `height` of which the ledger view may not know yet
+        whether it executed them: the copy that it holds may be one that the law does not admit."""
+        sets = [transactions for _, transactions in self.delivered.values()]
         for below in range(self.committed + 1, height):
             slot = self.slots.get(below)
             if slot is not None and slot.accepted is not None:
-                sets.append(slot.accepted.members)
+                sets.append(slot.transactions)
         return sets
-
-    def is_committed(self, transaction: bytes) -> bool:
-        """True iff an unexpired transaction stands in a committed block, those included whose
-        delivery is not durable yet."""
-        if self.ledger.is_remembered(transaction):
-            return True
-        return any(transaction in members for _, members in self.delivered.values())
 
     def place(self, epoch: int, view: int, height: int) -> Place:
         """Where a vote belongs. Numbers from the wire are only compared, never counted to (A13)."""

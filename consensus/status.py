@@ -102,7 +102,7 @@ class StatusExchange:
         s = self._s
         content, own = slot.accepted, slot.own_prepare
         if s.leads and content is not None and own is not None:
-            message = PrePrepare(content.header_bytes, content.transactions, encode(own))
+            message = PrePrepare(content.header_bytes, content.envelopes, encode(own))
             s.send_after(peer, encode(message))
 
     def on_fetch_proposal(self, source: int, message: FetchProposal) -> None:
@@ -114,7 +114,7 @@ class StatusExchange:
             if prepared is not None and prepared.content.block == message.block:
                 content = prepared.content
         if content is not None:
-            s.send_now(source, encode(Proposal(content.header_bytes, content.transactions)))
+            s.send_now(source, encode(Proposal(content.header_bytes, content.envelopes)))
 
     def restart(self) -> None:
         """First step after a start: say where we are, repeat current votes, ask for others'."""

@@ -295,7 +295,7 @@ class Views:
         s.spoiled = False
         s.view_since_ms = s.now_ms
         s.persist_view()
-        s.pool.land(s.now_ms)
+        s.pool.land(s.now_ms, s.ledger.is_remembered)
         self.place_candidates(opened)
         base = opened.selection.base.height
         if base > s.committed:
@@ -374,7 +374,7 @@ class Views:
         self._changes.clear()
         self.complaint, self._complaint_view = None, -1
         s.persist_view()
-        s.pool.land(s.now_ms)
+        s.pool.land(s.now_ms, s.ledger.is_remembered)
         s.log("new_epoch", epoch=s.epoch)
         self._on_enter()
 

@@ -6,7 +6,7 @@ overlays stack. The first execution of a block is the only one: its result is pa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,6 +16,7 @@ from node.pool import Pool
 from node.state import CommittedState, Overlay
 from node.state.view import Index
 from node.store import WriteBatch
+from node.unchecked import Unchecked
 from tallynet.blocks import Certificate, Header
 from tallynet.envelope import Envelope
 from tallynet.errors import invariant
@@ -57,18 +58,18 @@ class Executor:
         genesis: bytes,
         committed: CommittedState,
         pool: Pool,
+        unchecked: Unchecked,
         head: Head,
-        body: Callable[[bytes], Envelope | None],
     ) -> None:
-        """`body` finds an envelope that the pool no longer holds, in the store."""
         self._genesis: Final = genesis
         self._committed: Final = committed
         self._pool: Final = pool
-        self._body: Final = body
+        self._unchecked: Final = unchecked
         self._executed: Final[dict[bytes, ExecutedBlock]] = {}
         """By block hash; bounded by the window, rivals are discarded by the core."""
-        self._held: Final[dict[bytes, tuple[int, tuple[bytes, ...]]]] = {}
-        """Height and ids of candidates whose bodies went to the store; above the head only."""
+        self._held: Final[dict[bytes, tuple[int, dict[bytes, Envelope]]]] = {}
+        """Height and bodies by envelope hash of candidates that went to the store; above the head
+        only."""
         self.head = head
         self._newest: Overlay | CommittedState = committed
         """State after the newest delivered block, durable or about to be."""
@@ -88,9 +89,14 @@ class Executor:
             self._view = None
         self._newest = newest
 
-    def envelope(self, transaction: bytes) -> Envelope | None:
-        """The body of a transaction that is held or stored."""
-        return self._pool.get(transaction) or self._body(transaction)
+    def envelope(self, hash: bytes) -> Envelope | None:
+        """The body under this envelope hash, if it is held, checked or not: it is the same."""
+        found = self._pool.get(hash) or self._unchecked.get(hash)
+        if found is None:
+            for _, bodies in self._held.values():
+                if hash in bodies:
+                    return bodies[hash]
+        return found
 
     def execute(self, request: Execute) -> ExecutedBlock:
         """Run the block over its parent's overlay."""
@@ -98,7 +104,7 @@ class Executor:
         if known is not None:
             return known
         overlay = Overlay(self._parent(request.header))
-        envelopes = tuple(self._require(t) for t in request.transactions)
+        envelopes = tuple(self._require(hash) for hash in request.envelopes)
         result = execute_block(overlay, self._genesis, request.header, envelopes)
         executed = ExecutedBlock(
             request.header,
@@ -119,33 +125,39 @@ class Executor:
         invariant(header.parent == self.head.block, "INV-10 executing over an unknown parent")
         return self._committed
 
-    def _require(self, transaction: bytes) -> Envelope:
-        envelope = self.envelope(transaction)
+    def _require(self, hash: bytes) -> Envelope:
+        envelope = self.envelope(hash)
         invariant(envelope is not None, "INV-4 executing without a body")
         if envelope is None:
-            raise LookupError(transaction)
+            raise LookupError(hash)
         return envelope
 
     def hold(
-        self, batch: WriteBatch, height: int, block: bytes, transactions: Sequence[bytes]
+        self, batch: WriteBatch, height: int, block: bytes, envelopes: Sequence[bytes]
     ) -> None:
         """Keep the bodies of a candidate block durably."""
         if block not in self._held:
-            self._held[block] = (height, tuple(transactions))
-            batch.hold(height, block, [self._require(t).raw for t in transactions])
+            self._hold(batch, height, block, [self._require(hash) for hash in envelopes])
+
+    def _hold(
+        self, batch: WriteBatch, height: int, block: bytes, bodies: Sequence[Envelope]
+    ) -> None:
+        self.restore_held(block, height, bodies)
+        batch.hold(height, block, [envelope.raw for envelope in bodies])
 
     def deliver(self, batch: WriteBatch, delivery: Deliver) -> ExecutedBlock:
         """Put a final block into the batch: block, receipts, certificate, state."""
         executed = self._executed[delivery.block]
         invariant(executed.state_root == delivery.commit.state_root, "INV-11 state root")
-        # A block that was caught up with was never a candidate here: its bodies come with it.
-        self.hold(batch, delivery.header.height, delivery.block, delivery.transactions)
+        if delivery.block not in self._held:
+            # A block that was caught up with was never a candidate here: its bodies come with it.
+            self._hold(batch, delivery.header.height, delivery.block, executed.envelopes)
         batch.deliver(
             height=delivery.header.height,
             block=delivery.block,
             header=delivery.header_bytes,
-            transactions=delivery.transactions,
-            admitted=executed.result.admitted,
+            envelopes=delivery.envelopes,
+            executed={executed.envelopes[i].transaction: i for i in executed.result.admitted},
             certificate=delivery.certificate,
             state_root=executed.state_root,
             receipts=(executed.result.prologue, *executed.result.receipts),
@@ -156,7 +168,8 @@ class Executor:
         return executed
 
     def durable(self, executed: ExecutedBlock, certificate: Certificate) -> None:
-        """The block's batch is on disk: fold its overlay, move the head, let its bodies go."""
+        """The block's batch is on disk: fold its overlay, move the head, let its bodies go, and
+        every copy of the transactions that took effect."""
         executed.overlay.commit()
         del self._executed[executed.block]
         if self._newest is executed.overlay:
@@ -164,7 +177,10 @@ class Executor:
         height = executed.header.height
         for block in [b for b, (h, _) in self._held.items() if h <= height]:
             del self._held[block]
-        self._pool.remove(envelope.transaction for envelope in executed.envelopes)
+        envelopes = executed.envelopes
+        self._pool.remove(envelope.hash for envelope in envelopes)
+        self._pool.remove_executed(envelopes[i].transaction for i in executed.result.admitted)
+        self._unchecked.drop(envelope.hash for envelope in envelopes)
         self.head = Head(
             executed.header.height,
             executed.block,
@@ -174,13 +190,9 @@ class Executor:
             executed.header.time_ms,
         )
 
-    def restore_held(self, block: bytes, height: int, transactions: Sequence[bytes]) -> None:
-        """At the start: the store holds the bodies of this candidate."""
-        self._held[block] = (height, tuple(transactions))
-
-    def in_flight(self) -> frozenset[bytes]:
-        """Transactions of candidate blocks: their bodies stay in the pool whatever their age."""
-        return frozenset(t for _, transactions in self._held.values() for t in transactions)
+    def restore_held(self, block: bytes, height: int, bodies: Sequence[Envelope]) -> None:
+        """The store holds the bodies of this candidate; here they stay too until it is decided."""
+        self._held[block] = (height, {envelope.hash: envelope for envelope in bodies})
 
     @property
     def overlays(self) -> int:
@@ -194,5 +206,5 @@ class Executor:
             executed.overlay.drop()
 
     def is_remembered(self, transaction: bytes, valid_until: int) -> bool:
-        """True iff a delivered block holds this unexpired transaction (INV-14)."""
+        """True iff a delivered block executed this unexpired transaction (INV-14)."""
         return self.view.index_has(Index.REMEMBERED, valid_until.to_bytes(8, "big") + transaction)

@@ -7,31 +7,21 @@ from typing import Final
 from consensus.events import Transaction
 from node.executor import Executor
 from node.ledger.execute import wants_block
-from node.pool import Pool
-from node.store import Store
+from node.pool import transaction_of
 
 
 class NodeLedgerView:
-    def __init__(self, executor: Executor, pool: Pool, store: Store) -> None:
+    def __init__(self, executor: Executor) -> None:
         self._executor: Final = executor
-        self._pool: Final = pool
-        self._store: Final = store
 
-    def is_remembered(self, transaction_id: bytes) -> bool:
-        """True iff a committed block holds the id; see the protocol class for the rest."""
-        envelope = self._pool.get(transaction_id)
-        if envelope is None:
-            with self._store.reader() as reader:
-                return reader.transaction(transaction_id) is not None
-        return self._executor.is_remembered(transaction_id, envelope.body.valid_until)
+    def is_remembered(self, transaction: Transaction) -> bool:
+        """True iff a delivered block executed it; see the protocol class for the rest."""
+        return self._executor.is_remembered(transaction.id, transaction.valid_until)
 
-    def held(self, transaction_id: bytes) -> Transaction | None:
-        """The transaction whose verified body the pool holds."""
-        envelope = self._pool.get(transaction_id)
-        if envelope is None:
-            return None
-        body = envelope.body
-        return Transaction(transaction_id, body.organisation, body.valid_until, len(envelope.raw))
+    def held(self, envelope: bytes) -> Transaction | None:
+        """The transaction whose body this node holds under that envelope hash."""
+        body = self._executor.envelope(envelope)
+        return None if body is None else transaction_of(body)
 
     def wants_block(self, time_ms: int) -> bool:
         """True iff a day roll is due at this header time or a prologue left work."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from consensus.config import ReplicaConfig, Tip
-from consensus.events import Event, Transaction, TransactionsHeld
+from consensus.events import Event
 from consensus.replica import Replica
 from consensus.votes import Verify
 from node.config import Limits
@@ -25,6 +25,7 @@ from node.signer import Signer
 from node.state import CommittedState, Overlay
 from node.store import Store
 from node.sync import SyncService
+from node.unchecked import Unchecked
 from tallynet.blocks import Certificate, Header
 from tallynet.codec import decode
 from tallynet.envelope import Envelope, open_envelope
@@ -106,23 +107,24 @@ class Machine:
         self._pool: Final = Pool(
             total_max=limits.pending_total, per_organisation_max=limits.pending_per_organisation
         )
+        self._unchecked: Final = Unchecked()
         committed = CommittedState(store.live_reader())
         head, tip = self._restore(committed)
         self.executor: Final = Executor(
             genesis=genesis_hash,
             committed=committed,
             pool=self._pool,
+            unchecked=self._unchecked,
             head=head,
-            body=self._stored_body,
         )
-        self._held_at_start: Final = tuple(self._restore_held(head.height))
+        self._held_at_start: Final = self._restore_held(head.height)
         with store.reader() as reader:
             journal = dict(reader.journal())
         self.replica: Final = Replica(
             config=self._replica_config(),
             sign=signer.sign,
             verify=verify,
-            ledger=NodeLedgerView(self.executor, self._pool, store),
+            ledger=NodeLedgerView(self.executor),
             tip=tip,
             journal=journal,
             now_ms=clock.now_ms(),
@@ -139,17 +141,21 @@ class Machine:
             genesis=genesis_hash,
             executor=self.executor,
             pool=self._pool,
+            unchecked=self._unchecked,
             store=store,
             source=StatusSource(
-                self.describe, offer, peers.broadcast, lambda: clock.wall_ms() // 1000
+                self.describe,
+                offer,
+                self.replica.wants_body,
+                peers.broadcast,
+                lambda: clock.wall_ms() // 1000,
             ),
         )
         self._sync: Final = SyncService(self.executor, store)
 
     def start(self) -> None:
-        """Announce the bodies that were held before the restart."""
-        if self._held_at_start:
-            self._offer(TransactionsHeld(self._held_at_start))
+        """Take in again what was in flight before the restart, as far as it is admissible."""
+        self.service.take_in(self._held_at_start)
 
     # --- from the store -------------------------------------------------------------------------
 
@@ -181,26 +187,16 @@ class Machine:
         epoch = tip.height // self._genesis.epoch_length
         return head, Tip(row.header, tip.block, row.certificate, epoch, self._keys)
 
-    def _stored_body(self, transaction: bytes) -> Envelope | None:
-        with self._store.reader() as reader:
-            place = reader.transaction(transaction)
-            row = None if place is None else reader.block(place[0])
-            bodies = None if place is None or row is None else reader.envelopes(place[0], row.block)
-        if place is None or bodies is None:
-            return None
-        return open_envelope(bodies[place[1]])
-
-    def _restore_held(self, height: int) -> list[Transaction]:
+    def _restore_held(self, height: int) -> list[Envelope]:
         """Bodies of candidates above the head: a prepared block may have to be executed again."""
         envelopes: list[Envelope] = []
         with self._store.reader() as reader:
             for above in range(height + 1, height + 1 + self._genesis.window):
                 for block in reader.candidates(above):
                     bodies = [open_envelope(b) for b in reader.envelopes(above, block) or ()]
-                    self.executor.restore_held(block, above, [b.transaction for b in bodies])
+                    self.executor.restore_held(block, above, bodies)
                     envelopes.extend(bodies)
-        fresh = {e.transaction: e for e in envelopes}
-        return [self._pool.add(e) for e in fresh.values()]
+        return envelopes
 
     # --- traffic ------------------------------------------------------------------------------
 
@@ -213,7 +209,7 @@ class Machine:
         invalid = 0
         for message in messages:
             if isinstance(message, Bodies):
-                invalid += self.service.gossiped(message)
+                invalid += self.service.gossiped(source, message)
             elif isinstance(message, FetchBlocks):
                 self._reply(source, self._sync.blocks(message))
             elif isinstance(message, FetchBodies):
@@ -221,7 +217,7 @@ class Machine:
             else:
                 if isinstance(message, Blocks):
                     for block in message.blocks:
-                        self.service.hold_block_bodies(block.envelopes)
+                        invalid += self.service.hold_block_bodies(source, block)
                 for_core.append(message)
         return for_core, invalid
 
@@ -234,11 +230,7 @@ class Machine:
 
     def drop_expired(self) -> None:
         """Let go of envelopes whose validity ended while they waited; call now and then."""
-        wanted = self.executor.in_flight()
-        now = self.executor.head.time_ms // 1000
-        gone = self._pool.expired(now, wanted.__contains__)
-        self._pool.remove(gone)
-        self.service.expired(gone)
+        self.service.expired(self._pool.remove_expired(self.executor.head.time_ms // 1000))
 
     # --- what the node says of itself -----------------------------------------------------------
 

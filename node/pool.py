@@ -1,13 +1,13 @@
-"""Envelopes that are held: verified at the door or on gossip, waiting for their block.
+"""Envelopes that are held: admitted at the door or on gossip, waiting for their block.
 
-The consensus core orders transaction ids; the bodies behind the ids live here until their block is
-durable. A body named by a proposal stays until that block is delivered or dropped.
+The consensus core orders envelope hashes; the bodies behind them live here until their block is
+durable. There may be several copies of one transaction: its signers can sign it as often as they like.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -32,23 +32,45 @@ class PoolStatistics:
     """Since start."""
 
 
+def transaction_of(envelope: Envelope) -> Transaction:
+    """What the consensus core needs to know of an envelope."""
+    body = envelope.body
+    return Transaction(
+        envelope.hash,
+        envelope.transaction,
+        body.organisation,
+        body.valid_until,
+        len(envelope.raw),
+    )
+
+
 class Pool:
+    """Admitted envelopes by envelope hash. Nothing is in here that the law did not admit when it
+    came, so nobody can put a mutilated copy in a genuine one's place, or fill it without keys."""
+
     def __init__(self, *, total_max: int, per_organisation_max: int) -> None:
         self._held: Final[dict[bytes, Envelope]] = {}
+        self._copies: Final[dict[bytes, dict[bytes, None]]] = {}
+        """Transaction id -> envelope hashes of its copies, in order of arrival."""
         self._per_organisation: Final[Counter[bytes]] = Counter()
         self._bytes = 0
         self._refused = 0
         self._total_max: Final = total_max
         self._per_organisation_max: Final = per_organisation_max
 
-    def __contains__(self, transaction: bytes) -> bool:
-        return transaction in self._held
+    def __contains__(self, envelope: bytes) -> bool:
+        return envelope in self._held
 
     def __len__(self) -> int:
         return len(self._held)
 
-    def get(self, transaction: bytes) -> Envelope | None:
-        return self._held.get(transaction)
+    def get(self, envelope: bytes) -> Envelope | None:
+        return self._held.get(envelope)
+
+    def copy_of(self, transaction: bytes) -> Envelope | None:
+        """The copy of this transaction that came first, if one is held."""
+        copies = self._copies.get(transaction)
+        return None if copies is None else self._held[next(iter(copies))]
 
     def require_room(self, organisation: bytes, size: int) -> None:
         """Raise PoolRefused unless one more envelope from a client fits."""
@@ -69,24 +91,24 @@ class Pool:
         return len(self._held) < 2 * self._total_max and self._bytes + size <= 2 * POOL_BYTES_MAX
 
     def add(self, envelope: Envelope) -> Transaction:
-        """Hold an envelope; one that is held already stays as it is."""
-        if envelope.transaction not in self._held:
-            self._held[envelope.transaction] = envelope
+        """Hold an admitted envelope; one that is held already stays as it is."""
+        if envelope.hash not in self._held:
+            self._held[envelope.hash] = envelope
+            self._copies.setdefault(envelope.transaction, {})[envelope.hash] = None
             self._per_organisation[envelope.body.organisation] += 1
             self._bytes += len(envelope.raw)
-        return Transaction(
-            envelope.transaction,
-            envelope.body.organisation,
-            envelope.body.valid_until,
-            len(envelope.raw),
-        )
+        return transaction_of(envelope)
 
-    def remove(self, transactions: Iterable[bytes]) -> None:
-        """Let go of those held among `transactions`."""
-        for transaction in transactions:
-            envelope = self._held.pop(transaction, None)
+    def remove(self, envelopes: Iterable[bytes]) -> None:
+        """Let go of those held under these envelope hashes; other copies stay."""
+        for hash in envelopes:
+            envelope = self._held.pop(hash, None)
             if envelope is None:
                 continue
+            copies = self._copies[envelope.transaction]
+            del copies[hash]
+            if not copies:
+                del self._copies[envelope.transaction]
             organisation = envelope.body.organisation
             self._bytes -= len(envelope.raw)
             if self._per_organisation[organisation] == 1:
@@ -94,13 +116,17 @@ class Pool:
             else:
                 self._per_organisation[organisation] -= 1
 
-    def expired(self, time: int, keep: Callable[[bytes], bool]) -> list[bytes]:
-        """Ids whose `valid_until` has passed at header time `time` and that `keep` does not want."""
-        return [
-            transaction
-            for transaction, envelope in self._held.items()
-            if envelope.body.valid_until <= time and not keep(transaction)
-        ]
+    def remove_executed(self, transactions: Iterable[bytes]) -> None:
+        """These transactions have taken effect: let go of all their copies."""
+        for transaction in transactions:
+            self.remove(list(self._copies.get(transaction, ())))
+
+    def remove_expired(self, time: int) -> list[bytes]:
+        """Let go of everything whose `valid_until` has passed at header time `time`. Returns the
+        transaction ids. No block above the one with that time can execute them."""
+        old = [e for e in self._held.values() if e.body.valid_until <= time]
+        self.remove(envelope.hash for envelope in old)
+        return list(dict.fromkeys(envelope.transaction for envelope in old))
 
     def statistics(self) -> PoolStatistics:
         return PoolStatistics(

@@ -14,19 +14,21 @@ from typing import Final, Protocol
 from consensus.events import Transaction, TransactionsHeld
 from node.executor import ExecutedBlock, Executor
 from node.ledger.execute import admit, dry_run
-from node.pool import Pool, PoolRefused
+from node.pool import Pool, PoolRefused, transaction_of
 from node.state import CommittedState, Overlay, prove
 from node.state.view import Index
 from node.store import Store
+from node.unchecked import Unchecked
 from tallynet.blocks import Certificate, Header
 from tallynet.codec import decode, decode_trusted, encode
 from tallynet.envelope import ENVELOPE_BYTES_MAX, Envelope, EnvelopeBody, open_envelope
 from tallynet.errors import LedgerError, RemoteProtocolError, TallynetError
-from tallynet.hashing import transaction_id
+from tallynet.hashing import envelope_hash, transaction_id
 from tallynet.merkle import ListTree
 from tallynet.messages import (
     BlockPage,
     Bodies,
+    CertifiedBlock,
     ClientRequest,
     DryRun,
     DryRunResult,
@@ -51,6 +53,7 @@ from tallynet.messages import (
     TransactionPhase,
     TransactionState,
 )
+from tallynet.receipts import EnvelopeReceipt
 from tallynet.records import RECORD_TYPES, Kind
 
 WAITING_PER_TRANSACTION_MAX: Final = 16
@@ -79,6 +82,8 @@ class StatusSource:
     describe: Callable[[int], NodeStatus]
     """NodeStatus for a request number."""
     offer: Callable[[TransactionsHeld], None]
+    wants_body: Callable[[bytes], bool]
+    """True iff the core misses this envelope under a block."""
     gossip: Callable[[bytes], None]
     now_seconds: Callable[[], int]
 
@@ -90,12 +95,14 @@ class Service:
         genesis: bytes,
         executor: Executor,
         pool: Pool,
+        unchecked: Unchecked,
         store: Store,
         source: StatusSource,
     ) -> None:
         self._genesis: Final = genesis
         self._executor: Final = executor
         self._pool: Final = pool
+        self._unchecked: Final = unchecked
         self._store: Final = store
         self._source: Final = source
         self._waiting: Final[dict[bytes, list[Session]]] = {}
@@ -146,7 +153,7 @@ class Service:
                 continue
             if envelope is not None:
                 held.append(self._pool.add(envelope))
-                passed_on.append(raw)
+                passed_on.append(envelope.raw)
         if held:
             self._source.offer(TransactionsHeld(tuple(held)))
             for message in _in_messages(passed_on):
@@ -156,7 +163,8 @@ class Service:
         """A checked envelope to take in and pass on, or None when its receipt was sent at once.
 
         One that is in the pool already is announced and passed on again: the client asks because it
-        waits, and the leader may have lost it (protocol §5.9)."""
+        waits, and the leader may have lost it (protocol §5.9). The copy that came first stands for
+        all others, however they are signed."""
         if len(raw) > ENVELOPE_BYTES_MAX:
             raise LedgerError(
                 "ENVELOPE_TOO_LARGE", f"{len(raw)} bytes; at most {ENVELOPE_BYTES_MAX} are allowed"
@@ -165,9 +173,10 @@ class Service:
             envelope = open_envelope(raw)
         except RemoteProtocolError as error:
             raise LedgerError("ENVELOPE_MALFORMED", error.message) from None
-        if envelope.transaction in self._pool:
-            self._wait(session, envelope.transaction)
-            return envelope
+        first = self._pool.copy_of(envelope.transaction)
+        if first is not None:
+            self._wait(session, first.transaction)
+            return first
         if self._answer_committed(session, envelope.transaction):
             return None
         self._pool.require_room(envelope.body.organisation, len(raw))
@@ -186,56 +195,108 @@ class Service:
                 raise PoolRefused("TOO_MANY_WAITING", "ask for the transaction's state instead")
             sessions.append(session)
 
-    def gossiped(self, bodies: Bodies) -> int:
-        """Take in envelopes that another validator passed on; returns how many were invalid.
+    def gossiped(self, source: int, bodies: Bodies) -> int:
+        """Take in envelopes that validator `source` passed on, or that were asked of it; returns how
+        many were invalid.
 
-        A key that this node does not know yet may be registered by a block that it has not
-        executed yet: such an envelope is held, and its signatures are checked at execution.
+        What a block names and the core misses is held whatever it is worth: execution decides, for
+        everybody alike. A key that is not known here may be registered by a block that is not
+        executed here yet: such an envelope waits for it, unproposed.
         """
         held: list[Transaction] = []
+        named: list[Transaction] = []
         invalid = 0
-        for raw in bodies.envelopes:
+        for raw in bodies.bodies:
             try:
-                envelope = open_envelope(raw)
-                if envelope.transaction in self._pool:
-                    held.append(self._pool.add(envelope))
-                    continue
-                if not self._pool.has_room(len(raw)):
-                    continue
-                self._admit(envelope)
-            except LedgerError as error:
-                if error.code not in ("KEY_UNKNOWN", "RECORD_NOT_FOUND", "ORGANISATION_INACTIVE"):
-                    invalid += error.code in ("SIGNATURE_INVALID", "NETWORK_MISMATCH")
-                    continue
+                envelope = _open_from_peer(raw)
             except RemoteProtocolError:
                 invalid += 1
                 continue
-            held.append(self._pool.add(envelope))
+            refusal = self._refusal(envelope)
+            if not refusal:
+                held.append(self._pool.add(envelope))
+            elif self._source.wants_body(envelope.hash):
+                self._unchecked.named.put(source, envelope)
+                named.append(transaction_of(envelope))
+            elif refusal == "KEY_UNKNOWN":
+                self._unchecked.strangers.put(source, envelope)
+            else:
+                invalid += refusal in ("SIGNATURE_INVALID", "NETWORK_MISMATCH")
         if held:
             self._source.offer(TransactionsHeld(tuple(held)))
+        if named:
+            self._source.offer(TransactionsHeld(tuple(named), checked=False))
         return invalid
 
-    def hold_block_bodies(self, envelopes: Iterable[bytes]) -> None:
-        """Bodies inside a certified block: held without the door's checks, execution decides."""
-        for raw in envelopes:
-            envelope = open_envelope(raw)
-            if envelope.transaction not in self._pool:
-                self._pool.add(envelope)
+    def _refusal(self, envelope: Envelope) -> str:
+        """Why the pool must not hold an envelope of another validator; empty when it may, or does."""
+        if envelope.hash in self._pool:
+            return ""
+        if not self._pool.has_room(len(envelope.raw)):
+            return "POOL_FULL"
+        try:
+            self._admit(envelope)
+        except LedgerError as error:
+            return error.code
+        return ""
+
+    def hold_block_bodies(self, source: int, block: CertifiedBlock) -> int:
+        """Bodies inside a block that validator `source` calls final: each is held when it has the
+        hash that the block names, without the door's checks. Returns how many were wrong; they are
+        asked for elsewhere."""
+        wrong = abs(len(block.envelopes) - len(block.bodies))
+        for hash, raw in zip(block.envelopes, block.bodies, strict=False):
+            if self._executor.envelope(hash) is not None:
+                continue
+            if envelope_hash(raw) != hash:
+                wrong += 1
+                continue
+            try:
+                self._unchecked.named.put(source, _open_from_peer(raw))
+            except RemoteProtocolError:
+                wrong += 1
+        return wrong
+
+    def take_in(self, envelopes: Iterable[Envelope]) -> None:
+        """Hold and announce those of these envelopes that are admissible now."""
+        held = [self._pool.add(e) for e in envelopes if not self._refusal(e)]
+        if held:
+            self._source.offer(TransactionsHeld(tuple(held)))
+
+    def _try_strangers(self) -> None:
+        """A block was executed: it may have registered the keys that were not known."""
+        strangers = self._unchecked.strangers.all()
+        refusals = [self._refusal(envelope) for envelope in strangers]
+        known = [
+            e for e, refusal in zip(strangers, refusals, strict=True) if refusal != "KEY_UNKNOWN"
+        ]
+        if known:
+            self._unchecked.strangers.drop(envelope.hash for envelope in known)
+            self.take_in(known)
 
     # --- results ------------------------------------------------------------------------------
 
     def committed(self, executed: ExecutedBlock, certificate: Certificate) -> None:
-        """Answer the clients whose envelopes are in this durable block, and the event waiters."""
+        """Answer the clients whose envelopes are in this durable block, and the event waiters.
+
+        A copy that the law did not admit has not used up its id: its receipt is nobody's answer. Who
+        waits is refused when no other copy waits for its block here."""
         waiting: dict[Session, list[int]] = {}
+        admitted = frozenset(executed.result.admitted)
         for index, envelope in enumerate(executed.envelopes):
-            for session in self._waiting.pop(envelope.transaction, ()):
-                waiting.setdefault(session, []).append(index)
-        if waiting:
-            for session, indices in waiting.items():
-                for message in _receipts(executed, certificate, indices):
-                    session.send(message)
+            if index in admitted:
+                for session in self._waiting.pop(envelope.transaction, ()):
+                    waiting.setdefault(session, []).append(index)
+            elif self._pool.copy_of(envelope.transaction) is None:
+                code = decode_trusted(EnvelopeReceipt, executed.result.receipts[index]).code
+                reason = f"ordered in block {executed.header.height} and not admitted there"
+                self._refuse(envelope.transaction, code, reason)
+        for session, indices in waiting.items():
+            for message in _receipts(executed, certificate, indices):
+                session.send(message)
         for _ in range(len(self._event_waiters)):
             self._events(*self._event_waiters.popleft())
+        self._try_strangers()
 
     def forget(self, session: Session) -> None:
         """The client's connection is gone."""
@@ -250,10 +311,11 @@ class Service:
     def expired(self, transactions: Iterable[bytes]) -> None:
         """These were dropped from the pool unexecuted: their validity window is over."""
         for transaction in transactions:
-            for session in self._waiting.pop(transaction, ()):
-                session.send(
-                    encode(Refused(transaction, "EXPIRED", "valid_until passed; sign anew"))
-                )
+            self._refuse(transaction, "EXPIRED", "valid_until passed; sign anew")
+
+    def _refuse(self, transaction: bytes, code: str, reason: str) -> None:
+        for session in self._waiting.pop(transaction, ()):
+            session.send(encode(Refused(transaction, code, reason)))
 
     def _answer_committed(self, session: Session, transaction: bytes) -> bool:
         with self._store.reader() as reader:
@@ -272,7 +334,7 @@ class Service:
     def _query_transaction(self, session: Session, query: QueryTransaction) -> None:
         if self._answer_committed(session, query.transaction):
             return
-        pending = query.transaction in self._pool
+        pending = self._pool.copy_of(query.transaction) is not None
         phase = TransactionPhase.PENDING if pending else TransactionPhase.UNKNOWN
         if pending:
             self._wait(session, query.transaction)
@@ -342,7 +404,7 @@ class Service:
             block = reader.block(height)
         if block is None:
             raise RemoteProtocolError("NO_SUCH_BLOCK", f"height {height} is not stored")
-        return BlockPage(query.request, block.header, block.certificate, block.transactions)
+        return BlockPage(query.request, block.header, block.certificate, block.envelopes)
 
     def _dry_run(self, query: DryRun) -> DryRunResult:
         body = decode(EnvelopeBody, query.body)
@@ -351,6 +413,13 @@ class Service:
         receipt, reasons = dry_run(self._executor.view, self._genesis, body, time)
         texts = tuple(reason[:400] for reason in reasons)
         return DryRunResult(query.request, head.height, encode(receipt), texts)
+
+
+def _open_from_peer(raw: bytes) -> Envelope:
+    """Decode an envelope that a validator sent. Raises RemoteProtocolError."""
+    if len(raw) > ENVELOPE_BYTES_MAX:
+        raise RemoteProtocolError("ENVELOPE_TOO_LARGE", f"{len(raw)} bytes")
+    return open_envelope(raw)
 
 
 def _name(raw: bytes) -> bytes:

@@ -94,7 +94,7 @@ class Shell:
         for entry in effects.persist:
             turn.batch.journal(entry.key, entry.value)
         for hold in effects.hold:
-            self._executor.hold(turn.batch, hold.height, hold.block, hold.transactions)
+            self._executor.hold(turn.batch, hold.height, hold.block, hold.envelopes)
         turn.sends.extend(effects.send_after)
         for send in effects.send_now:
             self._send(send)

@@ -10,6 +10,7 @@ from typing import Final
 from node.executor import Executor
 from node.store import Store
 from tallynet.codec import encode
+from tallynet.hashing import envelope_hash
 from tallynet.messages import Blocks, Bodies, CertifiedBlock, FetchBlocks, FetchBodies
 
 REPLY_BYTES_MAX: Final = 1024 * 1024
@@ -35,19 +36,30 @@ class SyncService:
                 size += sum(len(body) for body in bodies) + 32 * len(bodies)
                 if found and size > REPLY_BYTES_MAX:
                     break
-                found.append(CertifiedBlock(row.header, row.transactions, row.certificate, bodies))
+                found.append(CertifiedBlock(row.header, row.envelopes, row.certificate, bodies))
         return encode(Blocks(tuple(found))) if found else None
 
     def bodies(self, request: FetchBodies) -> bytes | None:
-        """Encoded `Bodies` of those transactions that are held or stored; None when none is."""
+        """Encoded `Bodies` of those envelopes that are held or stored; None when none is."""
         found: list[bytes] = []
         size = 0
-        for transaction in request.transactions:
-            envelope = self._executor.envelope(transaction)
-            if envelope is None:
+        stored: dict[bytes, bytes] | None = None
+        for hash in request.envelopes:
+            envelope = self._executor.envelope(hash)
+            body = None if envelope is None else envelope.raw
+            if body is None:
+                if stored is None:
+                    stored = self._stored_bodies(request.height, request.block)
+                body = stored.get(hash)
+            if body is None:
                 continue
-            size += len(envelope.raw)
+            size += len(body)
             if found and size > REPLY_BYTES_MAX:
                 break
-            found.append(envelope.raw)
+            found.append(body)
         return encode(Bodies(tuple(found))) if found else None
+
+    def _stored_bodies(self, height: int, block: bytes) -> dict[bytes, bytes]:
+        """Envelope hash -> encoded envelope of a block in the store, final or not."""
+        with self._store.reader() as reader:
+            return {envelope_hash(body): body for body in reader.envelopes(height, block) or ()}

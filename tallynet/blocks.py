@@ -41,8 +41,8 @@ class Header(Wire):
     height: Height
     parent: Hash
     """Hash of the header before; the genesis hash at height 1."""
-    transactions_root: Hash
-    """List root over the transaction ids."""
+    envelopes_root: Hash
+    """List root over the envelope hashes."""
     time_ms: Milliseconds
     """Proposer's unix time, at least parent + 1."""
     proposer: Small

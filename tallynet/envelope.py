@@ -10,7 +10,7 @@ from msgspec import Meta
 from tallynet.codec import Wire, decode, encode
 from tallynet.commands import Command
 from tallynet.fields import Hash, Id, Seconds, Signature, Small
-from tallynet.hashing import transaction_id
+from tallynet.hashing import envelope_hash, transaction_id
 from tallynet.records import Role
 
 ENVELOPE_VERSION: Final = 1
@@ -56,7 +56,9 @@ class SignedEnvelope(Wire):
 class Envelope:
     """A decoded envelope with its bytes. Build with `open_envelope`."""
 
-    __slots__ = ("body", "raw", "signatures", "signatures_verified", "signed", "transaction")
+    __slots__ = (
+        "body", "hash", "raw", "signatures", "signatures_verified", "signed", "transaction",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -72,7 +74,9 @@ class Envelope:
         self.body: Final = body
         self.signatures: Final = signatures
         self.transaction: Final = transaction_id(signed)
-        """Transaction id."""
+        """Transaction id: what is executed at most once, whichever copy of it a block holds."""
+        self.hash: Final = envelope_hash(raw)
+        """Envelope hash, signatures included: what blocks, pools and messages name a copy by."""
         self.signatures_verified = False
         """Set once every signature was found valid. A key id is the hash of its public key, so this
         is a function of the bytes alone and need not be found out twice."""

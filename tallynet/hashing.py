@@ -6,12 +6,14 @@ from hashlib import sha256
 from typing import Final
 
 __all__ = [
-    "LEAF", "NODE", "block_hash", "body_hash", "record_id", "signed_bytes", "transaction_id",
+    "LEAF", "NODE", "block_hash", "body_hash", "envelope_hash", "record_id", "signed_bytes",
+    "transaction_id",
 ]  # fmt: skip
 
 LEAF: Final = b"\x00"
 NODE: Final = b"\x01"
 _BLOCK: Final = b"\x02"
+_ENVELOPE: Final = b"tallynet/envelope"
 _PREFIX: Final = b"tallynet/1"
 
 
@@ -26,6 +28,12 @@ def signed_bytes(kind: bytes, genesis: bytes, body: bytes) -> bytes:
 def transaction_id(envelope_body: bytes) -> bytes:
     """SHA-256 of the signed bytes of an envelope; signatures are no part of it (C2)."""
     return sha256(envelope_body).digest()
+
+
+def envelope_hash(envelope: bytes) -> bytes:
+    """Hash of an encoded `SignedEnvelope`, signatures included: what blocks order, so that one hash
+    stands for exactly one result of execution."""
+    return sha256(_ENVELOPE + envelope).digest()
 
 
 def block_hash(header: bytes) -> bytes:

@@ -5,7 +5,7 @@ signature covers the exact body bytes; every field is read from those bytes, nev
 copy (A2). A signed message inside another travels as a byte string.
 
 A proposal needs no signature of its own: the leader's Prepare over the block hash, which binds
-header and transaction ids, *is* its authentication and counts as the leader's Prepare.
+header and envelope hashes, *is* its authentication and counts as the leader's Prepare.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from tallynet.merkle import ListProof
 WINDOW_MAX: Final = 16
 """Upper bound for W on the wire; the shipped value is 4 (protocol §5.2)."""
 BLOCK_TRANSACTIONS_MAX: Final = 500
-TransactionIds = Annotated[tuple[Hash, ...], Meta(max_length=BLOCK_TRANSACTIONS_MAX)]
+EnvelopeHashes = Annotated[tuple[Hash, ...], Meta(max_length=BLOCK_TRANSACTIONS_MAX)]
 
 
 # --- hello: first messages of every connection -------------------------------------------------
@@ -174,21 +174,25 @@ class PrePrepare(Wire, tag="preprepare"):
     """Proposal: block content and the leader's Prepare for it."""
 
     header: bytes
-    transactions: TransactionIds
+    envelopes: EnvelopeHashes
     prepare: bytes
     """Encoded `Signed` Prepare by the leader of that view."""
 
 
 class Bodies(Wire, tag="bodies"):
-    """Gossip: encoded envelopes, each verified by everybody who receives it."""
+    """Gossip: encoded envelopes, each verified by everybody who receives it; also the answer to
+    `FetchBodies`, where each is what its hash says."""
 
-    envelopes: Annotated[tuple[bytes, ...], Meta(max_length=1000)]
+    bodies: Annotated[tuple[bytes, ...], Meta(max_length=1000)]
 
 
 class FetchBodies(Wire, tag="fetch.bodies"):
-    """Ask for envelopes missing under a proposal; answered by `Bodies`."""
+    """Ask for envelopes missing under a block; answered by `Bodies`."""
 
-    transactions: TransactionIds
+    height: Height
+    block: Hash
+    """Where a peer finds them that has written the block to its store."""
+    envelopes: EnvelopeHashes
 
 
 class FetchProposal(Wire, tag="fetch.proposal"):
@@ -200,7 +204,7 @@ class FetchProposal(Wire, tag="fetch.proposal"):
 
 class Proposal(Wire, tag="proposal"):
     header: bytes
-    transactions: TransactionIds
+    envelopes: EnvelopeHashes
 
 
 class FetchVotes(Wire, tag="fetch.votes"):
@@ -219,11 +223,11 @@ class FetchBlocks(Wire, tag="fetch.blocks"):
 
 class CertifiedBlock(Wire):
     header: bytes
-    transactions: TransactionIds
+    envelopes: EnvelopeHashes
     certificate: Certificate
     """Commit certificate."""
-    envelopes: Annotated[tuple[bytes, ...], Meta(max_length=BLOCK_TRANSACTIONS_MAX)]
-    """In block order."""
+    bodies: Annotated[tuple[bytes, ...], Meta(max_length=BLOCK_TRANSACTIONS_MAX)]
+    """The encoded envelopes in block order."""
 
 
 class Blocks(Wire, tag="blocks"):
@@ -389,7 +393,7 @@ class BlockPage(Wire, tag="block"):
     request: Uint
     header: bytes
     certificate: Certificate | None
-    transactions: TransactionIds
+    envelopes: EnvelopeHashes
 
 
 class DryRunResult(Wire, tag="dryrun.result"):

@@ -65,7 +65,8 @@ class EnvelopeReceipt(Wire):
 
     transaction: Hash
     code: Code
-    """OK when admitted (commands have their own codes); else why it was inadmissible."""
+    """OK when admitted (commands have their own codes); else why this copy was inadmissible, which
+    uses nothing up: the transaction can still take effect."""
     commands: Annotated[tuple[CommandReceipt, ...], Meta(max_length=1000)]
     events_digest: Hash
     """SHA-256 over the encoded events of the envelope, in order."""

@@ -264,7 +264,7 @@ class _Auditor:
             and header.genesis == self._hash
             and header.time_ms > time_ms
             and block_hash(row.header) == row.block
-            and header.transactions_root == list_root(row.transactions)
+            and header.envelopes_root == list_root(row.envelopes)
         )
         if not right:
             self.report.differ(f"block {height}: the header does not continue the chain")
@@ -276,7 +276,7 @@ class _Auditor:
         if bodies is None or given is None:
             raise Mismatch("bodies or receipts are missing")
         envelopes: list[Envelope] = [open_envelope(body) for body in bodies]
-        if tuple(e.transaction for e in envelopes) != row.transactions:
+        if tuple(e.hash for e in envelopes) != row.envelopes:
             raise Mismatch("the bodies are not those that were ordered")
         overlay = Overlay(self._state)
         result = execute_block(overlay, self._hash, header, envelopes)

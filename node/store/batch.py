@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from node.state.tables import Changes
@@ -75,8 +75,8 @@ class WriteBatch:
         height: int,
         block: bytes,
         header: bytes,
-        transactions: Sequence[bytes],
-        admitted: Sequence[int],
+        envelopes: Sequence[bytes],
+        executed: Mapping[bytes, int],
         certificate: Certificate,
         state_root: bytes,
         receipts: Sequence[bytes],
@@ -86,19 +86,19 @@ class WriteBatch:
         """Everything of a block that became final but its bodies, which are held already or are
         held by this batch too. Bodies of its rivals are deleted.
 
-        `admitted` are the positions in `transactions` of envelopes that were admitted: only those
-        can be found by id, so that a mutilated copy or a replay, put into a block by a faulty
-        proposer, never hides the receipt of the genuine one (voucher law §5, Envelope).
+        `envelopes` are envelope hashes, `executed` says where in the block which transaction id was
+        admitted: only those can be found by id, so that a mutilated copy or a replay, put into a
+        block by a faulty proposer, never hides the receipt of the genuine one (voucher law §5).
         `receipts` are the leaves of the receipts tree: the prologue's comes first.
         """
         key = height_key(height)
-        row = BlockRow(block, header, tuple(transactions), certificate)
+        row = BlockRow(block, header, tuple(envelopes), certificate)
         self._table(BLOCKS)[key] = encode(row)
         given = ReceiptsRow(tuple(receipts), tuple(events))
         self._table(RECEIPTS).update(chunks(key, encode(given)))
         found = self._table(TRANSACTIONS)
-        for position in admitted:
-            found[transactions[position]] = key + position.to_bytes(4, "big")
+        for transaction, position in executed.items():
+            found[transaction] = key + position.to_bytes(4, "big")
         self.state(changes)
         self.meta(TIP_KEY, encode(Tip(height, block, state_root)))
         self.delivered.append((height, block))

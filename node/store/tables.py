@@ -13,7 +13,7 @@ from node.state.tables import INDEXES, RECORDS, STATE_TREE
 from tallynet.blocks import Certificate
 from tallynet.codec import Wire
 from tallynet.fields import Hash, Height
-from tallynet.messages import TransactionIds
+from tallynet.messages import EnvelopeHashes
 
 SCHEMA: Final = 1
 """Version of the file format; a node refuses a newer one."""
@@ -29,7 +29,7 @@ BODIES: Final = "bodies"
 RECEIPTS: Final = "receipts"
 """height (8) ‖ chunk (2) -> encoded `ReceiptsRow`."""
 TRANSACTIONS: Final = "transactions"
-"""transaction id -> height (8) ‖ position in the block (4)."""
+"""transaction id -> height (8) ‖ position in the block (4) of the copy that was executed."""
 
 TABLES: Final = (
     META, JOURNAL, STATE_TREE, RECORDS, INDEXES, TRANSACTIONS, BLOCKS, RECEIPTS, BODIES,
@@ -59,7 +59,7 @@ class BlockRow(Wire):
 
     block: Hash
     header: bytes
-    transactions: TransactionIds
+    envelopes: EnvelopeHashes
     certificate: Certificate
 
 

@@ -207,8 +207,7 @@ class Client:
     async def submit(self, envelope: Envelope, *, seconds: float = SUBMIT_SECONDS) -> Receipt:
         """Have an envelope ordered and executed; returns its certified, checked receipt.
 
-        The receipt may say that the envelope or its commands were refused by the voucher law: see
-        `Receipt.ok`. Calling again with the same envelope gives the same receipt.
+        The receipt may say that commands were refused by the voucher law: see `Receipt.ok`. Calling again with the same envelope gives the same receipt.
 
         Raises:
             SubmissionRefused: the nodes did not take it in; nothing was ordered, they say.
@@ -432,7 +431,7 @@ class Client:
         )
 
     async def block(self, height: int = 0) -> Block:
-        """Header, certificate and transaction ids at `height`, checked; 0: the newest.
+        """Header, certificate and envelope hashes at `height`, checked; 0: the newest.
 
         Raises:
             RequestFailed: NO_SUCH_BLOCK.
@@ -539,6 +538,8 @@ class Client:
 
     def _on_receipts(self, message: Receipts) -> None:
         for receipt in self.trust.receipts(message):
+            if receipt.code != "OK":
+                continue  # a copy that was not admitted; this transaction may still take effect
             self._submissions.receipted(receipt)
             for watch in self._watchers.get(receipt.transaction, ()):
                 watch(receipt)

@@ -96,8 +96,8 @@ class ProvenRecord:
 @dataclass(frozen=True, slots=True)
 class Block:
     block: Certified
-    transactions: tuple[bytes, ...]
-    """Transaction ids in order, proven by the header."""
+    envelopes: tuple[bytes, ...]
+    """Envelope hashes in order, proven by the header: `Envelope.hash` of an envelope at hand."""
 
 
 class Trust:
@@ -189,8 +189,8 @@ class Trust:
         return ProvenRecord(decode(RECORD_TYPES[kind], raw), lots, block)
 
     def block(self, answer: BlockPage) -> Block:
-        """A block's header, certificate and transaction ids."""
+        """A block's header, certificate and envelope hashes."""
         block = self.certified(answer.header, answer.certificate)
-        if list_root(answer.transactions) != block.header.transactions_root:
-            raise RemoteProtocolError("BAD_PROOF", "these are not the block's transactions")
-        return Block(block, answer.transactions)
+        if list_root(answer.envelopes) != block.header.envelopes_root:
+            raise RemoteProtocolError("BAD_PROOF", "these are not the block's envelopes")
+        return Block(block, answer.envelopes)

@@ -27,7 +27,7 @@ def certified(
     bench: Bench, content: object, signers: tuple[int, ...] = (0, 2, 3)
 ) -> CertifiedBlock:
     certificate = bench.commit_certificate(content, 0, signers)  # type: ignore[arg-type]
-    return CertifiedBlock(content.header_bytes, content.transactions, certificate, ())  # type: ignore[attr-defined]
+    return CertifiedBlock(content.header_bytes, content.envelopes, certificate, ())  # type: ignore[attr-defined]
 
 
 def test_B5_after_a_restart_the_identical_votes_go_out_again() -> None:
@@ -75,7 +75,7 @@ def test_a_view_survives_a_restart() -> None:
     assert (statistics.view, statistics.voted_view) == (1, 1)
     backup.tick(10)
     assert backup.take(FetchProposal) != []
-    backup.receive(0, Proposal(one.header_bytes, one.transactions))
+    backup.receive(0, Proposal(one.header_bytes, one.envelopes))
     assert backup.prepares() == [1]
 
 
@@ -211,11 +211,11 @@ def test_B6_a_short_or_foreign_certificate_is_refused() -> None:
     good = certified(backup, one)
     for bad in (
         certified(backup, one, (0, 2)),
-        CertifiedBlock(two.header_bytes, two.transactions, good.certificate, ()),
+        CertifiedBlock(two.header_bytes, two.envelopes, good.certificate, ()),
         CertifiedBlock(good.header, transactions(1)[0:0], good.certificate, ()),
         CertifiedBlock(
             good.header,
-            good.transactions,
+            good.envelopes,
             Certificate(good.certificate.vote, (0, 2, 2), good.certificate.signatures),
             (),
         ),
@@ -296,7 +296,7 @@ def test_fetch_votes_and_fetch_proposal_are_answered() -> None:
     backup.receive(2, FetchVotes(0, 1, 0))
     assert backup.take(SignedKind.PREPARE) == []
     backup.receive(2, FetchProposal(1, one.block))
-    assert backup.take(Proposal) == [(2, Proposal(one.header_bytes, one.transactions))]
+    assert backup.take(Proposal) == [(2, Proposal(one.header_bytes, one.envelopes))]
 
 
 def test_a_status_passed_on_by_another_is_refused() -> None:

@@ -20,7 +20,7 @@ from tallynet.messages import (
     Signed,
     SignedKind,
 )
-from tests.sim.bench import Bench, signed, transactions
+from tests.sim.bench import Bench, copy_of, signed, transactions
 from tests.sim.cluster import GENESIS, signer
 
 
@@ -55,25 +55,26 @@ def test_5_4_2_a_full_batch_does_not_wait() -> None:
     leader.hold(transactions(1))
     leader.hold(transactions(700, tag="later"))
     proposals = [m for _, m in leader.take(PrePrepare)]
-    assert [len(p.transactions) for p in proposals] == [1, 500]  # type: ignore[attr-defined]
+    assert [len(p.envelopes) for p in proposals] == [1, 500]  # type: ignore[attr-defined]
 
 
 def test_5_2_a_batch_holds_at_most_two_mebibytes_of_bodies() -> None:
     leader = Bench(index=0)
     leader.hold(replace(t, size=256 * 1024) for t in transactions(20))
     (_, first), *_ = leader.take(PrePrepare)
-    assert len(first.transactions) == 8  # type: ignore[attr-defined]
+    assert len(first.envelopes) == 8  # type: ignore[attr-defined]
 
 
 def test_5_4_2_no_prepare_before_all_bodies_are_held() -> None:
     backup = Bench()
     ids = transactions(2)
     backup.hold(ids[:1])
-    backup.propose(backup.block(1, GENESIS, ids))
+    content = backup.block(1, GENESIS, ids)
+    backup.propose(content)
     assert backup.prepares() == []
     assert backup.take(FetchBodies) == []  # gossip gets its chance first
     backup.tick(50)
-    assert backup.take(FetchBodies) == [(0, FetchBodies((ids[1].id,)))]
+    assert backup.take(FetchBodies) == [(0, FetchBodies(1, content.block, (ids[1].envelope,)))]
     assert backup.replica.statistics().waiting.reason is WaitingReason.BODIES
     backup.hold(ids[1:])
     assert backup.prepares() == [1]
@@ -99,7 +100,7 @@ def test_5_4_3_the_slot_and_its_bodies_are_written_before_the_prepare_leaves() -
     content = backup.block(1, GENESIS, ids)
     effects = backup.propose(content)
     assert [e.key[:4] for e in effects.persist] == [b"slot"]
-    assert [h.transactions for h in effects.hold] == [content.transactions]
+    assert [h.envelopes for h in effects.hold] == [content.envelopes]
     kinds = [decode(Signed, s.message).kind for s in effects.send_after]
     assert kinds == [SignedKind.PREPARE]
     assert effects.send_now == []
@@ -244,7 +245,7 @@ def test_certified_without_the_proposal_the_content_is_fetched_from_peers() -> N
     backup.tick()
     (_, request), *_ = backup.take(FetchProposal)
     assert request == FetchProposal(1, content.block)
-    backup.receive(2, Proposal(content.header_bytes, content.transactions))
+    backup.receive(2, Proposal(content.header_bytes, content.envelopes))
     assert backup.heights == [1]
 
 
@@ -277,7 +278,7 @@ def test_INV_7_the_leader_fills_the_window_and_stops() -> None:
     assert leader.prepares() == [1, 2]
 
 
-@pytest.mark.parametrize("fault", ["twice", "expired", "too long", "remembered", "ancestor"])
+@pytest.mark.parametrize("fault", ["twice", "copies", "expired", "too long", "remembered", "copy"])
 def test_INV_14_duplicate_or_expired_ids_reject_the_batch(fault: str) -> None:
     backup = Bench()
     time_s = backup.wall_ms // 1000
@@ -287,25 +288,94 @@ def test_INV_14_duplicate_or_expired_ids_reject_the_batch(fault: str) -> None:
     if fault == "too long":
         second = replace(second, valid_until=time_s + 86_402)
     backup.hold((first, second))
-    if fault == "remembered":
+    if fault in ("remembered", "copy"):
         backup.ledger.remembered.add(second.id)
     below = backup.block(1, GENESIS, [first])
     backup.propose(below)
-    again = {"twice": [second, second], "ancestor": [second, first]}.get(fault, [second])
+    copy = copy_of(second)
+    backup.hold((copy,), checked=False)
+    again = {"twice": [second, second], "copies": [second, copy], "copy": [copy]}
+    again = again.get(fault, [second])
     backup.propose(backup.block(2, below.block, again))
     assert backup.prepares() == [1]
     assert "proposal_rejected" in backup.logs
 
 
+@pytest.mark.parametrize("admitted", [True, False])
+@pytest.mark.parametrize("same_bytes", [True, False])
+def test_INV_14_what_a_block_below_holds_is_voted_on_when_its_effect_is_known(
+    admitted: bool, same_bytes: bool
+) -> None:
+    """The copy below may be one that the law does not admit; the leader may know that before us. So
+    neither a vote nor blame before the block below is durable, and then exactly one of the two."""
+    backup = Bench()
+    (first,) = transactions(1)
+    copy = first if same_bytes else copy_of(first)
+    backup.hold((first, copy))
+    one = backup.block(1, GENESIS, [first])
+    if not admitted:
+        backup.ledger.inadmissible.add(first.envelope)
+    backup.propose(one)
+    two = backup.block(2, one.block, [copy])
+    backup.propose(two)
+    backup.prepare_all(one)
+    assert backup.prepares() == [1]
+    assert "proposal_rejected" not in backup.logs
+    backup.commit_all(one)
+    assert backup.prepares() == ([] if admitted else [2])
+    assert ("proposal_rejected" in backup.logs) == admitted
+
+
 def test_INV_14_a_block_just_delivered_counts_before_the_ledger_knows_it() -> None:
     backup = Bench()
+    ids = transactions(1, tag="block 1 ")
     (one,) = backup.chain(1)
     backup.run_block(one)
     backup.ledger.remembered.clear()
-    backup.replica._s.delivered[1] = (10**9, one.members)  # its write has not returned
+    backup.replica._s.delivered[1] = (10**9, {ids[0].id: None})  # its write has not returned
     backup.prepares()
-    backup.propose(backup.block(2, one.block, transactions(1, tag="block 1 ")))
+    backup.propose(backup.block(2, one.block, ids))
     assert backup.prepares() == []
+
+
+def test_C2_the_leader_keeps_the_genuine_copy_while_a_mutilated_one_is_in_flight() -> None:
+    """The other copy came in with a NewView, from a leader that was faulty; it wastes its slot."""
+    leader = Bench()
+    (genuine,) = transactions(1)
+    bad = copy_of(genuine)
+    leader.ledger.inadmissible.add(bad.envelope)
+    leader.hold((bad,), checked=False)
+    one = leader.block(1, GENESIS, [bad])
+    prepared = [(one, leader.prepared_certificate(one, 0, (0, 2, 3)))]
+    leader.propose(one)
+    for index in (0, 2, 3):
+        leader.receive(index, leader.complaint(index))
+    leader.hold((genuine,))
+    for index in (2, 3):
+        leader.receive(index, leader.view_change(index, 1, prepared))
+    assert leader.replica.statistics().view == 1
+    leader.tick(100)
+    assert [m for _, m in leader.take(PrePrepare)] == []
+    leader.prepare_all(one, view=1)
+    leader.commit_all(one, view=1)
+    assert leader.heights == [1]
+    ((_, proposal),) = leader.take(PrePrepare)
+    assert proposal.envelopes == (genuine.envelope,)  # type: ignore[attr-defined]
+
+
+def test_C2_a_copy_that_took_effect_is_not_proposed_again_nor_its_leader_blamed() -> None:
+    """Everybody holds another valid copy than the one that the leader proposed."""
+    backup = Bench()
+    (first,) = transactions(1)
+    backup.hold((copy_of(first),))
+    backup.hold((first,), checked=False)
+    backup.run_block(backup.block(1, GENESIS, [first]))
+    assert backup.heights == [1]
+    assert backup.replica.statistics().pool == 0
+    for _ in range(60):
+        backup.tick(100)
+        backup.receive(0, backup.status(0, committed=1))
+    assert backup.take(SignedKind.COMPLAINT) == []
 
 
 def test_9_the_time_of_a_first_proposal_lies_within_the_clock_window() -> None:
@@ -362,9 +432,9 @@ def test_5_3_a_header_of_another_network_epoch_or_proposer_is_refused(field: str
     )
     from consensus.proposals import open_content
 
-    content = open_content(encode(wrong), good.transactions)
+    content = open_content(encode(wrong), good.envelopes)
     prepare = backup.prepare(0, replace(good, block=content.block))
-    backup.receive(0, PrePrepare(content.header_bytes, content.transactions, encode(prepare)))
+    backup.receive(0, PrePrepare(content.header_bytes, content.envelopes, encode(prepare)))
     assert backup.prepares() == []
 
 
@@ -374,7 +444,7 @@ def test_A2_ids_that_are_not_under_the_header_are_refused_without_blame() -> Non
     backup.hold((first, second))
     content = backup.block(1, GENESIS, [first])
     backup.receive(
-        0, PrePrepare(content.header_bytes, (second.id,), encode(backup.prepare(0, content)))
+        0, PrePrepare(content.header_bytes, (second.envelope,), encode(backup.prepare(0, content)))
     )
     assert backup.prepares() == []
     assert backup.replica.statistics().refused == 1

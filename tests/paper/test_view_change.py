@@ -46,7 +46,7 @@ def test_INV_18_without_work_there_is_no_timer() -> None:
 def test_votes_of_one_peer_do_not_arm_the_timer() -> None:
     backup = Bench(leader_silent_ms=10**9)
     (content,) = backup.chain(1)
-    backup.replica._s.pool.remove(content.transactions, 0)
+    backup.replica._s.pool.remove(content.envelopes, 0)
     backup.receive(3, backup.prepare(3, content))
     backup.tick(5_000)
     assert complaints(backup) == []
@@ -283,7 +283,7 @@ def test_the_new_leader_proposes_again_what_was_prepared_and_then_goes_on() -> N
     from tallynet.messages import FetchProposal, Proposal
 
     assert leader.take(FetchProposal)[0][1] == FetchProposal(1, one.block)
-    leader.receive(0, Proposal(one.header_bytes, one.transactions))
+    leader.receive(0, Proposal(one.header_bytes, one.envelopes))
     leader.receive(2, leader.view_change(2, 1))
     ((_, new_view),) = leader.take(SignedKind.NEW_VIEW)
     assert new_view.proposals == (one.header_bytes,)  # type: ignore[attr-defined]
@@ -439,7 +439,7 @@ def test_A3_everybody_selects_the_certificate_of_the_highest_view() -> None:
     assert backup.replica.statistics().view == 0
     backup.receive(2, backup.new_view(2, changes, [new]))
     assert backup.replica.statistics().view == 2
-    backup.receive(1, Proposal(new.header_bytes, new.transactions))
+    backup.receive(1, Proposal(new.header_bytes, new.envelopes))
     assert backup.prepares() == [1]
 
 
@@ -544,7 +544,7 @@ def test_a_spoiled_view_gets_no_more_votes() -> None:
     backup.tick()
     from tallynet.messages import Proposal
 
-    backup.receive(2, Proposal(theirs.header_bytes, theirs.transactions))
+    backup.receive(2, Proposal(theirs.header_bytes, theirs.envelopes))
     assert [d.block for d in backup.delivered] == [theirs.block]
     backup.prepares()
     backup.propose(backup.block(2, theirs.block, [third]))

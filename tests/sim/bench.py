@@ -44,10 +44,19 @@ def transactions(
 ) -> tuple[Transaction, ...]:
     return tuple(
         Transaction(
-            sha256(f"{tag}{organisation!r}{i}".encode()).digest(), organisation, 1_000_003_000, 200
+            sha256(f"{tag}{organisation!r}{i} signed".encode()).digest(),
+            sha256(f"{tag}{organisation!r}{i}".encode()).digest(),
+            organisation,
+            1_000_003_000,
+            200,
         )
         for i in range(count)
     )
+
+
+def copy_of(transaction: Transaction) -> Transaction:
+    """The same transaction under other signatures."""
+    return replace(transaction, envelope=sha256(b"copy" + transaction.envelope).digest())
 
 
 def signed(index: int, kind: SignedKind, body: Wire) -> Signed:
@@ -58,14 +67,17 @@ def signed(index: int, kind: SignedKind, body: Wire) -> Signed:
 class Ledger:
     def __init__(self) -> None:
         self.remembered: set[bytes] = set()
+        """Transaction ids."""
+        self.inadmissible: set[bytes] = set()
+        """Envelope hashes of copies that execution does not admit."""
         self.bodies: dict[bytes, Transaction] = {}
         self.wanted = False
 
-    def is_remembered(self, transaction_id: bytes) -> bool:
-        return transaction_id in self.remembered
+    def is_remembered(self, transaction: Transaction) -> bool:
+        return transaction.id in self.remembered
 
-    def held(self, transaction_id: bytes) -> Transaction | None:
-        return self.bodies.get(transaction_id)
+    def held(self, envelope: bytes) -> Transaction | None:
+        return self.bodies.get(envelope)
 
     def wants_block(self, time_ms: int) -> bool:
         return self.wanted
@@ -132,7 +144,8 @@ class Bench:
                 self.journal[entry.key] = entry.value
         for deliver in effects.deliver:
             self.delivered.append(deliver)
-            self.ledger.remembered.update(deliver.transactions)
+            admitted = [e for e in deliver.envelopes if e not in self.ledger.inadmissible]
+            self.ledger.remembered.update(self.ledger.bodies[e].id for e in admitted)
             self.tip = Tip(
                 deliver.header_bytes,
                 deliver.block,
@@ -172,11 +185,11 @@ class Bench:
     def receive(self, source: int, message: PeerMessage) -> Effects:
         return self.step(Received(source, message))
 
-    def hold(self, held: Iterable[Transaction]) -> Effects:
+    def hold(self, held: Iterable[Transaction], *, checked: bool = True) -> Effects:
         held = tuple(held)
         for transaction in held:
-            self.ledger.bodies[transaction.id] = transaction
-        return self.step(TransactionsHeld(held))
+            self.ledger.bodies[transaction.envelope] = transaction
+        return self.step(TransactionsHeld(held, checked))
 
     # what peers say
     def block(
@@ -193,7 +206,7 @@ class Bench:
             height=height,
             parent=parent,
             time_ms=self.wall_ms + height if time_ms is None else time_ms,
-            transactions=tuple(t.id for t in ids),
+            envelopes=tuple(t.envelope for t in ids),
         )
 
     def chain(self, count: int, *, size: int = 1, by: int = 0) -> list[Content]:
@@ -232,7 +245,7 @@ class Bench:
     def propose(self, content: Content, view: int = 0, leader: int | None = None) -> Effects:
         leader = view % self.n if leader is None else leader
         prepare = encode(self.prepare(leader, content, view))
-        return self.receive(leader, PrePrepare(content.header_bytes, content.transactions, prepare))
+        return self.receive(leader, PrePrepare(content.header_bytes, content.envelopes, prepare))
 
     def prepare_all(self, content: Content, view: int = 0) -> None:
         for i in range(self.n):

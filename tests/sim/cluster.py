@@ -66,8 +66,13 @@ def signer(index: int) -> Callable[[SignedKind, bytes], bytes]:
     return lambda kind, body: sign_as(index, DOMAINS[kind], body)
 
 
+SIGNED_BYTES = 56
+"""The part of a simulated body that its id covers; what follows stands for the signatures."""
+
+
 def transaction_of(body: bytes) -> Transaction:
-    return Transaction(sha256(body).digest(), body[:16], 1_000_000_000 + 3_600, len(body))
+    identity = sha256(b"id" + body[:SIGNED_BYTES]).digest()
+    return Transaction(sha256(body).digest(), identity, body[:16], 1_000_000_000 + 3_600, len(body))
 
 
 def roots_of(parent: bytes, block: bytes, salt: bytes = b"") -> tuple[bytes, bytes]:
@@ -82,7 +87,7 @@ def roots_of(parent: bytes, block: bytes, salt: bytes = b"") -> tuple[bytes, byt
 class Block:
     header: bytes
     block: bytes
-    transactions: tuple[bytes, ...]
+    envelopes: tuple[bytes, ...]
     certificate: Certificate
     state_root: bytes
 
@@ -95,6 +100,7 @@ class Disk:
     chain: list[Block] = field(default_factory=list)
     bodies: dict[bytes, bytes] = field(default_factory=dict)
     remembered: dict[bytes, int] = field(default_factory=dict)
+    """Transaction id -> height."""
 
 
 @dataclass
@@ -118,11 +124,11 @@ class Node:
         self.replica: Replica
 
     # LedgerView
-    def is_remembered(self, transaction_id: bytes) -> bool:
-        return transaction_id in self.disk.remembered
+    def is_remembered(self, transaction: Transaction) -> bool:
+        return transaction.id in self.disk.remembered
 
-    def held(self, transaction_id: bytes) -> Transaction | None:
-        body = self.bodies.get(transaction_id)
+    def held(self, envelope: bytes) -> Transaction | None:
+        body = self.bodies.get(envelope)
         return None if body is None else transaction_of(body)
 
     def wants_block(self, time_ms: int) -> bool:
@@ -178,14 +184,14 @@ class Node:
         turn.step = self.steps
         turn.journal += [(p.key, p.value) for p in effects.persist]
         for hold in effects.hold:
-            turn.holds += hold.transactions
+            turn.holds += hold.envelopes
         turn.sends += effects.send_after
         for deliver in effects.deliver:
             turn.blocks.append(self._deliver(deliver))
         for block in effects.discard:
             self.roots.pop(block, None)
         for request in effects.execute:
-            missing = [i for i in request.transactions if i not in self.bodies]
+            missing = [e for e in request.envelopes if e not in self.bodies]
             assert not missing, "executed without bodies"
             parent = self.roots[request.header.parent]
             roots = roots_of(parent, request.block, self.salt)
@@ -210,7 +216,7 @@ class Node:
         return Block(
             deliver.header_bytes,
             deliver.block,
-            deliver.transactions,
+            deliver.envelopes,
             deliver.certificate,
             roots[0],
         )
@@ -226,13 +232,13 @@ class Node:
                 disk.journal.pop(key, None)
             else:
                 disk.journal[key] = value
-        for identity in turn.holds:
-            disk.bodies[identity] = self.bodies[identity]
+        for envelope in turn.holds:
+            disk.bodies[envelope] = self.bodies[envelope]
         for block in turn.blocks:
             disk.chain.append(block)
-            for identity in block.transactions:
-                disk.bodies[identity] = self.bodies[identity]
-                disk.remembered[identity] = len(disk.chain)
+            for envelope in block.envelopes:
+                body = disk.bodies[envelope] = self.bodies[envelope]
+                disk.remembered[transaction_of(body).id] = len(disk.chain)
             self.cluster.committed(self, len(disk.chain), block)
         for send in turn.sends:
             self.cluster.send(self, send)
@@ -242,9 +248,9 @@ class Node:
     def receive(self, source: int, raw: bytes) -> None:
         message = decode(PeerMessage, raw)  # type: ignore[arg-type]
         if isinstance(message, Bodies):
-            self.hold(list(message.envelopes))
+            self.hold(list(message.bodies))
         elif isinstance(message, FetchBodies):
-            found = [self.bodies[i] for i in message.transactions if i in self.bodies]
+            found = [self.bodies[e] for e in message.envelopes if e in self.bodies]
             if found:
                 self.cluster.send(self, Send(source, encode(Bodies(tuple(found)))))
         elif isinstance(message, FetchBlocks):
@@ -252,7 +258,7 @@ class Node:
         else:
             if isinstance(message, Blocks):
                 for block in message.blocks:
-                    for body in block.envelopes:
+                    for body in block.bodies:
                         self.bodies.setdefault(sha256(body).digest(), body)
             self.step(Received(source, message))
 
@@ -262,9 +268,9 @@ class Node:
             blocks = tuple(
                 CertifiedBlock(
                     b.header,
-                    b.transactions,
+                    b.envelopes,
                     b.certificate,
-                    tuple(self.disk.bodies[i] for i in b.transactions),
+                    tuple(self.disk.bodies[e] for e in b.envelopes),
                 )
                 for b in part
             )
@@ -391,22 +397,25 @@ class Cluster:
             target.receive(source, raw)
 
     # workload
-    def submit(self, count: int = 1, to: Node | None = None) -> None:
-        """A client hands bodies to one node, which gossips them to all."""
+    def submit(self, count: int = 1, to: Node | None = None, *, copies: int = 1) -> None:
+        """A client hands bodies to one node, which gossips them to all; further copies, signed anew,
+        each to a node of its own."""
         for _ in range(count):
-            body = self.random.randbytes(1)[:1] * 16 + self.random.randbytes(40)
+            body = self.random.randbytes(1) * 16 + self.random.randbytes(SIGNED_BYTES - 16)
             self.submitted.append(body)
             alive = [node for node in self.nodes if node.alive]
-            node = to or self.random.choice(alive)
-            node.hold([body])
-            self.send(node, Send(ALL, encode(Bodies((body,)))))
+            for copy in range(copies):
+                node = to or self.random.choice(alive)
+                signed = body + bytes([copy] if copy else [])
+                node.hold([signed])
+                self.send(node, Send(ALL, encode(Bodies((signed,)))))
 
     def gossip_again(self) -> None:
         """Clients that got no receipt send again, to every node."""
         for node in self.nodes:
             if node.alive:
                 done = node.disk.remembered
-                left = [b for b in self.submitted if sha256(b).digest() not in done]
+                left = [b for b in self.submitted if transaction_of(b).id not in done]
                 if left:
                     node.hold(left)
 
@@ -438,8 +447,8 @@ class Cluster:
         commit = decode(Commit, block.certificate.vote)
         assert (commit.block, commit.height) == (block.block, height)
         assert len(set(block.certificate.signers)) >= quorum(self.n)
-        for identity in block.transactions:
-            self.first_commit_ms.setdefault(identity, self.now_ms)
+        for envelope in block.envelopes:
+            self.first_commit_ms.setdefault(envelope, self.now_ms)
 
     def accuse(self, proof: bytes) -> None:
         """Evidence is sound (oracle 11): it names only those who have a twin."""
@@ -449,9 +458,10 @@ class Cluster:
 
     def check_exactly_once(self) -> None:
         """Every id at most once in the chain, and only submitted ones (oracles 2, 5)."""
-        wanted = {sha256(b).digest() for b in self.submitted}
+        wanted = {transaction_of(b).id for b in self.submitted}
         for node in self.nodes:
-            ids = [i for block in node.disk.chain for i in block.transactions]
+            bodies = [node.disk.bodies[e] for block in node.disk.chain for e in block.envelopes]
+            ids = [transaction_of(body).id for body in bodies]
             assert len(ids) == len(set(ids)), "a transaction twice"
             assert set(ids) <= wanted
 

@@ -120,6 +120,29 @@ def test_a_validator_running_twice_forks_nothing_and_only_it_is_accused(seed: in
     cluster.check_exactly_once()
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_copies_of_one_transaction_take_effect_once_and_nobody_is_blamed_for_the_others(
+    seed: int,
+) -> None:
+    """C2, INV-14: clients send copies under other signatures to several nodes; messages get lost."""
+    draw = random.Random(seed)
+    cluster = Cluster(
+        seed,
+        draw.choice([4, 7]),
+        draw.choice([1, 4]),
+        weather=Weather(loss=draw.choice([0, 0.1]), duplicate=0.1, delay_ms=draw.choice([2, 50])),
+    )
+    for _ in range(5):
+        cluster.submit(draw.randint(1, 10), copies=draw.randint(1, 4))
+        cluster.run(draw.randint(10, 500))
+    heal(cluster, cluster.nodes)
+    views = [node.replica.statistics().view for node in cluster.nodes]
+    cluster.run(20_000)
+    assert [node.replica.statistics().view for node in cluster.nodes] == views
+    assert all(node.replica.statistics().pool == 0 for node in cluster.nodes)
+    cluster.check_exactly_once()
+
+
 def test_twins_that_lead_are_caught() -> None:
     """Both copies lead view 0 and propose different blocks without a quorum for either; when the
     network heals, their votes meet."""

@@ -97,7 +97,8 @@ class SimulatedClient:
             reply = decode(ClientReply, raw)
             if isinstance(reply, Receipts):
                 for receipt in self.trust.receipts(reply):
-                    self._acknowledged(receipt)
+                    if receipt.code == "OK":  # else of a copy that was not admitted
+                        self._acknowledged(receipt)
         except RemoteProtocolError:
             self._run.lies_refused += 1
             return

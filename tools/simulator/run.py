@@ -262,7 +262,7 @@ class Run:
                 continue
             block = Committed(
                 height, row.block, header, row.header, row.certificate,
-                decode(Commit, row.certificate.vote), row.transactions,
+                decode(Commit, row.certificate.vote), row.envelopes,
             )  # fmt: skip
             for oracle in self.oracles:
                 oracle.committed(node, block)

@@ -89,7 +89,7 @@ def envelope(label: int, *, valid_until: int = FAR, genesis: bytes = GENESIS_HAS
 class MadeBlock:
     header: bytes
     certificate: Certificate
-    transactions: tuple[bytes, ...]
+    envelopes: tuple[bytes, ...]
     receipts: tuple[bytes, ...]
     events: tuple[bytes, ...]
     state: dict[tuple[int, bytes], bytes]
@@ -127,14 +127,17 @@ class Chain:
     places: dict[bytes, tuple[int, int]] = field(default_factory=dict)
     time_ms: Callable[[int], int] = lambda height: 1_700_000_000_000 + height
 
-    def extend(self, envelopes: list[Envelope], code: str = "OK") -> MadeBlock:
-        """Order and execute envelopes that are new."""
+    def extend(
+        self, envelopes: list[Envelope], code: str = "OK", *, admission: str = "OK"
+    ) -> MadeBlock:
+        """Order and execute envelopes that are new, or order copies that are not admitted."""
         height = len(self.blocks) + 1
         parent = block_hash(self.blocks[-1].header) if self.blocks else GENESIS_HASH
         transactions = tuple(e.transaction for e in envelopes)
+        hashes = tuple(e.hash for e in envelopes)
         header = encode(
             Header(
-                GENESIS_HASH, 1, 0, height, parent, list_root(transactions), self.time_ms(height), 0,
+                GENESIS_HASH, 1, 0, height, parent, list_root(hashes), self.time_ms(height), 0,
                 validators_hash(GENESIS.validators),
             )
         )  # fmt: skip
@@ -143,13 +146,16 @@ class Chain:
         events = tuple(encode(_event(transaction)) for transaction in transactions)
         receipts = (
             encode(PrologueReceipt(1_700_000_000 + height, 19_700, 0, False, bytes(32))),
-            *(encode(_receipt(t, e, code)) for t, e in zip(transactions, events, strict=True)),
+            *(
+                encode(_receipt(t, e, code, admission))
+                for t, e in zip(transactions, events, strict=True)
+            ),
         )
         root = ListTree(receipts).root
         vote = Commit(0, 0, height, block_hash(header), state_root(state), root)
-        made = MadeBlock(header, certify(vote), transactions, receipts, events, state)
+        made = MadeBlock(header, certify(vote), hashes, receipts, events, state)
         self.blocks.append(made)
-        for index, transaction in enumerate(transactions):
+        for index, transaction in enumerate(transactions if admission == "OK" else ()):
             self.places[transaction] = (height, index + 1)
         return made
 
@@ -170,9 +176,9 @@ def _event(transaction: bytes) -> Event:
     return Event("lot.accept", 10, b"v" * 16, 0, 0, 0, None, None, 0, b"", transaction)
 
 
-def _receipt(transaction: bytes, event: bytes, code: str) -> EnvelopeReceipt:
-    commands = (CommandReceipt(code, (), 1, ()),)
-    return EnvelopeReceipt(transaction, "OK", commands, sha256(event).digest())
+def _receipt(transaction: bytes, event: bytes, code: str, admission: str = "OK") -> EnvelopeReceipt:
+    commands = (CommandReceipt(code, (), 1, ()),) if admission == "OK" else ()
+    return EnvelopeReceipt(transaction, admission, commands, sha256(event).digest())
 
 
 @dataclass
@@ -277,7 +283,7 @@ class Server:
         if not 1 <= height <= self.height:
             return RequestRefused(number, "NO_SUCH_BLOCK", f"no block {height}")
         block = self.chain.blocks[height - 1]
-        return BlockPage(number, block.header, block.certificate, block.transactions)
+        return BlockPage(number, block.header, block.certificate, block.envelopes)
 
     def _events(self, session: ClientSession, query: QueryEvents) -> Wire | None:
         page = self._event_page(query)

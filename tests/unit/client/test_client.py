@@ -23,7 +23,7 @@ from tallynet.client import (
     Trust,
 )
 from tallynet.codec import Wire, decode, encode
-from tallynet.messages import Receipts, RecordProof, TransactionPhase
+from tallynet.messages import ProvenReceipt, Receipts, RecordProof, TransactionPhase
 from tallynet.records import Kind
 from tests.unit.client.serving import (
     COUNTER,
@@ -195,6 +195,21 @@ def test_no_receipt_in_time_is_unknown_never_failed(backend: str) -> None:
     run(backend, body)
 
 
+def test_a_certified_receipt_of_a_copy_that_was_not_admitted_is_not_the_end(backend: str) -> None:
+    """C2: a faulty leader had a mutilated copy ordered; the genuine envelope still takes effect, and
+    who believed the receipt and signed anew would pay twice."""
+
+    async def body(client: Client, servers: list[Server]) -> None:
+        made = servers[0].chain.extend([envelope(1)], admission="SIGNATURE_INVALID")
+        proven = ProvenReceipt(made.receipts[1], made.tree.prove(1))
+        copy = Receipts(made.header, made.certificate, (proven,))
+        servers[0].lie = lambda reply: copy if isinstance(reply, Receipts) else reply
+        receipt = await client.submit(envelope(1))
+        assert (receipt.code, receipt.height) == ("OK", 2)
+
+    run(backend, body)
+
+
 def test_retrying_ends_with_valid_until(backend: str) -> None:
     async def body(client: Client, servers: list[Server]) -> None:
         servers[0].mute = True
@@ -329,7 +344,7 @@ def test_a_block_is_checked_against_its_certificate(backend: str) -> None:
         await client.submit(envelope(2))
         assert (await client.block()).block.height == 2
         block = await client.block(1)
-        assert block.transactions == (envelope(1).transaction,)
+        assert block.envelopes == (envelope(1).hash,)
         with pytest.raises(RequestFailed, match="no block 9"):
             await client.block(9)
 
@@ -440,7 +455,7 @@ def test_the_blocking_client_does_the_same_without_async() -> None:
             assert client.read(Kind.PARAMETER, COUNTER) == counted(4)
             assert client.read_proven(Kind.PARAMETER, COUNTER).lots is None
             assert isinstance(client.outcome(envelope(1).transaction), Receipt)
-            assert client.block(1).transactions == (envelope(1).transaction,)
+            assert client.block(1).envelopes == (envelope(1).hash,)
             assert list(client.index_all(1, b"")) == [bytes((i,)) for i in range(10)]
             assert len(list(client.events(follow=False))) == 4
             assert client.dry_run(envelope(1).body).reasons

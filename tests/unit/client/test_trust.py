@@ -271,12 +271,12 @@ def test_old_state_is_provable_and_its_height_says_that_it_is_old() -> None:
     assert trust.newest == 3
 
 
-def test_transactions_that_are_not_the_blocks_are_refused() -> None:
-    page = BlockPage(1, B3.header, B3.certificate, B3.transactions)
-    assert Trust(GENESIS).block(page).transactions == B3.transactions
-    for other in (B3.transactions[:1], B3.transactions[::-1], (), (*B3.transactions, bytes(32))):
+def test_envelopes_that_are_not_the_blocks_are_refused() -> None:
+    page = BlockPage(1, B3.header, B3.certificate, B3.envelopes)
+    assert Trust(GENESIS).block(page).envelopes == B3.envelopes
+    for other in (B3.envelopes[:1], B3.envelopes[::-1], (), (*B3.envelopes, bytes(32))):
         with pytest.raises(RemoteProtocolError):
-            Trust(GENESIS).block(replace(page, transactions=other))
+            Trust(GENESIS).block(replace(page, envelopes=other))
 
 
 def test_state_proofs_have_no_field_without_a_use() -> None:

@@ -1,4 +1,4 @@
-"""The pool: fair order, fairness clocks, expiry, bounds."""
+"""The pool: fair order, fairness clocks, expiry, bounds, copies of one transaction."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ from hypothesis import strategies as st
 
 from consensus.events import Transaction
 from consensus.pool import Pool
-from tests.sim.bench import transactions
+from tests.sim.bench import copy_of, transactions
 
 SIZE_MAX = 2 * 1024 * 1024
 
 
-def nothing_known(_: bytes) -> bool:
+def nothing_known(_: Transaction) -> bool:
+    return False
+
+
+def nothing_waits(_: Transaction) -> bool:
     return False
 
 
@@ -32,25 +36,25 @@ def filled(*counts: int) -> tuple[Pool, list[tuple[Transaction, ...]]]:
 
 
 def take(pool: Pool, count: int, now_ms: int = 0) -> tuple[bytes, ...]:
-    return pool.take(count, SIZE_MAX, now_ms, everything_usable)
+    return pool.take(count, SIZE_MAX, now_ms, everything_usable, nothing_waits)
 
 
 def test_5_9_organisations_take_turns_and_each_is_served_oldest_first() -> None:
     pool, (many, few) = filled(5, 2)
     expected = [many[0], few[0], many[1], few[1], many[2], many[3], many[4]]
-    assert take(pool, 100) == tuple(t.id for t in expected)
+    assert take(pool, 100) == tuple(t.envelope for t in expected)
 
 
 def test_the_turn_goes_on_in_the_next_batch() -> None:
     pool, (first, second, third) = filled(2, 2, 2)
-    assert take(pool, 2) == (first[0].id, second[0].id)
-    assert take(pool, 2) == (third[0].id, first[1].id)
+    assert take(pool, 2) == (first[0].envelope, second[0].envelope)
+    assert take(pool, 2) == (third[0].envelope, first[1].envelope)
 
 
 def test_a_batch_stops_below_its_byte_limit() -> None:
     pool = Pool(100, SIZE_MAX)
     pool.add((replace(t, size=400) for t in transactions(10)), 0, nothing_known)
-    assert len(pool.take(100, 1_000, 0, everything_usable)) == 2
+    assert len(pool.take(100, 1_000, 0, everything_usable, nothing_waits)) == 2
 
 
 def test_the_pool_is_bounded_and_says_so() -> None:
@@ -68,26 +72,28 @@ def test_what_is_larger_than_a_batch_is_refused() -> None:
 def test_known_and_repeated_transactions_are_not_queued() -> None:
     pool = Pool(10, SIZE_MAX)
     first, second = transactions(2)
-    pool.add((first, first, second), 0, lambda identity: identity == second.id)
+    pool.add((first, first, second), 0, lambda t: t == second)
     assert pool.pending == 1
 
 
 def test_in_flight_transactions_are_not_proposed_again_until_they_land() -> None:
     pool, ((first, second, third),) = filled(3)
     pool.fly((second,), 0)
-    assert take(pool, 10) == (first.id, third.id)
+    assert take(pool, 10) == (first.envelope, third.envelope)
     assert take(pool, 10) == ()
-    pool.land(5)
-    assert take(pool, 10) == (first.id, second.id, third.id)
+    pool.land(5, nothing_known)
+    assert take(pool, 10) == (first.envelope, second.envelope, third.envelope)
 
 
-def test_a_block_may_hold_what_the_pool_never_saw() -> None:
+def test_what_a_block_holds_is_proposed_after_it_only_if_it_was_checked_here() -> None:
+    """Blocks may hold what nobody could check; a correct leader proposes what it has checked."""
     pool = Pool(10, SIZE_MAX)
-    (stranger,) = transactions(1)
-    pool.fly((stranger,), 0)
+    stranger, checked = transactions(2)
+    pool.fly((stranger, checked), 0)
+    pool.add((checked,), 0, nothing_known)
     assert pool.pending == 0
-    pool.land(0)  # its block was dropped: now it waits like any other
-    assert take(pool, 1) == (stranger.id,)
+    pool.land(0, nothing_known)  # its block was dropped: now it waits like any other
+    assert take(pool, 2) == (checked.envelope,)
 
 
 def test_the_fairness_clock_belongs_to_the_oldest_of_each_organisation() -> None:
@@ -99,7 +105,7 @@ def test_the_fairness_clock_belongs_to_the_oldest_of_each_organisation() -> None
     assert pool.oldest_since_ms() == 700
     pool.fly((many[2],), 900)  # not the oldest
     assert pool.oldest_since_ms() == 700
-    pool.land(1_000)
+    pool.land(1_000, nothing_known)
     assert pool.oldest_since_ms() == 1_000
 
 
@@ -111,14 +117,57 @@ def test_expired_transactions_leave_unless_in_flight() -> None:
     pool.fly((flying,), 0)
     assert pool.expire(99) == 0
     assert pool.expire(100) == 1
-    assert pool.get(flying.id) is not None
-    assert take(pool, 10) == (late.id,)
+    assert pool.get(flying.envelope) is not None
+    assert take(pool, 10) == (late.envelope,)
 
 
 def test_unusable_transactions_are_dropped_for_good() -> None:
     pool, ((first, second),) = filled(2)
-    assert pool.take(10, SIZE_MAX, 0, lambda t: t.id != first.id) == (second.id,)
-    assert pool.get(first.id) is None
+    assert pool.take(10, SIZE_MAX, 0, lambda t: t != first, nothing_waits) == (second.envelope,)
+    assert pool.get(first.envelope) is None
+
+
+def test_of_two_copies_one_waits_and_another_in_flight_does_not_disturb_it() -> None:
+    pool = Pool(10, SIZE_MAX)
+    (first,) = transactions(1)
+    again, third = copy_of(first), copy_of(copy_of(first))
+    pool.add((first, again), 0, nothing_known)
+    assert pool.pending == 1
+    pool.fly((third,), 500)
+    assert (pool.pending, pool.oldest_since_ms()) == (1, 0)
+    pool.fly((first,), 600)
+    pool.add((again,), 700, nothing_known)  # the first may be lost with its block
+    assert (pool.pending, pool.oldest_since_ms()) == (1, 700)
+    pool.land(800, nothing_known)
+    assert take(pool, 10) == (first.envelope,)
+
+
+def test_what_waits_for_a_copy_in_flight_keeps_its_place_and_its_clock() -> None:
+    """Else a leader could starve it with copies that the law does not admit."""
+    pool, (many, few) = filled(3, 1)
+    blocked = {many[0].id, few[0].id}
+    batch = pool.take(10, SIZE_MAX, 900, everything_usable, lambda t: t.id in blocked)
+    assert batch == (many[1].envelope, many[2].envelope)
+    assert (pool.pending, pool.oldest_since_ms()) == (2, 0)
+    assert set(take(pool, 10)) == {many[0].envelope, few[0].envelope}
+    assert pool.oldest_since_ms() is None
+
+
+def test_copies_of_what_took_effect_leave_and_others_stay() -> None:
+    pool = Pool(10, SIZE_MAX)
+    done, other = transactions(2)
+    pool.add((copy_of(done), copy_of(other)), 0, nothing_known)
+    pool.drop_copies((done.id, other.id, b"?" * 32), 0, lambda t: t.id == done.id)
+    assert take(pool, 10) == (copy_of(other).envelope,)
+
+
+def test_what_took_effect_by_a_copy_does_not_land() -> None:
+    pool = Pool(10, SIZE_MAX)
+    done, other = transactions(2)
+    pool.add((done, other), 0, nothing_known)
+    pool.fly((done, other), 0)
+    pool.land(0, lambda t: t == done)
+    assert take(pool, 10) == (other.envelope,)
 
 
 ACTIONS = st.lists(
@@ -129,34 +178,42 @@ ACTIONS = st.lists(
 
 @given(ACTIONS)
 def test_counters_and_clocks_agree_with_a_naive_model(actions: list[tuple[str, int]]) -> None:
-    """The model: which ids are pending, which are in flight; nothing else."""
-    universe = [t for i in range(3) for t in transactions(20, organisation=bytes([i]) * 16)]
+    """The model: what was announced, in order, and what is in flight; nothing else."""
+    groups = [transactions(10, organisation=bytes([i]) * 16) for i in range(3)]
+    universe = [t for group in groups for first in group for t in (first, copy_of(first))]
     pool = Pool(1_000, SIZE_MAX)
-    pending: dict[bytes, Transaction] = {}
-    flying: dict[bytes, Transaction] = {}
+    known: dict[bytes, Transaction] = {}
+    flying: set[bytes] = set()
+
+    def pending() -> dict[bytes, Transaction]:
+        return {e: t for e, t in known.items() if e not in flying}
+
     for now, (action, number) in enumerate(actions):
         chosen = universe[number]
         if action == "add":
             pool.add((chosen,), now, nothing_known)
-            if chosen.id not in flying:
-                pending.setdefault(chosen.id, chosen)
+            if chosen.id not in {t.id for t in pending().values()}:
+                known.setdefault(chosen.envelope, chosen)
         elif action == "take":
-            for identity in take(pool, number % 7, now):
-                flying[identity] = pending.pop(identity)
+            flying |= set(take(pool, number % 7, now))
         elif action == "fly":
             pool.fly((chosen,), now)
-            pending.pop(chosen.id, None)
-            flying[chosen.id] = chosen
+            flying.add(chosen.envelope)
         elif action == "remove":
-            pool.remove((chosen.id,), now)
-            pending.pop(chosen.id, None)
-            flying.pop(chosen.id, None)
+            pool.remove((chosen.envelope,), now)
+            known.pop(chosen.envelope, None)
+            flying.discard(chosen.envelope)
         else:
-            pool.land(now)
-            pending |= flying
+            pool.land(now, nothing_known)
             flying.clear()
-        assert pool.pending == len(pending)
-        assert pool.pending_bytes == sum(t.size for t in pending.values())
-        assert (pool.oldest_since_ms() is None) == (not pending)
+            firsts: dict[bytes, Transaction] = {}
+            for transaction in known.values():
+                firsts.setdefault(transaction.id, transaction)
+            known = {t.envelope: t for t in firsts.values()}
+        waiting = pending()
+        assert pool.pending == len(waiting)
+        assert pool.pending_bytes == sum(t.size for t in waiting.values())
+        assert (pool.oldest_since_ms() is None) == (not waiting)
+        assert all((pool.get(t.envelope) is not None) == (t.envelope in known) for t in universe)
     left = take(pool, 1_000)
-    assert sorted(left) == sorted(pending)
+    assert sorted(left) == sorted(pending())

@@ -34,6 +34,10 @@ def transactions(height: int) -> list[bytes]:
     return [sha256(b"%d/%d" % (height, i)).digest() for i in range(len(ENVELOPES))]
 
 
+def hashes(height: int) -> list[bytes]:
+    return [sha256(b"envelope %d/%d" % (height, i)).digest() for i in range(len(ENVELOPES))]
+
+
 def header(height: int) -> bytes:
     root = bytes(32)
     return encode(Header(GENESIS, 1, 0, height, root, root, height, 0, root))
@@ -67,8 +71,8 @@ def block_batch(
         height=height,
         block=block,
         header=head,
-        transactions=transactions(height),
-        admitted=range(len(ENVELOPES)),
+        envelopes=hashes(height),
+        executed={id: i for i, id in enumerate(transactions(height))},
         certificate=Certificate(encode(vote), (0,), (bytes(64),)),
         state_root=root,
         receipts=[b"prologue", *(b"receipt %d" % i for i in range(len(ENVELOPES)))],

@@ -21,6 +21,7 @@ from node.store.tables import (
     open_environment,
     sealed,
 )  # fmt: skip
+from tallynet.blocks import Certificate
 from tallynet.hashing import block_hash
 from tallynet.records import Kind
 from tallynet.state_proof import verify_state_proof
@@ -28,8 +29,8 @@ from tests.unit.state.samples import record_id, remainder, voucher
 from tests.unit.store.samples import (
     ENVELOPES,
     GENESIS,
-    block_batch,
     commit_blocks,
+    hashes,
     header,
     open_at,
     transactions,
@@ -51,7 +52,7 @@ def test_committed_blocks_are_read_back_after_reopening(tmp_path: Path) -> None:
         assert CommittedState.snapshot(snapshot).root == tip.state_root
         assert block is not None
         assert block.header == header(2)
-        assert block.transactions == tuple(transactions(2))
+        assert block.envelopes == tuple(hashes(2))
         assert given is not None
         assert given.receipts[0] == b"prologue"
         assert len(given.receipts) == 1 + len(ENVELOPES)
@@ -122,15 +123,26 @@ def test_only_admitted_envelopes_are_found_by_id(tmp_path: Path) -> None:
     """A mutilated copy in a later block must not hide the receipt of the genuine envelope."""
     store = open_at(tmp_path)
     commit_blocks(store, 1, 1)
-    batch, _ = block_batch(store, CommittedState(store.live_reader()), 2)
+    batch, unchanged = store.batch(), Overlay(CommittedState(store.live_reader()))
+    unchanged.seal()
     genuine = transactions(1)[0]
-    for position, row in enumerate(transactions(2)):
-        batch.rows["transactions"].pop(row)
-        assert position >= 0
+    batch.deliver(
+        height=2,
+        block=bytes(32),
+        header=header(2),
+        envelopes=hashes(2),
+        executed={transactions(2)[1]: 1},
+        certificate=Certificate(b"", (), ()),
+        state_root=bytes(32),
+        receipts=[b"prologue", *(b"receipt" for _ in ENVELOPES)],
+        events=[],
+        changes=unchanged.changes(),
+    )
     store.commit(batch)
     with store.reader() as snapshot:
         assert snapshot.transaction(genuine) == (1, 0)
         assert snapshot.transaction(transactions(2)[0]) is None
+        assert snapshot.transaction(transactions(2)[1]) == (2, 1)
     store.close()
 
 

@@ -23,7 +23,7 @@ from tallynet.blocks import (
 from tallynet.codec import decode, encode
 from tallynet.envelope import open_envelope, seal_envelope
 from tallynet.errors import RemoteProtocolError
-from tallynet.hashing import block_hash, signed_bytes, transaction_id
+from tallynet.hashing import block_hash, envelope_hash, signed_bytes, transaction_id
 from tallynet.signatures import KIND_COMMIT, KIND_ENVELOPE, KIND_PREPARE, verify_kind
 from tests.unit.client.serving import envelope
 
@@ -162,6 +162,15 @@ def test_the_transaction_id_covers_the_body_and_no_signature() -> None:
     assert resigned.transaction == sealed.transaction == transaction_id(sealed.signed)
     assert envelope(2).transaction != sealed.transaction
     assert envelope(1, valid_until=1).transaction != sealed.transaction
+
+
+def test_the_envelope_hash_covers_every_byte() -> None:
+    """C2: blocks order one copy; two copies of one transaction never share a hash."""
+    sealed = envelope(1)
+    assert open_envelope(sealed.raw).hash == sealed.hash == envelope_hash(sealed.raw)
+    assert seal_envelope(sealed.body, (bytes(64),)).hash != sealed.hash
+    assert seal_envelope(sealed.body, ()).hash != sealed.hash
+    assert envelope(2).hash != sealed.hash != sealed.transaction
 
 
 def test_an_envelope_opens_to_the_bytes_that_were_signed() -> None:

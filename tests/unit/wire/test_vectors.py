@@ -45,6 +45,9 @@ def test_hashes_follow_the_reference() -> None:
     assert sha256(b"\x02" + unhex(block["header"])).hexdigest() == block["hash"]
     transaction = PUBLISHED["transaction_id"]
     assert sha256(unhex(transaction["body"])).hexdigest() == transaction["id"]
+    envelope = PUBLISHED["envelope_hash"]
+    preimage = b"tallynet/envelope" + unhex(envelope["envelope"])
+    assert sha256(preimage).hexdigest() == envelope["hash"]
     record = PUBLISHED["record_id"]
     preimage = (
         b"tallynet/id/1" + record["kind"].to_bytes(2, "big") + (16).to_bytes(2, "big")

@@ -16,7 +16,13 @@ from tallynet.codec import Wire, encode
 from tallynet.commands import LotTransfer, Piece
 from tallynet.envelope import EnvelopeBody, Mode, SignedEnvelope, Signer
 from tallynet.frames import frame
-from tallynet.hashing import block_hash, record_id, signed_bytes, transaction_id
+from tallynet.hashing import (
+    block_hash,
+    envelope_hash,
+    record_id,
+    signed_bytes,
+    transaction_id,
+)
 from tallynet.merkle import ListTree
 from tallynet.messages import Hello, HelloBody, PeerRole, Ping, QueryRecord
 from tallynet.plain import to_plain
@@ -58,6 +64,7 @@ def vectors() -> dict[str, Any]:
     hello = HelloBody(PeerRole.CLIENT, PUBLIC, b"\x6e" * 32, PUBLIC, "python=3.11.7")
     signed_body = encode(body)
     envelope_signature = KEY.sign(signed_bytes(KIND_ENVELOPE, GENESIS, signed_body))
+    sealed = encode(SignedEnvelope(signed_body, (envelope_signature,)))
     leaves = [b"a", b"bb", b"ccc"]
     tree = ListTree(leaves)
     record = encode(Ping(1))
@@ -88,6 +95,7 @@ def vectors() -> dict[str, Any]:
         "frame": {"message": encode(Ping(5)).hex(), "frame": frame(encode(Ping(5))).hex()},
         "block_hash": {"header": encode(header).hex(), "hash": block_hash(encode(header)).hex()},
         "transaction_id": {"body": signed_body.hex(), "id": transaction_id(signed_body).hex()},
+        "envelope_hash": {"envelope": sealed.hex(), "hash": envelope_hash(sealed).hex()},
         "record_id": {
             "kind": int(Kind.VOUCHER),
             "organisation": (b"\x4f" * 16).hex(),
