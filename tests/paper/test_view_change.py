@@ -552,7 +552,7 @@ def test_INV_13_below_the_base_of_its_new_view_a_replica_does_not_vote() -> None
     backup.prepare_all(other, view=1)
     assert backup.prepares() == []
     assert backup.commits() == []
-    block = CertifiedBlock(final.header_bytes, final.transactions, certificate, ())
+    block = CertifiedBlock(final.header_bytes, final.envelopes, certificate, ())
     backup.receive(0, Blocks((block,)))
     assert backup.heights == [1]
     backup.propose(backup.block(2, final.block, ids[1:], by=1), view=1)
