@@ -182,10 +182,10 @@ def test_depth_is_bounded_where_types_would_allow_more() -> None:
     ],
 )
 def test_bombs_are_refused_fast(data: bytes) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(RemoteProtocolError):
         decode(PeerMessage, data)
-    assert time.perf_counter() - started < 0.25
+    assert time.process_time() - started < 0.25  # of the processor, not of the clock
 
 
 @given(st.binary(max_size=200))
