@@ -26,7 +26,7 @@ from tallynet.messages import (
     ViewChange,
 )
 from tallynet.receipts import EnvelopeReceipt
-from tools.simulator.byzantine import BEHAVIOURS
+from tools.simulator.byzantine import BEHAVIOURS, Behaviour, Ring
 from tools.simulator.clients import CLIENT_DELAY_US, Pending, SimulatedClient
 from tools.simulator.faults import Faults
 from tools.simulator.network import Network
@@ -47,6 +47,8 @@ SAMPLE_US: Final = 1_000_000
 LAST_EVENTS: Final = 200
 """Events kept for the report of a failure."""
 PROBE_DETAIL: Final = 77
+RESTART_US: Final = 500_000
+"""When a process is started again whose data was moved away."""
 
 
 @dataclass(slots=True)
@@ -80,6 +82,7 @@ class Run:
         self.scheduler: Final = Scheduler(plan.seed)
         self.network: Final = Network(self.scheduler, plan.strategy, CALM, plan.length_ms)
         self.charged: Final = plan.charged
+        self.ring: Final = Ring(self, tuple(liar.node for liar in plan.liars))
         self.nodes: Final[list[SimulatedNode]] = []
         """By validator index; second copies of twins come after them."""
         self.healed = False
@@ -103,17 +106,18 @@ class Run:
     def _make_nodes(self) -> None:
         lying = {liar.node: liar.behaviour for liar in self.plan.liars}
         for index in range(self.plan.n):
-            self._make_node(index, f"n{index}", lying.get(index))
-        for index, behaviour in sorted(lying.items()):
-            if behaviour == "twin":
-                self._make_node(index, f"n{index}'", behaviour)
+            name = lying.get(index)
+            made = None if name is None else BEHAVIOURS[name](self, index)
+            self._make_node(index, f"n{index}", made)
+        for first in [node.behaviour for node in self.nodes if node.behaviour is not None]:
+            for copy in range(1, first.copies):
+                self._make_node(first.index, f"n{first.index}" + "'" * copy, first.another())
         self.network.begin()
 
-    def _make_node(self, index: int, name: str, behaviour: str | None) -> None:
-        made = None if behaviour is None else BEHAVIOURS[behaviour](self, index)
-        node = SimulatedNode(self, index, name, made)
-        if made is not None:
-            made.node = node
+    def _make_node(self, index: int, name: str, behaviour: Behaviour | None) -> None:
+        node = SimulatedNode(self, index, name, behaviour)
+        if behaviour is not None:
+            behaviour.node = node
         self.nodes.append(node)
 
     # --- the run --------------------------------------------------------------------------------
@@ -146,6 +150,8 @@ class Run:
     def _storm(self) -> None:
         for node in self.nodes:
             node.start()
+            if node.behaviour is not None:
+                node.behaviour.begin()
         if self.plan.opening:
             self._open()
         self.network.weather = self.plan.weather
@@ -275,12 +281,16 @@ class Run:
                 raise Violation("durability", f"{node} finds its store damaged: {why}")
             # The operator moves the data away and keeps the key: the node follows without a vote.
             node.disk.wipe()
-            self.scheduler.after(500_000, node.start)
+            self.scheduler.after(RESTART_US, node.start)
 
     def invariant_broken(self, node: SimulatedNode, error: InvariantViolated) -> None:
         self.note(node.name, f"halts on its own invariant: {error.code}")
         if not node.faulty:
             raise Violation("invariants", f"{node} violated {error.code}") from error
+        if node.behaviour is not None:
+            # What a liar did to its own machine must not end its lying.
+            node.disk.wipe()
+            self.scheduler.after(RESTART_US, node.start)
 
     def log(self, node: SimulatedNode, event: str, fields: dict[str, object]) -> None:
         self._last.append((self.scheduler.now_us, node.name, event, fields))
