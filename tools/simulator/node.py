@@ -230,7 +230,11 @@ class SimulatedNode:
             message = self.behaviour.receive(source, raw, message)
             if message is None:
                 return
-        for_core, _ = machine.receive(source, (message,))
+        try:
+            for_core, _ = machine.receive(source, (message,))
+        except RemoteProtocolError:
+            self._run.refused_messages += 1
+            return
         self._inbox.extend(Received(source, message) for message in for_core)
 
     def ask(self, session: Session, request: ClientRequest) -> None:

@@ -12,21 +12,14 @@ from node.store import WriteBatch
 from node.store.tables import BLOCKS, BlockRow
 from tallynet.blocks import Commit, Header, Prepare
 from tallynet.client.trust import Receipt
-from tallynet.codec import Wire, decode, decode_trusted
+from tallynet.codec import decode, decode_trusted
 from tallynet.commands import command_name
 from tallynet.envelope import Envelope, open_envelope
 from tallynet.errors import InvariantViolated
-from tallynet.messages import (
-    Complaint,
-    NewView,
-    PeerMessage,
-    Signed,
-    SignedKind,
-    Status,
-    ViewChange,
-)
+from tallynet.messages import PeerMessage, Signed, SignedKind
 from tallynet.receipts import EnvelopeReceipt
 from tools.simulator.byzantine import BEHAVIOURS, Behaviour, Ring
+from tools.simulator.byzantine.mutation import BODIES
 from tools.simulator.clients import CLIENT_DELAY_US, Pending, SimulatedClient
 from tools.simulator.faults import Faults
 from tools.simulator.network import Network
@@ -66,6 +59,8 @@ class Outcome:
     faults: Counter[str] = field(default_factory=Counter)
     coverage: Counter[str] = field(default_factory=Counter)
     """(command type, outcome) -> times."""
+    mutations: Counter[str] = field(default_factory=Counter)
+    """Kind of message, field and operator -> times."""
     last: list[str] = field(default_factory=list)
     """The last events, for people; only of a failed run, or when asked for."""
 
@@ -89,6 +84,8 @@ class Run:
         self.core: list[SimulatedNode] = []
         """The correct processes that heal."""
         self.lies = 0
+        """Messages that liars made up, changed, moved in time or held back."""
+        self.mutations: Final[Counter[str]] = Counter()
         self.lies_refused = 0
         self.refused_messages = 0
         self._trace: Final = blake2b(digest_size=16)
@@ -144,6 +141,7 @@ class Run:
         outcome.faults = Counter(self.faults.injected)
         outcome.faults["Byzantine messages"] += self.lies
         outcome.coverage = self.coverage
+        outcome.mutations = self.mutations
         outcome.last = [self._describe(*entry) for entry in self._last]
         return outcome
 
@@ -382,13 +380,3 @@ def describe_message(message: Any) -> str:
         )
         return f"{message.kind.name} by {message.signer}: {fields}"
     return type(message).__name__
-
-
-BODIES: Final[dict[SignedKind, type[Wire]]] = {
-    SignedKind.PREPARE: Prepare,
-    SignedKind.COMMIT: Commit,
-    SignedKind.COMPLAINT: Complaint,
-    SignedKind.VIEW_CHANGE: ViewChange,
-    SignedKind.NEW_VIEW: NewView,
-    SignedKind.STATUS: Status,
-}
