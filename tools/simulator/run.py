@@ -26,7 +26,7 @@ from tools.simulator.network import Network
 from tools.simulator.node import SimulatedNode
 from tools.simulator.opening import opening
 from tools.simulator.options import CALM, Plan
-from tools.simulator.oracles import ORACLES, Committed, Oracle, Violation
+from tools.simulator.oracles import ORACLES, UNCONDITIONAL, Committed, Forks, Oracle, Violation
 from tools.simulator.scheduler import EventStorm, Scheduler
 from tools.simulator.signing import check_of
 from tools.simulator.town import town_of
@@ -36,6 +36,8 @@ HEALED_MS: Final = 150_000
 each of f liars, and catching up."""
 OPENING_MS: Final = 4_000
 OPENING_VALIDITY_SECONDS: Final = 600
+FORENSIC_MS: Final = 5_000
+"""How long a run goes on after healing when too many lie for anything to be decided."""
 SAMPLE_US: Final = 1_000_000
 LAST_EVENTS: Final = 200
 """Events kept for the report of a failure."""
@@ -61,6 +63,8 @@ class Outcome:
     """(command type, outcome) -> times."""
     mutations: Counter[str] = field(default_factory=Counter)
     """Kind of message, field and operator -> times."""
+    forks: list[int] = field(default_factory=list)
+    """Heights at which correct validators hold different blocks: only where too many lie."""
     last: list[str] = field(default_factory=list)
     """The last events, for people; only of a failed run, or when asked for."""
 
@@ -97,7 +101,9 @@ class Run:
         self.coverage: Final[Counter[str]] = Counter()
         self._make_nodes()
         self.faults: Final = Faults(self)
-        self.oracles: Final[list[Oracle]] = [kind(self) for kind in ORACLES]
+        asked = UNCONDITIONAL if plan.forensic else ORACLES
+        self._forks: Final = Forks(self)
+        self.oracles: Final[list[Oracle]] = [self._forks, *(kind(self) for kind in asked)]
         self.clients: Final = [SimulatedClient(self, party) for party in self.town.clients]
 
     def _make_nodes(self) -> None:
@@ -125,14 +131,19 @@ class Run:
         try:
             self._storm()
             self._heal()
-            self._decide()
+            if self.plan.forensic:
+                self.scheduler.run(self.scheduler.now_us + FORENSIC_MS * 1000)
+            else:
+                self._decide()
             for oracle in self.oracles:
                 oracle.at_end()
         except Violation as violation:
             outcome.violations.append(str(violation))
         except EventStorm as storm:
             outcome.violations.append(f"bounded resources: {storm}")
-        self._count_coverage()
+        if not self.plan.forensic:
+            self._count_coverage()
+        outcome.forks = self._forks.heights
         outcome.simulated_ms = self.scheduler.now_us // 1000
         outcome.events = self.scheduler.count
         outcome.height = max((node.height for node in self.core), default=0)
@@ -283,7 +294,7 @@ class Run:
 
     def invariant_broken(self, node: SimulatedNode, error: InvariantViolated) -> None:
         self.note(node.name, f"halts on its own invariant: {error.code}")
-        if not node.faulty:
+        if not node.faulty and not self.plan.forensic:
             raise Violation("invariants", f"{node} violated {error.code}") from error
         if node.behaviour is not None:
             # What a liar did to its own machine must not end its lying.

@@ -15,7 +15,8 @@ from consensus.events import Event
 from consensus.state import State
 from consensus.votes import DOMAINS
 from node.machine import Machine
-from tallynet.codec import Wire, encode
+from tallynet.codec import Wire, decode, encode
+from tallynet.envelope import SignedEnvelope
 from tallynet.hashing import signed_bytes
 from tallynet.messages import PeerMessage, Signed, SignedKind
 
@@ -88,6 +89,21 @@ class Ring:
         key: Any = self._run.town.validators[member]
         message = signed_bytes(DOMAINS[kind], self._run.town.hash, raw)
         return Signed(kind, raw, member, key.sign(message))
+
+
+def mutilated(raw: bytes, random: Random) -> bytes:
+    """Another copy of an envelope: the same body, signatures that are worth nothing (C2)."""
+    envelope = decode(SignedEnvelope, raw)
+    signatures = envelope.signatures
+    changed = random.choice(
+        (
+            tuple(random.randbytes(64) for _ in signatures),
+            (*signatures[1:], random.randbytes(64)),
+            signatures[:-1],
+            (*signatures, random.randbytes(64)),
+        )
+    )
+    return encode(SignedEnvelope(envelope.body, changed))
 
 
 class Behaviour:

@@ -7,11 +7,11 @@ from msgspec.structs import replace
 from tallynet.codec import decode, encode
 from tallynet.envelope import ENVELOPE_BYTES_MAX, EnvelopeBody, SignedEnvelope
 from tallynet.messages import Bodies
-from tools.simulator.byzantine.base import Behaviour
+from tools.simulator.byzantine.base import Behaviour, mutilated
 
 
 class GossipLiar(Behaviour):
-    """Garbage, huge messages, old envelopes, and genuine ones with another body."""
+    """Garbage, huge messages, old envelopes, and genuine ones with another body or other signatures."""
 
     def beat(self) -> None:
         for _ in range(self.random.randrange(4)):
@@ -20,19 +20,14 @@ class GossipLiar(Behaviour):
     def send(self, to: int, message: bytes) -> None:
         value = self.run.decoded(message)
         if isinstance(value, Bodies) and self.random.random() < 0.5:
-            changed = Bodies(tuple(self._changed(raw) for raw in value.envelopes))
+            changed = Bodies(tuple(self._changed(raw) for raw in value.bodies))
             if self.lie(to, changed):
                 return
         self.emit(to, message)
 
     def _envelopes(self) -> tuple[bytes, ...]:
         random = self.random
-        heard = [
-            raw
-            for _, _, message in self.ring.archive.all("Bodies")
-            if isinstance(message, Bodies)
-            for raw in message.envelopes
-        ]
+        heard = self._genuine()
         way = random.randrange(20)
         if way == 0:
             return (bytes(ENVELOPE_BYTES_MAX + 1),)
@@ -42,8 +37,19 @@ class GossipLiar(Behaviour):
             return tuple(random.sample(heard, min(3, len(heard))))
         return tuple(self._changed(raw) for raw in random.sample(heard, min(3, len(heard))))
 
+    def _genuine(self) -> list[bytes]:
+        """Envelopes that correct validators passed on."""
+        return [
+            raw
+            for source, _, message in self.ring.archive.all("Bodies")
+            if isinstance(message, Bodies) and source not in self.ring.members
+            for raw in message.bodies
+        ]
+
     def _changed(self, raw: bytes) -> bytes:
-        """Another body under the same signatures: another transaction, which nobody signed."""
+        """Other signatures under the same body, or another body under the same signatures."""
+        if self.random.random() < 0.5:
+            return mutilated(raw, self.random)
         envelope = decode(SignedEnvelope, raw)
         body = decode(EnvelopeBody, envelope.body)
         random = self.random

@@ -10,17 +10,19 @@ from msgspec.structs import replace
 
 from tallynet.blocks import Header, Prepare
 from tallynet.codec import decode, encode
-from tallynet.hashing import block_hash
+from tallynet.hashing import block_hash, envelope_hash
 from tallynet.merkle import list_root
 from tallynet.messages import (
     BLOCK_TRANSACTIONS_MAX,
+    Bodies,
+    FetchBodies,
     PeerMessage,
     PrePrepare,
     Proposal,
     Signed,
     SignedKind,
 )
-from tools.simulator.byzantine.base import Behaviour
+from tools.simulator.byzantine.base import Behaviour, mutilated
 from tools.simulator.byzantine.leaders import PLACES_MAX, own_proposal
 
 if TYPE_CHECKING:
@@ -41,7 +43,9 @@ class InvalidLeader(Behaviour):
         """Share of the others that get the spoiled one."""
         self._spoiled: Final[OrderedDict[bytes, PrePrepare | None]] = OrderedDict()
         self._old: Final[deque[bytes]] = deque(maxlen=OLD_IDS_MAX)
-        """Transactions that stand in blocks already, probably."""
+        """Envelopes that stand in blocks already, probably."""
+        self._copies: Final[OrderedDict[bytes, bytes]] = OrderedDict()
+        """By hash: copies that it made and proposed."""
 
     def send(self, to: int, message: bytes) -> None:
         found = own_proposal(self.index, self.run.decoded(message))
@@ -52,7 +56,7 @@ class InvalidLeader(Behaviour):
         if message not in self._spoiled:
             spoil = self.random.random() < self._share
             self._spoiled[message] = self._spoil(proposal, vote) if spoil else None
-            self._old.extend(proposal.transactions)
+            self._old.extend(proposal.envelopes)
             if len(self._spoiled) > PLACES_MAX:
                 self._spoiled.popitem(last=False)
         spoiled = self._spoiled[message]
@@ -60,19 +64,35 @@ class InvalidLeader(Behaviour):
             self.emit(to, message)
 
     def heard(self, source: int, raw: bytes, message: PeerMessage) -> PeerMessage | None:
-        del source, raw
+        del raw
         if isinstance(message, PrePrepare | Proposal):
-            self._old.extend(message.transactions)
+            self._old.extend(message.envelopes)
+        elif isinstance(message, FetchBodies):
+            made = [self._copies[hash] for hash in message.envelopes if hash in self._copies]
+            if made:
+                self.lie(source, Bodies(tuple(made)))
         return message
 
     def _spoil(self, proposal: PrePrepare, vote: Prepare) -> PrePrepare:
         fault = self.random.choice(FAULTS)
-        header, ids = fault(self, decode(Header, proposal.header), proposal.transactions)
+        header, ids = fault(self, decode(Header, proposal.header), proposal.envelopes)
         if fault not in (_other_content, _root_only):
-            header = replace(header, transactions_root=list_root(ids))
+            header = replace(header, envelopes_root=list_root(ids))
         raw = encode(header)
         signed = self.sign(SignedKind.PREPARE, replace(vote, block=block_hash(raw)))
         return PrePrepare(raw, ids, encode(_misplaced(self, signed, vote)))
+
+    def copy(self, hash: bytes) -> bytes:
+        """The hash of a mutilated copy of this envelope, which others can ask for."""
+        envelope = self.machine.executor.envelope(hash)
+        if envelope is None:
+            return hash
+        raw = mutilated(envelope.raw, self.random)
+        made = envelope_hash(raw)
+        self._copies[made] = raw
+        if len(self._copies) > OLD_IDS_MAX:
+            self._copies.popitem(last=False)
+        return made
 
     @property
     def old(self) -> bytes:
@@ -149,6 +169,17 @@ def _unknown(liar: InvalidLeader, header: Header, ids: tuple[bytes, ...]) -> Par
     return header, (*ids, liar.random.randbytes(32))
 
 
+def _copies(liar: InvalidLeader, header: Header, ids: tuple[bytes, ...]) -> Parts:
+    """Mutilated copies in the place of envelopes: no fault of the block, a wasted place in it."""
+    return header, tuple(liar.copy(hash) if liar.random.random() < 0.7 else hash for hash in ids)
+
+
+def _both(liar: InvalidLeader, header: Header, ids: tuple[bytes, ...]) -> Parts:
+    """A copy beside the genuine one, in one order or the other."""
+    copies = tuple(liar.copy(hash) for hash in ids[:1])
+    return header, (*ids, *copies) if liar.random.random() < 0.5 else (*copies, *ids)
+
+
 def _empty(liar: InvalidLeader, header: Header, ids: tuple[bytes, ...]) -> Parts:
     del liar, ids
     return header, ()
@@ -164,7 +195,7 @@ def _other_content(liar: InvalidLeader, header: Header, ids: tuple[bytes, ...]) 
 
 
 def _root_only(liar: InvalidLeader, header: Header, ids: tuple[bytes, ...]) -> Parts:
-    return replace(header, transactions_root=liar.random.randbytes(32)), ids
+    return replace(header, envelopes_root=liar.random.randbytes(32)), ids
 
 
 def _future(liar: InvalidLeader, header: Header, ids: tuple[bytes, ...]) -> Parts:
@@ -174,6 +205,6 @@ def _future(liar: InvalidLeader, header: Header, ids: tuple[bytes, ...]) -> Part
 
 
 FAULTS: Final[tuple[Callable[[InvalidLeader, Header, tuple[bytes, ...]], Parts], ...]] = (
-    _parent, _time, _number, _twice, _executed, _only_executed, _unknown, _empty, _too_many,
+    _parent, _time, _number, _twice, _copies, _both, _copies, _both, _executed, _only_executed, _unknown, _empty, _too_many,
     _other_content, _root_only, _future,
 )  # fmt: skip

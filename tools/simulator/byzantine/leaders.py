@@ -110,12 +110,12 @@ class Equivocator(Echo):
     def _make(self, proposal: PrePrepare, vote: Prepare) -> list[PrePrepare]:
         """The true proposal and its rivals, all of them valid blocks."""
         header = decode(Header, proposal.header)
-        ids = proposal.transactions
+        ids = proposal.envelopes
         made = [proposal]
         for number in range(1, self.random.randint(2, 3)):
             kept = ids[:-1] if len(ids) > 1 and self.random.random() < 0.5 else ids[::-1]
             rival = encode(
-                replace(header, time_ms=header.time_ms + number, transactions_root=list_root(kept))
+                replace(header, time_ms=header.time_ms + number, envelopes_root=list_root(kept))
             )
             body = encode(replace(vote, block=block_hash(rival)))
             made.append(PrePrepare(rival, kept, encode(self.sign(SignedKind.PREPARE, body))))

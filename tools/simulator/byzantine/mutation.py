@@ -65,16 +65,14 @@ _NESTED: Final[dict[tuple[type[Wire], str], tuple[type[Wire], ...]]] = {
     (NewView, "proposals"): (Header,),
     (NewView, "prepares"): (Signed,),
     (Certificate, "vote"): (Prepare, Commit),
-    (Bodies, "envelopes"): (SignedEnvelope,),
+    (Bodies, "bodies"): (SignedEnvelope,),
     (SignedEnvelope, "body"): (EnvelopeBody,),
     (CertifiedBlock, "header"): (Header,),
-    (CertifiedBlock, "envelopes"): (SignedEnvelope,),
+    (CertifiedBlock, "bodies"): (SignedEnvelope,),
     (Receipts, "header"): (Header,),
     (ProvenReceipt, "receipt"): (EnvelopeReceipt,),
 }
 """What the byte strings of a field hold."""
-_LEFT_ALONE: Final = {(SignedEnvelope, "signatures")}
-"""Two copies of one envelope are another story, see `gossip`."""
 
 Sign = Callable[[int, SignedKind, bytes], Signed | None]
 """(signer, kind, body) -> signed anew, or None when that key is not held."""
@@ -228,7 +226,6 @@ class Mutator:
         options: list[_Option] = [
             ("", lambda field=field: self._field(value, field), 2)  # type: ignore[misc]
             for field in value.__struct_fields__
-            if (type(value), field) not in _LEFT_ALONE
         ]
         if isinstance(value, Certificate) and len(value.signers) == len(value.signatures) > 0:
             options += self._certificate(value)
@@ -267,14 +264,14 @@ class Mutator:
         if before.prepare != changed.prepare or not isinstance(vote, Prepare):
             return changed
         raw = changed.header
-        if before.transactions != changed.transactions:
-            raw = encode(replace(header, transactions_root=list_root(changed.transactions)))
+        if before.envelopes != changed.envelopes:
+            raw = encode(replace(header, envelopes_root=list_root(changed.envelopes)))
         body = encode(replace(vote, block=block_hash(raw)))
         signed = self._sign(prepare.signer, prepare.kind, body)
         if signed is None or not self._choose(_YES_OR_NO):
             return changed
         self._operator += ", bound"
-        return PrePrepare(raw, changed.transactions, encode(signed))
+        return PrePrepare(raw, changed.envelopes, encode(signed))
 
     def _certificate(self, value: Certificate) -> list[_Option]:
         """Entries are a signer and a signature each."""

@@ -47,10 +47,10 @@ class FutureFlooder(Behaviour):
         view += (self.index - view) % self.run.plan.n  # one that it leads
         content = build_content(
             core.config, height=height, parent=core.tip_block, time_ms=core.tip_time_ms + 1,
-            transactions=(random.randbytes(32),),
+            envelopes=(random.randbytes(32),),
         )  # fmt: skip
         prepare = self.sign(SignedKind.PREPARE, Prepare(epoch, view, height, content.block))
-        return PrePrepare(content.header_bytes, content.transactions, encode(prepare))
+        return PrePrepare(content.header_bytes, content.envelopes, encode(prepare))
 
 
 class Replayer(Behaviour):

@@ -21,7 +21,7 @@ from tallynet.messages import (
     SignedKind,
     Status,
 )
-from tools.simulator.byzantine.base import Behaviour
+from tools.simulator.byzantine.base import Behaviour, mutilated
 
 if TYPE_CHECKING:
     from tools.simulator.run import Run
@@ -71,16 +71,18 @@ class SyncLiar(Behaviour):
         if isinstance(value, Blocks):
             return Blocks(random.choice(BLOCK_LIES)(self, value.blocks))
         if isinstance(value, Bodies):
-            envelopes = list(value.envelopes)
-            random.shuffle(envelopes)
-            return Bodies(tuple(envelopes[: random.randint(0, len(envelopes))]))
+            bodies = list(value.bodies)
+            random.shuffle(bodies)
+            if random.random() < 0.5:
+                return Bodies(tuple(mutilated(body, random) for body in bodies))
+            return Bodies(tuple(bodies[: random.randint(0, len(bodies))]))
         header = decode(Header, value.header)
         return random.choice(
             (
-                Proposal(value.header, value.transactions[::-1]),
-                Proposal(value.header, value.transactions[:-1]),
-                Proposal(encode(replace(header, time_ms=header.time_ms + 1)), value.transactions),
-                Proposal(value.header[:-1], value.transactions),
+                Proposal(value.header, value.envelopes[::-1]),
+                Proposal(value.header, value.envelopes[:-1]),
+                Proposal(encode(replace(header, time_ms=header.time_ms + 1)), value.envelopes),
+                Proposal(value.header[:-1], value.envelopes),
             )
         )
 
@@ -180,31 +182,32 @@ def _forged(liar: SyncLiar, block: CertifiedBlock) -> CertifiedBlock:
     return replace(block, header=raw, certificate=Certificate(encode(vote), signers, signatures))
 
 
-def _other_transactions(liar: SyncLiar, block: CertifiedBlock) -> CertifiedBlock:
-    """Other ids, with or without a header that names them."""
+def _other_envelopes(liar: SyncLiar, block: CertifiedBlock) -> CertifiedBlock:
+    """Other hashes, with or without a header that names them."""
     ids = liar.random.choice(
-        (block.transactions[::-1], block.transactions[:-1], (*block.transactions, bytes(32)))
+        (block.envelopes[::-1], block.envelopes[:-1], (*block.envelopes, bytes(32)))
     )
     if liar.random.random() < 0.5:
-        return replace(block, transactions=ids)
-    header = replace(decode(Header, block.header), transactions_root=list_root(ids))
-    return replace(block, transactions=ids, header=encode(header))
+        return replace(block, envelopes=ids)
+    header = replace(decode(Header, block.header), envelopes_root=list_root(ids))
+    return replace(block, envelopes=ids, header=encode(header))
 
 
 def _other_bodies(liar: SyncLiar, block: CertifiedBlock) -> CertifiedBlock:
     bodies = liar.random.choice(
         (
-            block.envelopes[::-1],
-            block.envelopes[:-1],
+            block.bodies[::-1],
+            block.bodies[:-1],
             (),
-            (*block.envelopes, liar.random.randbytes(300)),
-            tuple(body[:-1] for body in block.envelopes),
+            (*block.bodies, liar.random.randbytes(300)),
+            tuple(mutilated(body, liar.random) for body in block.bodies),
+            tuple(body[:-1] for body in block.bodies),
         )
     )
-    return replace(block, envelopes=bodies)
+    return replace(block, bodies=bodies)
 
 
 BLOCK_LIES: Final[tuple[Callable[[SyncLiar, Chain], Chain], ...]] = (
     _as_it_is, _cut, _later, _backwards, _twice, _spoil(_other_certificate), _spoil(_forged),
-    _spoil(_other_transactions), _spoil(_other_bodies),
+    _spoil(_other_envelopes), _spoil(_other_bodies),
 )  # fmt: skip
