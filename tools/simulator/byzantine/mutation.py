@@ -98,7 +98,8 @@ class RandomChooser:
 
 
 class EveryChoice:
-    """Every field with every operator, at the first position: `runs` has one item per mutation."""
+    """Every field with every operator, at the first and the last position: `runs` has one item per
+    mutation."""
 
     def __init__(self) -> None:
         self._script: list[list[int]] = []
@@ -112,8 +113,7 @@ class EveryChoice:
         return self._script[self._at - 1][0]
 
     def position(self, count: int) -> int:
-        del count
-        return 0
+        return (0, count - 1)[self.choose((1, 1))] if count > 1 else 0
 
     def runs(self) -> Iterator[int]:
         """One item per sequence of choices; it is over when all have been made."""
@@ -148,7 +148,7 @@ class Mutation:
 def nested(owner: Wire, field: str, raw: bytes) -> Wire | None:
     """The value in the byte string of a field, when it holds one."""
     if isinstance(owner, Signed) and field == "body":
-        kinds: tuple[type[Wire], ...] = (BODIES[owner.kind],)
+        kinds: tuple[type[Wire], ...] = (BODIES[owner.kind],) if owner.kind in BODIES else ()
     else:
         kinds = _NESTED.get((type(owner), field), ())
     for kind in kinds:
@@ -246,7 +246,8 @@ class Mutator:
                 changed.kind, changed.body, changed.signer,
             ):  # fmt: skip
                 return changed
-            signed = self._sign(changed.signer, changed.kind, changed.body)
+            known = changed.kind in BODIES
+            signed = self._sign(changed.signer, changed.kind, changed.body) if known else None
             if signed is not None and self._choose(_YES_OR_NO):
                 self._operator += ", signed"
                 return signed
@@ -334,8 +335,7 @@ class Mutator:
             members = [member for member in type(value) if member is not value]
             if members:
                 options.append(("another member", lambda: members[self._position(len(members))], 1))
-            else:
-                options += _integers(int(value))
+            options.append(("no member", lambda: 200, 1))
         elif isinstance(value, int):
             options += _integers(value)
         elif isinstance(value, bytes):
