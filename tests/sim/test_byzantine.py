@@ -26,7 +26,7 @@ def plan(behaviour: str, liar: int, *faults: Fault) -> Plan:
         seed=11, n=4, window=4, epoch_length=1000, day_seconds=2, real_signatures=False,
         strategy=Strategy.UNIFORM, weather=CALM, liars=(Liar(liar, behaviour),), charged=(),
         faults=faults, requests=tuple(Request(80 * i, i % 8, i) for i in range(40)),
-        length_ms=4_000, dead=(),
+        length_ms=4_000, dead=(), opening=False,
     )  # fmt: skip
 
 

@@ -51,7 +51,7 @@ def plan(behaviour: str, *, liar: int = LIAR, length_ms: int = 3_000) -> Plan:
         seed=3, n=4, window=4, epoch_length=1000, day_seconds=86_400, real_signatures=False,
         strategy=Strategy.UNIFORM, weather=CALM, liars=(Liar(liar, behaviour),), charged=(),
         faults=(), requests=tuple(Request(100 * i, i % 8, i) for i in range(25)),
-        length_ms=length_ms, dead=(),
+        length_ms=length_ms, dead=(), opening=False,
     )  # fmt: skip
 
 

@@ -230,11 +230,8 @@ class SimulatedNode:
             message = self.behaviour.receive(source, raw, message)
             if message is None:
                 return
-        try:
-            for_core, _ = machine.receive(source, (message,))
-        except RemoteProtocolError:
-            self._run.refused_messages += 1
-            return
+        for_core, invalid = machine.receive(source, (message,))
+        self._run.refused_messages += invalid
         self._inbox.extend(Received(source, message) for message in for_core)
 
     def ask(self, session: Session, request: ClientRequest) -> None:
