@@ -137,6 +137,8 @@ class Model:
     deals: dict[bytes, Deal] = field(default_factory=dict)
     payouts: dict[bytes, bytes] = field(default_factory=dict)
     """Pay-out instruction -> financing."""
+    sent: set[bytes] = field(default_factory=set)
+    """Pay-out instructions that are on their way: maturity no longer cancels their draws."""
     settlements: dict[bytes, tuple[bytes, int]] = field(default_factory=dict)
     """Settlement instruction -> voucher, start of the lot."""
     receipts_used: set[tuple[bytes, bytes]] = field(default_factory=set)
@@ -218,8 +220,9 @@ class Model:
         for part in list(paper.parts):
             if part.state == "TRANSFER":
                 self._finish_transfer(paper, part, accepted=False)
+        sent = {deal for instruction, deal in self.payouts.items() if instruction in self.sent}
         for deal_id, deal in sorted(self.deals.items()):
-            if self.papers.get(deal.voucher) is paper and not deal.live:
+            if self.papers.get(deal.voucher) is paper and not deal.live and deal_id not in sent:
                 self._undo(deal_id)
 
     # --- ranges -------------------------------------------------------------------------------
@@ -440,6 +443,10 @@ class Model:
             if part.lien == deal_id:
                 return paper, part
         raise Mismatch("a financing without its lot (I5)")
+
+    def _do_InstructionSend(self, by: bytes, command: c.InstructionSend, _: CommandReceipt) -> None:
+        del by
+        self.sent.add(command.instruction)
 
     def _do_PayoutConfirm(self, by: bytes, command: c.PayoutConfirm, _: CommandReceipt) -> None:
         self._use_receipt(by, command.receipt_commitment)
