@@ -255,6 +255,11 @@ class Model:
             paper.parts[index - 1].end = part.end
             paper.parts.pop(index)
 
+    def _settle_in(self, paper: Paper, part: Part) -> None:
+        """Join what a draw had set apart; not after maturity, when instructions name the lots."""
+        if paper.status == "ACTIVE":
+            self._join(paper, part)
+
     def _finish_transfer(self, paper: Paper, part: Part, *, accepted: bool) -> None:
         if accepted:
             part.holder, part.hops, part.by = part.to, part.hops + 1, "TRANSFER"
@@ -462,10 +467,11 @@ class Model:
         part.lien = b""
         if deal.kind is r.FinancingKind.SALE:
             part.state, part.holder, part.by = "HELD", deal.funder, "SALE"
+            self._settle_in(paper, part)
         else:
             part.state = "REDEEMED"
             self.lines[paper.line].used -= deal.amount
-        self._join(paper, part)
+            self._join(paper, part)
         del self.deals[deal_id]
 
     def _do_PayoutFail(self, by: bytes, command: c.PayoutFail, _: CommandReceipt) -> None:
@@ -475,7 +481,7 @@ class Model:
         deal = self.deals[deal_id]
         paper, part = self._lien_part(deal_id)
         part.state, part.lien = "HELD", b""
-        self._join(paper, part)
+        self._settle_in(paper, part)
         denominator = deal.remainder[3] * 1_000_000
         if deal.kind in (r.FinancingKind.SALE, r.FinancingKind.EARLY_PAY):
             self.remainders[deal.remainder] -= deal.numerator - deal.discount * denominator

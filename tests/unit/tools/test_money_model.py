@@ -43,5 +43,7 @@ def test_a_draw_is_cancelled_at_maturity_unless_the_bank_has_sent_the_money(
         nothing = CommandReceipt("OK", (), 0, ())
         model._apply(BANK, c.InstructionSend(b"send", PAYOUT), nothing)
     model.block(PrologueReceipt(1, MATURITY, 0, False, bytes(32)), (), (), ())
-    assert model.papers[PAPER].parts[-1].state == state
+    parts = model.papers[PAPER].parts
+    assert parts[-1].state == state
+    assert [part.start for part in parts] == [0, 60]  # each has an instruction that names its start
     assert (PAYOUT in model.payouts) is sent
