@@ -137,6 +137,8 @@ class Model:
     deals: dict[bytes, Deal] = field(default_factory=dict)
     payouts: dict[bytes, bytes] = field(default_factory=dict)
     """Pay-out instruction -> financing."""
+    sent: set[bytes] = field(default_factory=set)
+    """Pay-out instructions that are on their way: maturity no longer cancels their draws."""
     settlements: dict[bytes, tuple[bytes, int]] = field(default_factory=dict)
     """Settlement instruction -> voucher, start of the lot."""
     receipts_used: set[tuple[bytes, bytes]] = field(default_factory=set)
@@ -218,8 +220,9 @@ class Model:
         for part in list(paper.parts):
             if part.state == "TRANSFER":
                 self._finish_transfer(paper, part, accepted=False)
+        sent = {deal for instruction, deal in self.payouts.items() if instruction in self.sent}
         for deal_id, deal in sorted(self.deals.items()):
-            if self.papers.get(deal.voucher) is paper and not deal.live:
+            if self.papers.get(deal.voucher) is paper and not deal.live and deal_id not in sent:
                 self._undo(deal_id)
 
     # --- ranges -------------------------------------------------------------------------------
@@ -251,6 +254,11 @@ class Model:
         if index and part.same_kind(paper.parts[index - 1]):
             paper.parts[index - 1].end = part.end
             paper.parts.pop(index)
+
+    def _settle_in(self, paper: Paper, part: Part) -> None:
+        """Join what a draw had set apart; not after maturity, when instructions name the lots."""
+        if paper.status == "ACTIVE":
+            self._join(paper, part)
 
     def _finish_transfer(self, paper: Paper, part: Part, *, accepted: bool) -> None:
         if accepted:
@@ -441,6 +449,10 @@ class Model:
                 return paper, part
         raise Mismatch("a financing without its lot (I5)")
 
+    def _do_InstructionSend(self, by: bytes, command: c.InstructionSend, _: CommandReceipt) -> None:
+        del by
+        self.sent.add(command.instruction)
+
     def _do_PayoutConfirm(self, by: bytes, command: c.PayoutConfirm, _: CommandReceipt) -> None:
         self._use_receipt(by, command.receipt_commitment)
         deal_id = self.payouts.pop(command.instruction)
@@ -455,10 +467,11 @@ class Model:
         part.lien = b""
         if deal.kind is r.FinancingKind.SALE:
             part.state, part.holder, part.by = "HELD", deal.funder, "SALE"
+            self._settle_in(paper, part)
         else:
             part.state = "REDEEMED"
             self.lines[paper.line].used -= deal.amount
-        self._join(paper, part)
+            self._join(paper, part)
         del self.deals[deal_id]
 
     def _do_PayoutFail(self, by: bytes, command: c.PayoutFail, _: CommandReceipt) -> None:
@@ -468,7 +481,7 @@ class Model:
         deal = self.deals[deal_id]
         paper, part = self._lien_part(deal_id)
         part.state, part.lien = "HELD", b""
-        self._join(paper, part)
+        self._settle_in(paper, part)
         denominator = deal.remainder[3] * 1_000_000
         if deal.kind in (r.FinancingKind.SALE, r.FinancingKind.EARLY_PAY):
             self.remainders[deal.remainder] -= deal.numerator - deal.discount * denominator

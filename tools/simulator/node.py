@@ -227,8 +227,11 @@ class SimulatedNode:
             self._run.refused_messages += 1
             return
         if self.behaviour is not None:
-            self.behaviour.heard(source, raw, message)
-        for_core, _ = machine.receive(source, (message,))
+            message = self.behaviour.receive(source, raw, message)
+            if message is None:
+                return
+        for_core, invalid = machine.receive(source, (message,))
+        self._run.refused_messages += invalid
         self._inbox.extend(Received(source, message) for message in for_core)
 
     def ask(self, session: Session, request: ClientRequest) -> None:
@@ -261,7 +264,7 @@ class SimulatedNode:
         machine = self.machine
         while machine is not None:
             while self._inbox:
-                machine.shell.step(self._inbox.popleft())
+                self._step(machine, self._inbox.popleft())
             batch = machine.shell.take()
             if batch is None:
                 return
@@ -273,6 +276,14 @@ class SimulatedNode:
                 self._run.scheduler.after(latency, self._commit, self._life)
                 return
             self._inbox.append(machine.shell.written())
+
+    def _step(self, machine: Machine, event: Event) -> None:
+        if self.behaviour is not None:
+            changed = self.behaviour.step(event)
+            if changed is None:
+                return
+            event = changed
+        machine.shell.step(event)
 
     def _commit(self, life: int) -> None:
         if life == self._life:
@@ -306,9 +317,7 @@ class SimulatedNode:
 
     def _ticked(self) -> None:
         if self.machine is not None:
-            if self.behaviour is not None:
-                self.behaviour.tick()
-            self.machine.shell.step(Tick(self.now_ms(), self.wall_ms()))
+            self._step(self.machine, Tick(self.now_ms(), self.wall_ms()))
 
     def _drop_expired(self, life: int) -> None:
         if life == self._life and self.machine is not None:

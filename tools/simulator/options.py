@@ -119,6 +119,11 @@ class Plan:
     def f(self) -> int:
         return faulty_max(self.n)
 
+    @property
+    def forensic(self) -> bool:
+        """More are faulty than agreement can stand: only what holds even then is judged."""
+        return len(self.liars) + len(self.charged) > self.f
+
 
 CLIENTS: Final = 8
 """Organisations that act, see `town`."""

@@ -12,28 +12,21 @@ from node.store import WriteBatch
 from node.store.tables import BLOCKS, BlockRow
 from tallynet.blocks import Commit, Header, Prepare
 from tallynet.client.trust import Receipt
-from tallynet.codec import Wire, decode, decode_trusted
+from tallynet.codec import decode, decode_trusted
 from tallynet.commands import command_name
 from tallynet.envelope import Envelope, open_envelope
 from tallynet.errors import InvariantViolated
-from tallynet.messages import (
-    Complaint,
-    NewView,
-    PeerMessage,
-    Signed,
-    SignedKind,
-    Status,
-    ViewChange,
-)
+from tallynet.messages import PeerMessage, Signed, SignedKind
 from tallynet.receipts import EnvelopeReceipt
-from tools.simulator.byzantine import BEHAVIOURS
+from tools.simulator.byzantine import BEHAVIOURS, Behaviour, Ring
+from tools.simulator.byzantine.mutation import BODIES
 from tools.simulator.clients import CLIENT_DELAY_US, Pending, SimulatedClient
 from tools.simulator.faults import Faults
 from tools.simulator.network import Network
 from tools.simulator.node import SimulatedNode
 from tools.simulator.opening import opening
 from tools.simulator.options import CALM, Plan
-from tools.simulator.oracles import ORACLES, Committed, Oracle, Violation
+from tools.simulator.oracles import ORACLES, UNCONDITIONAL, Committed, Forks, Oracle, Violation
 from tools.simulator.scheduler import EventStorm, Scheduler
 from tools.simulator.signing import check_of
 from tools.simulator.town import town_of
@@ -43,10 +36,14 @@ HEALED_MS: Final = 150_000
 each of f liars, and catching up."""
 OPENING_MS: Final = 4_000
 OPENING_VALIDITY_SECONDS: Final = 600
+FORENSIC_MS: Final = 5_000
+"""How long a run goes on after healing when too many lie for anything to be decided."""
 SAMPLE_US: Final = 1_000_000
 LAST_EVENTS: Final = 200
 """Events kept for the report of a failure."""
 PROBE_DETAIL: Final = 77
+RESTART_US: Final = 500_000
+"""When a process is started again whose data was moved away."""
 
 
 @dataclass(slots=True)
@@ -64,6 +61,10 @@ class Outcome:
     faults: Counter[str] = field(default_factory=Counter)
     coverage: Counter[str] = field(default_factory=Counter)
     """(command type, outcome) -> times."""
+    mutations: Counter[str] = field(default_factory=Counter)
+    """Kind of message, field and operator -> times."""
+    forks: list[int] = field(default_factory=list)
+    """Heights at which correct validators hold different blocks: only where too many lie."""
     last: list[str] = field(default_factory=list)
     """The last events, for people; only of a failed run, or when asked for."""
 
@@ -80,12 +81,15 @@ class Run:
         self.scheduler: Final = Scheduler(plan.seed)
         self.network: Final = Network(self.scheduler, plan.strategy, CALM, plan.length_ms)
         self.charged: Final = plan.charged
+        self.ring: Final = Ring(self, tuple(liar.node for liar in plan.liars))
         self.nodes: Final[list[SimulatedNode]] = []
         """By validator index; second copies of twins come after them."""
         self.healed = False
         self.core: list[SimulatedNode] = []
         """The correct processes that heal."""
         self.lies = 0
+        """Messages that liars made up, changed, moved in time or held back."""
+        self.mutations: Final[Counter[str]] = Counter()
         self.lies_refused = 0
         self.refused_messages = 0
         self._trace: Final = blake2b(digest_size=16)
@@ -97,23 +101,26 @@ class Run:
         self.coverage: Final[Counter[str]] = Counter()
         self._make_nodes()
         self.faults: Final = Faults(self)
-        self.oracles: Final[list[Oracle]] = [kind(self) for kind in ORACLES]
+        asked = UNCONDITIONAL if plan.forensic else ORACLES
+        self._forks: Final = Forks(self)
+        self.oracles: Final[list[Oracle]] = [self._forks, *(kind(self) for kind in asked)]
         self.clients: Final = [SimulatedClient(self, party) for party in self.town.clients]
 
     def _make_nodes(self) -> None:
         lying = {liar.node: liar.behaviour for liar in self.plan.liars}
         for index in range(self.plan.n):
-            self._make_node(index, f"n{index}", lying.get(index))
-        for index, behaviour in sorted(lying.items()):
-            if behaviour == "twin":
-                self._make_node(index, f"n{index}'", behaviour)
+            name = lying.get(index)
+            made = None if name is None else BEHAVIOURS[name](self, index)
+            self._make_node(index, f"n{index}", made)
+        for first in [node.behaviour for node in self.nodes if node.behaviour is not None]:
+            for copy in range(1, first.copies):
+                self._make_node(first.index, f"n{first.index}" + "'" * copy, first.another())
         self.network.begin()
 
-    def _make_node(self, index: int, name: str, behaviour: str | None) -> None:
-        made = None if behaviour is None else BEHAVIOURS[behaviour](self, index)
-        node = SimulatedNode(self, index, name, made)
-        if made is not None:
-            made.node = node
+    def _make_node(self, index: int, name: str, behaviour: Behaviour | None) -> None:
+        node = SimulatedNode(self, index, name, behaviour)
+        if behaviour is not None:
+            behaviour.node = node
         self.nodes.append(node)
 
     # --- the run --------------------------------------------------------------------------------
@@ -124,14 +131,19 @@ class Run:
         try:
             self._storm()
             self._heal()
-            self._decide()
+            if self.plan.forensic:
+                self.scheduler.run(self.scheduler.now_us + FORENSIC_MS * 1000)
+            else:
+                self._decide()
             for oracle in self.oracles:
                 oracle.at_end()
         except Violation as violation:
             outcome.violations.append(str(violation))
         except EventStorm as storm:
             outcome.violations.append(f"bounded resources: {storm}")
-        self._count_coverage()
+        if not self.plan.forensic:
+            self._count_coverage()
+        outcome.forks = self._forks.heights
         outcome.simulated_ms = self.scheduler.now_us // 1000
         outcome.events = self.scheduler.count
         outcome.height = max((node.height for node in self.core), default=0)
@@ -140,12 +152,15 @@ class Run:
         outcome.faults = Counter(self.faults.injected)
         outcome.faults["Byzantine messages"] += self.lies
         outcome.coverage = self.coverage
+        outcome.mutations = self.mutations
         outcome.last = [self._describe(*entry) for entry in self._last]
         return outcome
 
     def _storm(self) -> None:
         for node in self.nodes:
             node.start()
+            if node.behaviour is not None:
+                node.behaviour.begin()
         if self.plan.opening:
             self._open()
         self.network.weather = self.plan.weather
@@ -275,12 +290,16 @@ class Run:
                 raise Violation("durability", f"{node} finds its store damaged: {why}")
             # The operator moves the data away and keeps the key: the node follows without a vote.
             node.disk.wipe()
-            self.scheduler.after(500_000, node.start)
+            self.scheduler.after(RESTART_US, node.start)
 
     def invariant_broken(self, node: SimulatedNode, error: InvariantViolated) -> None:
         self.note(node.name, f"halts on its own invariant: {error.code}")
-        if not node.faulty:
+        if not node.faulty and not self.plan.forensic:
             raise Violation("invariants", f"{node} violated {error.code}") from error
+        if node.behaviour is not None:
+            # What a liar did to its own machine must not end its lying.
+            node.disk.wipe()
+            self.scheduler.after(RESTART_US, node.start)
 
     def log(self, node: SimulatedNode, event: str, fields: dict[str, object]) -> None:
         self._last.append((self.scheduler.now_us, node.name, event, fields))
@@ -372,13 +391,3 @@ def describe_message(message: Any) -> str:
         )
         return f"{message.kind.name} by {message.signer}: {fields}"
     return type(message).__name__
-
-
-BODIES: Final[dict[SignedKind, type[Wire]]] = {
-    SignedKind.PREPARE: Prepare,
-    SignedKind.COMMIT: Commit,
-    SignedKind.COMPLAINT: Complaint,
-    SignedKind.VIEW_CHANGE: ViewChange,
-    SignedKind.NEW_VIEW: NewView,
-    SignedKind.STATUS: Status,
-}

@@ -4,13 +4,44 @@ from __future__ import annotations
 
 from typing import Final
 
-from tools.simulator.byzantine.base import Behaviour
-from tools.simulator.byzantine.simple import Selective, Silent, Twin
+from tools.simulator.byzantine.base import Behaviour, Ring
+from tools.simulator.byzantine.copies import Amnesiac, Twin
+from tools.simulator.byzantine.framer import Framer
+from tools.simulator.byzantine.gossip import GossipLiar
+from tools.simulator.byzantine.invalid import InvalidLeader
+from tools.simulator.byzantine.leaders import Censor, Delayer, Equivocator, Withholder
+from tools.simulator.byzantine.mixed import Mixed
+from tools.simulator.byzantine.mutating import Mutating
+from tools.simulator.byzantine.new_view import StaleNewView
+from tools.simulator.byzantine.noise import ClockLiar, FutureFlooder, Replayer
+from tools.simulator.byzantine.replies import ReplyLiar
+from tools.simulator.byzantine.simple import Selective, Silent
+from tools.simulator.byzantine.sync import SyncLiar
+from tools.simulator.byzantine.view_change import GoneSilent, Hider, Spammer
 
 BEHAVIOURS: Final[dict[str, type[Behaviour]]] = {
     "silent": Silent,
     "selective": Selective,
     "twin": Twin,
+    "amnesiac": Amnesiac,
+    "mutator": Mutating,
+    "equivocator": Equivocator,
+    "delayer": Delayer,
+    "censor": Censor,
+    "withholder": Withholder,
+    "invalid leader": InvalidLeader,
+    "stale new view": StaleNewView,
+    "spammer": Spammer,
+    "hider": Hider,
+    "gone silent": GoneSilent,
+    "sync liar": SyncLiar,
+    "gossip liar": GossipLiar,
+    "future flooder": FutureFlooder,
+    "replayer": Replayer,
+    "clock liar": ClockLiar,
+    "reply liar": ReplyLiar,
+    "framer": Framer,
+    "mixed": Mixed,
 }
 
-__all__ = ["BEHAVIOURS", "Behaviour"]
+__all__ = ["BEHAVIOURS", "Behaviour", "Ring"]

@@ -1,18 +1,109 @@
-"""What a lying validator may do. It holds its own key and hears everything; it has nobody else's key."""
+"""What a lying validator may do: everything that its own key, its own machine and its friends allow.
+
+A liar runs a correct machine and sits between it and the world: it sees and may change what the machine
+is told, what it says, and what it tells clients, and it may say things of its own at any time. It has no
+key but its own and those of the other liars.
+"""
 
 from __future__ import annotations
 
+from collections import OrderedDict, deque
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
+from consensus.events import Event
+from consensus.state import State
 from consensus.votes import DOMAINS
-from tallynet.codec import Wire, encode
+from node.machine import Machine
+from tallynet.codec import Wire, decode, encode
+from tallynet.envelope import SignedEnvelope
 from tallynet.hashing import signed_bytes
 from tallynet.messages import PeerMessage, Signed, SignedKind
 
 if TYPE_CHECKING:
     from tools.simulator.node import SimulatedNode
     from tools.simulator.run import Run
+
+LIES_PER_SECOND_MAX: Final = 60
+"""Messages per liar and virtual second that its machine did not want to send: some hundred in a run, so
+that a seed stays a matter of tenths of a second, and far more than a correct validator needs."""
+BEAT_US: Final = 100_000
+"""How often a liar acts of its own accord."""
+RECENT_MAX: Final = 32
+OLD_MAX: Final = 32
+OLD_EVERY: Final = 20
+"""Of each kind the newest messages are kept, and every so-manieth one for longer."""
+
+Heard = tuple[int, bytes, PeerMessage]
+"""(validator it came from, bytes, message)."""
+
+
+class Archive:
+    """What was heard, some of it new and some old, a bounded number of each kind."""
+
+    def __init__(self) -> None:
+        self._recent: Final[dict[str, OrderedDict[bytes, Heard]]] = {}
+        self._old: Final[dict[str, deque[Heard]]] = {}
+        self._count = 0
+
+    def add(self, source: int, raw: bytes, message: PeerMessage) -> None:
+        kind = kind_of(message)
+        recent = self._recent.setdefault(kind, OrderedDict())
+        if raw in recent:
+            return
+        recent[raw] = (source, raw, message)
+        self._count += 1
+        if len(recent) > RECENT_MAX:
+            _, oldest = recent.popitem(last=False)
+            if self._count % OLD_EVERY == 0:
+                self._old.setdefault(kind, deque(maxlen=OLD_MAX)).append(oldest)
+
+    def recent(self, kind: str) -> list[Heard]:
+        """Newest last."""
+        return list(self._recent.get(kind, {}).values())
+
+    def all(self, kind: str) -> list[Heard]:
+        """Oldest first."""
+        return [*self._old.get(kind, ()), *self.recent(kind)]
+
+    def kinds(self) -> list[str]:
+        return list(self._recent)
+
+
+def kind_of(message: PeerMessage) -> str:
+    """PREPARE, COMMIT, ... for what is signed, the type's name otherwise."""
+    return message.kind.name if isinstance(message, Signed) else type(message).__name__
+
+
+class Ring:
+    """The liars of one run. They share their keys and what they hear."""
+
+    def __init__(self, run: Run, members: tuple[int, ...]) -> None:
+        self._run: Final = run
+        self.members: Final = members
+        self.archive: Final = Archive()
+
+    def sign_as(self, member: int, kind: SignedKind, body: Wire | bytes) -> Signed:
+        """Sign anything with a liar's key, past every guard."""
+        raw = body if isinstance(body, bytes) else encode(body)
+        key: Any = self._run.town.validators[member]
+        message = signed_bytes(DOMAINS[kind], self._run.town.hash, raw)
+        return Signed(kind, raw, member, key.sign(message))
+
+
+def mutilated(raw: bytes, random: Random) -> bytes:
+    """Another copy of an envelope: the same body, signatures that are worth nothing (C2)."""
+    envelope = decode(SignedEnvelope, raw)
+    signatures = envelope.signatures
+    changed = random.choice(
+        (
+            tuple(random.randbytes(64) for _ in signatures),
+            (*signatures[1:], random.randbytes(64)),
+            signatures[:-1],
+            (*signatures, random.randbytes(64)),
+        )
+    )
+    return encode(SignedEnvelope(envelope.body, changed))
 
 
 class Behaviour:
@@ -21,42 +112,125 @@ class Behaviour:
     def __init__(self, run: Run, index: int) -> None:
         self.run: Final = run
         self.index: Final = index
+        self.ring: Final = run.ring
         self.random: Final = Random(run.scheduler.random.getrandbits(64))
         self.node: SimulatedNode
         """Set once the process exists."""
+        self.copies = 1
+        """How many processes run with this key; `another` makes the behaviour of each further one."""
+        self._second = -1
+        self._lies = 0
+
+    def another(self) -> Behaviour:
+        """The behaviour of one more copy. Only asked for when `copies` is more than 1."""
+        return type(self)(self.run, self.index)
+
+    # --- what happens to it; subclasses override these ------------------------------------------
 
     def send(self, to: int, message: bytes) -> None:
         """The machine wants to send `message` to validator `to`."""
         self.emit(to, message)
 
-    def heard(self, source: int, raw: bytes, message: PeerMessage) -> None:
-        """A message arrived; the machine gets it next."""
+    def heard(self, source: int, raw: bytes, message: PeerMessage) -> PeerMessage | None:
+        """A message arrived; returns what the machine gets instead, None: nothing."""
+        del source, raw
+        return message
 
-    def tick(self) -> None:
-        """Time passed."""
+    def event(self, event: Event) -> Event | None:
+        """The core is about to step this; returns what it steps instead, None: nothing."""
+        return event
+
+    def beat(self) -> None:
+        """A while has passed, and the process runs."""
 
     def reply(self, message: bytes) -> bytes | None:
         """What a client is told instead of `message`; None: nothing."""
         return message
 
+    # --- called by the process ------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """The run begins."""
+        self.run.scheduler.after(self.random.randrange(BEAT_US), self._beat)
+
+    def _beat(self) -> None:
+        self.run.scheduler.after(BEAT_US, self._beat)
+        if self.node.alive and not self.node.paused:
+            self.beat()
+
+    def receive(self, source: int, raw: bytes, message: PeerMessage) -> PeerMessage | None:
+        self.ring.archive.add(source, raw, message)
+        return self.heard(source, raw, message)
+
+    def step(self, event: Event) -> Event | None:
+        self.core.mute = False  # it does not fall silent when others show it its own votes
+        return self.event(event)
+
     # --- what subclasses use --------------------------------------------------------------------
 
-    def emit(self, to: int, message: bytes, wait_us: int = 0) -> None:
-        """Let a message go, perhaps later."""
-        self.run.lies += 1
+    def emit(self, to: int, message: bytes) -> None:
+        """Let a message of the machine go as it is."""
+        self.run.network.send(self.node.number, to, message)
+
+    def lie(self, to: int, message: Wire | bytes, wait_us: int = 0) -> bool:
+        """Send something that the machine did not say, perhaps later; False when it has lied enough
+        in this second."""
+        if not self.may_lie():
+            return False
+        raw = message if isinstance(message, bytes) else encode(message)
+        network = self.run.network
         if wait_us:
-            network = self.run.network
-            self.run.scheduler.after(wait_us, network.send, self.node.number, to, message)
+            self.run.scheduler.after(wait_us, network.send, self.node.number, to, raw)
         else:
-            self.run.network.send(self.node.number, to, message)
+            network.send(self.node.number, to, raw)
+        return True
+
+    def lie_to_all(self, message: Wire | bytes) -> None:
+        raw = message if isinstance(message, bytes) else encode(message)
+        for to in self.victims:
+            self.lie(to, raw)
+
+    def may_lie(self) -> bool:
+        """Count one lie, unless there were enough in this second."""
+        second = self.run.scheduler.now_us // 1_000_000
+        if second != self._second:
+            self._second, self._lies = second, 0
+        if self._lies >= LIES_PER_SECOND_MAX:
+            return False
+        self._lies += 1
+        self.run.lies += 1
+        return True
+
+    def withhold(self) -> None:
+        """Count a message of the machine that does not go out."""
+        self.run.lies += 1
 
     def sign(self, kind: SignedKind, body: Wire | bytes) -> Signed:
         """Sign anything with the own key, past every guard."""
-        raw = body if isinstance(body, bytes) else encode(body)
-        key: Any = self.run.town.validators[self.index]
-        message = signed_bytes(DOMAINS[kind], self.run.town.hash, raw)
-        return Signed(kind, raw, self.index, key.sign(message))
+        return self.ring.sign_as(self.index, kind, body)
+
+    @property
+    def machine(self) -> Machine:
+        """The own machine; only while the process runs."""
+        machine = self.node.machine
+        if machine is None:
+            raise LookupError(f"{self.node} does not run")
+        return machine
+
+    @property
+    def core(self) -> State:
+        """What its own replica knows, to the last detail."""
+        return self.machine.replica._s
+
+    @property
+    def leads(self) -> bool:
+        return self.core.leads
 
     @property
     def others(self) -> list[int]:
         return [i for i in range(self.run.plan.n) if i != self.index]
+
+    @property
+    def victims(self) -> list[int]:
+        """Those who do not lie."""
+        return [i for i in range(self.run.plan.n) if i not in self.ring.members]

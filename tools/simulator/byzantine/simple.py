@@ -15,6 +15,7 @@ class Silent(Behaviour):
 
     def send(self, to: int, message: bytes) -> None:
         del to, message
+        self.withhold()
 
 
 class Selective(Behaviour):
@@ -29,8 +30,5 @@ class Selective(Behaviour):
     def send(self, to: int, message: bytes) -> None:
         if to in self._friends or self.random.random() < 0.05:
             self.emit(to, message)
-
-
-class Twin(Behaviour):
-    """Two correct processes with one key and a disk each (Bano et al., Twins). The other copy is a
-    process of its own; see `run`."""
+        else:
+            self.withhold()

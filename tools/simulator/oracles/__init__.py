@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tools.simulator.oracles.agreement import Agreement
+from tools.simulator.oracles.agreement import Agreement, Forks
 from tools.simulator.oracles.base import Committed, Oracle, Violation
 from tools.simulator.oracles.bounds import BoundedResources
 from tools.simulator.oracles.clients import LightClients
@@ -18,5 +18,7 @@ ORACLES: Final[tuple[type[Oracle], ...]] = (
     StateRoots, BoundedResources, EvidenceSoundness, LightClients,
 )  # fmt: skip
 """In the order in which they are asked. Liveness (oracle 9) is the end of a run itself."""
+UNCONDITIONAL: Final[tuple[type[Oracle], ...]] = (NoDoubleVote, Amnesia, EvidenceSoundness)
+"""What holds however many others lie."""
 
-__all__ = ["ORACLES", "Committed", "Oracle", "Violation"]
+__all__ = ["ORACLES", "UNCONDITIONAL", "Committed", "Forks", "Oracle", "Violation"]

@@ -47,3 +47,24 @@ class Agreement(Oracle):
             raise self.violated(f"{node} forgot blocks: it starts at height {node.height}")
         else:
             self._newest[node.number] = node.height
+
+
+class Forks(Oracle):
+    """Judges nothing: where more lie than agreement can stand, it notes what became of agreement."""
+
+    name = "forks"
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(run)
+        self._blocks: Final[dict[int, bytes]] = {}
+        self._forked: Final[dict[int, None]] = {}
+
+    def committed(self, node: SimulatedNode, block: Committed) -> None:
+        del node
+        if self._blocks.setdefault(block.height, block.block) != block.block:
+            self._forked[block.height] = None
+
+    @property
+    def heights(self) -> list[int]:
+        """At which correct validators hold different blocks."""
+        return sorted(self._forked)

@@ -1,0 +1,137 @@
+"""Every kind of liar lies, is noticed where that is possible, and does no harm."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+import pytest
+
+from tools.simulator.byzantine import BEHAVIOURS
+from tools.simulator.byzantine.base import LIES_PER_SECOND_MAX
+from tools.simulator.lying import draw_forensic, draw_lying
+from tools.simulator.options import CALM, Fault, FaultKind, Liar, Plan, Request, Strategy
+from tools.simulator.run import Run
+
+FIRST_LEADER: Final = 0
+NEXT_LEADER: Final = 1
+LEADER_DIES: Final = Fault(FaultKind.CRASH, 1_000, FIRST_LEADER, 2_000, 1)
+ONE_FALLS_BEHIND: Final = Fault(FaultKind.CRASH, 500, 2, 2_000, 1)
+
+
+def plan(behaviour: str, liar: int, *faults: Fault) -> Plan:
+    """Four validators in good weather, one of which lies."""
+    return Plan(
+        seed=11, n=4, window=4, epoch_length=1000, day_seconds=2, real_signatures=False,
+        strategy=Strategy.UNIFORM, weather=CALM, liars=(Liar(liar, behaviour),), charged=(),
+        faults=faults, requests=tuple(Request(80 * i, i % 8, i) for i in range(40)),
+        length_ms=4_000, dead=(), opening=False,
+    )  # fmt: skip
+
+
+def evidence(run: Run) -> int:
+    """Proofs that correct validators hold."""
+    machines = [node.machine for node in run.nodes if node.machine and not node.faulty]
+    return sum(machine.replica.statistics().evidence for machine in machines)
+
+
+def refused(run: Run) -> int:
+    """Messages of the liar that correct validators refused."""
+    machines = [node.machine for node in run.nodes if node.machine and not node.faulty]
+    return run.refused_messages + sum(m.replica.statistics().refused for m in machines)
+
+
+def view_changes(run: Run) -> int:
+    """Views that correct validators left."""
+    machines = [node.machine for node in run.nodes if node.machine and not node.faulty]
+    return max(machine.replica.statistics().view for machine in machines)
+
+
+def false_replies(run: Run) -> int:
+    """Replies that clients did not believe."""
+    return run.lies_refused
+
+
+def lies(run: Run) -> int:
+    """What cannot be told from bad luck is only counted where it is done."""
+    return run.lies
+
+
+CASES: Final[dict[str, tuple[int, tuple[Fault, ...], Callable[[Run], int]]]] = {
+    "silent": (FIRST_LEADER, (), view_changes),
+    "selective": (FIRST_LEADER, (), lies),
+    "twin": (FIRST_LEADER, (), evidence),
+    "amnesiac": (FIRST_LEADER, (), lies),
+    "mutator": (FIRST_LEADER, (), refused),
+    "equivocator": (FIRST_LEADER, (), evidence),
+    "delayer": (FIRST_LEADER, (), lies),
+    "censor": (FIRST_LEADER, (), view_changes),
+    "withholder": (FIRST_LEADER, (), view_changes),
+    "invalid leader": (FIRST_LEADER, (), view_changes),
+    "stale new view": (NEXT_LEADER, (LEADER_DIES,), refused),
+    "spammer": (NEXT_LEADER, (), refused),
+    "hider": (2, (LEADER_DIES,), lies),
+    "gone silent": (NEXT_LEADER, (), lies),
+    "sync liar": (NEXT_LEADER, (ONE_FALLS_BEHIND,), refused),
+    "gossip liar": (NEXT_LEADER, (), lies),
+    "future flooder": (NEXT_LEADER, (), evidence),
+    "replayer": (NEXT_LEADER, (LEADER_DIES,), refused),
+    "clock liar": (FIRST_LEADER, (), view_changes),
+    "reply liar": (NEXT_LEADER, (), false_replies),
+    "framer": (NEXT_LEADER, (), refused),
+    "mixed": (FIRST_LEADER, (), lies),
+}
+"""Behaviour -> who lies, what happens besides, and how it shows."""
+SEEDS: Final = 8
+"""A liar draws what it does: in one run of so many it must show."""
+
+
+def test_every_behaviour_has_a_case() -> None:
+    assert list(CASES) == list(BEHAVIOURS)
+
+
+@pytest.mark.parametrize("behaviour", CASES)
+def test_a_liar_lies_and_does_no_harm(behaviour: str) -> None:
+    liar, faults, sign = CASES[behaviour]
+    for seed in range(SEEDS):
+        run = Run(replace(plan(behaviour, liar, *faults), seed=seed))
+        outcome = run.go()
+        assert not outcome.violations
+        assert outcome.acknowledged > 10
+        if outcome.faults["Byzantine messages"] and sign(run):
+            return
+    pytest.fail(f"{SEEDS} seeds without a sign of a lie")
+
+
+@pytest.mark.parametrize("behaviour", ["future flooder", "replayer"])
+def test_the_number_of_lies_is_bounded(behaviour: str) -> None:
+    run = Run(plan(behaviour, NEXT_LEADER))
+    seconds = run.go().simulated_ms // 1000 + 1
+    assert 0 < run.lies <= LIES_PER_SECOND_MAX * seconds
+
+
+def test_more_liars_than_agreement_can_stand_fork_and_blame_nobody_correct() -> None:
+    """2f equivocators: agreement breaks, and still every proof names one of them (INV-26)."""
+    forked = 0
+    for seed in range(SEEDS):
+        drawn = replace(
+            plan("equivocator", FIRST_LEADER),
+            seed=seed,
+            liars=(Liar(FIRST_LEADER, "equivocator"), Liar(NEXT_LEADER, "equivocator")),
+        )
+        assert drawn.forensic
+        outcome = Run(drawn).go()
+        assert not outcome.violations
+        forked += bool(outcome.forks)
+        if forked:
+            return
+    pytest.fail(f"no fork in {SEEDS} seeds")
+
+
+def test_drawn_plans_are_full_of_liars() -> None:
+    names = tuple(BEHAVIOURS)
+    for seed in range(20):
+        lying, forensic = draw_lying(seed, names), draw_forensic(seed, names)
+        assert len(lying.liars) == lying.f and not lying.forensic
+        assert lying.f < len(forensic.liars) <= 2 * forensic.f and forensic.forensic

@@ -1,0 +1,103 @@
+"""A liar that wants others to believe that somebody correct has lied (INV-26)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec.structs import replace
+
+from tallynet.blocks import Certificate, Commit, Prepare
+from tallynet.codec import decode, encode
+from tallynet.messages import (
+    Blocks,
+    NewView,
+    PeerMessage,
+    PrePrepare,
+    Signed,
+    SignedKind,
+    ViewChange,
+)
+from tools.simulator.byzantine.base import Behaviour
+
+FRAMES_PER_BEAT = 6
+
+
+class Framer(Behaviour):
+    """Splices votes of correct validators: their signatures under other bodies, kinds and names, their
+    old votes again, votes cut out of certificates, its own votes under their names."""
+
+    def beat(self) -> None:
+        archive = self.ring.archive
+        kinds = [k for k in archive.kinds() if k in _SOURCES]
+        for _ in range(FRAMES_PER_BEAT if kinds else 0):
+            _, _, message = self.random.choice(archive.all(self.random.choice(kinds)))
+            votes = [v for v in _votes(message) if v.signer not in self.ring.members]
+            if votes:
+                forged = self._spliced(self.random.choice(votes))
+                self.lie(self.random.choice(self.victims), forged)
+
+    def _spliced(self, vote: Signed) -> Signed | PrePrepare:
+        random = self.random
+        way = random.randrange(7)
+        if way == 0:  # as it is: perhaps it was said in another life, or to somebody else only
+            return vote
+        if way == 1:
+            return replace(vote, body=self._other_body(vote))
+        if way == 2:
+            return replace(vote, signer=random.choice(self.victims))
+        if way == 3:
+            kinds = [kind for kind in SignedKind if kind is not vote.kind]
+            return replace(vote, kind=random.choice(kinds))
+        if way == 4:  # its own signature under another's name
+            body = self._other_body(vote)
+            return replace(self.sign(vote.kind, body), signer=vote.signer)
+        if way == 5:
+            return replace(vote, body=self._other_body(vote), signature=random.randbytes(64))
+        proposals = [
+            message
+            for _, _, message in self.ring.archive.all("PrePrepare")
+            if isinstance(message, PrePrepare)
+        ]
+        if not proposals:
+            return vote
+        return replace(random.choice(proposals), prepare=encode(vote))  # a vote under other content
+
+    def _other_body(self, vote: Signed) -> bytes:
+        """A body that would contradict it."""
+        block = self.random.randbytes(32)
+        if vote.kind is SignedKind.PREPARE:
+            return encode(replace(decode(Prepare, vote.body), block=block))
+        if vote.kind is SignedKind.COMMIT:
+            commit = decode(Commit, vote.body)
+            if self.random.random() < 0.5:
+                return encode(replace(commit, state_root=block))
+            return encode(replace(commit, block=block))
+        return vote.body
+
+
+_SOURCES = frozenset(("PREPARE", "COMMIT", "PrePrepare", "VIEW_CHANGE", "NEW_VIEW", "Blocks"))
+
+
+def _votes(message: PeerMessage) -> Iterator[Signed]:
+    """Every signed vote in a message, also those inside certificates."""
+    if isinstance(message, PrePrepare):
+        yield decode(Signed, message.prepare)
+    elif isinstance(message, Blocks):
+        for block in message.blocks:
+            yield from _members(block.certificate, SignedKind.COMMIT)
+    elif isinstance(message, Signed):
+        yield message
+        if message.kind is SignedKind.VIEW_CHANGE:
+            change = decode(ViewChange, message.body)
+            if change.committed is not None:
+                yield from _members(change.committed, SignedKind.COMMIT)
+            for entry in change.prepared:
+                yield from _members(entry.certificate, SignedKind.PREPARE)
+        elif message.kind is SignedKind.NEW_VIEW:
+            for raw in decode(NewView, message.body).prepares:
+                yield decode(Signed, raw)
+
+
+def _members(certificate: Certificate, kind: SignedKind) -> Iterator[Signed]:
+    for signer, signature in zip(certificate.signers, certificate.signatures, strict=False):
+        yield Signed(kind, certificate.vote, signer, signature)
