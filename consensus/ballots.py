@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from consensus.constants import EVIDENCE_MAX
-from consensus.evidence import equivocation
+from consensus import accusations
 from consensus.journal import open_signed
 from consensus.proposals import open_content
 from consensus.slots import Candidate, Certified, Content, Slot
 from consensus.state import Place, State
-from consensus.votes import Tally
 from tallynet.blocks import Commit, Prepare
+from tallynet.codec import encode
 from tallynet.errors import RemoteProtocolError
+from tallynet.evidence import Divergence
 from tallynet.hashing import block_hash
 from tallynet.messages import ComplaintReason, PrePrepare, Signed, SignedKind
 
@@ -33,7 +33,6 @@ class Ballots:
         self._stash: Final[dict[tuple[int, int, int], tuple[int, int, PrePrepare | Signed]]] = {}
         """(signer, kind, height) -> (epoch, view, message), verified: votes of the next views. At
         most one per signer, phase and height inside the window (INV-17)."""
-        self.evidence_count = 0
 
     # --- messages -------------------------------------------------------------------------------
 
@@ -176,7 +175,8 @@ class Ballots:
     ) -> None:
         s = self._s
         s.dirty = True
-        consistent = self._count(slot.prepares, signed)
+        consistent = slot.prepares.add(signed) is None
+        accusations.by_vote(s, slot, signed)
         if signed.signer == s.leader_of(s.view):
             if not consistent:
                 self._complain(ComplaintReason.EQUIVOCATION)
@@ -184,35 +184,31 @@ class Ballots:
                 slot.candidate = Candidate(vote.block, signed, again=False)
         candidate = slot.candidate
         if content is not None and candidate is not None and candidate.block == content.block:
-            s.contents[content.block] = content
+            s.keep(content)
 
     def _count_commit(self, slot: Slot, signed: Signed, vote: Commit) -> None:
         s = self._s
-        if not self._count(slot.commits, signed):
+        first = slot.commits.add(signed) is None
+        accusations.by_vote(s, slot, signed)
+        if not first:
             return
         if slot.commits.count(signed.body) >= s.q:
             self.certify(slot, signed.body)
         self.check_divergence(slot)
 
-    def _count(self, tally: Tally, signed: Signed) -> bool:
-        """False when the signer voted differently before: that pair is evidence."""
-        earlier = tally.add(signed)
-        if earlier is None:
-            return True
-        if self.evidence_count < EVIDENCE_MAX:
-            self.evidence_count += 1
-            self._s.effects.evidence.append(equivocation(earlier, signed))
-            self._s.log("equivocation", signer=signed.signer, kind=signed.kind.name)
-        return False
-
     def certify(self, slot: Slot, body: bytes) -> None:
         """q equal Commits: final, whatever else this replica knows of the block."""
         s = self._s
         vote = s.verifier.vote(SignedKind.COMMIT, body)
-        if slot.height not in s.certified and isinstance(vote, Commit):
-            certificate = slot.commits.certificate(body)
+        if not isinstance(vote, Commit):
+            return
+        known = s.certified.get(slot.height)
+        certificate = slot.commits.certificate(body, s.q)
+        if known is None:
             s.certified[slot.height] = Certified(vote.block, certificate, vote)
             s.dirty = True
+        elif known.block != vote.block:
+            s.fork(vote, certificate, known.block)
 
     def check_divergence(self, slot: Slot) -> None:
         """f+1 Commits with other roots for a block that we executed (protocol §5.4.5)."""
@@ -220,12 +216,17 @@ class Ballots:
         execution = s.executions.get(slot.height)
         if execution is None or execution.roots is None:
             return
-        others = 0
-        for body, count in slot.commits.bodies():
+        others: list[Signed] = []
+        for body in slot.commits.bodies():
             vote = s.verifier.vote(SignedKind.COMMIT, body)
             if not isinstance(vote, Commit) or vote.block != execution.content.block:
                 continue
             if (vote.state_root, vote.receipts_root) != execution.roots:
-                others += count
-        if others > s.f:
-            s.diverge(slot.height)
+                others += slot.commits.signed(body)
+        if len(others) > s.f:
+            proof = tuple(encode(signed) for signed in others)
+            s.diverge(
+                Divergence(
+                    s.epoch, slot.height, execution.content.block, *execution.roots, proof, None
+                )
+            )

@@ -11,14 +11,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from consensus.constants import CATCH_UP_BLOCKS_MAX
+from consensus import accusations
+from consensus.constants import CATCH_UP_BLOCKS_MAX, FETCHES_MAX
 from consensus.events import Transaction
-from consensus.proposals import epoch_of, header_fault, open_content
+from consensus.proposals import epoch_of, open_content
 from consensus.slots import Certified, Content
 from consensus.state import State
-from tallynet.blocks import Commit
+from tallynet.blocks import Certificate, Commit
 from tallynet.codec import encode
-from tallynet.errors import RemoteProtocolError, invariant
+from tallynet.errors import RemoteProtocolError
+from tallynet.evidence import header_fault
 from tallynet.hashing import block_hash
 from tallynet.messages import (
     Blocks,
@@ -53,8 +55,9 @@ class Fetches:
         self._bodies: Final[dict[bytes, _Want]] = {}
 
     @property
-    def missing_bodies(self) -> int:
-        return sum(len(want.missing) for want in self._bodies.values())
+    def count(self) -> int:
+        """Requests that stand."""
+        return len(self._contents) + len(self._bodies)
 
     @property
     def missing_contents(self) -> int:
@@ -63,11 +66,14 @@ class Fetches:
     def want_content(self, block: bytes, height: int, *, at_once: bool) -> None:
         """Get the content of a block known by its hash; its proposal may still be under way."""
         if block not in self._contents:
+            _make_room(self._contents)
             wait = 0 if at_once else self._s.config.fetch_retry_ms
             self._contents[block] = _Want(height, self._s.now_ms + wait)
 
-    def wants_content(self, block: bytes) -> bool:
-        return block in self._contents
+    def lacks_bodies(self, block: bytes) -> bool:
+        """Bodies of this block are being asked for."""
+        want = self._bodies.get(block)
+        return want is not None and bool(want.missing)
 
     def bodies(self, content: Content) -> list[Transaction] | None:
         """What is known of a block's transactions when every body is held; None when some are
@@ -88,6 +94,8 @@ class Fetches:
         if not missing:
             self._bodies.pop(content.block, None)
             return found
+        if want is None:
+            _make_room(self._bodies)
         due = s.now_ms + s.config.fetch_grace_ms
         self._bodies[content.block] = _Want(content.header.height, due, 0, missing)
         return None
@@ -109,7 +117,7 @@ class Fetches:
         """Accepted when asked for; the hash proves it. Raises RemoteProtocolError ROOT_MISMATCH."""
         block = block_hash(message.header)
         if block in self._contents:
-            self._s.contents[block] = open_content(message.header, message.envelopes)
+            self._s.keep(open_content(message.header, message.envelopes))
             del self._contents[block]
             self._s.dirty = True
 
@@ -154,6 +162,11 @@ class Fetches:
         return min(dues, default=None)
 
 
+def _make_room(wants: dict[bytes, _Want]) -> None:
+    if len(wants) >= FETCHES_MAX:
+        del wants[next(iter(wants))]
+
+
 def _peer(state: State, attempt: int) -> int:
     """The leader first, then everybody in turn; never this replica."""
     others = [i for i in range(state.n) if i != state.index]
@@ -183,6 +196,11 @@ class CatchUp:
         self._claims[peer] = height
 
     @property
+    def claims(self) -> int:
+        """Peers that have claimed anything."""
+        return len(self._claims)
+
+    @property
     def behind(self) -> int:
         """By how much the (f+1)-th highest claim, which one correct peer at least stands behind,
         exceeds the own height; 0 when not behind."""
@@ -190,6 +208,11 @@ class CatchUp:
         if len(claims) <= self._s.f:
             return 0
         return max(0, claims[self._s.f] - self._s.committed)
+
+    def ahead(self) -> tuple[int, ...]:
+        """Who claims to have more than we do."""
+        committed = self._s.committed
+        return tuple(i for i, height in sorted(self._claims.items()) if height > committed)
 
     def on_status_tick(self) -> None:
         """Every T_STATUS: ask for blocks when stuck below a claim, or more than a window behind."""
@@ -264,9 +287,11 @@ class CatchUp:
         s = self._s
         commit = s.verifier.committed(block.certificate)
         self._check_own_signature(block, commit)
+        accusations.by_certificate(s, block.certificate, commit)
         expected = self._next_height()
         height = commit.height
         if height < expected:
+            self._compare(block.certificate, commit)
             self._complete(block, commit)
             return
         if height > min(s.epoch_end, s.committed + CATCH_UP_BLOCKS_MAX) or height > expected:
@@ -279,9 +304,21 @@ class CatchUp:
             raise RemoteProtocolError("BAD_BLOCK", fault or "certificate of another epoch")
         below = s.certified.get(height - 1)
         parent = s.tip_block if below is None else below.block
-        invariant(content.header.parent == parent, "INV-10 a certified block off our chain")
-        s.contents[content.block] = content
+        if content.header.parent != parent:
+            s.fork(commit, block.certificate, parent)
+            return
+        s.keep(content)
         s.certified[height] = Certified(content.block, block.certificate, commit)
+
+    def _compare(self, certificate: Certificate, commit: Commit) -> None:
+        """Two certificates for one height must be for one block."""
+        s = self._s
+        certified = s.certified.get(commit.height)
+        ours = None if certified is None else certified.block
+        if commit.height == s.committed:
+            ours = s.tip_block
+        if ours is not None and ours != commit.block:
+            s.fork(commit, certificate, ours)
 
     def _complete(self, block: CertifiedBlock, commit: Commit) -> None:
         """A certified block of which only the content was missing."""
@@ -290,7 +327,7 @@ class CatchUp:
         if certified is None or certified.block in s.contents:
             return
         if block_hash(block.header) == certified.block:
-            s.contents[certified.block] = open_content(block.header, block.envelopes)
+            s.keep(open_content(block.header, block.envelopes))
             s.dirty = True
 
     def _check_own_signature(self, block: CertifiedBlock, commit: Commit) -> None:

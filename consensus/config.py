@@ -38,6 +38,7 @@ class ReplicaConfig:
     status_ms: int = constants.T_STATUS_MS
     leader_silent_ms: int = constants.T_LEADER_SILENT_MS
     transaction_complain_ms: int = constants.T_TRANSACTION_COMPLAIN_MS
+    pace_ms: int = constants.T_PACE_MS
     complaint_life_ms: int = constants.T_COMPLAINT_LIFE_MS
     clock_window_ms: int = constants.CLOCK_WINDOW_MS
     fetch_grace_ms: int = constants.FETCH_GRACE_MS

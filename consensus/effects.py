@@ -73,6 +73,26 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
+class Accusation:
+    """A proof that convicts a validator, of a rule and place that none was kept for yet."""
+
+    key: bytes
+    """`tallynet.evidence.Conviction.key`."""
+    proof: bytes
+    """Encoded `tallynet.evidence.Evidence`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Archived:
+    """A NewView as signed by its leader, with the ViewChanges inside."""
+
+    epoch: int
+    view: int
+    new_view: bytes
+    """Encoded `Signed`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Effects:
     persist: list[Persist] = field(default_factory=list)
     send_after: list[Send] = field(default_factory=list)
@@ -83,7 +103,10 @@ class Effects:
     hold: list[Hold] = field(default_factory=list)
     """Keep these bodies durably BEFORE this step's `send_after`."""
     deliver: list[Deliver] = field(default_factory=list)
-    evidence: list[bytes] = field(default_factory=list)
-    """Encoded proofs of misbehaviour, to be kept and shown."""
+    evidence: list[Accusation] = field(default_factory=list)
+    """Proofs of misbehaviour, made durable in the transaction of this step and shown."""
+    archive: list[Archived] = field(default_factory=list)
+    """NewViews that opened a view here, made durable in the transaction of this step: a fork across views
+    is explained by them alone (reliability §12)."""
     log: list[tuple[str, dict[str, object]]] = field(default_factory=list)
     """(event name, fields) for the structured log: view changes, complaints, refusals."""

@@ -1,6 +1,6 @@
 """What a replica writes down before it speaks, and how it reads that back after a restart.
 
-Keys are short and ordered: `view`, `mute`, and per height `slot`, `commit`, `prepared`. The signed
+Keys are short and ordered: `view`, `mute`, `diverged`, and per height `slot`, `commit`, `prepared`. The signed
 bytes themselves are kept, so that the identical vote goes out again after a restart and no other
 can (INV-3, B1, B5).
 """
@@ -14,11 +14,13 @@ from typing import Final
 from tallynet.blocks import Certificate
 from tallynet.codec import Wire, decode, encode
 from tallynet.errors import RemoteProtocolError, invariant
+from tallynet.evidence import Divergence
 from tallynet.fields import Epoch, View
 from tallynet.messages import Signed
 
 VIEW: Final = b"view"
 MUTE: Final = b"mute"
+DIVERGED: Final = b"diverged"
 _SLOT: Final = b"slot"
 _COMMIT: Final = b"commit"
 _PREPARED: Final = b"prepared"
@@ -103,6 +105,7 @@ class Journal:
 
     view: ViewRecord | None = None
     mute: bool = False
+    divergence: Divergence | None = None
     slots: dict[int, SlotRecord] = field(default_factory=dict)
     commits: dict[int, CommitRecord] = field(default_factory=dict)
     prepared: dict[int, PreparedRecord] = field(default_factory=dict)
@@ -124,6 +127,8 @@ def _read_entry(journal: Journal, key: bytes, value: bytes) -> None:
         journal.view = decode(ViewRecord, value)
     elif key == MUTE:
         journal.mute = True
+    elif key == DIVERGED:
+        journal.divergence = decode(Divergence, value)
     elif key.startswith(_SLOT):
         journal.slots[_height(key)] = decode(SlotRecord, value)
     elif key.startswith(_COMMIT):
@@ -139,7 +144,7 @@ def _height(key: bytes) -> int:
 
 
 __all__ = [
-    "MUTE", "VIEW", "CommitRecord", "Journal", "PreparedRecord", "SlotRecord", "ViewRecord",
+    "DIVERGED", "MUTE", "VIEW", "CommitRecord", "Journal", "PreparedRecord", "SlotRecord", "ViewRecord",
     "commit_key", "encode", "join_hashes", "open_signed", "prepared_key", "read_journal", "slot_key",
     "split_hashes",
 ]  # fmt: skip

@@ -31,16 +31,14 @@ from consensus.journal import (
     prepared_key,
     slot_key,
 )  # fmt: skip
-from consensus.proposals import (
-    chain_fault,
-    header_fault,
-    transactions_fault,
-)  # fmt: skip
+from consensus.pace import FULL, fill_of
+from consensus.proposals import chain_fault, transactions_fault
 from consensus.slots import Candidate, Certified, Content, Execution, Prepared, Slot, ids_of
 from consensus.state import State
 from tallynet.blocks import Certificate, Commit, Prepare
-from tallynet.codec import encode
+from tallynet.codec import decode, encode
 from tallynet.errors import invariant
+from tallynet.evidence import Divergence, HeaderEvidence, vote_fault
 from tallynet.messages import ComplaintReason, PrePrepare, SignedKind
 
 
@@ -98,11 +96,12 @@ class NormalCase:
         if parent is None:
             return False
         header = content.header
-        fault = header_fault(s.config, header, slot.height) or chain_fault(header, *parent)
+        vote = decode(Prepare, candidate.prepare.body)
+        fault = vote_fault(s.config, header, vote) or chain_fault(header, *parent)
         if fault is None and not candidate.again and header.proposer != candidate.prepare.signer:
             fault = "another proposer than the leader"
         if fault is not None:
-            self._reject(slot, fault)
+            self._reject(slot, candidate, content, fault)
             return False
         transactions = self._fetches.bodies(content)
         if transactions is None:
@@ -114,7 +113,7 @@ class NormalCase:
             s.ledger.is_remembered,
         )
         if fault is not None:
-            self._reject(slot, fault)
+            self._reject(slot, candidate, content, fault)
             return False
         # Whether a copy below took effect is known when its block is durable, to the leader perhaps
         # before us. It is refused then, or accepted; no vote before that (INV-14).
@@ -139,9 +138,11 @@ class NormalCase:
             return False
         return s.ledger.wants_block(header.time_ms)
 
-    def _reject(self, slot: Slot, fault: str) -> None:
+    def _reject(self, slot: Slot, candidate: Candidate, content: Content, fault: str) -> None:
         slot.rejected = True
-        self._s.log("proposal_rejected", height=slot.height, reason=fault)
+        leader = candidate.prepare.signer
+        self._s.log("proposal_rejected", leader=leader, height=slot.height, reason=fault)
+        self._s.accuse(HeaderEvidence(encode(candidate.prepare), content.header_bytes))
         self._complain(ComplaintReason.INVALID_PROPOSAL)
 
     def accept(
@@ -161,8 +162,13 @@ class NormalCase:
         own = candidate.prepare if leads else slot.own_prepare
         if own is None:
             own = s.sign_vote(SignedKind.PREPARE, Prepare(s.epoch, s.view, height, content.block))
+        fill = fill_of(s.config, transactions)
+        if not leads and not candidate.again:
+            room = fill < FULL
+            s.pool.watch(transactions, s.now_ms, has_room=room, grace_ms=s.config.status_ms)
         slot.accepted = content
         slot.transactions = ids_of(transactions)
+        slot.fill = fill
         slot.own_prepare = own
         raw = encode(own)
         leader_raw = raw if leads else encode(candidate.prepare)
@@ -192,7 +198,7 @@ class NormalCase:
             own = slot.own_prepare
             open_ = slot.certificate is None and own is not None
             if open_ and own is not None and slot.prepares.count(own.body) >= s.q:
-                self._prepared(slot, slot.accepted, slot.prepares.certificate(own.body))
+                self._prepared(slot, slot.accepted, slot.prepares.certificate(own.body, s.q))
             height += 1
 
     def _prepared(self, slot: Slot, content: Content, certificate: Certificate) -> None:
@@ -216,6 +222,7 @@ class NormalCase:
         parent = s.tip_block
         while (content := self._executable(height)) is not None:
             if content.header.parent != parent:
+                self._check_chain(height, content, parent)
                 return
             running = s.executions.get(height)
             if running is None or running.content.block != content.block:
@@ -226,6 +233,15 @@ class NormalCase:
                 )
             parent = content.block
             height += 1
+
+    def _check_chain(self, height: int, content: Content, parent: bytes) -> None:
+        """A certified block must follow the certified or committed one below it, or a quorum is on
+        another chain. Above a block that is only prepared it merely shows that this one has lost."""
+        s = self._s
+        certified = s.certified.get(height)
+        below_is_final = height == s.committed + 1 or height - 1 in s.certified
+        if certified is not None and below_is_final and certified.block == content.block:
+            s.fork(certified.commit, certified.certificate, parent)
 
     def _executable(self, height: int) -> Content | None:
         s = self._s
@@ -282,7 +298,8 @@ class NormalCase:
             if not isinstance(vote, Commit) or vote.block != block:
                 return
             if (vote.state_root, vote.receipts_root) != roots:
-                self._s.diverge(slot.height)
+                before = (encode(slot.own_commit),)
+                self._s.diverge(Divergence(vote.epoch, slot.height, block, *roots, before, None))
 
     def _commit(self) -> None:
         """Commit(s) only above Commit(s-1) of this view or a committed s-1 (INV-4, INV-6)."""
@@ -323,14 +340,20 @@ class NormalCase:
         s = self._s
         height = s.committed + 1
         certified, execution = s.certified.get(height), s.executions.get(height)
+        if len(s.delivered) >= DELIVERED_MAX:
+            return False
         if certified is None or execution is None or execution.roots is None:
             return False
         content = execution.content
-        if content.block != certified.block or s.diverged_at is not None:
+        if content.block != certified.block or s.divergence is not None:
             return False
         commit = certified.commit
         if execution.roots != (commit.state_root, commit.receipts_root):
-            s.diverge(height)  # INV-11: never overwritten
+            s.diverge(  # INV-11: never overwritten
+                Divergence(
+                    commit.epoch, height, content.block, *execution.roots, (), certified.certificate
+                )
+            )
             return False
         invariant(content.header.parent == s.tip_block, "INV-10 parent of a delivered block")
         s.effects.deliver.append(
@@ -356,8 +379,6 @@ class NormalCase:
         for key in (slot_key(height), commit_key(height), prepared_key(height)):
             s.forget(key)
         s.pool.remove(content.envelopes, s.now_ms)
-        if len(s.delivered) >= DELIVERED_MAX:
-            del s.delivered[next(iter(s.delivered))]
         s.delivered[height] = (s.turn, execution.transactions)
         floor = height - s.config.window
         for block in [b for b, c in s.contents.items() if c.header.height < floor]:

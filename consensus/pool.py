@@ -1,9 +1,10 @@
 """The pool: which held envelopes wait for a block, and which the leader proposes next.
 
 Fair by construction: one queue per organisation, drained round-robin, oldest first (protocol §5.9).
-Each organisation's oldest pending transaction has a fairness clock that starts when it becomes the
-oldest, and again under each new leader; a leader that skips it for T_TRANSACTION_COMPLAIN is
-complained about. Bodies live with the driver; here are envelope hashes and what the rules need to
+Blocks of other leaders are watched for the same: the organisation that has waited longest for its
+oldest transaction is *passed over* by a block that had room for it, that served somebody twice, or
+that served somebody who began to wait later. A leader that passes one over for
+T_TRANSACTION_COMPLAIN is complained about. Bodies live with the driver; here are envelope hashes and what the rules need to
 know of them.
 
 Whatever is here was announced by the driver, which had checked it, so of two copies of one
@@ -25,7 +26,7 @@ class Pool:
     """Pending transactions in queues, and those in flight: in an accepted block, not final yet."""
 
     __slots__ = (
-        "_copies", "_entries", "_flying", "_heads", "_limit", "_queues", "_size_max",
+        "_copies", "_entries", "_flying", "_heads", "_limit", "_passed", "_queues", "_size_max",
         "_soonest_expiry_s", "batch_since_ms", "pending", "pending_bytes", "refused",
     )  # fmt: skip
 
@@ -44,6 +45,8 @@ class Pool:
         next."""
         self._heads: Final[OrderedDict[bytes, tuple[int, bytes]]] = OrderedDict()
         """(since when in ms, envelope hash) of each organisation's oldest one; ascending."""
+        self._passed: tuple[bytes, int] | None = None
+        """Envelope hash of the oldest one of all when it was first passed over, and when that was."""
         self._soonest_expiry_s = 0
         """No pending transaction expires before this second."""
         self.pending = 0
@@ -56,6 +59,10 @@ class Pool:
     @property
     def full(self) -> bool:
         return self.pending >= self._limit
+
+    def holds_batch(self, count: int) -> bool:
+        """A whole batch is pending: `count` transactions, or as many bytes as fit one."""
+        return self.pending >= count or self.pending_bytes >= self._size_max
 
     def get(self, envelope: bytes) -> Transaction | None:
         return self._entries.get(envelope)
@@ -199,9 +206,13 @@ class Pool:
         flying = dict(self._flying)
         for kept in (self._entries, self._copies, self._flying, self._queues, self._heads):
             kept.clear()
+        self._passed = None
         self.pending = self.pending_bytes = 0
         for envelope, transaction in landed.items():
             if transaction.id in self._copies or (envelope in flying and is_known(transaction)):
+                continue
+            if self.pending >= self._limit:
+                self.refused += 1
                 continue
             self._entries[envelope] = transaction
             self._enqueue(transaction, now_ms)
@@ -217,7 +228,41 @@ class Pool:
         self._soonest_expiry_s = min(left, default=0)
         return len(old)
 
+    def watch(
+        self, transactions: Iterable[Transaction], now_ms: int, *, has_room: bool, grace_ms: int
+    ) -> None:
+        """Another leader's block of these is about to be accepted: does it pass somebody over?
+
+        Not who began to wait less than `grace_ms` ago: the leader may not have known. Of two that
+        began within that time either may come first, because replicas hear of them in any order."""
+        since_ms, envelope = self.oldest_since_ms(), self._oldest()
+        if since_ms is None:
+            return
+        served: dict[bytes, None] = {}
+        for transaction in transactions:
+            if transaction.envelope == envelope:
+                return
+            organisation = transaction.organisation
+            head = self._heads.get(organisation)
+            later = head is not None and head[0] > since_ms + grace_ms
+            has_room = has_room or later or organisation in served
+            served[organisation] = None
+        known = self._passed is not None and self._passed[0] == envelope
+        if has_room and since_ms + grace_ms <= now_ms and not known and envelope is not None:
+            self._passed = (envelope, now_ms)
+
+    def passed_since_ms(self) -> int | None:
+        """Since when the oldest transaction of all has been passed over; None when it has not."""
+        if self._passed is None or self._passed[0] != self._oldest():
+            return None
+        return self._passed[1]
+
     def oldest_since_ms(self) -> int | None:
         """Since when the longest waiting organisation has waited for its oldest transaction."""
         oldest = next(iter(self._heads.values()), None)
         return None if oldest is None else oldest[0]
+
+    def _oldest(self) -> bytes | None:
+        """Envelope hash of that transaction."""
+        oldest = next(iter(self._heads.values()), None)
+        return None if oldest is None else oldest[1]

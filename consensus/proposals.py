@@ -55,23 +55,6 @@ def build_content(
     return Content(header, raw, block_hash(raw), envelopes)
 
 
-def header_fault(config: ReplicaConfig, header: Header, height: int) -> str | None:
-    """Why no block of this network can have this header at `height`; None when it can."""
-    if header.genesis != config.genesis:
-        return "another network"
-    if header.version != PROTOCOL_VERSION:
-        return f"protocol version {header.version}"
-    if header.height != height:
-        return f"height {header.height} where {height} was voted on"
-    if header.height < 1 or header.epoch != epoch_of(header.height, config.epoch_length):
-        return f"height {header.height} is not in epoch {header.epoch}"
-    if header.proposer >= len(config.validators):
-        return f"proposer {header.proposer} is no validator"
-    if header.next_validators != config.validators_hash:
-        return "another validator set"
-    return None
-
-
 def chain_fault(header: Header, parent: bytes, parent_time_ms: int) -> str | None:
     """Why this header cannot follow that parent; None when it can."""
     if header.parent != parent:

@@ -57,7 +57,7 @@ class Proposer:
         slot = self._ballots.slot(height)
         own = s.sign_vote(SignedKind.PREPARE, Prepare(s.epoch, s.view, height, content.block))
         slot.candidate = Candidate(content.block, own, again=False)
-        s.contents[content.block] = content
+        s.keep(content)
         self._normal.accept(slot, slot.candidate, content, transactions or [])
         return True
 
@@ -66,11 +66,8 @@ class Proposer:
         s = self._s
         if s.committed + 1 not in s.slots:
             return True
-        return (
-            s.pool.pending >= s.config.batch_transactions_max
-            or s.pool.pending_bytes >= s.config.batch_bytes_max
-            or s.now_ms - s.pool.batch_since_ms >= s.config.batch_wait_ms
-        )
+        waited = s.now_ms - s.pool.batch_since_ms >= s.config.batch_wait_ms
+        return waited or s.pool.holds_batch(s.config.batch_transactions_max)
 
     def _may_open(self, height: int) -> bool:
         """Nothing may stand at or above this height yet: neither a block to propose again, nor a
@@ -86,10 +83,7 @@ class Proposer:
         pool, config = s.pool, s.config
         empty_pipeline = height == s.committed + 1
         if pool.pending:
-            full = (
-                pool.pending >= config.batch_transactions_max
-                or pool.pending_bytes >= config.batch_bytes_max
-            )
+            full = pool.holds_batch(config.batch_transactions_max)
             waited = s.now_ms - pool.batch_since_ms >= config.batch_wait_ms
             if not (empty_pipeline or full or waited):
                 return None

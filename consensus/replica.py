@@ -24,13 +24,12 @@ delivered in height order, whatever view this replica is in, and even when it do
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from consensus.ballots import Ballots
 from consensus.catch_up import CatchUp, Fetches
 from consensus.config import ReplicaConfig, Tip
-from consensus.constants import LOOKAHEAD_WINDOWS
 from consensus.effects import Effects, Persist
 from consensus.events import (
     Event,
@@ -40,16 +39,18 @@ from consensus.events import (
     Tick,
     TransactionsHeld,
 )  # fmt: skip
+from consensus.invariants import Invariants
 from consensus.journal import read_journal
 from consensus.ledger_view import LedgerView
 from consensus.normal_case import NormalCase
 from consensus.proposing import Proposer
 from consensus.restart import restore
 from consensus.state import State
-from consensus.statistics import ReplicaStatistics, ReplicaStatus, Waiting, WaitingReason
+from consensus.statistics import ReplicaStatistics, ReplicaStatus
 from consensus.status import StatusExchange
 from consensus.views import Views
 from consensus.votes import Sign, Verify
+from consensus.waiting import Waits
 from tallynet.errors import RemoteProtocolError, invariant
 from tallynet.messages import (
     Blocks,
@@ -75,15 +76,17 @@ class Replica:
         ledger: LedgerView,
         tip: Tip,
         journal: Mapping[bytes, bytes],
+        accused: Iterable[bytes] = (),
         now_ms: int,
         wall_ms: int,
     ) -> None:
-        """Start from genesis or continue from `tip` and `journal`, the entries persisted before.
+        """Start from genesis or continue from `tip` and `journal`, the entries persisted before, and
+        `accused`, the keys of the proofs that are kept.
 
         Raises:
             InvariantViolated: tip and journal cannot belong to a correct replica (INV-12).
         """
-        s = self._s = State(config, sign, verify, ledger, tip, now_ms, wall_ms)
+        s = self._s = State(config, sign, verify, ledger, tip, now_ms, wall_ms, accused)
         self._fetches: Final = Fetches(s)
         self._catch_up: Final = CatchUp(s, self._fetches)
         self._views: Final = Views(s, self._fetches, self._catch_up, self._entered_view)
@@ -93,13 +96,16 @@ class Replica:
         )
         self._proposer: Final = Proposer(s, self._fetches, self._ballots, self._normal)
         self._status: Final = StatusExchange(s, self._views, self._catch_up)
+        self._waits: Final = Waits(s, self._fetches, self._catch_up, self._views, self._proposer)
         self._deadline_ms: int | None = None
         """Progress timer while NORMAL, view-change timer while CHANGING (INV-18)."""
         self._deadline_of: tuple[int, ...] = ()
         self._refused: Final[dict[tuple[int, str], int]] = {}
-        self._floor = (s.epoch, s.view, s.voted_view, s.committed)
         self._fresh = restore(s, self._views, read_journal(journal))
         self._stale = [key for key in sorted(journal) if s.journaled.get(key, 0) < 0]
+        self._invariants: Final = Invariants(
+            s, self._ballots, self._fetches, self._catch_up, self._views, self._waits
+        )
         self._started = False
 
     # --- the step -------------------------------------------------------------------------------
@@ -123,7 +129,9 @@ class Replica:
             self._persisted(event)
         self._settle()
         self._set_timer()
-        self.invariants()
+        s.pace.observe(self._waits.mode())
+        s.note_writes()
+        self._invariants.check(self._deadline_ms)
         return effects
 
     def _settle(self) -> None:
@@ -152,6 +160,8 @@ class Replica:
         fetch = self._fetches.next_due_ms()
         if fetch is not None and fetch < due:
             due = fetch
+        if s.pace.wants_tick:
+            due = s.now_ms + 1
         if s.leads and s.pool.pending and s.top < s.limit:
             due = min(due, s.pool.batch_since_ms + s.config.batch_wait_ms)
         slot = s.slots.get(s.top + 1) if s.slots else None
@@ -174,7 +184,7 @@ class Replica:
     def _persisted(self, event: Persisted) -> None:
         s = self._s
         invariant(event.turn < s.turn, "INV-5 durable turn from the future")
-        s.durable_turn = max(s.durable_turn, event.turn)
+        s.note_durable(event.turn)
         delivered = s.delivered
         for height in [h for h, (turn, _) in delivered.items() if turn <= event.turn]:
             _, transactions = delivered.pop(height)
@@ -248,13 +258,15 @@ class Replica:
         s = self._s
         invariant(event.now_ms >= s.now_ms, "INV-1 monotonic time went back")
         s.now_ms, s.wall_ms = event.now_ms, event.wall_ms
+        s.pace.tick(s.now_ms)
         dropped = s.pool.expire(s.wall_ms // 1000)
         if dropped:
             s.log("transactions_expired", count=dropped)
         if not s.slots and not s.delivered:
             self._proposer.wanted = s.ledger.wants_block(max(s.wall_ms, s.tip_time_ms + 1))
         self._fetches.ask()
-        self._status.tick()
+        if self._status.tick():
+            self._waits.watch()
         if not s.changing:
             self._watch_leader()
         if self._deadline_ms is not None and s.now_ms >= self._deadline_ms:
@@ -264,7 +276,7 @@ class Replica:
             s.dirty = True
 
     def _watch_leader(self) -> None:
-        """Complain about a leader that is silent, or that passes a transaction over (§5.9)."""
+        """Complain about a leader that is silent, passes a transaction over (§5.9) or is slow (E1)."""
         s, config = self._s, self._s.config
         leader = s.leader_of(s.view)
         if leader == s.index:
@@ -272,25 +284,17 @@ class Replica:
         heard = max(self._status.seen_ms.get(leader, 0), s.view_since_ms)
         if s.now_ms - heard >= config.leader_silent_ms:
             self._views.complain(ComplaintReason.LEADER_SILENT)
-        oldest = s.pool.oldest_since_ms()
-        since = s.now_ms if oldest is None else max(oldest, s.view_since_ms)
-        if s.now_ms - since >= config.transaction_complain_ms:
+        passed = s.pool.passed_since_ms()
+        if passed is not None and s.now_ms - passed >= config.transaction_complain_ms:
             self._views.complain(ComplaintReason.TRANSACTION_TIMEOUT)
-
-    @property
-    def _work(self) -> bool:
-        """Something a correct leader would be making progress with. Votes alone are not: a single
-        faulty peer could send those."""
-        s = self._s
-        if s.pool.pending or s.certified or self._proposer.wanted:
-            return True
-        return any(slot.candidate is not None for slot in s.slots.values())
+        if s.pace.is_slow:
+            self._views.complain(ComplaintReason.SLOW_LEADER)
 
     def _set_timer(self) -> None:
         s = self._s
         if s.changing:
             purpose: tuple[int, ...] = (s.epoch, s.voted_view)
-        elif self._work:
+        elif self._waits.work:
             purpose = (s.epoch, s.view, s.committed)
         else:
             self._deadline_ms, self._deadline_of = None, ()
@@ -314,6 +318,7 @@ class Replica:
         """A block was delivered: progress."""
         s = self._s
         s.failed_views = 0
+        s.pace.committed()
         self._fetches.forget_passed()
         self._views.withdraw()
         self._proposer.wanted = False
@@ -321,52 +326,6 @@ class Replica:
         if s.committed == s.epoch_end:
             self._views.enter_epoch()
         self._catch_up.on_delivered()
-
-    # --- the invariants ---------------------------------------------------------------------------
-
-    def invariants(self) -> None:
-        """Halt unless the local invariants hold; O(W), after every step, in production too."""
-        s = self._s
-        floor = (s.epoch, s.view, s.voted_view, s.committed)
-        if floor != self._floor:
-            before = self._floor
-            invariant(s.epoch >= before[0] and s.committed >= before[3], "INV-1")
-            invariant(
-                s.epoch > before[0] or (s.view >= before[1] and s.voted_view >= before[2]), "INV-1"
-            )
-            self._floor = floor
-        invariant(s.view <= s.voted_view, "INV-1 view above voted view")
-        invariant(self._ballots.stash_size <= 4 * s.config.window * s.n, "INV-17 stash")
-        armed = self._deadline_ms is not None
-        invariant(armed == (s.changing or self._work), "INV-18 timer")
-        if s.slots or s.prepared:
-            self._slot_invariants()
-
-    def _slot_invariants(self) -> None:
-        s = self._s
-        window_end = s.committed + LOOKAHEAD_WINDOWS * s.config.window
-        gap = False
-        parent = s.tip_block
-        for height in range(s.committed + 1, s.limit + 1):
-            slot = s.slots.get(height)
-            accepted = None if slot is None else slot.accepted
-            if slot is None or accepted is None:
-                gap = True
-                continue
-            invariant(not gap, "INV-4 accepted above a gap")
-            invariant(s.spoiled or accepted.header.parent == parent, "INV-4 parent")
-            invariant(slot.own_prepare is not None, "INV-4 accepted without a Prepare")
-            if slot.own_commit is not None:
-                below = s.slots.get(height - 1)
-                invariant(
-                    below is None or below.own_commit is not None or s.spoiled, "INV-6 prefix"
-                )
-                invariant(slot.certificate is not None, "INV-4 Commit without certificate")
-            parent = accepted.block
-        for height in s.slots:
-            invariant(s.committed < height <= window_end, "INV-7 slot outside the window")
-        for height in s.prepared:
-            invariant(s.committed < height <= s.epoch_end, "INV-4b certificate outside the window")
 
     # --- what the driver asks ---------------------------------------------------------------------
 
@@ -380,7 +339,7 @@ class Replica:
         """A frozen picture of this replica."""
         s = self._s
         status = ReplicaStatus.NORMAL
-        if s.diverged_at is not None:
+        if s.divergence is not None:
             status = ReplicaStatus.DIVERGED
         elif s.mute:
             status = ReplicaStatus.MUTE
@@ -400,64 +359,8 @@ class Replica:
             pool_refused=s.pool.refused,
             behind=self._catch_up.behind,
             stash=self._ballots.stash_size,
-            evidence=self._ballots.evidence_count,
+            evidence=len(s.accused),
             refused=sum(self._refused.values()),
             failed_views=s.failed_views,
-            waiting=self._waiting(),
+            waiting=self._waits.now(),
         )
-
-    def _waiting(self) -> Waiting:
-        s = self._s
-        height = s.committed + 1
-        if s.diverged_at is not None:
-            return Waiting(WaitingReason.DIVERGED, (), s.diverged_at)
-        if s.changing:
-            return self._waiting_for_view()
-        if height in s.certified:
-            return self._waiting_for_certified(height)
-        slot = s.slots.get(height)
-        if slot is None or slot.candidate is None:
-            if self._catch_up.behind:
-                return Waiting(WaitingReason.BLOCKS, (), height)
-            if not self._work:
-                return Waiting(WaitingReason.NOTHING_TO_DO)
-            if s.leads and s.may_vote:
-                return Waiting(WaitingReason.BATCH, (), height)
-            return Waiting(WaitingReason.PROPOSAL, (s.leader_of(s.view),), height)
-        if slot.accepted is None:
-            return self._waiting_to_accept(height)
-        if slot.certificate is None:
-            voted = slot.prepares.signers()
-            return Waiting(WaitingReason.PREPARES, self._others(voted), height)
-        if slot.own_commit is None and s.may_vote:
-            return Waiting(WaitingReason.EXECUTION, (), height)
-        return Waiting(WaitingReason.COMMITS, self._others(slot.commits.signers()), height)
-
-    def _others(self, voted: list[int]) -> tuple[int, ...]:
-        return tuple(i for i in range(self._s.n) if i not in voted)
-
-    def _waiting_for_view(self) -> Waiting:
-        missing = self._views.waiting_for()
-        if self._s.n - len(missing) < self._s.q:
-            return Waiting(WaitingReason.VIEW_CHANGES, missing)
-        return Waiting(WaitingReason.NEW_VIEW, (self._s.leader_of(self._s.voted_view),))
-
-    def _waiting_for_certified(self, height: int) -> Waiting:
-        if height in self._s.executions:
-            return Waiting(WaitingReason.EXECUTION, (), height)
-        if self._s.certified[height].block in self._s.contents:
-            return Waiting(WaitingReason.BODIES, (), height)
-        return Waiting(WaitingReason.CONTENT, (), height)
-
-    def _waiting_to_accept(self, height: int) -> Waiting:
-        s = self._s
-        slot = s.slots[height]
-        if s.mute:
-            return Waiting(WaitingReason.MUTE, self._others(slot.commits.signers()), height)
-        if slot.rejected:
-            return Waiting(WaitingReason.REJECTED, (s.leader_of(s.view),), height)
-        if slot.candidate is not None and slot.candidate.block not in s.contents:
-            return Waiting(WaitingReason.CONTENT, (), height)
-        if self._fetches.missing_bodies:
-            return Waiting(WaitingReason.BODIES, (), height)
-        return Waiting(WaitingReason.CLOCK, (s.leader_of(s.view),), height)

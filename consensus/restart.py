@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from consensus.events import Transaction
 from consensus.journal import (
     Journal,
     commit_key,
@@ -10,6 +11,7 @@ from consensus.journal import (
     slot_key,
     split_hashes,
 )  # fmt: skip
+from consensus.pace import fill_of
 from consensus.proposals import open_content
 from consensus.slots import Candidate, Content, Prepared, Slot, ids_of
 from consensus.state import State
@@ -28,6 +30,7 @@ def restore(state: State, views: Views, journal: Journal) -> str | None:
         InvariantViolated: INV-12, a record contradicts itself or the chain.
     """
     state.mute = state.mute or journal.mute
+    state.divergence = journal.divergence
     _mark(state, journal)
     record = journal.view
     if record is None:
@@ -71,7 +74,7 @@ def _restore_prepared(state: State, journal: Journal) -> None:
             "INV-12 sticky certificate",
         )
         state.prepared[height] = Prepared(record.view, content, record.certificate)
-        state.contents[content.block] = content
+        state.keep(content)
 
 
 def _restore_view(state: State, views: Views) -> None:
@@ -104,8 +107,8 @@ def _restore_slots(state: State, journal: Journal) -> None:
         slot.accepted = content
         slot.prepares.add(leader_prepare)
         slot.prepares.add(slot.own_prepare)
-        state.contents[content.block] = content
-        _restore_flight(state, slot, content)
+        state.keep(content)
+        slot.fill = fill_of(state.config, _restore_flight(state, slot, content))
         prepared = state.prepared.get(height)
         if prepared is not None and prepared.view == state.view:
             slot.certificate = prepared.certificate
@@ -118,9 +121,10 @@ def _restore_slots(state: State, journal: Journal) -> None:
         slot.commits.add(slot.own_commit)
 
 
-def _restore_flight(state: State, slot: Slot, content: Content) -> None:
+def _restore_flight(state: State, slot: Slot, content: Content) -> list[Transaction]:
     held = [state.ledger.held(envelope) for envelope in content.envelopes]
     found = [transaction for transaction in held if transaction is not None]
     invariant(len(found) == len(held), "INV-4 an accepted block lost its bodies")
     slot.transactions = ids_of(found)
     state.pool.fly(found, state.now_ms)
+    return found

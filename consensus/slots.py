@@ -51,6 +51,8 @@ class Slot:
     """Write-once (INV-2). Set exactly when the own Prepare exists, for those who may vote."""
     transactions: dict[bytes, None] = field(default_factory=dict)
     """Transaction ids in the accepted block, for the duplicate check (INV-14)."""
+    fill: int = 0
+    """How full the accepted block is, in permille of a batch (`consensus.pace`)."""
     rejected: bool = False
     """The candidate broke a rule: never accepted in this view."""
     own_prepare: Signed | None = None

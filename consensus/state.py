@@ -6,20 +6,31 @@ Who changes what: `normal_case` slots, contents, certificates and the tip; `view
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import Enum
 from typing import Final
 
 from consensus.config import ReplicaConfig, Tip
-from consensus.constants import LOOKAHEAD_WINDOWS, VERIFIED_MAX
-from consensus.effects import ALL, Effects, Persist, Send
-from consensus.journal import MUTE, VIEW, ViewRecord, commit_key, slot_key
+from consensus.constants import (
+    CONTENTS_MAX,
+    EVIDENCE_BYTES_MAX,
+    EVIDENCE_PER_VALIDATOR_MAX,
+    FETCHES_MAX,
+    LOOKAHEAD_WINDOWS,
+    VERIFIED_MAX,
+)  # fmt: skip
+from consensus.effects import ALL, Accusation, Effects, Persist, Send
+from consensus.journal import DIVERGED, MUTE, VIEW, ViewRecord, commit_key, slot_key
 from consensus.ledger_view import LedgerView
+from consensus.pace import Pace
 from consensus.pool import Pool
 from consensus.slots import Certified, Content, Execution, Prepared, Slot
+from consensus.view_change import OpenViewChange
 from consensus.votes import Sign, Verifier, Verify
-from tallynet.blocks import Commit, Header, Prepare, faulty_max, quorum
+from tallynet.blocks import Certificate, Commit, Header, Prepare, faulty_max, quorum
 from tallynet.codec import Wire, decode, encode
-from tallynet.errors import invariant
+from tallynet.errors import RemoteProtocolError, invariant
+from tallynet.evidence import NO_ROOT, Conviction, Divergence, Evidence, culprit
 from tallynet.hashing import block_hash
 from tallynet.messages import Signed, SignedKind
 
@@ -46,6 +57,7 @@ class State:
         tip: Tip,
         now_ms: int,
         wall_ms: int,
+        accused: Iterable[bytes] = (),
     ) -> None:
         n = len(config.validators)
         self.config: Final = config
@@ -56,10 +68,15 @@ class State:
         self.ledger: Final = ledger
         self.verifier: Final = Verifier(verify, config.genesis, config.validators, VERIFIED_MAX)
         self.pool: Final = Pool(config.pool_max, config.batch_bytes_max)
+        self.pace: Final = Pace(config, now_ms)
         self._sign: Final = sign
         self.effects = Effects()
         self.turn = 0
         self.durable_turn = 0
+        self._written_turn = 0
+        """Last turn that wanted something durable."""
+        self._undurable_since_ms = now_ms
+        """Since when the write has lasted that is under way, if one is."""
         self.now_ms = now_ms
         self.wall_ms = wall_ms
 
@@ -93,10 +110,16 @@ class State:
         self.journaled: Final[dict[bytes, int]] = {}
         """Journal keys written, with their heights; deleted when the height is committed."""
 
+        self.changes: Final[dict[int, OpenViewChange]] = {}
+        """Signer -> its ViewChange for the highest view (A13)."""
+        self.accused: Final[dict[bytes, None]] = dict.fromkeys(sorted(accused))
+        """Keys of the proofs that are kept."""
+
         self.mute = not config.voting
         """Signs nothing but Status: told so, or the vote register is not to be trusted (B12)."""
-        self.diverged_at: int | None = None
-        """Height at which a quorum or f+1 computed other roots than we did."""
+        self.divergence: Divergence | None = None
+        """A quorum or f+1 computed other roots than we did, or a quorum certified another chain. Durable: a
+        restart does not make our results right."""
         self.spoiled = False
         """A certified block contradicts a vote of ours in this view: the leader equivocated, and no
         more votes are cast until the next view."""
@@ -138,7 +161,7 @@ class State:
 
     @property
     def may_sign(self) -> bool:
-        return not self.mute and self.diverged_at is None
+        return not self.mute and self.divergence is None
 
     @property
     def may_vote(self) -> bool:
@@ -197,6 +220,27 @@ class State:
             return Place.NEXT
         return Place.OTHER
 
+    # --- the disk -------------------------------------------------------------------------------
+
+    def note_writes(self) -> None:
+        """The step ends: has it wanted something durable?"""
+        if self.effects.persist or self.effects.deliver:
+            if self.durable_turn >= self._written_turn:
+                self._undurable_since_ms = self.now_ms
+            self._written_turn = self.turn
+
+    def note_durable(self, turn: int) -> None:
+        """Everything up to this turn is on disk."""
+        self.durable_turn = max(self.durable_turn, turn)
+        self._undurable_since_ms = self.now_ms
+
+    @property
+    def undurable_ms(self) -> int:
+        """For how long the disk has not answered; 0 when nothing waits for it."""
+        if self.durable_turn >= self._written_turn:
+            return 0
+        return self.now_ms - self._undurable_since_ms
+
     # --- primitive acts -------------------------------------------------------------------------
 
     def sign(self, kind: SignedKind, body: Wire) -> Signed:
@@ -215,6 +259,32 @@ class State:
             "INV-3 vote in another view",
         )
         return self.sign(kind, vote)
+
+    def keep(self, content: Content) -> None:
+        """Hold a block's content; when there are too many, those of no use go first."""
+        if len(self.contents) >= CONTENTS_MAX:
+            named = [e.block for _, c in sorted(self.changes.items()) for e in c.prepared]
+            self.keep_contents(named[-FETCHES_MAX:])
+        self.contents[content.block] = content
+
+    def keep_contents(self, named: Iterable[bytes]) -> None:
+        """Drop every content but those `named`, accepted in this view, under a sticky or a commit
+        certificate, in execution, or committed lately: the rest could only grow with the number of
+        views."""
+        blocks = [slot.accepted.block for slot in self.slots.values() if slot.accepted is not None]
+        blocks += [
+            slot.candidate.block for slot in self.slots.values() if slot.candidate is not None
+        ]
+        blocks += [prepared.content.block for prepared in self.prepared.values()]
+        blocks += [certified.block for certified in self.certified.values()]
+        blocks += [execution.content.block for execution in self.executions.values()]
+        wanted = frozenset([*blocks, *named])
+        for block in [
+            block
+            for block, content in self.contents.items()
+            if block not in wanted and content.header.height > self.committed
+        ]:
+            del self.contents[block]
 
     def persist(self, key: bytes, record: Wire, height: int) -> None:
         """Write a journal entry that dies with its height."""
@@ -250,6 +320,35 @@ class State:
     def log(self, name: str, **fields: object) -> None:
         self.effects.log.append((name, fields))
 
+    def is_accused(self, found: Conviction) -> bool:
+        """One more such proof would not be kept: it is not worth verifying."""
+        share = sum(key[1:3] == found.key[1:3] for key in self.accused)
+        return found.key in self.accused or share >= EVIDENCE_PER_VALIDATOR_MAX
+
+    def accuse(self, proof: Evidence) -> None:
+        """Keep a proof, unless it proves nothing, says what is known, or its culprit has filled its
+        share. Whatever leads here, only what the public verifier accepts is kept (INV-26)."""
+        raw = encode(proof)
+        if len(raw) > EVIDENCE_BYTES_MAX:
+            return
+        try:
+            found = culprit(raw, self.config, self.verifier.check)
+        except RemoteProtocolError:
+            return
+        if self.is_accused(found):
+            return
+        self.accused[found.key] = None
+        self.effects.evidence.append(Accusation(found.key, raw))
+        self.log(
+            "misbehaviour",
+            validator=found.signer,
+            rule=found.rule.name,
+            what=found.rule.sentence,
+            epoch=found.epoch,
+            view=found.view,
+            height=found.height,
+        )
+
     def fall_silent(self, why: str) -> None:
         """Never vote again with this key on this disk (B12)."""
         if not self.mute:
@@ -257,11 +356,27 @@ class State:
             self.effects.persist.append(Persist(MUTE, b"\x01"))
             self.log("votes_stopped", reason=why)
 
-    def diverge(self, height: int) -> None:
-        """Others executed this block to other roots: stop, loudly (protocol §5.4.5, INV-11)."""
-        if self.diverged_at is None:
-            self.diverged_at = height
-            self.log("diverged", height=height)
+    def diverge(self, found: Divergence) -> None:
+        """Others executed this block to other roots, or certified another one: stop, loudly, and for good
+        (protocol §5.4.5, INV-11). Nothing is signed any more but Status, nothing is delivered."""
+        if self.divergence is None:
+            self.divergence = found
+            self.effects.persist.append(Persist(DIVERGED, encode(found)))
+            self.log(
+                "forked" if found.is_fork else "diverged",
+                height=found.height,
+                block=found.block,
+                state_root=found.state_root,
+                receipts_root=found.receipts_root,
+                votes=len(found.others),
+                certified=found.certificate is not None,
+            )
+
+    def fork(self, commit: Commit, certificate: Certificate, ours: bytes) -> None:
+        """A valid certificate contradicts our block `ours`: more than f validators are faulty."""
+        self.diverge(
+            Divergence(commit.epoch, commit.height, ours, NO_ROOT, NO_ROOT, (), certificate)
+        )
 
     def check_own(self, message: Signed, epoch: int, view: int, height: int) -> None:
         """A verified message carries our own signature. If the register does not know it, the

@@ -17,19 +17,22 @@ class WaitingReason(Enum):
     """Why no block is being committed right now; the value is for people."""
 
     NOTHING_TO_DO = "nothing to do"
-    BATCH = "collecting a batch"
     PROPOSAL = "waiting for the leader's proposal"
     CONTENT = "waiting for the content of a block known by its hash"
     BODIES = "waiting for transactions of a proposed block"
     REJECTED = "the leader's proposal broke a rule; waiting for a view change"
-    CLOCK = "the proposal's time is too far from our clock, or an empty block is not due here"
+    SPOILED = "the leader proposed two blocks and ours lost; waiting for the next view"
+    CLOCK = "the proposal's time is too far from our clock: compare both clocks"
+    EMPTY_BLOCK = "the leader proposed an empty block that our ledger does not want yet"
     PREPARES = "waiting for Prepare votes"
     EXECUTION = "executing"
     COMMITS = "waiting for Commit votes"
+    DISK = "waiting for our own disk"
     VIEW_CHANGES = "waiting for ViewChange messages"
     NEW_VIEW = "waiting for the next leader's NewView"
     BLOCKS = "fetching committed blocks from others"
-    DIVERGED = "our results differ from a quorum's: votes stopped, restore this node from peers"
+    DIVERGED = "our results differ from others': votes stopped, restore this node from peers"
+    FORKED = "a quorum certified another chain than ours: votes stopped, run tally forensics"
     MUTE = "this node does not vote and the voters commit nothing"
 
 
@@ -62,7 +65,7 @@ class ReplicaStatistics:
     """Blocks that f+1 validators claim to have above ours."""
     stash: int
     evidence: int
-    """Proofs of misbehaviour found since start."""
+    """Proofs of misbehaviour kept."""
     refused: int
     """Messages refused since start."""
     failed_views: int

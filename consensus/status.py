@@ -40,15 +40,16 @@ class StatusExchange:
     def next_ms(self) -> int:
         return self._next_ms
 
-    def tick(self) -> None:
-        """Every T_STATUS: say where this replica stands, and repeat what stands."""
+    def tick(self) -> bool:
+        """Every T_STATUS: say where this replica stands, and repeat what stands; True when it was time."""
         s = self._s
         if s.now_ms < self._next_ms:
-            return
+            return False
         self._next_ms = s.now_ms + s.config.status_ms
         self.send(-1)
         self._views.repeat()
         self._catch_up.on_status_tick()
+        return True
 
     def send(self, to: int) -> None:
         s = self._s
@@ -86,6 +87,8 @@ class StatusExchange:
         """Send own votes of open slots again, as far as the peer's votes do not show that it has
         them; with `old_only`, of those slots that have been open for a Status period."""
         s = self._s
+        if not s.may_sign:
+            return
         old = s.now_ms - s.config.status_ms
         for height in range(max(committed, s.committed) + 1, s.limit + 1):
             slot = s.slots.get(height)
@@ -99,11 +102,15 @@ class StatusExchange:
                 s.send_after(peer, encode(slot.own_commit))
 
     def _push_proposal(self, peer: int, slot: Slot) -> None:
+        """The leader repeats its proposal; others pass on what makes it one, the leader's Prepare. So a
+        leader that leaves somebody out, to make the rest wait for its own votes, gains nothing."""
         s = self._s
-        content, own = slot.accepted, slot.own_prepare
+        content, own, candidate = slot.accepted, slot.own_prepare, slot.candidate
         if s.leads and content is not None and own is not None:
             message = PrePrepare(content.header_bytes, content.envelopes, encode(own))
             s.send_after(peer, encode(message))
+        elif candidate is not None and not candidate.again:
+            s.send_after(peer, encode(candidate.prepare))
 
     def on_fetch_proposal(self, source: int, message: FetchProposal) -> None:
         """Answer with the content of a block in flight or committed lately."""
@@ -119,13 +126,13 @@ class StatusExchange:
     def restart(self) -> None:
         """First step after a start: say where we are, repeat current votes, ask for others'."""
         s = self._s
-        for height in sorted(s.slots):
+        for height in sorted(s.slots if s.may_sign else ()):
             slot = s.slots[height]
             if slot.own_prepare is not None and slot.accepted is not None:
                 s.broadcast_after(encode(slot.own_prepare))
             if slot.own_commit is not None:
                 s.broadcast_after(encode(slot.own_commit))
-        if s.changing and s.view_change:
+        if s.changing and s.view_change and s.may_sign:
             s.broadcast_after(s.view_change)
         if s.n > 1:
             s.send_now(-1, encode(FetchVotes(s.epoch, s.view, s.committed)))

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 from consensus.config import ReplicaConfig
 from consensus.journal import open_signed
-from consensus.proposals import epoch_of, header_fault
 from consensus.votes import Verifier
 from tallynet.blocks import Certificate, Header, Prepare, quorum
 from tallynet.codec import decode
 from tallynet.errors import RemoteProtocolError
+from tallynet.evidence import header_fault, vote_fault
 from tallynet.hashing import block_hash
 from tallynet.messages import NewView, PreparedEntry, Signed, SignedKind, ViewChange
 
@@ -149,8 +149,8 @@ def _open_entry(
     if block_hash(item.header) != prepare.block:
         raise _bad("a prepared header is not the certified one")
     header = decode(Header, item.header)
-    fault = header_fault(config, header, prepare.height)
-    if fault is not None or prepare.epoch != epoch or header.epoch != epoch:
+    fault = vote_fault(config, header, prepare)
+    if fault is not None or prepare.epoch != epoch:
         raise _bad(f"a prepared header: {fault or 'another epoch'}")
     return Entry(header.height, prepare.view, prepare.block, header.parent, item.header)
 
@@ -206,9 +206,3 @@ def _bad(why: str) -> RemoteProtocolError:
 
 def _bad_new_view(why: str) -> RemoteProtocolError:
     return RemoteProtocolError("BAD_NEW_VIEW", why)
-
-
-__all__ = [
-    "Base", "Entry", "OpenNewView", "OpenViewChange", "Selection", "epoch_of", "open_new_view",
-    "open_view_change", "select_new_view",
-]  # fmt: skip

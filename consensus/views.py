@@ -14,10 +14,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from consensus import accusations
 from consensus.catch_up import CatchUp, Fetches
 from consensus.constants import LOOKAHEAD_WINDOWS
+from consensus.effects import Archived
 from consensus.journal import open_signed
-from consensus.slots import Candidate, Content, Slot
+from consensus.slots import Candidate, Slot
 from consensus.state import State
 from consensus.view_change import (
     Entry,
@@ -31,6 +33,7 @@ from consensus.view_change import (
 from tallynet.blocks import Prepare
 from tallynet.codec import decode, encode
 from tallynet.errors import RemoteProtocolError, invariant
+from tallynet.evidence import Conviction, NewViewsEvidence, Rule
 from tallynet.messages import (
     Complaint,
     ComplaintReason,
@@ -55,8 +58,6 @@ class Views:
         self._on_enter: Final = on_enter
         self._complaints: Final[dict[int, tuple[int, int, Signed]]] = {}
         """Signer -> (view, received at, message): the highest view it complained about (A13)."""
-        self._changes: Final[dict[int, OpenViewChange]] = {}
-        """Signer -> its ViewChange for the highest view."""
         self.complaint: Signed | None = None
         """The own complaint that stands, repeated until its reason has gone."""
         self._reason = ComplaintReason.JOINED
@@ -85,10 +86,12 @@ class Views:
         if self.complaint is None or s.changing or self._complaint_view > s.view:
             return
         if self._reason == ComplaintReason.TRANSACTION_TIMEOUT:
-            oldest = s.pool.oldest_since_ms()
-            stands = oldest is not None and (s.now_ms - oldest >= s.config.transaction_complain_ms)
+            passed = s.pool.passed_since_ms()
+            stands = passed is not None and (s.now_ms - passed >= s.config.transaction_complain_ms)
         elif self._reason == ComplaintReason.JOINED:
             stands = len(self._fresh_complaints()) - 1 > s.f
+        elif self._reason == ComplaintReason.SLOW_LEADER:
+            stands = s.pace.is_slow
         else:
             stands = self._reason in (
                 ComplaintReason.INVALID_PROPOSAL,
@@ -134,14 +137,14 @@ class Views:
     def settle(self) -> None:
         """Apply the three rules that may move this replica, then try to open the view it leads."""
         s = self._s
-        if s.may_sign and (self._complaints or self._changes):
+        if s.may_sign and (self._complaints or s.changes):
             views = self._fresh_complaints()
             if len(views) > s.f and views[s.f] >= s.voted_view:
                 self.complain(ComplaintReason.JOINED, views[s.f])
                 views = self._fresh_complaints()
             if len(views) >= s.q and views[s.q - 1] >= s.voted_view:
                 self._change_to(views[s.q - 1] + 1)
-            targets = sorted((c.to_view for c in self._changes.values()), reverse=True)
+            targets = sorted((c.to_view for c in s.changes.values()), reverse=True)
             if len(targets) > s.f and targets[s.f] > s.voted_view:
                 self._change_to(targets[s.f])
         if s.changing and s.may_sign and s.leader_of(s.voted_view) == s.index:
@@ -169,7 +172,10 @@ class Views:
         s.view_change = encode(signed)
         s.persist_view()
         s.broadcast_after(s.view_change)
-        self._changes[s.index] = self._open_change(signed)
+        change = self._open_change(signed)
+        shown = [entry.height for entry in change.prepared]
+        invariant(shown == sorted(s.prepared), "INV-4b a ViewChange that hides a certificate")
+        s.changes[s.index] = change
         s.log("view_change", epoch=s.epoch, to_view=view)
 
     def _open_change(self, signed: Signed) -> OpenViewChange:
@@ -187,15 +193,21 @@ class Views:
         body = decode(ViewChange, signed.body)
         if body.epoch != s.epoch or body.to_view <= s.view:
             return
-        known = self._changes.get(signed.signer)
+        known = s.changes.get(signed.signer)
         if known is not None and known.to_view >= body.to_view:
-            return
+            second = Conviction(signed.signer, Rule.VIEW_CHANGES, body.epoch, body.to_view, 0)
+            repeated = known.to_view > body.to_view or known.signed.body == signed.body
+            if repeated or s.is_accused(second):
+                return
         change = self._open_change(signed)
+        accusations.by_change(s, change)
+        if known is not None and known.to_view == body.to_view:
+            return  # the first one stays (A16)
         if signed.signer == s.index:
             if body.to_view > s.voted_view:
                 s.fall_silent("a ViewChange of ours that the register does not hold")
             return
-        self._changes[signed.signer] = change
+        s.changes[signed.signer] = change
         if change.base.height > s.committed:
             self._catch_up.claim(signed.signer, change.base.height)
         s.dirty = True
@@ -208,7 +220,7 @@ class Views:
         First it gets what it lacks, committed blocks and the contents and bodies of the chosen
         ones: its Prepares say that it holds them (INV-4)."""
         s = self._s
-        ours = [c for _, c in sorted(self._changes.items()) if c.to_view == s.voted_view]
+        ours = [c for _, c in sorted(s.changes.items()) if c.to_view == s.voted_view]
         # Any q of them will do. Those naming nothing that we lack come first: whoever holds a
         # certificate back, and the block under it, cannot keep the view from opening.
         ready = [change for change in ours if self._is_ready(change)]
@@ -254,7 +266,16 @@ class Views:
         )
         raw = encode(signed)
         s.broadcast_after(raw)
-        self._enter(OpenNewView(signed, view, selection, prepares, tuple(changes)), raw)
+        self._enter(self._own(signed), raw)
+
+    def _own(self, signed: Signed) -> OpenNewView:
+        """Own ones pass the same validation as others' (A3, INV-13)."""
+        s = self._s
+        try:
+            return open_new_view(signed, config=s.config, verifier=s.verifier, epoch=s.epoch)
+        except RemoteProtocolError:
+            invariant(False, "INV-13 our own NewView")
+            raise
 
     # --- entering -------------------------------------------------------------------------------
 
@@ -267,33 +288,44 @@ class Views:
         """
         s = self._s
         body = decode(NewView, signed.body)
+        if body.epoch == s.epoch and body.view == s.view and s.new_view:
+            self._compare(signed)
         if body.epoch != s.epoch or body.view <= s.view or body.view < s.voted_view:
             return
         opened = open_new_view(signed, config=s.config, verifier=s.verifier, epoch=s.epoch)
         if signed.signer == s.index:
             s.fall_silent("a NewView of ours that the register does not hold")
         for change in opened.view_changes:
+            accusations.by_change(s, change)
             if change.signed.signer == s.index and change.to_view > s.voted_view:
                 s.fall_silent("a ViewChange of ours that the register does not hold")
         self._enter(opened, encode(signed))
+
+    def _compare(self, signed: Signed) -> None:
+        """Is a NewView of the view we are in the one that opened it here?"""
+        s = self._s
+        raw = encode(signed)
+        second = Conviction(signed.signer, Rule.NEW_VIEWS, s.epoch, s.view, 0)
+        if raw != s.new_view and not s.is_accused(second):
+            s.accuse(NewViewsEvidence(s.new_view, raw))
 
     def _enter(self, opened: OpenNewView, raw: bytes) -> None:
         s = self._s
         invariant(opened.view > s.view, "INV-1 view decreases")
         if opened.view > s.voted_view:
             s.failed_views += 1
-        kept = self._kept_contents(opened.selection.entries)
+        s.keep_contents([entry.block for entry in opened.selection.entries])
         for slot in s.slots.values():
             s.forget_votes(slot.height)
         s.slots.clear()
-        s.contents.clear()
-        s.contents.update(kept)
         self._fetches.clear()
         s.view = opened.view
         s.voted_view = max(s.voted_view, opened.view)
         s.new_view = raw
+        s.effects.archive.append(Archived(s.epoch, s.view, raw))
         s.spoiled = False
         s.view_since_ms = s.now_ms
+        s.pace.leave_view()
         s.persist_view()
         s.pool.land(s.now_ms, s.ledger.is_remembered)
         self.place_candidates(opened)
@@ -332,30 +364,13 @@ class Views:
             if prepare.signer == s.index:
                 slot.own_prepare = prepare
 
-    def _kept_contents(self, entries: tuple[Entry, ...]) -> dict[bytes, Content]:
-        """Contents still of use: accepted in the view being left, under a sticky or a commit
-        certificate, in execution, to be proposed again, or committed lately. Everything else could
-        only grow with the number of views."""
-        s = self._s
-        blocks = [slot.accepted.block for slot in s.slots.values() if slot.accepted is not None]
-        blocks += [prepared.content.block for prepared in s.prepared.values()]
-        blocks += [certified.block for certified in s.certified.values()]
-        blocks += [execution.content.block for execution in s.executions.values()]
-        blocks += [entry.block for entry in entries]
-        wanted = frozenset(blocks)
-        return {
-            block: content
-            for block, content in s.contents.items()
-            if block in wanted or content.header.height <= s.committed
-        }
-
     def _forget_passed(self) -> None:
         """Complaints and ViewChanges for the views now passed."""
         s = self._s
         for signer in [i for i, (view, _, _) in self._complaints.items() if view < s.view]:
             del self._complaints[signer]
-        for signer in [i for i, change in self._changes.items() if change.to_view <= s.view]:
-            del self._changes[signer]
+        for signer in [i for i, change in s.changes.items() if change.to_view <= s.view]:
+            del s.changes[signer]
         if self._complaint_view < s.view:
             self.complaint, self._complaint_view = None, -1
 
@@ -371,8 +386,9 @@ class Views:
         s.view_change = s.new_view = b""
         s.spoiled = False
         s.view_since_ms = s.now_ms
+        s.pace.leave_view()
         self._complaints.clear()
-        self._changes.clear()
+        s.changes.clear()
         self.complaint, self._complaint_view = None, -1
         s.persist_view()
         s.pool.land(s.now_ms, s.ledger.is_remembered)
@@ -383,7 +399,7 @@ class Views:
         """After a restart: the NewView of this view and the own ViewChange stand again."""
         s = self._s
         if s.view_change and s.changing:
-            self._changes[s.index] = self._open_change(open_signed(s.view_change))
+            s.changes[s.index] = self._open_change(open_signed(s.view_change))
 
     # --- helping those behind -------------------------------------------------------------------
 
@@ -399,8 +415,8 @@ class Views:
                 view, _, signed = self._complaints[signer]
                 if view >= status.view:
                     s.send_now(peer, encode(signed))
-        for signer in sorted(self._changes):
-            change = self._changes[signer]
+        for signer in sorted(s.changes):
+            change = s.changes[signer]
             if change.to_view > status.view or (
                 change.to_view == status.view and s.leader_of(status.view) == peer
             ):
@@ -412,11 +428,24 @@ class Views:
         if self.complaint is not None and s.may_sign:
             s.send_now(-1, encode(self.complaint))
 
+    @property
+    def complaints(self) -> int:
+        """Validators with a complaint, fresh or not."""
+        return len(self._complaints)
+
+    def lacks_blocks(self) -> bool:
+        """A ViewChange for our view stands on a block that we have not committed yet."""
+        s = self._s
+        return any(
+            change.to_view == s.voted_view and change.base.height > s.committed
+            for change in s.changes.values()
+        )
+
     def waiting_for(self) -> tuple[int, ...]:
         """Validators whose ViewChange for our view is missing."""
         s = self._s
         return tuple(
             i
             for i in range(s.n)
-            if (change := self._changes.get(i)) is None or change.to_view != s.voted_view
+            if (change := s.changes.get(i)) is None or change.to_view != s.voted_view
         )

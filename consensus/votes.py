@@ -11,15 +11,8 @@ from typing import Final, Generic, TypeVar
 
 from tallynet.blocks import Certificate, Commit, Prepare, verify_commit, verify_prepared
 from tallynet.codec import decode
-from tallynet.messages import Signed, SignedKind
-from tallynet.signatures import (
-    KIND_COMMIT,
-    KIND_COMPLAINT,
-    KIND_NEW_VIEW,
-    KIND_PREPARE,
-    KIND_STATUS,
-    KIND_VIEW_CHANGE,
-)
+from tallynet.errors import invariant
+from tallynet.messages import DOMAINS, Signed, SignedKind
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -28,16 +21,6 @@ Verify = Callable[[bytes, bytes, bytes, bytes], bool]
 """(kind, body, public key, signature) -> valid."""
 Sign = Callable[[SignedKind, bytes], bytes]
 """(kind, body) -> own signature."""
-
-DOMAINS: Final[dict[SignedKind, bytes]] = {
-    SignedKind.PREPARE: KIND_PREPARE,
-    SignedKind.COMMIT: KIND_COMMIT,
-    SignedKind.COMPLAINT: KIND_COMPLAINT,
-    SignedKind.VIEW_CHANGE: KIND_VIEW_CHANGE,
-    SignedKind.NEW_VIEW: KIND_NEW_VIEW,
-    SignedKind.STATUS: KIND_STATUS,
-}
-"""Signature domain of each kind of body (C3)."""
 
 
 class Recent(Generic[K, V]):
@@ -88,11 +71,11 @@ class Verifier:
 
     def prepared(self, certificate: Certificate) -> Prepare:
         """The Prepare that q validators signed. Raises RemoteProtocolError BAD_CERTIFICATE."""
-        return verify_prepared(certificate, self._genesis, self._validators, self._for_certificate)
+        return verify_prepared(certificate, self._genesis, self._validators, self.check)
 
     def committed(self, certificate: Certificate) -> Commit:
         """The Commit that q validators signed. Raises RemoteProtocolError BAD_CERTIFICATE."""
-        return verify_commit(certificate, self._genesis, self._validators, self._for_certificate)
+        return verify_commit(certificate, self._genesis, self._validators, self.check)
 
     def vote(self, kind: SignedKind, body: bytes) -> Prepare | Commit:
         """Decode a vote; equal bodies, which is what a quorum consists of, are decoded once."""
@@ -110,9 +93,10 @@ class Verifier:
         self._good.put(signature, (domain, key, body))
         return True
 
-    def _for_certificate(
+    def check(
         self, domain: bytes, genesis: bytes, body: bytes, key: bytes, signature: bytes
     ) -> bool:
+        """A `SignatureCheck` that remembers what was good."""
         return genesis == self._genesis and self._good_signature(domain, body, key, signature)
 
 
@@ -144,15 +128,20 @@ class Tally:
         votes = self._by_body.get(body)
         return 0 if votes is None else len(votes)
 
-    def bodies(self) -> list[tuple[bytes, int]]:
-        """Every body voted for with its count, first seen first."""
-        return [(body, len(votes)) for body, votes in self._by_body.items()]
+    def bodies(self) -> list[bytes]:
+        """Every body voted for, first seen first."""
+        return list(self._by_body)
+
+    def signed(self, body: bytes) -> list[Signed]:
+        """The votes for exactly this body, by signer."""
+        return [self._by_signer[signer] for signer in sorted(self._by_body.get(body, ()))]
 
     def signers(self) -> list[int]:
         """Who has voted, ascending."""
         return sorted(self._by_signer)
 
-    def certificate(self, body: bytes) -> Certificate:
-        """All votes for `body` as a certificate; the caller has counted them (INV-9)."""
-        votes = sorted(self._by_body[body].items())
+    def certificate(self, body: bytes, quorum: int) -> Certificate:
+        """All votes for `body` as a certificate: verified, of distinct signers, at least a quorum."""
+        votes = sorted(self._by_body.get(body, {}).items())
+        invariant(len(votes) >= quorum, "INV-9 certificate without a quorum")
         return Certificate(body, tuple(i for i, _ in votes), tuple(s for _, s in votes))

@@ -175,6 +175,7 @@ class Executor:
         if self._newest is executed.overlay:
             self._move(self._committed)
         height = executed.header.height
+        invariant(height == self.head.height + 1, "INV-10 a block out of order became durable")
         for block in [b for b, (h, _) in self._held.items() if h <= height]:
             del self._held[block]
         envelopes = executed.envelopes

@@ -13,6 +13,7 @@ from typing import Final, Protocol
 from consensus.config import ReplicaConfig, Tip
 from consensus.events import Event
 from consensus.replica import Replica
+from consensus.statistics import ReplicaStatus
 from consensus.votes import Verify
 from node.config import Limits
 from node.executor import ExecutedBlock, Executor, Head
@@ -35,10 +36,22 @@ from tallynet.messages import (
     Bodies,
     FetchBlocks,
     FetchBodies,
+    NodeState,
     NodeStatus,
     PeerMessage,
 )
 from tallynet.records import NETWORK_ID, Kind, Network
+
+WAITING_TEXT_MAX: Final = 400
+"""Of `NodeStatus.waiting`; with a hundred validators not all names fit, `waiting_for` has them."""
+_INDEX_FIELDS: Final = ("validator", "leader", "source")
+"""Fields of the core's log lines that hold one validator's index."""
+_STATES: Final = {
+    ReplicaStatus.NORMAL: NodeState.NORMAL,
+    ReplicaStatus.CHANGING: NodeState.CHANGING,
+    ReplicaStatus.MUTE: NodeState.MUTE,
+    ReplicaStatus.DIVERGED: NodeState.DIVERGED,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +116,7 @@ class Machine:
         self.index: Final = self._keys.index(signer.public_key)
         self._store: Final = store
         self._peers: Final = peers
+        self._log: Final = log
         self._offer: Final = offer
         self._pool: Final = Pool(
             total_max=limits.pending_total, per_organisation_max=limits.pending_per_organisation
@@ -120,6 +134,7 @@ class Machine:
         self._held_at_start: Final = self._restore_held(head.height)
         with store.reader() as reader:
             journal = dict(reader.journal())
+            accused = [key for key, _ in reader.evidence()]
         self.replica: Final = Replica(
             config=self._replica_config(),
             sign=signer.sign,
@@ -127,6 +142,7 @@ class Machine:
             ledger=NodeLedgerView(self.executor),
             tip=tip,
             journal=journal,
+            accused=accused,
             now_ms=clock.now_ms(),
             wall_ms=clock.wall_ms(),
         )
@@ -135,7 +151,7 @@ class Machine:
             executor=self.executor,
             outlet=peers,
             on_committed=self._committed,
-            log=log,
+            log=self._log_named,
         )
         self.service: Final = Service(
             genesis=genesis_hash,
@@ -237,6 +253,9 @@ class Machine:
     def describe(self, request: int) -> NodeStatus:
         """Answer to a status query."""
         numbers = self.replica.statistics()
+        waiting = numbers.waiting
+        names = self._names(waiting.validators)
+        text = waiting.reason.value + (f": {', '.join(names)}" if names else "")
         head = self.executor.head
         network = self.executor.view.get(Kind.NETWORK, NETWORK_ID)
         own = self._genesis.validators[self.index]
@@ -254,11 +273,25 @@ class Machine:
             network.business_date if isinstance(network, Network) else 0,
             len(self._pool),
             self._peers.connected(),
-            self.waiting(),
+            text[:WAITING_TEXT_MAX],
+            _STATES[numbers.status],
+            waiting.reason.name,
+            names,
+            waiting.height,
+            numbers.evidence,
         )
 
-    def waiting(self) -> str:
-        """Why there is no block right now, naming validators."""
-        waiting = self.replica.statistics().waiting
-        names = ", ".join(self._genesis.validators[i].name for i in waiting.validators)
-        return waiting.reason.value + (f": {names}" if names else "")
+    def _names(self, validators: Iterable[int]) -> tuple[str, ...]:
+        return tuple(self._genesis.validators[index].name for index in validators)
+
+    def _log_named(self, event: str, fields: dict[str, object]) -> None:
+        """Pass a log line of the core on, with the names of validators instead of their indices."""
+        named = dict(fields)
+        for field in _INDEX_FIELDS:
+            index = fields.get(field)
+            if isinstance(index, int) and 0 <= index < len(self._keys):
+                named[field] = self._genesis.validators[index].name
+        validators = fields.get("validators")
+        if isinstance(validators, tuple):
+            named["validators"] = self._names(validators)
+        self._log(event, named)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from consensus.constants import CLOCK_WINDOW_MS
 from consensus.events import Transaction, TransactionsHeld
 from node.executor import ExecutedBlock, Executor
 from node.ledger.execute import admit, dry_run
@@ -34,6 +35,9 @@ from tallynet.messages import (
     DryRunResult,
     EventAt,
     EventPage,
+    EvidenceEntry,
+    EvidenceKind,
+    EvidencePage,
     IndexPage,
     NodeStatus,
     Ping,
@@ -41,6 +45,7 @@ from tallynet.messages import (
     ProvenReceipt,
     QueryBlock,
     QueryEvents,
+    QueryEvidence,
     QueryIndex,
     QueryRecord,
     QueryStatus,
@@ -63,6 +68,9 @@ EVENT_WAITERS_MAX: Final = 1_024
 EVENTS_PER_PAGE: Final = 500
 BLOCKS_PER_PAGE: Final = 200
 """Blocks looked through for one page, so that a question never holds the loop for long."""
+CLOCK_SKEW_SECONDS: Final = CLOCK_WINDOW_MS // 1000
+"""Between the clocks of two validators that vote for each other's proposals."""
+EVIDENCE_PER_PAGE: Final = 64
 REPLY_BYTES_MAX: Final = 1024 * 1024
 """Receipts in one message: well below the frame limit of 4 MiB, proofs included."""
 GOSSIP_BYTES_MAX: Final = 1024 * 1024
@@ -135,6 +143,8 @@ class Service:
                 session.send(encode(self._block(request)))
             case QueryStatus():
                 session.send(encode(self._source.describe(request.request)))
+            case QueryEvidence():
+                session.send(encode(self._evidence(request)))
             case DryRun():
                 session.send(encode(self._dry_run(request)))
             case Ping():
@@ -186,7 +196,7 @@ class Service:
 
     def _admit(self, envelope: Envelope) -> None:
         now = max(self._source.now_seconds(), self._executor.head.time_ms // 1000)
-        admit(self._executor.view, self._genesis, envelope, now)
+        admit(self._executor.view, self._genesis, envelope, now, skew=CLOCK_SKEW_SECONDS)
 
     def _wait(self, session: Session, transaction: bytes) -> None:
         sessions = self._waiting.setdefault(transaction, [])
@@ -405,6 +415,21 @@ class Service:
         if block is None:
             raise RemoteProtocolError("NO_SUCH_BLOCK", f"height {height} is not stored")
         return BlockPage(query.request, block.header, block.certificate, block.envelopes)
+
+    def _evidence(self, query: QueryEvidence) -> EvidencePage:
+        found: list[EvidenceEntry] = []
+        room, more = REPLY_BYTES_MAX, False
+        with self._store.reader() as reader:
+            proofs = query.kind is EvidenceKind.PROOFS
+            rows = reader.evidence(query.after) if proofs else reader.new_views(query.after)
+            for key, data in rows:
+                room -= len(data)
+                more = bool(found) and (room < 0 or len(found) >= EVIDENCE_PER_PAGE)
+                if more:
+                    break
+                found.append(EvidenceEntry(key, data))
+            divergence = reader.divergence()
+        return EvidencePage(query.request, tuple(found), more, divergence)
 
     def _dry_run(self, query: DryRun) -> DryRunResult:
         body = decode(EnvelopeBody, query.body)

@@ -28,6 +28,11 @@ Log = Callable[[str, dict[str, object]], None]
 """(event name, fields)."""
 
 
+TURN_SENDS_MAX: Final = 8_192
+"""Messages that wait for one write, as many as the queue to a peer takes. Only a disk that hangs for minutes
+gets there; what is dropped is repeated every Status period like any lost message."""
+
+
 class Outlet(Protocol):
     """Where messages to other validators go; `net.mesh.Mesh` in a node."""
 
@@ -95,7 +100,12 @@ class Shell:
             turn.batch.journal(entry.key, entry.value)
         for hold in effects.hold:
             self._executor.hold(turn.batch, hold.height, hold.block, hold.envelopes)
-        turn.sends.extend(effects.send_after)
+        room = TURN_SENDS_MAX - len(turn.sends)
+        turn.sends.extend(effects.send_after[:room])
+        for accusation in effects.evidence:
+            turn.batch.evidence(accusation.key, accusation.proof)
+        for archived in effects.archive:
+            turn.batch.archive(archived.epoch, archived.view, archived.new_view)
         for send in effects.send_now:
             self._send(send)
         for delivery in effects.deliver:

@@ -23,6 +23,7 @@ from tallynet.fields import (
     Height,
     Id,
     Milliseconds,
+    Name,
     PublicKey,
     Seconds,
     Signature,
@@ -31,6 +32,14 @@ from tallynet.fields import (
     View,
 )  # fmt: skip
 from tallynet.merkle import ListProof
+from tallynet.signatures import (
+    KIND_COMMIT,
+    KIND_COMPLAINT,
+    KIND_NEW_VIEW,
+    KIND_PREPARE,
+    KIND_STATUS,
+    KIND_VIEW_CHANGE,
+)  # fmt: skip
 
 WINDOW_MAX: Final = 16
 """Upper bound for W on the wire; the shipped value is 4 (protocol §5.2)."""
@@ -100,6 +109,17 @@ class SignedKind(IntEnum):
     STATUS = 6
 
 
+DOMAINS: Final[dict[SignedKind, bytes]] = {
+    SignedKind.PREPARE: KIND_PREPARE,
+    SignedKind.COMMIT: KIND_COMMIT,
+    SignedKind.COMPLAINT: KIND_COMPLAINT,
+    SignedKind.VIEW_CHANGE: KIND_VIEW_CHANGE,
+    SignedKind.NEW_VIEW: KIND_NEW_VIEW,
+    SignedKind.STATUS: KIND_STATUS,
+}
+"""Signature domain of each kind of body (C3)."""
+
+
 class ComplaintReason(IntEnum):
     PROGRESS_TIMEOUT = 1
     TRANSACTION_TIMEOUT = 2
@@ -108,6 +128,8 @@ class ComplaintReason(IntEnum):
     LEADER_SILENT = 5
     JOINED = 6
     """f+1 others complained."""
+    SLOW_LEADER = 7
+    """Most of the time with work went by waiting for its proposals."""
 
 
 class Complaint(Wire):
@@ -299,6 +321,22 @@ class QueryStatus(Wire, tag="query.status"):
     request: Uint
 
 
+class EvidenceKind(IntEnum):
+    PROOFS = 1
+    """Proofs of misbehaviour, encoded `tallynet.evidence.Evidence`."""
+    NEW_VIEWS = 2
+    """NewViews that opened a view at this node, encoded `Signed`."""
+
+
+class QueryEvidence(Wire, tag="query.evidence"):
+    """What the node keeps against validators. Answered by `EvidencePage`."""
+
+    request: Uint
+    kind: EvidenceKind
+    after: Annotated[bytes, Meta(max_length=64)]
+    """Continue after this key; empty from the start."""
+
+
 class DryRun(Wire, tag="dryrun"):
     """Execute an encoded `EnvelopeBody` on the newest committed state without ordering; signatures
     are not needed, the listed signers are believed. Answered by `DryRunResult`."""
@@ -313,7 +351,7 @@ class Ping(Wire, tag="ping"):
 
 ClientRequest = (
     Submit | QueryTransaction | QueryRecord | QueryIndex | QueryEvents | QueryBlock | QueryStatus
-    | DryRun | Ping | Goodbye
+    | QueryEvidence | DryRun | Ping | Goodbye
 )  # fmt: skip
 
 
@@ -405,6 +443,31 @@ class DryRunResult(Wire, tag="dryrun.result"):
     """One per command, for people; empty text for OK."""
 
 
+class EvidenceEntry(Wire):
+    key: Annotated[bytes, Meta(max_length=64)]
+    """Ascending; the last one continues the question."""
+    data: bytes
+    """Of the kind asked for. Everybody checks it himself: proofs with `tallynet.evidence.culprit`."""
+
+
+class EvidencePage(Wire, tag="evidence"):
+    request: Uint
+    entries: Annotated[tuple[EvidenceEntry, ...], Meta(max_length=64)]
+    more: bool
+    divergence: bytes
+    """Encoded `tallynet.evidence.Divergence` when this node's results differ from others'; else empty."""
+
+
+class NodeState(IntEnum):
+    NORMAL = 1
+    CHANGING = 2
+    """Between two views."""
+    MUTE = 3
+    """Follows without a vote."""
+    DIVERGED = 4
+    """Stopped: its results differ from others', or a quorum is on another chain."""
+
+
 class NodeStatus(Wire, tag="status"):
     """What a node says about itself; also shown by `tally testnet status`."""
 
@@ -424,7 +487,16 @@ class NodeStatus(Wire, tag="status"):
     peers: Small
     """Connected validators."""
     waiting: Annotated[str, Meta(max_length=400)]
-    """Why there is no block, for people; empty when blocks flow or there is nothing to do."""
+    """Why there is no block, for people."""
+    state: NodeState
+    waiting_code: Annotated[str, Meta(max_length=32)]
+    """The same for programs: a name of `consensus.statistics.WaitingReason`."""
+    waiting_for: Annotated[tuple[Name, ...], Meta(max_length=VALIDATORS_MAX)]
+    """Names of the validators waited for, where the reason is about some."""
+    waiting_height: Height
+    """The height that is stuck; 0 where it does not apply."""
+    evidence: Uint
+    """Proofs of misbehaviour that this node keeps: see `query-evidence`."""
 
 
 class Pong(Wire, tag="pong"):
@@ -441,5 +513,5 @@ class RequestRefused(Wire, tag="request.refused"):
 
 ClientReply = (
     Refused | Receipts | TransactionState | RecordProof | IndexPage | EventPage | BlockPage
-    | DryRunResult | NodeStatus | Pong | RequestRefused | Goodbye
+    | DryRunResult | EvidencePage | NodeStatus | Pong | RequestRefused | Goodbye
 )  # fmt: skip

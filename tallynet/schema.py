@@ -16,7 +16,17 @@ from typing import Annotated, Any, Final, Union, get_args, get_origin, get_type_
 
 from msgspec import Meta
 
-from tallynet import blocks, commands, envelope, genesis, messages, receipts, records, state_proof
+from tallynet import (
+    blocks,
+    commands,
+    envelope,
+    evidence,
+    genesis,
+    messages,
+    receipts,
+    records,
+    state_proof,
+)
 from tallynet.codec import Wire
 from tallynet.merkle import ListProof
 
@@ -38,6 +48,7 @@ _UNIONS: Final[dict[str, object]] = {
     "client-reply": get_args(messages.ClientReply),
     "command": get_args(commands.Command),
     "record": get_args(records.Record),
+    "evidence": get_args(evidence.Evidence),
 }
 _SECTIONS: Final[tuple[tuple[str, tuple[type[Wire], ...]], ...]] = (
     (
@@ -62,6 +73,7 @@ _SECTIONS: Final[tuple[tuple[str, tuple[type[Wire], ...]], ...]] = (
     ("Envelopes", (envelope.SignedEnvelope, envelope.EnvelopeBody)),
     ("Commands", commands.COMMAND_TYPES),
     ("Records", tuple(get_args(records.Record))),
+    ("Evidence", (*get_args(evidence.Evidence), evidence.Divergence)),
     ("Genesis", (genesis.Genesis,)),
 )  # fmt: skip
 

@@ -32,6 +32,7 @@ from tallynet.client.errors import (
 from tallynet.errors import ERROR_CODES, LedgerError, TallynetError
 from tools.arguments import UsageError
 from tools.document_cli import add_document_commands
+from tools.evidence_cli import add_evidence_commands
 from tools.explanations import EXPLANATIONS
 from tools.ledger_cli import OutputOption, add_ledger_commands
 from tools.organisation_cli import add_organisation_commands
@@ -73,6 +74,7 @@ nouns = add_ledger_commands(app)
 add_organisation_commands(app, nouns)
 add_document_commands(app)
 add_show_commands(app, nouns)
+add_evidence_commands(app)
 app.command(testnet)
 node = App(name="node", help="One validator")
 app.command(node)

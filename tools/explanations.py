@@ -222,6 +222,9 @@ LOCAL: Final[dict[str, str]] = {
     "STORE_MISSING": "The directory holds no data of a node. Name a node's directory that has run.",
     "STORE_CORRUPT": "The node's data failed its checks. It stays out rather than answer wrongly;"
     " see the operator's guide.",
+    "EVIDENCE_INVALID": "The file is not one of `tally evidence save`. The text says where.",
+    "EVIDENCE_OTHER_NETWORK": "The evidence is about another network. Name the right network directory"
+    " (`--network`).",
     "DOCUMENT_KEPT": "A document with this label is kept in the wallet already. Choose another label.",
 }
 """Codes of this program's own files, processes and arguments."""

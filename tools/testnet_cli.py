@@ -211,5 +211,15 @@ def _status_row(
         format_day(answer.business_date),
         str(answer.pending),
         str(answer.peers),
-        answer.waiting or "-",
+        _waiting_text(answer),
     )
+
+
+def _waiting_text(answer: NodeStatus) -> str:
+    """Why there is no block, and what else an operator has to look at."""
+    text = answer.waiting
+    if answer.waiting_height:
+        text += f" (height {answer.waiting_height})"
+    if answer.evidence:
+        text += f"; {answer.evidence} proofs of misbehaviour: tally evidence list"
+    return text

@@ -102,18 +102,20 @@ def admit(
     now: int,
     *,
     verify: Verify = verify_kind,
+    skew: int = 0,
 ) -> None:
-    """The checks at a node's door, the same that a block makes.
+    """The checks at a node's door, the same that a block makes, also by a clock that is `skew` seconds
+    behind: a leader with such a clock would drop what is valid for too long, and be blamed for it.
 
     Raises:
         LedgerError: ENVELOPE_MALFORMED, NETWORK_MISMATCH, EXPIRED, VALIDITY_TOO_LONG,
             DUPLICATE_TRANSACTION, KEY_UNKNOWN, KEY_REVOKED, SIGNATURE_INVALID.
     """
-    _admit(state, genesis, envelope, now, verify)
+    _admit(state, genesis, envelope, now, verify, skew)
 
 
 def _admit(
-    state: StateView, genesis: bytes, envelope: Envelope, time: int, verify: Verify
+    state: StateView, genesis: bytes, envelope: Envelope, time: int, verify: Verify, skew: int = 0
 ) -> Acting:
     body = envelope.body
     if body.version != ENVELOPE_VERSION:
@@ -123,7 +125,7 @@ def _admit(
     if time >= body.valid_until:
         raise refuse("EXPIRED", f"valid until {body.valid_until}, now {time}; sign anew")
     lifetime = value(_reading(state, genesis, time), "envelope_lifetime_seconds")
-    if body.valid_until > time + lifetime:
+    if body.valid_until > time - skew + lifetime:
         raise refuse("VALIDITY_TOO_LONG", f"valid_until is more than {lifetime} s ahead")
     if remembered.is_remembered(state, envelope):
         raise refuse("DUPLICATE_TRANSACTION", "this transaction was executed already")

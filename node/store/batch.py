@@ -9,10 +9,12 @@ from node.state.tables import Changes
 from node.store.tables import (
     BLOCKS,
     BODIES,
+    EVIDENCE,
     JOURNAL,
     META,
     RECEIPTS,
     TRANSACTIONS,
+    VIEWS,
     BlockRow,
     ReceiptsRow,
     Tip,
@@ -52,6 +54,14 @@ class WriteBatch:
     def meta(self, name: bytes, value: bytes | None) -> None:
         """One named value of the node; None deletes it."""
         self._table(META)[name] = value
+
+    def evidence(self, key: bytes, proof: bytes) -> None:
+        """A proof of misbehaviour; there is at most one per key, and the core bounds their number."""
+        self._table(EVIDENCE).update(chunks(key, proof))
+
+    def archive(self, epoch: int, view: int, new_view: bytes) -> None:
+        """The NewView that opened a view here, for forensics; the store bounds their number."""
+        self._table(VIEWS).update(chunks(height_key(epoch) + height_key(view), new_view))
 
     def state(self, changes: Changes) -> None:
         """State changes of one sealed overlay; of consecutive blocks in order of height."""

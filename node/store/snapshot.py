@@ -6,17 +6,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from consensus.journal import DIVERGED
 from node.store.batch import TIP_KEY
 from node.store.errors import StoreFatal
 from node.store.tables import (
     BLOCKS,
     BODIES,
     CHECKSUM_BYTES,
+    EVIDENCE,
     JOURNAL,
     META,
     RECEIPTS,
     SEEDS,
     TRANSACTIONS,
+    VIEWS,
     BlockRow,
     ReceiptsRow,
     Tip,
@@ -109,6 +112,27 @@ class Snapshot:
     def journal(self) -> list[tuple[bytes, bytes]]:
         """All entries of the consensus core by key, for its start."""
         return list(self._rows(JOURNAL, b"", b""))
+
+    def evidence(self, after: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """(key, proof) of every proof of misbehaviour behind key `after`, in order of key."""
+        return self._all_large(EVIDENCE, after)
+
+    def new_views(self, after: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """(epoch ‖ view, encoded `Signed` NewView) of the archive, oldest first."""
+        return self._all_large(VIEWS, after)
+
+    def divergence(self) -> bytes:
+        """What the core wrote down when its results differed from others'; empty when they never did."""
+        return self.get(JOURNAL, DIVERGED) or b""
+
+    def _all_large(self, table: str, after: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Every value of a table of large values, in order of key."""
+        seek = after + b"\xff\xff" if after else b""
+        for row, _ in self._rows(table, b"", seek):
+            key, chunk = row[:-2], row[-2:]
+            data = self._large(table, key) if chunk == bytes(2) else None
+            if data is not None:
+                yield key, data
 
     def block(self, height: int) -> BlockRow | None:
         """A final block without bodies; None if it is not stored."""

@@ -36,6 +36,8 @@ from node.store.tables import (
     SCHEMA,
     SEEDS,
     TABLES,
+    VIEWS,
+    VIEWS_ROWS_MAX,
     height_key,
     open_environment,
     sealed,
@@ -200,6 +202,8 @@ class Store:
                     cursor.putmulti(puts)
         for height, block in batch.delivered:
             self._drop_rivals(transaction, height, block)
+        if batch.rows.get(VIEWS):
+            self._drop_oldest_views(transaction)
 
     def _drop_rivals(self, transaction: Any, height: int, block: bytes) -> None:
         """Delete the bodies of candidates that lost against `block`."""
@@ -215,6 +219,19 @@ class Store:
                 else:
                     cursor.delete()
                     there = bool(cursor.key())
+
+    def _drop_oldest_views(self, transaction: Any) -> None:
+        """Keep the archive of NewViews within its bound; all pieces of one go together."""
+        surplus = transaction.stat(self._tables[VIEWS])["entries"] - VIEWS_ROWS_MAX
+        if surplus <= 0:
+            return
+        with transaction.cursor(db=self._tables[VIEWS]) as cursor:
+            there, last = cursor.first(), b""
+            while there and (surplus > 0 or bytes(cursor.key()).startswith(last)):
+                last = bytes(cursor.key())[:-2]
+                cursor.delete()
+                surplus -= 1
+                there = bool(cursor.key())
 
     # --- the key mark -----------------------------------------------------------------------------
 

@@ -31,8 +31,18 @@ RECEIPTS: Final = "receipts"
 TRANSACTIONS: Final = "transactions"
 """transaction id -> height (8) ‖ position in the block (4) of the copy that was executed."""
 
+EVIDENCE: Final = "evidence"
+"""key of a proof (`tallynet.evidence.Conviction`) ‖ chunk (2) -> encoded proof of misbehaviour."""
+VIEWS: Final = "views"
+"""epoch (8) ‖ view (8) ‖ chunk (2) -> encoded `Signed` NewView that opened this view here."""
+VIEWS_ROWS_MAX: Final = 4_096
+"""At most 128 MiB; then the oldest go. Up to about 40 validators a NewView is one row, and a view lasts
+seconds even where every leader is faulty: what explains a fork is there for hours, while two
+certificates that contradict each other meet within seconds after their holders can talk."""
+
 TABLES: Final = (
     META, JOURNAL, STATE_TREE, RECORDS, INDEXES, TRANSACTIONS, BLOCKS, RECEIPTS, BODIES,
+    EVIDENCE, VIEWS,
 )  # fmt: skip
 """In the order in which they are scanned at boot: first what voting and execution stand on."""
 

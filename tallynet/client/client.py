@@ -13,7 +13,7 @@ import anyio
 from anyio.abc import TaskGroup
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from tallynet.blocks import faulty_max
+from tallynet.blocks import Certificate, faulty_max
 from tallynet.client.errors import (
     ClientBusy,
     ClientClosed,
@@ -30,6 +30,7 @@ from tallynet.client.trust import Block, ProvenRecord, Receipt, Trust
 from tallynet.codec import Wire, decode, encode
 from tallynet.envelope import Envelope, EnvelopeBody
 from tallynet.errors import RemoteProtocolError, TallynetError
+from tallynet.evidence import Divergence
 from tallynet.genesis import Genesis
 from tallynet.messages import (
     BlockPage,
@@ -37,10 +38,13 @@ from tallynet.messages import (
     DryRunResult,
     EventAt,
     EventPage,
+    EvidenceKind,
+    EvidencePage,
     IndexPage,
     NodeStatus,
     QueryBlock,
     QueryEvents,
+    QueryEvidence,
     QueryIndex,
     QueryRecord,
     QueryStatus,
@@ -442,6 +446,21 @@ class Client:
             lambda answer: _at_height(height, self.trust.block(answer)),
         )
 
+    async def certificate(self, height: int = 0) -> Certificate:
+        """The commit certificate at `height`, checked; 0: the newest.
+
+        Raises:
+            RequestFailed: NO_SUCH_BLOCK.
+        """
+
+        def checked(page: BlockPage) -> Certificate:
+            _at_height(height, self.trust.block(page))
+            if page.certificate is None:
+                raise RemoteProtocolError("BAD_BLOCK", "a block without certificate")
+            return page.certificate
+
+        return await self._nodes.ask(lambda n: QueryBlock(n, height), BlockPage, checked)
+
     # --- one node's word ------------------------------------------------------------------------
 
     async def index(
@@ -502,6 +521,27 @@ class Client:
         """Execute on a node's newest state without ordering; no signatures needed. One node's word."""
         return await self._nodes.ask(
             lambda n: DryRun(n, encode(body)), DryRunResult, _dry_run_report
+        )
+
+    async def evidence(self, kind: EvidenceKind) -> AsyncIterator[bytes]:
+        """What a node keeps against validators: proofs of misbehaviour, or its archive of NewViews. Check each
+        one yourself (`tallynet.evidence.culprit`); the node could leave some out."""
+        after, more = b"", True
+        while more:
+            page = await self._evidence_page(kind, after)
+            for entry in page.entries:
+                yield entry.data
+            more = page.more and bool(page.entries)
+            after = page.entries[-1].key if page.entries else b""
+
+    async def divergence(self) -> Divergence | None:
+        """Why a node says that its results differ from others'; None when it does not say so."""
+        page = await self._evidence_page(EvidenceKind.PROOFS, b"\xff")
+        return decode(Divergence, page.divergence) if page.divergence else None
+
+    async def _evidence_page(self, kind: EvidenceKind, after: bytes) -> EvidencePage:
+        return await self._nodes.ask(
+            lambda n: QueryEvidence(n, kind, after), EvidencePage, lambda p: p
         )
 
     async def status(self) -> NodeStatus:

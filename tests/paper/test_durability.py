@@ -271,7 +271,8 @@ def test_5_7_a_lost_votes_are_sent_again_to_who_shows_no_progress() -> None:
     backup.tick(200)
     backup.out.clear()
     backup.receive(3, backup.status(3))
-    assert [to for to, _ in backup.take(SignedKind.PREPARE)] == [3]
+    both = [to for to, _ in backup.take(SignedKind.PREPARE)]
+    assert both == [3, 3], "the leader's, which makes it a proposal, and ours"
     backup.receive(3, backup.commit(3, one))
     backup.receive(3, backup.status(3))
     assert backup.take(SignedKind.PREPARE) == []  # its Commit shows that it has prepared
@@ -286,13 +287,31 @@ def test_5_7_a_a_leader_sends_a_lost_proposal_again() -> None:
     assert [to for to, _ in leader.take(PrePrepare)] == [3]
 
 
+def test_E1_who_is_left_out_by_the_leader_gets_the_proposal_from_others() -> None:
+    """Otherwise a leader could keep a correct vote away and make everybody wait for its own."""
+    left_out, backup = Bench(index=3), Bench(index=2)
+    (one,) = backup.chain(1)
+    left_out.chain(1)
+    backup.propose(one)
+    backup.tick(300)
+    backup.out.clear()
+    backup.receive(3, backup.status(3))
+    for to, message in backup.out:
+        assert to == 3
+        left_out.receive(2, message)
+    left_out.tick(200)
+    assert left_out.take(FetchProposal) != []
+    left_out.receive(2, Proposal(one.header_bytes, one.envelopes))
+    assert left_out.prepares() == [1]
+
+
 def test_fetch_votes_and_fetch_proposal_are_answered() -> None:
     backup = Bench()
     (one,) = backup.chain(1)
     backup.propose(one)
     backup.out.clear()
     backup.receive(2, FetchVotes(0, 0, 0))
-    assert [to for to, _ in backup.take(SignedKind.PREPARE)] == [2]
+    assert [to for to, _ in backup.take(SignedKind.PREPARE)] == [2, 2], "the leader's and ours"
     backup.receive(2, FetchVotes(0, 1, 0))
     assert backup.take(SignedKind.PREPARE) == []
     backup.receive(2, FetchProposal(1, one.block))

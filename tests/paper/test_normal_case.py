@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from consensus.effects import ALL
-from consensus.evidence import culprit
 from consensus.statistics import ReplicaStatus, WaitingReason
 from tallynet.blocks import Header, quorum
 from tallynet.codec import decode, encode
+from tallynet.evidence import culprit
 from tallynet.messages import (
     FetchBlocks,
     FetchBodies,
@@ -21,7 +21,7 @@ from tallynet.messages import (
     SignedKind,
 )
 from tests.sim.bench import Bench, copy_of, signed, transactions
-from tests.sim.cluster import GENESIS, signer
+from tests.sim.cluster import GENESIS, check
 
 
 def test_5_4_1_an_idle_network_proposes_nothing() -> None:
@@ -491,7 +491,7 @@ def test_a_second_different_vote_is_evidence_that_convicts_its_signer_only() -> 
     backup.receive(2, backup.commit(2, content, roots=(b"\1" * 32, b"\2" * 32)))
     backup.receive(2, backup.commit(2, content))
     (proof,) = backup.evidence
-    assert culprit(proof, lambda s: signer(s.signer)(s.kind, s.body) == s.signature) == 2
+    assert culprit(proof, backup.config, check).signer == 2
 
 
 def test_INV_15_messages_of_another_epoch_or_of_no_member_change_nothing() -> None:

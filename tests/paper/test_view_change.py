@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from consensus.slots import Content
 from consensus.statistics import ReplicaStatus, WaitingReason
 from tallynet.blocks import Certificate
 from tallynet.codec import decode, encode
@@ -70,33 +71,58 @@ def test_a_complaint_comes_from_five_seconds_of_a_silent_leader() -> None:
 
 def test_a_complaint_comes_from_a_transaction_passed_over() -> None:
     """§5.9: other organisations' blocks flow, this one's oldest transaction never gets in."""
-    backup = Bench()
-    victim = transactions(1, organisation=b"v" * 16)
-    backup.hold(victim)
-    parent = GENESIS
-    for height in range(1, 13):
+    backup = Bench(pace_ms=SLOW_IS_FINE)
+    backup.hold(transactions(1, organisation=b"v" * 16))
+    others_flow(backup, range(1, 14))
+    assert backup.heights == list(range(1, 14))
+    bodies = [body for _, body in backup.take(SignedKind.COMPLAINT)]
+    assert {(b.view, b.reason.name) for b in bodies} == {(0, "TRANSACTION_TIMEOUT")}  # type: ignore[attr-defined]
+
+
+SLOW_IS_FINE = 10**6
+"""Pace of a leader that is judged by other rules here."""
+
+
+def others_flow(backup: Bench, heights: range, view: int = 0, parent: bytes = GENESIS) -> bytes:
+    """Blocks of one transaction each, every 450 ms, whoever else waits; returns the last one."""
+    for height in heights:
         ids = transactions(1, tag=f"block {height}")
         backup.hold(ids)
-        content = backup.block(height, parent, ids)
-        backup.run_block(content)
+        content = backup.block(height, parent, ids, by=view % backup.n)
+        backup.run_block(content, view)
         parent = content.block
         backup.tick(450)
-    assert backup.heights == list(range(1, 13))
-    assert set(complaints(backup)) == {0}
+    return parent
 
 
 def test_the_transaction_timer_restarts_under_a_new_leader() -> None:
-    backup = Bench(progress_ms=32_000)
-    backup.hold(transactions(1))
-    backup.tick(4_000)
-    enter_view(backup, 2)
-    for _ in range(8):
-        backup.receive(2, backup.status(2, view=2))
-        backup.tick(600)
+    backup = Bench(pace_ms=SLOW_IS_FINE)
+    backup.hold(transactions(1, organisation=b"v" * 16))
+    tip = others_flow(backup, range(1, 11))
+    base = (backup.delivered[-1], backup.delivered[-1].certificate)
+    changes = [backup.view_change(i, 2, committed=base) for i in (0, 2, 3)]  # type: ignore[arg-type]
+    backup.receive(2, backup.new_view(2, changes))
+    tip = others_flow(backup, range(11, 21), 2, tip)
     assert complaints(backup) == []
-    backup.receive(2, backup.status(2, view=2))
-    backup.tick(400)
+    others_flow(backup, range(21, 25), 2, tip)
     assert set(complaints(backup)) == {2}
+
+
+def test_who_waits_long_in_a_fair_queue_is_not_passed_over() -> None:
+    """Decision 0015: full blocks that serve one organisation after the other, too slowly for 5 s."""
+    backup = Bench(batch_transactions_max=2, pace_ms=SLOW_IS_FINE)
+    queue = [
+        t for i in range(20) for t in transactions(1, organisation=bytes([i]) * 16, tag=f"{i}")
+    ]
+    backup.hold(queue)
+    parent = GENESIS
+    for height in range(1, 11):
+        content = backup.block(height, parent, queue[2 * height - 2 : 2 * height])
+        backup.run_block(content)
+        parent = content.block
+        backup.tick(900)
+    assert backup.heights == list(range(1, 11))
+    assert complaints(backup) == []
 
 
 def test_the_complainer_keeps_voting() -> None:
@@ -379,12 +405,23 @@ def mutated(backup: Bench, what: str) -> tuple[list[Signed], Sequence[object]]:
             [Signed(honest[0].kind, honest[0].body, 0, b"\0" * 64), *honest[1:]],
             [one],
         ),
+        "given but not claimed": (
+            [with_certificate_without_header(backup, one), *honest[1:]],
+            [],
+        ),
         "claimed but absent": (
             [signed_without_certificate(backup, one.header_bytes), *honest[1:]],
             [],
         ),
     }
     return cases[what]
+
+
+def with_certificate_without_header(backup: Bench, content: Content) -> Signed:
+    from tallynet.messages import ViewChange
+
+    certificate = backup.commit_certificate(content, 0, (0, 1, 2))
+    return signed(0, SignedKind.VIEW_CHANGE, ViewChange(0, 1, b"", certificate, ()))
 
 
 def signed_without_certificate(backup: Bench, header: bytes) -> Signed:
@@ -398,7 +435,7 @@ def signed_without_certificate(backup: Bench, header: bytes) -> Signed:
     [
         "dropped", "replaced", "added", "too few", "repeated", "unordered", "other view",
         "other epoch", "short certificate", "double signer", "other header",
-        "future certificate", "forged change", "claimed but absent",
+        "future certificate", "forged change", "claimed but absent", "given but not claimed",
     ],
 )  # fmt: skip
 def test_INV_13_a_new_view_that_is_not_the_recomputation_is_refused(what: str) -> None:

@@ -101,6 +101,7 @@ class Bench:
         self.index = index
         self.ledger = Ledger()
         self.journal: dict[bytes, bytes] = {}
+        self.accused: list[bytes] = []
         self.now_ms = 0
         self.tip = Tip(None, GENESIS, None, 0, self.config.validators)
         self.roots = {GENESIS: GENESIS}
@@ -111,7 +112,10 @@ class Bench:
         self.delivered: list[Deliver] = []
         self.executes: list[Content] = []
         self.logs: list[str] = []
+        self.log: list[tuple[str, dict[str, object]]] = []
+        self.auto_persist = True
         self.evidence: list[bytes] = []
+        """Encoded proofs that steps since the start have emitted; `accused` are the keys of all."""
         self.discarded: list[bytes] = []
         self.auto_execute = True
         self.replica = Replica(
@@ -121,6 +125,7 @@ class Bench:
             ledger=self.ledger,
             tip=self.tip,
             journal=dict(self.journal),
+            accused=self.accused,
             now_ms=self.now_ms,
             wall_ms=self.wall_ms,
         )
@@ -157,9 +162,11 @@ class Bench:
             (s.to, decode(PeerMessage, s.message)) for s in effects.send_after + effects.send_now
         ]  # type: ignore[arg-type]
         self.logs += [name for name, _ in effects.log]
-        self.evidence += effects.evidence
+        self.log += effects.log
+        self.accused += [accusation.key for accusation in effects.evidence]
+        self.evidence += [accusation.proof for accusation in effects.evidence]
         self.discarded += effects.discard
-        if effects.persist or effects.deliver:
+        if self.auto_persist and (effects.persist or effects.deliver):
             self.step(Persisted(self.replica.turn))
         for request in effects.execute:
             if self.auto_execute:

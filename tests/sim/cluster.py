@@ -25,10 +25,10 @@ from consensus.events import (
     Transaction,
     TransactionsHeld,
 )
-from consensus.evidence import culprit
 from consensus.replica import Replica
 from tallynet.blocks import Certificate, Commit, Prepare, quorum
 from tallynet.codec import decode, encode
+from tallynet.evidence import culprit
 from tallynet.messages import (
     Blocks,
     Bodies,
@@ -60,8 +60,12 @@ def verify(domain: bytes, body: bytes, public_key: bytes, signature: bytes) -> b
     return blake2b(domain + body, key=public_key, digest_size=64).digest() == signature
 
 
+def check(domain: bytes, genesis: bytes, body: bytes, key: bytes, signature: bytes) -> bool:
+    return genesis == GENESIS and verify(domain, body, key, signature)
+
+
 def signer(index: int) -> Callable[[SignedKind, bytes], bytes]:
-    from consensus.votes import DOMAINS
+    from tallynet.messages import DOMAINS
 
     return lambda kind, body: sign_as(index, DOMAINS[kind], body)
 
@@ -198,8 +202,8 @@ class Node:
             self.roots[request.block] = roots[0]
             answer = Executed(request.block, *roots)
             self.cluster.after(self.cluster.delay(3), self._answer, self.generation, answer)
-        for proof in effects.evidence:
-            self.cluster.accuse(proof)
+        for accusation in effects.evidence:
+            self.cluster.accuse(accusation.proof)
         for send in effects.send_now:
             self.cluster.send(self, send)
         if not self.writing:
@@ -452,7 +456,7 @@ class Cluster:
 
     def accuse(self, proof: bytes) -> None:
         """Evidence is sound (oracle 11): it names only those who have a twin."""
-        index = culprit(proof, lambda s: s.signature == signer(s.signer)(s.kind, s.body))
+        index = culprit(proof, self.config(0), check).signer
         assert index in self.twins, f"evidence against correct validator {index}"
         self.accused.append(index)
 

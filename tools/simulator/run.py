@@ -9,7 +9,7 @@ from hashlib import blake2b
 from typing import Any, Final
 
 from node.store import WriteBatch
-from node.store.tables import BLOCKS, BlockRow
+from node.store.tables import BLOCKS, EVIDENCE, BlockRow
 from tallynet.blocks import Commit, Header, Prepare
 from tallynet.client.trust import Receipt
 from tallynet.codec import decode, decode_trusted
@@ -263,6 +263,9 @@ class Run:
 
     def stored(self, node: SimulatedNode, batch: WriteBatch) -> None:
         """A batch is durable."""
+        for _, proof in proofs_of(batch):
+            for oracle in self.oracles:
+                oracle.evidence(node, proof)
         if not batch.delivered:
             return
         for key, value in sorted(batch.rows[BLOCKS].items()):
@@ -378,6 +381,15 @@ class Run:
                 continue
             for command, result in zip(commands, receipt.commands, strict=True):
                 self.coverage[f"{command_name(command)} {result.code}"] += 1
+
+
+def proofs_of(batch: WriteBatch) -> list[tuple[bytes, bytes]]:
+    """(key, proof) of the proofs of misbehaviour in a batch, put together from their pieces."""
+    pieces = sorted(batch.rows.get(EVIDENCE, {}).items())
+    found: dict[bytes, bytes] = {}
+    for row, piece in pieces:
+        found[row[:-2]] = found.get(row[:-2], b"") + (piece or b"")
+    return [(key, data[8:]) for key, data in found.items()]
 
 
 def describe_message(message: Any) -> str:

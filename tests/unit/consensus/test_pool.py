@@ -109,6 +109,54 @@ def test_the_fairness_clock_belongs_to_the_oldest_of_each_organisation() -> None
     assert pool.oldest_since_ms() == 1_000
 
 
+def passed(pool: Pool, block: tuple[Transaction, ...], at_ms: int, *, has_room: bool) -> int | None:
+    """Another leader's block of these comes; since when is the oldest one passed over?"""
+    pool.watch(block, at_ms, has_room=has_room, grace_ms=250)
+    return pool.passed_since_ms()
+
+
+def test_a_block_with_room_passes_over_who_waits_and_is_not_in_it() -> None:
+    pool, ((first,), (second,)) = filled(1, 1)
+    assert passed(pool, (first,), 900, has_room=True) is None
+    assert passed(pool, (second,), 900, has_room=True) == 900
+    assert passed(pool, (second,), 1_500, has_room=True) == 900, "since the first time"
+
+
+def test_a_full_block_passes_over_nobody_who_has_his_turn_later() -> None:
+    pool, ((_,), (second,)) = filled(1, 1)
+    assert passed(pool, (second,), 900, has_room=False) is None
+
+
+def test_serving_one_twice_passes_over_the_others() -> None:
+    pool, (_, (second, third)) = filled(1, 2)
+    assert passed(pool, (second, third), 900, has_room=False) == 900
+
+
+def test_serving_who_began_to_wait_later_passes_over_the_others() -> None:
+    pool, _ = filled(1)
+    late = transactions(1, organisation=b"l" * 16)
+    pool.add(late, 600, nothing_known)
+    assert passed(pool, late, 900, has_room=False) == 900
+    pool, _ = filled(1)
+    pool.add(late, 200, nothing_known)
+    assert passed(pool, late, 900, has_room=False) is None, "the leader may have heard of it first"
+
+
+def test_who_has_just_arrived_is_not_passed_over() -> None:
+    pool, ((_,), (second,)) = filled(1, 1)
+    assert passed(pool, (second,), 249, has_room=True) is None
+
+
+def test_a_new_view_and_being_served_end_it() -> None:
+    pool, ((first,), (second,)) = filled(1, 1)
+    assert passed(pool, (second,), 900, has_room=True) == 900
+    pool.land(1_000, nothing_known)
+    assert pool.passed_since_ms() is None
+    assert passed(pool, (second,), 2_000, has_room=True) == 2_000
+    pool.fly((first,), 2_100)
+    assert pool.passed_since_ms() is None
+
+
 def test_expired_transactions_leave_unless_in_flight() -> None:
     pool = Pool(10, SIZE_MAX)
     early, late, flying = transactions(3)

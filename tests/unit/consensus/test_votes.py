@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from consensus.votes import Recent, Tally, Verifier
 from tallynet.blocks import Prepare, faulty_max, quorum
-from tallynet.errors import RemoteProtocolError
+from tallynet.errors import InvariantViolated, RemoteProtocolError
 from tallynet.messages import Signed, SignedKind
 from tests.sim.bench import signed
 from tests.sim.cluster import GENESIS, key_of, verify
@@ -55,7 +55,7 @@ def test_A14_quorums_as_published() -> None:
 
 
 def test_INV_9_a_certificate_lists_signers_in_order() -> None:
-    certificate = tallied(3).certificate(votes(1)[0].body)
+    certificate = tallied(3).certificate(votes(1)[0].body, 3)
     assert certificate.signers == (0, 1, 2)
     assert CountingVerifier().verifier.prepared(certificate) == Prepare(0, 0, 1, b"b" * 32)
 
@@ -65,7 +65,7 @@ def test_a_certificate_of_votes_seen_before_costs_no_verification() -> None:
     for vote in votes(3):
         assert counting.verifier.signed(vote)
     assert counting.calls == 3
-    counting.verifier.prepared(tallied(3).certificate(votes(1)[0].body))
+    counting.verifier.prepared(tallied(3).certificate(votes(1)[0].body, 3))
     assert counting.calls == 3
 
 
@@ -90,7 +90,7 @@ def test_bad_signatures_are_not_remembered() -> None:
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_fewer_than_q_prove_nothing(count: int) -> None:
     body = votes(1)[0].body
-    certificate = tallied(3).certificate(body)
+    certificate = tallied(3).certificate(body, 3)
     cut = type(certificate)(body, certificate.signers[:count], certificate.signatures[:count])
     with pytest.raises(RemoteProtocolError, match="BAD_CERTIFICATE"):
         CountingVerifier().verifier.prepared(cut)
@@ -98,7 +98,7 @@ def test_fewer_than_q_prove_nothing(count: int) -> None:
 
 def test_a_commit_certificate_is_no_prepared_certificate() -> None:
     """C3: the kind is part of what is signed."""
-    certificate = tallied(3).certificate(votes(1)[0].body)
+    certificate = tallied(3).certificate(votes(1)[0].body, 3)
     with pytest.raises(RemoteProtocolError):
         CountingVerifier().verifier.committed(certificate)
 
@@ -121,3 +121,8 @@ def test_the_bounded_memory_keeps_the_latest_and_stays_bounded(keys: list[int]) 
         assert len(memory._new) + len(memory._old) <= 16
     for key in keys[-8:]:
         assert memory.get(key) == key
+
+
+def test_INV_9_no_certificate_is_made_of_fewer_than_q() -> None:
+    with pytest.raises(InvariantViolated, match="INV-9"):
+        tallied(2).certificate(votes(1)[0].body, 3)

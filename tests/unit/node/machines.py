@@ -65,6 +65,8 @@ class Validator:
         self.net, self.index, self.directory = net, index, directory
         self.inbox: deque[Event] = deque()
         self.logs: list[str] = []
+        self.told: list[tuple[str, dict[str, object]]] = []
+        """The same with their fields."""
         self.invalid = 0
         """Envelopes for which a peer got a strike."""
         self.start()
@@ -95,9 +97,13 @@ class Validator:
             limits=Limits(),
             clock=Clock(lambda: net.now_ms, lambda: net.wall_ms),
             offer=self.inbox.append,
-            log=lambda event, _fields: self.logs.append(event),
+            log=self.note,
         )
         self.machine.start()
+
+    def note(self, event: str, fields: dict[str, object]) -> None:
+        self.logs.append(event)
+        self.told.append((event, fields))
 
     def restart(self) -> None:
         """Stop after the last commit and boot again."""

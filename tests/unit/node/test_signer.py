@@ -7,7 +7,7 @@ from node.signer import Signer
 from tallynet.blocks import Commit, Prepare
 from tallynet.codec import encode
 from tallynet.errors import InvariantViolated
-from tallynet.messages import SignedKind, ViewChange
+from tallynet.messages import NewView, SignedKind, ViewChange
 from tallynet.signatures import KIND_PREPARE, verify_kind
 
 GENESIS = bytes(32)
@@ -56,3 +56,22 @@ def test_inv_3_no_vote_in_a_view_that_was_left(signer: Signer) -> None:
     with pytest.raises(InvariantViolated, match="left"):
         signer.sign(SignedKind.PREPARE, prepare(1, 1, A))
     signer.sign(SignedKind.PREPARE, prepare(2, 1, A))
+
+
+def test_inv_1_one_view_change_and_one_new_view_per_view(signer: Signer) -> None:
+    """After a restart the core sends the stored ones again; it never makes others."""
+    change = encode(ViewChange(0, 2, b"", None, ()))
+    assert signer.sign(SignedKind.VIEW_CHANGE, change)
+    assert signer.sign(SignedKind.VIEW_CHANGE, change)
+    with pytest.raises(InvariantViolated, match="two bodies"):
+        signer.sign(SignedKind.VIEW_CHANGE, encode(ViewChange(0, 2, b"h", None, ())))
+    signer.sign(SignedKind.NEW_VIEW, encode(NewView(0, 2, (), (), ())))
+    with pytest.raises(InvariantViolated, match="two bodies"):
+        signer.sign(SignedKind.NEW_VIEW, encode(NewView(0, 2, (b"x",), (), ())))
+
+
+def test_inv_1_no_view_change_below_one_that_was_signed(signer: Signer) -> None:
+    signer.sign(SignedKind.VIEW_CHANGE, encode(ViewChange(0, 5, b"", None, ())))
+    with pytest.raises(InvariantViolated, match="left"):
+        signer.sign(SignedKind.VIEW_CHANGE, encode(ViewChange(0, 4, b"", None, ())))
+    signer.sign(SignedKind.VIEW_CHANGE, encode(ViewChange(1, 1, b"", None, ())))

@@ -424,3 +424,48 @@ def test_same_key_in_another_network_starts_afresh(tmp_path: Path) -> None:
     (tmp_path / "data" / "data.mdb").unlink()
     other = sha256(b"another genesis").digest()
     assert vote_bar(tmp_path, genesis=other) == ""
+
+
+# --- evidence and views -----------------------------------------------------------------------------
+
+
+def test_proofs_of_misbehaviour_are_read_back_in_order_of_key(tmp_path: Path) -> None:
+    store = open_at(tmp_path)
+    batch = store.batch()
+    proofs = {bytes([i]) * 27: bytes([i]) * (i * 20_000 + 1) for i in (3, 1, 2)}
+    for key, proof in proofs.items():
+        batch.evidence(key, proof)
+    store.commit(batch)
+    store.close()
+    store = open_at(tmp_path)
+    with store.reader() as reader:
+        assert list(reader.evidence()) == sorted(proofs.items())
+        assert [key[0] for key, _ in reader.evidence(bytes([1]) * 27)] == [2, 3]
+        assert list(reader.evidence(b"\xff")) == []
+    store.close()
+
+
+def test_the_archive_of_new_views_keeps_the_newest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By rows, so that large ones count for more; a view is dropped whole or not at all."""
+    monkeypatch.setattr("node.store.store.VIEWS_ROWS_MAX", 5)
+    store = open_at(tmp_path)
+    for epoch, view, size in ((0, 7, 100), (0, 9, 70_000), (1, 1, 100), (1, 2, 100)):
+        batch = store.batch()
+        batch.archive(epoch, view, bytes([view]) * size)
+        store.commit(batch)
+    with store.reader() as reader:
+        kept = [
+            (int.from_bytes(k[:8], "big"), int.from_bytes(k[8:], "big"), len(v))
+            for k, v in reader.new_views()
+        ]
+    assert kept == [(0, 9, 70_000), (1, 1, 100), (1, 2, 100)]
+    batch = store.batch()
+    batch.archive(1, 3, b"x")
+    store.commit(batch)
+    with store.reader() as reader:
+        assert [k[-1] for k, _ in reader.new_views()] == [1, 2, 3], (
+            "all three pieces of (0, 9) went"
+        )
+    store.close()

@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from consensus.events import Event
 from consensus.state import State
-from consensus.votes import DOMAINS
 from node.machine import Machine
 from tallynet.codec import Wire, decode, encode
 from tallynet.envelope import SignedEnvelope
 from tallynet.hashing import signed_bytes
-from tallynet.messages import PeerMessage, Signed, SignedKind
+from tallynet.messages import DOMAINS, PeerMessage, Signed, SignedKind
 
 if TYPE_CHECKING:
     from tools.simulator.node import SimulatedNode

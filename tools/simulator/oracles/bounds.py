@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from consensus.constants import EVIDENCE_MAX, POOL_MAX
+from consensus.constants import EVIDENCE_PER_VALIDATOR_MAX, POOL_MAX
 from tools.simulator.oracles.base import Oracle
 
 
@@ -22,7 +22,7 @@ class BoundedResources(Oracle):
                 ("pool", numbers.pool, POOL_MAX),
                 ("stash", numbers.stash, 4 * plan.window * plan.n),
                 ("blocks in flight", numbers.in_flight, plan.window),
-                ("evidence", numbers.evidence, EVIDENCE_MAX),
+                ("evidence", numbers.evidence, EVIDENCE_PER_VALIDATOR_MAX * plan.n),
                 ("overlays", overlays, 2 * 64 + plan.window),
             )
             for what, held, most in bounds:

@@ -1,0 +1,91 @@
+"""The leader's pace: time with work, by who was waited for."""
+
+from __future__ import annotations
+
+from consensus.pace import Mode, Pace
+from tests.sim.bench import Bench
+
+CONFIG = Bench().config
+
+
+def pace_of(*stages: tuple[Mode, int], times: int = 1) -> Pace:
+    """A pace that has seen these stages, each so many ms, with a block committed after each round."""
+    pace = Pace(CONFIG, 0)
+    now = 0
+    for _ in range(times):
+        for mode, ms in stages:
+            pace.observe(mode)
+            pace.tick(now)
+            for step in range(20, ms + 20, 20):
+                pace.tick(now + min(step, ms))
+            now += ms
+        pace.observe(Mode.IDLE)
+        pace.tick(now)
+        pace.committed()
+    return pace
+
+
+def test_time_without_work_does_not_count() -> None:
+    pace = pace_of((Mode.IDLE, 60_000), (Mode.FLIGHT, 100))
+    assert (pace.busy_ms, pace.wasted_ms) == (100, 0)
+
+
+def test_a_turn_as_long_as_the_votes_is_allowed() -> None:
+    pace = pace_of((Mode.OWED, 40), (Mode.FLIGHT, 40), times=50)
+    assert pace.efficiency is not None
+    assert pace.efficiency > 950
+    assert pace.allowance_ms == 50, "the batch wait and what a block takes"
+
+
+def test_what_a_turn_takes_beyond_that_is_wasted() -> None:
+    pace = pace_of((Mode.OWED, 900), (Mode.FLIGHT, 20), times=5)
+    assert pace.efficiency is not None
+    assert pace.efficiency < 60
+    assert pace.is_slow
+
+
+def test_nothing_is_judged_before_three_seconds_with_work_or_without_a_block() -> None:
+    assert pace_of((Mode.OWED, 900), (Mode.FLIGHT, 20), times=3).efficiency is None
+    pace = Pace(CONFIG, 0)
+    pace.observe(Mode.OWED)
+    for now in range(0, 9_000, 200):
+        pace.tick(now)
+    assert not pace.is_slow, "that is the progress timer's"
+
+
+def test_the_past_weighs_less_and_less() -> None:
+    pace = pace_of((Mode.OWED, 20), (Mode.FLIGHT, 80), times=600)
+    assert pace.busy_ms < 2 * CONFIG.pace_ms
+
+
+def test_a_process_that_stood_still_blames_nobody() -> None:
+    pace = Pace(CONFIG, 0)
+    pace.observe(Mode.OWED)
+    pace.tick(0)
+    pace.tick(60_000)
+    assert pace.busy_ms == CONFIG.status_ms
+
+
+def test_votes_that_never_came_do_not_excuse_the_leader() -> None:
+    """However long a block took, the allowance has a cap."""
+    pace = pace_of((Mode.FLIGHT, 30_000))
+    assert pace.allowance_ms == CONFIG.batch_wait_ms + CONFIG.progress_ms // 4
+
+
+def test_where_all_recent_leaders_were_slow_the_best_of_them_is_expected_for_ten_minutes() -> None:
+    pace = Pace(CONFIG, 0)
+    now = 0
+    for waits_ms in (900, 500, 900, 900):
+        assert pace.expected == 1000
+        for _ in range(8):
+            for mode, ms in ((Mode.OWED, waits_ms), (Mode.FLIGHT, 100)):
+                pace.observe(mode)
+                pace.tick(now)
+                for _ in range(ms // 100):
+                    now += 100
+                    pace.tick(now)
+            pace.committed()
+        pace.leave_view()
+    assert 150 < pace.expected < 600
+    pace.tick(now + 600_001)
+    assert pace.expected == 1000
