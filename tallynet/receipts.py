@@ -13,7 +13,7 @@ from msgspec import Meta
 from tallynet.codec import Wire
 from tallynet.fields import Day, Hash, Id, Seconds, Small, Uint, Units
 
-Code = Annotated[str, Meta(min_length=2, max_length=32)]
+Code = Annotated[str, Meta(pattern="^[A-Z][A-Z0-9_]{1,31}$")]
 
 
 class Event(Wire):
