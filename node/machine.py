@@ -23,10 +23,12 @@ from node.service import Service, StatusSource
 from node.shell import Log, Outlet, Shell
 from node.signer import Signer
 from node.state import CommittedState, Overlay
+from node.state_server import StateServer
 from node.store import Store
 from node.sync import SyncService
 from node.unchecked import Unchecked
-from tallynet.blocks import Certificate, Header
+from node.upkeep import STATE_SYNC_BLOCKS, Upkeep
+from tallynet.blocks import Certificate, Commit, Header, verify_commit
 from tallynet.codec import decode
 from tallynet.envelope import Envelope, open_envelope
 from tallynet.genesis import Genesis, validators_hash
@@ -35,8 +37,13 @@ from tallynet.messages import (
     Bodies,
     FetchBlocks,
     FetchBodies,
+    FetchState,
+    FetchStateHead,
     NodeStatus,
+    NoState,
     PeerMessage,
+    StateHead,
+    StatePart,
 )
 from tallynet.records import NETWORK_ID, Kind, Network
 
@@ -89,9 +96,14 @@ class Machine:
         clock: Clock,
         offer: Callable[[Event], None],
         log: Log,
+        state_sync_blocks: int = STATE_SYNC_BLOCKS,
+        keep_blocks: int = 0,
     ) -> None:
         """`verify` checks votes of validators; `offer` takes events that `shell.step` must get, in
-        order.
+        order. `state_sync_blocks` and `keep_blocks`: see `node.config`.
+
+        When `shell.finished` is set, another state has taken the place of the one that this machine was
+        built on: `close` it and build a new one from the store.
 
         Raises:
             InvariantViolated: what is stored cannot be a correct replica's (INV-12).
@@ -103,6 +115,8 @@ class Machine:
         self.index: Final = self._keys.index(signer.public_key)
         self._store: Final = store
         self._peers: Final = peers
+        self._clock: Final = clock
+        self._verify: Final = verify
         self._offer: Final = offer
         self._pool: Final = Pool(
             total_max=limits.pending_total, per_organisation_max=limits.pending_per_organisation
@@ -120,8 +134,9 @@ class Machine:
         self._held_at_start: Final = self._restore_held(head.height)
         with store.reader() as reader:
             journal = dict(reader.journal())
+        config = self._replica_config()
         self.replica: Final = Replica(
-            config=self._replica_config(),
+            config=config,
             sign=signer.sign,
             verify=verify,
             ledger=NodeLedgerView(self.executor),
@@ -130,12 +145,25 @@ class Machine:
             now_ms=clock.now_ms(),
             wall_ms=clock.wall_ms(),
         )
+        self._upkeep: Final = Upkeep(
+            store=store,
+            replica=self.replica,
+            config=config,
+            verify=self._verify_commit,
+            outlet=peers,
+            offer=offer,
+            log=log,
+            state_sync_blocks=state_sync_blocks,
+            keep_blocks=keep_blocks,
+        )
+        self._state_server: Final = StateServer(store)
         self.shell: Final = Shell(
             replica=self.replica,
             executor=self.executor,
             outlet=peers,
             on_committed=self._committed,
             log=log,
+            chores=self._upkeep,
         )
         self.service: Final = Service(
             genesis=genesis_hash,
@@ -156,6 +184,18 @@ class Machine:
     def start(self) -> None:
         """Take in again what was in flight before the restart, as far as it is admissible."""
         self.service.take_in(self._held_at_start)
+
+    def close(self) -> None:
+        """Let go of the store; nothing else may be called afterwards."""
+        self._state_server.close()
+
+    def _verify_commit(self, certificate: Certificate) -> Commit:
+        def check(
+            kind: bytes, _genesis: bytes, body: bytes, public_key: bytes, signature: bytes
+        ) -> bool:
+            return self._verify(kind, body, public_key, signature)
+
+        return verify_commit(certificate, self._genesis_hash, self._keys, check)
 
     # --- from the store -------------------------------------------------------------------------
 
@@ -203,22 +243,32 @@ class Machine:
     def receive(
         self, source: int, messages: Iterable[PeerMessage]
     ) -> tuple[list[PeerMessage], int]:
-        """Messages of one validator: bodies and fetches are answered here. Returns what the core has
-        to get, in order, and how many envelopes were invalid."""
+        """Messages of one validator: bodies, fetches and states are dealt with here. Returns what the
+        core has to get, in order, and how many envelopes or parts of a state were invalid."""
         for_core: list[PeerMessage] = []
         invalid = 0
         for message in messages:
-            if isinstance(message, Bodies):
-                invalid += self.service.gossiped(source, message)
-            elif isinstance(message, FetchBlocks):
-                self._reply(source, self._sync.blocks(message))
-            elif isinstance(message, FetchBodies):
-                self._reply(source, self._sync.bodies(message))
-            else:
-                if isinstance(message, Blocks):
+            match message:
+                case Bodies():
+                    invalid += self.service.gossiped(source, message)
+                case FetchBlocks():
+                    self._reply(source, self._sync.blocks(message))
+                case FetchBodies():
+                    self._reply(source, self._sync.bodies(message))
+                case FetchStateHead():
+                    answer = self._state_server.head(source, message, self._clock.now_ms())
+                    self._reply(source, answer)
+                case FetchState():
+                    answer = self._state_server.part(source, message, self._clock.now_ms())
+                    self._reply(source, answer)
+                case StateHead() | StatePart() | NoState():
+                    invalid += not self._upkeep.receive(source, message)
+                case Blocks():
                     for block in message.blocks:
                         invalid += self.service.hold_block_bodies(source, block)
-                for_core.append(message)
+                    for_core.append(message)
+                case _:
+                    for_core.append(message)
         return for_core, invalid
 
     def _reply(self, to: int, message: bytes | None) -> None:
@@ -229,8 +279,10 @@ class Machine:
         self.service.committed(executed, certificate)
 
     def drop_expired(self) -> None:
-        """Let go of envelopes whose validity ended while they waited; call now and then."""
+        """Let go of envelopes whose validity ended while they waited, and of a state that nobody fetches
+        any more; call every few seconds."""
         self.service.expired(self._pool.remove_expired(self.executor.head.time_ms // 1000))
+        self._state_server.tick(self._clock.now_ms())
 
     # --- what the node says of itself -----------------------------------------------------------
 
@@ -259,6 +311,9 @@ class Machine:
 
     def waiting(self) -> str:
         """Why there is no block right now, naming validators."""
+        progress = self._upkeep.progress
+        if progress:
+            return progress
         waiting = self.replica.statistics().waiting
         names = ", ".join(self._genesis.validators[i].name for i in waiting.validators)
         return waiting.reason.value + (f": {names}" if names else "")
