@@ -14,7 +14,7 @@ from consensus.config import ReplicaConfig, Tip
 from consensus.events import Event
 from consensus.replica import Replica
 from consensus.votes import Verify
-from node.config import Limits
+from node.config import STATE_SYNC_BLOCKS, Limits
 from node.executor import ExecutedBlock, Executor, Head
 from node.ledger.genesis_state import load as load_genesis_state
 from node.ledger_view import NodeLedgerView
@@ -27,7 +27,7 @@ from node.state_server import StateServer
 from node.store import Store
 from node.sync import SyncService
 from node.unchecked import Unchecked
-from node.upkeep import STATE_SYNC_BLOCKS, Upkeep
+from node.upkeep import Upkeep
 from tallynet.blocks import Certificate, Commit, Header, verify_commit
 from tallynet.codec import decode
 from tallynet.envelope import Envelope, open_envelope

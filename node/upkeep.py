@@ -36,10 +36,6 @@ from tallynet.hashing import block_hash
 from tallynet.messages import NoState, StateHead, StatePart
 from tallynet.records import RECORD_TYPES
 
-STATE_SYNC_BLOCKS: Final = 10_000
-"""With so many blocks missing the state is fetched instead, and the blocks between are never held here. Full
-blocks are caught up with at some 20 a second, so ten thousand take eight minutes: about as long as fetching
-the state of five million entities."""
 RETRY_MS: Final = 30_000
 """After every peer was asked for its state in vain, only blocks are asked for so long."""
 INDEXED_RECORDS: Final = 500

@@ -74,7 +74,8 @@ def _row_of_lots(entity: StateEntity) -> bytes:
 
 
 def leaves_of(entities: Iterable[StateEntity]) -> list[Leaf]:
-    """The leaves of entities that must ascend by key.
+    """The leaves of entities that must ascend by key. In any other order some could hide: of two runs of
+    entities below one step only the last shows in the hash.
 
     Raises:
         RemoteProtocolError: BAD_STATE.

@@ -27,7 +27,7 @@ from tallynet.messages import (
     StatePart,
 )
 from tallynet.records import Kind
-from tallynet.state_proof import tree_root
+from tallynet.state_proof import entity_key, tree_root
 from tests.unit.node.state_sync_world import Source, Target, certificate_of
 from tests.unit.state.samples import record_id
 
@@ -98,6 +98,75 @@ def test_whatever_interrupts_it_nothing_is_left_over_and_nothing_is_missing(
     target.fetch(source)
     assert target.sync.finished is not None
     assert target.tables() == source.tables()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        dict.fromkeys(range(5)) | dict.fromkeys(range(100, 200), 1),
+        dict.fromkeys(range(3, 10)),
+        dict.fromkeys(range(10)),
+    ],
+    ids=["a bucket becomes a node", "a bucket shrinks", "nearly all go"],
+)
+def test_a_small_state_that_became_another(change: dict[int, int | None]) -> None:
+    source, target = source_of(10), Target()
+    target.fetch(source)
+    source.write(change)
+    target = target.restarted()
+    target.least = 2
+    target.fetch(source)
+    assert target.tables() == source.tables()
+
+
+def test_a_branch_that_is_empty_now_and_one_that_shrank_leave_nothing() -> None:
+    source, target = source_of(400), Target()
+    target.fetch(source)
+    first_step = {n: entity_key(b"\x10" + record_id(n))[0] >> 4 for n in range(400)}
+    source.write(
+        {n: None for n, step in first_step.items() if step in (3, 4) or (n % 50 and step == 5)}
+    )
+    target = target.restarted()
+    target.least = 2
+    target.fetch(source)
+    assert target.tables() == source.tables()
+
+
+def test_a_state_that_returns_while_another_was_being_fetched() -> None:
+    """What stands on disk for the first is not taken for complete after the second has been at it."""
+    count = 1_500
+    source = source_of(count)
+    changed = range(0, count, 40)
+    for exchanges in range(1, 20, 3):
+        target = Target()
+        target.fetch(source)
+        first = source.tables()
+        source.write(dict.fromkeys(changed, 5))
+        target = target.restarted()
+        target.least = source.height
+        target.fetch(source, exchanges)
+        source.write({n: n for n in changed})
+        assert source.tables() == first
+        target = target.restarted()
+        target.least = source.height
+        target.fetch(source)
+        assert target.tables() == first
+
+
+def test_two_entities_with_equal_records_are_not_taken_for_each_other() -> None:
+    source, target = source_of(40), Target()
+    target.fetch(source)
+    source.write(dict.fromkeys(range(40), 99))
+    target = target.restarted()
+    target.least = 2
+    target.tick()
+    to, part = answered(target, source, StateEntities)
+    assert isinstance(part.subtrees[0], StateEntities) and len(part.subtrees[0].path) == 64
+    name = part.subtrees[0].entities[0].name
+    other = next(b"\x10" + record_id(n) for n in range(40) if b"\x10" + record_id(n) != name)
+    lie = replace(part.subtrees[0], entities=(replace(part.subtrees[0].entities[0], name=other),))
+    target.receive(to, replace(part, subtrees=(lie, *part.subtrees[1:])))
+    assert len(target.faults) == 1
 
 
 def test_an_entity_larger_than_a_part_comes_alone() -> None:
@@ -173,6 +242,9 @@ ENTITY_LIES: dict[str, Callable[[StatePart], StatePart]] = {
     "one twice": of_entities(lambda entities: (entities[0], *entities)),
     "one more": of_entities(lambda e: (*e, StateEntity(b"\x10" + b"\xff" * 16, b"x", ()))),
     "two swapped": of_entities(lambda entities: (entities[1], entities[0], *entities[2:])),
+    "one hidden by the rest of its branch": of_entities(
+        lambda entities: (replace(entities[-1], record=b"x"), *entities)
+    ),
     "two records swapped": of_entities(swapped_records),
     "a lot missing": of_entities(fewer_lots),
     "two lots swapped": of_entities(swapped_lots),
@@ -284,7 +356,9 @@ HEAD_LIES: dict[str, Callable[[StateHead], StateHead]] = {
             signatures=(flipped(head.certificate.signatures[0]), *head.certificate.signatures[1:]),
         ),
     ),
-    "another header": lambda head: replace(head, header=head.header[:-1] + b"\x01"),
+    "another header": lambda head: replace(
+        head, header=encode(replace(decode(Header, head.header), time_ms=77))
+    ),
     "no header": lambda head: replace(head, header=b""),
     "other transactions": lambda head: replace(head, transactions=()),
 }
@@ -315,6 +389,14 @@ def test_a_certified_header_of_another_network_epoch_or_height_is_refused() -> N
         commit = replace(decode(Commit, head.certificate.vote), block=block_hash(header))
         target.receive(to, replace(head, header=header, certificate=certificate_of(commit)))
         assert len(target.faults) == 1, change
+    target = Target()
+    target.tick()
+    to, question = target.sent.pop()
+    head = source.answer(question)
+    assert isinstance(head, StateHead)
+    commit = replace(decode(Commit, head.certificate.vote), epoch=1)
+    target.receive(to, replace(head, certificate=certificate_of(commit)))
+    assert len(target.faults) == 1, "a vote of another epoch than the block's"
 
 
 def test_a_head_below_the_height_that_is_of_use_is_refused() -> None:
