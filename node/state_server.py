@@ -97,7 +97,7 @@ class StateServer:
         root = pin.snapshot.get(STATE_TREE, ROOT_PATH)
         row = pin.row
         return encode(
-            StateHead(row.header, row.transactions, row.certificate, count_of(root), hash_of(root))
+            StateHead(row.header, row.envelopes, row.certificate, count_of(root), hash_of(root))
         )
 
     @staticmethod

@@ -55,7 +55,8 @@ class Head:
     header: Header
     header_bytes: bytes
     block: bytes
-    transactions: tuple[bytes, ...]
+    envelopes: tuple[bytes, ...]
+    """Their hashes, as under the header."""
     certificate: Certificate
     commit: Commit
     entities: int
@@ -216,7 +217,7 @@ class StateSync:
     def _open(self, message: StateHead) -> Head:
         """Check an offer. Raises RemoteProtocolError."""
         commit = self._verify(message.certificate)
-        content = open_content(message.header, message.transactions)
+        content = open_content(message.header, message.envelopes)
         height, config = commit.height, self._config
         fault = header_fault(config, content.header, height)
         if commit.block != content.block:
@@ -230,7 +231,7 @@ class StateSync:
         if fault is not None:
             raise RemoteProtocolError("BAD_STATE", fault)
         return Head(
-            content.header, message.header, content.block, message.transactions,
+            content.header, message.header, content.block, message.envelopes,
             message.certificate, commit, message.entities, message.tree,
         )  # fmt: skip
 

@@ -31,8 +31,9 @@ from node.store import Snapshot, Staging, Store, WriteBatch
 from node.store.tables import BODIES, RECEIPTS, TRANSACTIONS, height_key
 from tallynet.blocks import Certificate, Commit, Header
 from tallynet.codec import decode_trusted
+from tallynet.envelope import SignedEnvelope
 from tallynet.errors import invariant
-from tallynet.hashing import block_hash
+from tallynet.hashing import block_hash, transaction_id
 from tallynet.messages import NoState, StateHead, StatePart
 from tallynet.records import RECORD_TYPES
 
@@ -183,7 +184,7 @@ class Upkeep:
     def _fetched(self, head: Head) -> None:
         self._log("state_sync_complete", {"height": head.header.height, "entities": head.entities})
         self._sync = None
-        self._staging = Staging(head.header_bytes, head.transactions, head.certificate, b"")
+        self._staging = Staging(head.header_bytes, head.envelopes, head.certificate, b"")
 
     def _give_up(self) -> None:
         """What was fetched stays for the next attempt."""
@@ -256,9 +257,7 @@ class Upkeep:
                 for index, entry in index_keys(self._view, kind, id, record):
                     rows[bytes((index,)) + entry] = b""
         if found:
-            staging = Staging(
-                staging.header, staging.transactions, staging.certificate, found[-1][0]
-            )
+            staging = Staging(staging.header, staging.envelopes, staging.certificate, found[-1][0])
         self._indexed = len(found) < INDEXED_RECORDS
         self._staging = staging
         batch.staged(INDEXES, rows)
@@ -299,7 +298,7 @@ class Upkeep:
                     break
                 batch.prune(
                     height,
-                    _pieces(reader, height, row.transactions),
+                    _pieces(reader, height, row.block),
                     keep_header=height % self._config.epoch_length == 0,
                 )
                 done += 1
@@ -365,13 +364,13 @@ def _candidates(reader: Snapshot, below: int, window: int) -> list[bytes]:
     return found
 
 
-def _pieces(
-    reader: Snapshot, height: int, transactions: tuple[bytes, ...]
-) -> dict[str, list[bytes]]:
+def _pieces(reader: Snapshot, height: int, block: bytes) -> dict[str, list[bytes]]:
     """Keys of what is held of a block beside its row."""
-    own = [t for t in transactions if (reader.transaction(t) or (0, 0))[0] == height]
+    bodies = reader.envelopes(height, block) or ()
+    ids = [transaction_id(decode_trusted(SignedEnvelope, body).body) for body in bodies]
     return {
         BODIES: reader.keys(BODIES, height_key(height), PIECES_MAX),
         RECEIPTS: reader.keys(RECEIPTS, height_key(height), PIECES_MAX),
-        TRANSACTIONS: own,
+        # A copy that was not admitted here may have been in another block.
+        TRANSACTIONS: [id for id in ids if (reader.transaction(id) or (0, 0))[0] == height],
     }

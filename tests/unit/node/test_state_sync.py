@@ -360,7 +360,7 @@ HEAD_LIES: dict[str, Callable[[StateHead], StateHead]] = {
         head, header=encode(replace(decode(Header, head.header), time_ms=77))
     ),
     "no header": lambda head: replace(head, header=b""),
-    "other transactions": lambda head: replace(head, transactions=()),
+    "other envelopes": lambda head: replace(head, envelopes=()),
 }
 
 
