@@ -19,7 +19,7 @@ from consensus.events import Event, Received, Tick
 from node.config import Limits
 from node.machine import Clock, Machine, prepare_store
 from node.signer import Signer
-from node.store import open_store
+from node.store import WriteBatch, open_store
 from tallynet import commands as c
 from tallynet import records as r
 from tallynet.codec import decode
@@ -66,7 +66,9 @@ class Validator:
         self.inbox: deque[Event] = deque()
         self.logs: list[str] = []
         self.invalid = 0
-        """Envelopes for which a peer got a strike."""
+        """Envelopes and parts of a state for which a peer got a strike."""
+        self.fate: Callable[[WriteBatch], str] = lambda _batch: ""
+        """Whether the process dies around the commit of a batch: "dies before" it, or "dies after"."""
         self.start()
 
     def start(self) -> None:
@@ -81,12 +83,18 @@ class Validator:
             map_bytes=1 << 26,
         )
         prepare_store(self.store, net.world.genesis, net.world.hash)
+        self.signer = Signer(key, net.world.hash)
+        self.build()
+
+    def build(self) -> None:
+        """A machine from what is stored."""
+        net = self.net
         self.inbox.clear()
         self.machine = Machine(
             name=f"bank-{self.index + 1}",
             genesis=net.world.genesis,
             genesis_hash=net.world.hash,
-            signer=Signer(key, net.world.hash),
+            signer=self.signer,
             verify=lambda kind, body, public, signature: verify_kind(
                 kind, net.world.hash, body, public, signature
             ),
@@ -96,11 +104,13 @@ class Validator:
             clock=Clock(lambda: net.now_ms, lambda: net.wall_ms),
             offer=self.inbox.append,
             log=lambda event, _fields: self.logs.append(event),
+            **net.options,  # type: ignore[arg-type]
         )
         self.machine.start()
 
     def restart(self) -> None:
         """Stop after the last commit and boot again."""
+        self.machine.close()
         self.store.close()
         self.start()
 
@@ -135,9 +145,16 @@ class Validator:
             shell.step(self.inbox.popleft())
         batch = shell.take()
         if batch is not None:
-            if len(batch):
+            fate = self.fate(batch)
+            if len(batch) and fate != "dies before":
                 self.store.commit(batch)
+            if fate:
+                self.restart()
+                return True
             self.inbox.append(shell.written())
+            if shell.finished:
+                self.machine.close()
+                self.build()
         return busy or batch is not None
 
     @property
@@ -156,8 +173,12 @@ class Validator:
 class Net:
     """The network between the machines. `passes(source, to, message)` cuts wires."""
 
-    def __init__(self, directory: Path, n: int = 4) -> None:
+    def __init__(
+        self, directory: Path, n: int = 4, *, epoch_length: int = 1_000, **options: object
+    ) -> None:
+        """`options` are further arguments of every machine."""
         self.n = n
+        self.options = options
         self.world = World()
         self.keys = sorted(
             (Ed25519PrivateKey.from_private_bytes(sha256(bytes([i])).digest()) for i in range(n)),
@@ -167,7 +188,9 @@ class Net:
             r.Validator(bytes([i + 1]) * 16, key.public_key().public_bytes_raw(), f"bank-{i + 1}")
             for i, key in enumerate(self.keys)
         )
-        self.world.genesis = msgspec.structs.replace(self.world.genesis, validators=validators)
+        self.world.genesis = msgspec.structs.replace(
+            self.world.genesis, validators=validators, epoch_length=epoch_length
+        )
         self.world.hash = genesis_hash(self.world.genesis)
         self.now_ms = 0
         self.wire: deque[tuple[int, int, bytes]] = deque()
@@ -176,6 +199,7 @@ class Net:
 
     def close(self) -> None:
         for node in self.nodes:
+            node.machine.close()
             node.store.close()
 
     @property
