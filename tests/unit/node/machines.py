@@ -74,6 +74,14 @@ class Validator:
     def start(self) -> None:
         """Boot from what the store holds."""
         net = self.net
+        self.open()
+        prepare_store(self.store, net.world.genesis, net.world.hash)
+        self.signer = Signer(net.keys[self.index], net.world.hash)
+        self.build()
+
+    def open(self) -> None:
+        """The store alone."""
+        net = self.net
         key = net.keys[self.index]
         self.store = open_store(
             self.directory,
@@ -82,9 +90,6 @@ class Validator:
             key_mark=None,
             map_bytes=1 << 26,
         )
-        prepare_store(self.store, net.world.genesis, net.world.hash)
-        self.signer = Signer(key, net.world.hash)
-        self.build()
 
     def build(self) -> None:
         """A machine from what is stored."""
@@ -258,15 +263,22 @@ def new_key(net: Net, person: str = "new") -> Envelope:
 
 
 def offer(net: Net, maker: str = "maker", by: str = "bank-1") -> Envelope:
-    """An offer of a bank, made by this person."""
+    """An offer of a bank, made by this person; the law wants an approver too."""
+    signers = [(maker, Role.MAKER), ("checker", Role.CHECKER)]
+    return net.world.envelope(by, _terms(net), signers=signers, valid_for=3_600)
+
+
+def approved_offer(net: Net, by: str = "bank-1") -> Envelope:
+    """An offer of a bank, signed by all it takes: a record more."""
+    return net.world.envelope(by, _terms(net), valid_for=3_600)
+
+
+def _terms(net: Net) -> c.OfferCreate:
     world = net.world
-    command = c.OfferCreate(
+    return c.OfferCreate(
         world.label, r.FinancingKind.SALE, "CNY", (), (), (r.RateBand(365, 43_500, 10_000),), 360,
         1, 10**12, 0, 10**12, world.day, world.day + 300, (),
     )  # fmt: skip
-    return world.envelope(
-        by, command, signers=[(maker, Role.MAKER), ("checker", Role.CHECKER)], valid_for=3_600
-    )
 
 
 def mutilated(envelope: Envelope, filler: int = 0) -> Envelope:

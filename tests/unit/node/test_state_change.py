@@ -30,7 +30,7 @@ from tallynet.messages import (
     StatePart,
     Submit,
 )
-from tests.unit.node.machines import ClientEnd, Net, Validator, offer
+from tests.unit.node.machines import ClientEnd, Net, Validator, approved_offer
 
 DAY_SECONDS = 86_400
 FAR = 6
@@ -48,7 +48,7 @@ def grow(net: Net, blocks: int, at: int = 0) -> None:
     """Blocks of one envelope each."""
     for _ in range(blocks):
         height = net.nodes[at].height
-        net.nodes[at].submit(offer(net))
+        net.nodes[at].submit(approved_offer(net))
         assert net.run(5_000, lambda below=height: net.nodes[at].height > below)
 
 
@@ -70,7 +70,7 @@ def one_vote_counts(net: Net, index: int) -> bool:
     other = (index + 1) % net.n
     net.cut_off(other)
     before = net.nodes[index].height
-    net.nodes[index].submit(offer(net))
+    net.nodes[index].submit(approved_offer(net))
     found = net.run(40_000, lambda: net.nodes[index].height > before)
     net.heal()
     return found
@@ -103,7 +103,7 @@ def test_in_the_same_epoch_the_views_go_on(tmp_path: Path) -> None:
     net = Net(tmp_path, epoch_length=1_000, state_sync_blocks=FAR)
     grow(net, 2)
     net.cut_off(0)
-    net.nodes[1].submit(offer(net))
+    net.nodes[1].submit(approved_offer(net))
     assert net.run(30_000, lambda: net.nodes[1].height == 3), "view 1 has begun"
     net.heal()
     assert net.run(10_000, net.agree)
@@ -243,7 +243,7 @@ def answer(node: Validator, request: object) -> object:
 
 def test_clients_hear_which_history_is_here(net: Net) -> None:
     grow(net, 1)
-    lost = offer(net)
+    lost = approved_offer(net)
     net.cut_off(3)
     net.nodes[0].submit(lost)
     assert net.run(5_000, lambda: net.nodes[0].height == 2)
