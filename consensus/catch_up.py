@@ -3,7 +3,8 @@
 Heights that peers claim are only hints about whom to ask; what counts is a certificate. One request
 of a kind is out at a time, and the next peer is asked when the answer takes too long (B7). Asking
 for blocks and bodies is answered by the driver, which has them; contents of blocks in flight are
-answered here.
+answered here. When blocks lead nowhere, because there are too many of them or nobody holds them any
+more, the driver fetches a certified state instead (`state_wanted`); this replica then ends.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from tallynet.evidence import header_fault
 from tallynet.hashing import block_hash
 from tallynet.messages import (
     Blocks,
+    BlocksGone,
     CertifiedBlock,
     FetchBlocks,
     FetchBodies,
@@ -190,24 +192,60 @@ class CatchUp:
         """When the request that is out counts as unanswered; None: none is out."""
         self._seen_committed = 0
         """Own height at the last Status tick: still behind it one tick later means stuck."""
+        self._oldest: Final[dict[int, int]] = {}
+        """Peer -> height below which it says it holds no blocks."""
+        self.paused = False
+        """No blocks are asked for: the driver fetches the state."""
+
+    @property
+    def claims(self) -> dict[int, int]:
+        """Peer -> committed height it claims."""
+        return dict(sorted(self._claims.items()))
 
     def claim(self, peer: int, height: int) -> None:
         """A peer says it has committed `height`; a claim, not a fact."""
         self._claims[peer] = height
 
     @property
-    def claims(self) -> int:
-        """Peers that have claimed anything."""
-        return len(self._claims)
-
-    @property
     def behind(self) -> int:
         """By how much the (f+1)-th highest claim, which one correct peer at least stands behind,
         exceeds the own height; 0 when not behind."""
+        return max(0, self._certain - self._s.committed)
+
+    @property
+    def _certain(self) -> int:
         claims = sorted(self._claims.values(), reverse=True)
-        if len(claims) <= self._s.f:
+        return claims[self._s.f] if len(claims) > self._s.f else 0
+
+    @property
+    def caught_up(self) -> bool:
+        """The others are known not to be ahead by more than the window."""
+        s = self._s
+        known = len(self._claims) > s.f
+        return known and self._certain <= s.committed + s.config.window
+
+    def state_wanted(self, blocks_max: int) -> int:
+        """Least height of a state worth fetching instead of blocks; 0 while blocks will do.
+
+        Blocks will not do when more than `blocks_max` are missing, or when f+1 peers, one correct one
+        among them, no longer hold the next one. The height is more than a window above the own one, so
+        that no vote of ours is about a height above it (`consensus.restart.rebase`).
+        """
+        s = self._s
+        certain, reach = self._certain, s.committed + s.config.window
+        if certain <= reach or s.divergence is not None:
             return 0
-        return max(0, claims[self._s.f] - self._s.committed)
+        first = self._first_lacking()
+        gone = sum(1 for oldest in self._oldest.values() if oldest > first)
+        if certain - s.committed <= blocks_max and gone <= s.f:
+            return 0
+        return max(reach + 1, certain - s.config.window)
+
+    def on_gone(self, source: int, message: BlocksGone) -> None:
+        """A peer holds no blocks below a height. It is not asked for them again."""
+        self._oldest[source] = message.oldest
+        if source == self._last_peer:
+            self._due_ms = None
 
     def ahead(self) -> tuple[int, ...]:
         """Who claims to have more than we do."""
@@ -229,12 +267,13 @@ class CatchUp:
         With `again` the peer that answered last is asked first: it was useful.
         """
         s = self._s
-        if self._due_ms is not None and s.now_ms < self._due_ms:
+        if self.paused or (self._due_ms is not None and s.now_ms < self._due_ms):
             return
         first = self._first_lacking()
         for step in range(0 if again else 1, s.n + 1):
             peer = (self._last_peer + step) % s.n
-            if peer != s.index and self._claims.get(peer, 0) >= first:
+            holds = self._oldest.get(peer, 0) <= first <= self._claims.get(peer, 0)
+            if peer != s.index and holds:
                 self._last_peer = peer
                 self._due_ms = s.now_ms + s.config.progress_ms
                 s.send_now(peer, encode(FetchBlocks(first)))

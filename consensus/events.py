@@ -49,6 +49,14 @@ class TransactionsHeld:
 
 
 @dataclass(frozen=True, slots=True)
+class BlocksPaused:
+    """The driver gets the state itself from the others (decision 0040), or has stopped doing so: while
+    `paused` no committed blocks are asked for."""
+
+    paused: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Persisted:
     """All effects up to step number `turn` are durable."""
 
@@ -64,4 +72,4 @@ class Executed:
     receipts_root: bytes
 
 
-Event = Received | Tick | TransactionsHeld | Persisted | Executed
+Event = Received | Tick | TransactionsHeld | BlocksPaused | Persisted | Executed

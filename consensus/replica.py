@@ -32,6 +32,7 @@ from consensus.catch_up import CatchUp, Fetches
 from consensus.config import ReplicaConfig, Tip
 from consensus.effects import Effects, Persist
 from consensus.events import (
+    BlocksPaused,
     Event,
     Executed,
     Persisted,
@@ -54,6 +55,7 @@ from consensus.waiting import Waits
 from tallynet.errors import RemoteProtocolError, invariant
 from tallynet.messages import (
     Blocks,
+    BlocksGone,
     ComplaintReason,
     FetchProposal,
     FetchVotes,
@@ -125,6 +127,8 @@ class Replica:
             self._tick(event)
         elif isinstance(event, Executed):
             self._normal.on_executed(event)
+        elif isinstance(event, BlocksPaused):
+            self._catch_up.paused = event.paused
         else:
             self._persisted(event)
         self._settle()
@@ -223,6 +227,8 @@ class Replica:
             self._fetches.on_proposal(message)
         elif isinstance(message, Blocks):
             self._catch_up.on_blocks(source, message)
+        elif isinstance(message, BlocksGone):
+            self._catch_up.on_gone(source, message)
         elif isinstance(message, FetchProposal):
             self._status.on_fetch_proposal(source, message)
         elif isinstance(message, FetchVotes):
@@ -332,6 +338,26 @@ class Replica:
     def wants_body(self, envelope: bytes) -> bool:
         """True iff this body is missing under a block: it has to be held whatever it is worth."""
         return self._fetches.wants_body(envelope)
+
+    @property
+    def committed(self) -> int:
+        """Height of the newest block delivered, durable or about to be."""
+        return self._s.committed
+
+    @property
+    def claims(self) -> dict[int, int]:
+        """Validator -> height it claims to have committed."""
+        return self._catch_up.claims
+
+    @property
+    def caught_up(self) -> bool:
+        """The others are known not to be ahead by more than the window."""
+        return self._catch_up.caught_up
+
+    def state_wanted(self, blocks_max: int) -> int:
+        """Least height of a state that should be fetched instead of blocks, 0 for none: see
+        `CatchUp.state_wanted`."""
+        return self._catch_up.state_wanted(blocks_max)
 
     # --- statistics -------------------------------------------------------------------------------
 

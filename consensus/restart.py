@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from consensus.events import Transaction
 from consensus.journal import (
+    VIEW,
     Journal,
+    ViewRecord,
     commit_key,
+    encode,
     open_signed,
     prepared_key,
+    read_journal,
     slot_key,
     split_hashes,
 )  # fmt: skip
@@ -51,6 +57,41 @@ def restore(state: State, views: Views, journal: Journal) -> str | None:
         invariant(False, "INV-12 a journal record does not verify")
     views.restore()
     return None
+
+
+def rebase(
+    entries: Mapping[bytes, bytes], *, height: int, epoch_length: int
+) -> dict[bytes, bytes | None]:
+    """Changes of the journal when this replica continues above the certified `height` although it never
+    saw the blocks up to there (decision 0040); None deletes an entry.
+
+    Why it may go on voting. The register is complete: it holds every vote of the epoch in which it
+    stands. Votes, certificates and own Commits up to `height` go, because nothing is voted on at a
+    committed height any more, and a later ViewChange shows the commit certificate of `height` in their
+    place. There are none above: the height lies more than a window above the own committed one, and
+    nothing is accepted, prepared or committed further up than that (INV-7). In the same epoch the view
+    numbers stay, so no vote can follow in a view that was left. In a later epoch this key has not voted:
+    nobody votes there before its last block below is committed, and this replica had not committed it.
+    Views start at 0 in every epoch and votes never cross one. What silences the replica stays.
+
+    Raises:
+        InvariantViolated: INV-7, there is a vote above `height`; INV-12, an unreadable entry.
+    """
+    journal = read_journal(entries)
+    changes: dict[bytes, bytes | None] = {}
+    for held, key_of in (
+        (journal.slots, slot_key),
+        (journal.commits, commit_key),
+        (journal.prepared, prepared_key),
+    ):
+        for voted in sorted(held):
+            invariant(voted <= height, "INV-7 a vote above the height of a fetched state")
+            changes[key_of(voted)] = None
+    epoch = height // epoch_length
+    if journal.view is not None and journal.view.epoch != epoch:
+        invariant(journal.view.epoch < epoch, "INV-1 an epoch above the height of a fetched state")
+        changes[VIEW] = encode(ViewRecord(epoch, 0, 0, b"", b""))
+    return changes
 
 
 def _mark(state: State, journal: Journal) -> None:

@@ -18,15 +18,21 @@ from tallynet.limits import (
 )
 from tallynet.messages import (
     Blocks,
+    BlocksGone,
     Bodies,
     FetchBlocks,
     FetchBodies,
     FetchProposal,
+    FetchState,
+    FetchStateHead,
     FetchVotes,
     Goodbye,
+    NoState,
     PrePrepare,
     Proposal,
     SignedKind,
+    StateHead,
+    StatePart,
 )
 
 KIB: Final = 1024
@@ -94,9 +100,16 @@ MESSAGE_BYTES_MAX: Final[dict[type, int]] = {
     FetchVotes: KIB,
     FetchBlocks: KIB,
     Blocks: FRAME_BYTES_MAX,
+    BlocksGone: KIB,
+    FetchStateHead: KIB,
+    StateHead: 64 * KIB,
+    NoState: KIB,
+    FetchState: 8 * KIB,
+    StatePart: MIB,
     Goodbye: 4 * KIB,
 }
-"""Per message between validators. Bodies: 1 MiB, and the one envelope that went over it."""
+"""Per message between validators. Bodies: 1 MiB, and the one envelope that went over it. Parts of the
+state: 256 KiB, or the largest single entity, a voucher with all its lots."""
 SIGNED_BYTES_MAX: Final[dict[SignedKind, int]] = {
     SignedKind.PREPARE: 2 * KIB,
     SignedKind.COMMIT: 2 * KIB,

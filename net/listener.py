@@ -153,6 +153,11 @@ class Listener:
             if peer.scope is not None:
                 peer.scope.cancel()
 
+    def disconnect_clients(self, code: str, reason: str) -> None:
+        """Say goodbye to every client. They come back, and ask again for what they wait for."""
+        for session in list(self._sessions):
+            session.close(code, reason)
+
     def statistics(self) -> ListenerStatistics:
         return ListenerStatistics(
             peers=tuple(

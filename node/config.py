@@ -14,8 +14,14 @@ import msgspec
 from msgspec import Meta
 
 from tallynet.errors import TallynetError
+from tallynet.messages import WINDOW_MAX
 
 CONFIG_FILE: Final = "node.toml"
+
+STATE_SYNC_BLOCKS: Final = 10_000
+"""With so many blocks missing the state is fetched instead, and the blocks between are never held here. Full
+blocks are caught up with at some 20 a second, so ten thousand take eight minutes: about as long as fetching
+the state of five million entities."""
 
 
 class ConfigError(TallynetError):
@@ -51,6 +57,11 @@ class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     data_directory: str = "data"
     map_gib: Annotated[int, Meta(ge=1, le=65_536)] = 64
     """Size of the sparse database map, GiB; the file grows only with what is stored."""
+    keep_blocks: Annotated[int, Meta(ge=0, le=2**62)] = 0
+    """Blocks kept below the newest one; older ones are deleted once none of their envelopes is valid any
+    more. 0 keeps all."""
+    state_sync_blocks: Annotated[int, Meta(ge=WINDOW_MAX, le=2**62)] = STATE_SYNC_BLOCKS
+    """With more blocks missing than this, the state is fetched instead."""
     limits: Limits = Limits()
 
 

@@ -30,7 +30,7 @@ TICK_SECONDS_MIN: Final = 0.002
 
 
 class Driver:
-    """Runs one replica. Construct inside trio; `run` returns only by cancellation or a fatal error."""
+    """Runs one machine. Construct inside trio."""
 
     def __init__(self, shell: Shell, store: Store) -> None:
         self._shell: Final = shell
@@ -65,10 +65,11 @@ class Driver:
     # --- the loop -------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Step events until cancelled; re-raises what made the writer fail."""
+        """Step events until cancelled, or until another state has taken the place of the one that the
+        machine was built on; re-raises what made the writer fail."""
         try:
             last_tick = -TICK_SECONDS_MIN
-            while True:
+            while not self._shell.finished:
                 if trio.current_time() >= max(self._next_tick(), last_tick + TICK_SECONDS_MIN):
                     last_tick = trio.current_time()
                     self._shell.step(self._tick())
@@ -87,6 +88,8 @@ class Driver:
                     await self._awake.wait()
         finally:
             self._writer.close()
+            self._inbox.clear()
+            self._drained.set()
 
     def _next_tick(self) -> float:
         """On trio's clock, which need not be the monotonic one of the core."""

@@ -12,9 +12,9 @@ from typing import Final
 
 from consensus.effects import Deliver, Execute
 from node.ledger.execute import BlockResult, execute_block
+from node.ledger.remembered import is_remembered
 from node.pool import Pool
 from node.state import CommittedState, Overlay
-from node.state.view import Index
 from node.store import WriteBatch
 from node.unchecked import Unchecked
 from tallynet.blocks import Certificate, Header
@@ -208,4 +208,4 @@ class Executor:
 
     def is_remembered(self, transaction: bytes, valid_until: int) -> bool:
         """True iff a delivered block executed this unexpired transaction (INV-14)."""
-        return self.view.index_has(Index.REMEMBERED, valid_until.to_bytes(8, "big") + transaction)
+        return is_remembered(self.view, transaction, valid_until)

@@ -15,7 +15,7 @@ from consensus.events import Event
 from consensus.replica import Replica
 from consensus.statistics import ReplicaStatus
 from consensus.votes import Verify
-from node.config import Limits
+from node.config import STATE_SYNC_BLOCKS, Limits
 from node.executor import ExecutedBlock, Executor, Head
 from node.ledger.genesis_state import load as load_genesis_state
 from node.ledger_view import NodeLedgerView
@@ -24,10 +24,12 @@ from node.service import Service, StatusSource
 from node.shell import Log, Outlet, Shell
 from node.signer import Signer
 from node.state import CommittedState, Overlay
+from node.state_server import StateServer
 from node.store import Store
 from node.sync import SyncService
 from node.unchecked import Unchecked
-from tallynet.blocks import Certificate, Header
+from node.upkeep import Upkeep
+from tallynet.blocks import Certificate, Commit, Header, verify_commit
 from tallynet.codec import decode
 from tallynet.envelope import Envelope, open_envelope
 from tallynet.genesis import Genesis, validators_hash
@@ -36,9 +38,14 @@ from tallynet.messages import (
     Bodies,
     FetchBlocks,
     FetchBodies,
+    FetchState,
+    FetchStateHead,
     NodeState,
     NodeStatus,
+    NoState,
     PeerMessage,
+    StateHead,
+    StatePart,
 )
 from tallynet.records import NETWORK_ID, Kind, Network
 
@@ -102,9 +109,14 @@ class Machine:
         clock: Clock,
         offer: Callable[[Event], None],
         log: Log,
+        state_sync_blocks: int = STATE_SYNC_BLOCKS,
+        keep_blocks: int = 0,
     ) -> None:
         """`verify` checks votes of validators; `offer` takes events that `shell.step` must get, in
-        order.
+        order. `state_sync_blocks` and `keep_blocks`: see `node.config`.
+
+        When `shell.finished` is set, another state has taken the place of the one that this machine was
+        built on: `close` it and build a new one from the store.
 
         Raises:
             InvariantViolated: what is stored cannot be a correct replica's (INV-12).
@@ -117,6 +129,8 @@ class Machine:
         self._store: Final = store
         self._peers: Final = peers
         self._log: Final = log
+        self._clock: Final = clock
+        self._verify: Final = verify
         self._offer: Final = offer
         self._pool: Final = Pool(
             total_max=limits.pending_total, per_organisation_max=limits.pending_per_organisation
@@ -135,8 +149,9 @@ class Machine:
         with store.reader() as reader:
             journal = dict(reader.journal())
             accused = [key for key, _ in reader.evidence()]
+        config = self._replica_config()
         self.replica: Final = Replica(
-            config=self._replica_config(),
+            config=config,
             sign=signer.sign,
             verify=verify,
             ledger=NodeLedgerView(self.executor),
@@ -146,12 +161,25 @@ class Machine:
             now_ms=clock.now_ms(),
             wall_ms=clock.wall_ms(),
         )
+        self._upkeep: Final = Upkeep(
+            store=store,
+            replica=self.replica,
+            config=config,
+            verify=self._verify_commit,
+            outlet=peers,
+            offer=offer,
+            log=log,
+            state_sync_blocks=state_sync_blocks,
+            keep_blocks=keep_blocks,
+        )
+        self._state_server: Final = StateServer(store)
         self.shell: Final = Shell(
             replica=self.replica,
             executor=self.executor,
             outlet=peers,
             on_committed=self._committed,
             log=self._log_named,
+            chores=self._upkeep,
         )
         self.service: Final = Service(
             genesis=genesis_hash,
@@ -172,6 +200,18 @@ class Machine:
     def start(self) -> None:
         """Take in again what was in flight before the restart, as far as it is admissible."""
         self.service.take_in(self._held_at_start)
+
+    def close(self) -> None:
+        """Let go of the store; nothing else may be called afterwards."""
+        self._state_server.close()
+
+    def _verify_commit(self, certificate: Certificate) -> Commit:
+        def check(
+            kind: bytes, _genesis: bytes, body: bytes, public_key: bytes, signature: bytes
+        ) -> bool:
+            return self._verify(kind, body, public_key, signature)
+
+        return verify_commit(certificate, self._genesis_hash, self._keys, check)
 
     # --- from the store -------------------------------------------------------------------------
 
@@ -219,22 +259,32 @@ class Machine:
     def receive(
         self, source: int, messages: Iterable[PeerMessage]
     ) -> tuple[list[PeerMessage], int]:
-        """Messages of one validator: bodies and fetches are answered here. Returns what the core has
-        to get, in order, and how many envelopes were invalid."""
+        """Messages of one validator: bodies, fetches and states are dealt with here. Returns what the
+        core has to get, in order, and how many envelopes or parts of a state were invalid."""
         for_core: list[PeerMessage] = []
         invalid = 0
         for message in messages:
-            if isinstance(message, Bodies):
-                invalid += self.service.gossiped(source, message)
-            elif isinstance(message, FetchBlocks):
-                self._reply(source, self._sync.blocks(message))
-            elif isinstance(message, FetchBodies):
-                self._reply(source, self._sync.bodies(message))
-            else:
-                if isinstance(message, Blocks):
+            match message:
+                case Bodies():
+                    invalid += self.service.gossiped(source, message)
+                case FetchBlocks():
+                    self._reply(source, self._sync.blocks(message))
+                case FetchBodies():
+                    self._reply(source, self._sync.bodies(message))
+                case FetchStateHead():
+                    answer = self._state_server.head(source, message, self._clock.now_ms())
+                    self._reply(source, answer)
+                case FetchState():
+                    answer = self._state_server.part(source, message, self._clock.now_ms())
+                    self._reply(source, answer)
+                case StateHead() | StatePart() | NoState():
+                    invalid += not self._upkeep.receive(source, message)
+                case Blocks():
                     for block in message.blocks:
                         invalid += self.service.hold_block_bodies(source, block)
-                for_core.append(message)
+                    for_core.append(message)
+                case _:
+                    for_core.append(message)
         return for_core, invalid
 
     def _reply(self, to: int, message: bytes | None) -> None:
@@ -245,8 +295,10 @@ class Machine:
         self.service.committed(executed, certificate)
 
     def drop_expired(self) -> None:
-        """Let go of envelopes whose validity ended while they waited; call now and then."""
+        """Let go of envelopes whose validity ended while they waited, and of a state that nobody fetches
+        any more; call every few seconds."""
         self.service.expired(self._pool.remove_expired(self.executor.head.time_ms // 1000))
+        self._state_server.tick(self._clock.now_ms())
 
     # --- what the node says of itself -----------------------------------------------------------
 
@@ -256,6 +308,7 @@ class Machine:
         waiting = numbers.waiting
         names = self._names(waiting.validators)
         text = waiting.reason.value + (f": {', '.join(names)}" if names else "")
+        text = self._upkeep.progress or text
         head = self.executor.head
         network = self.executor.view.get(Kind.NETWORK, NETWORK_ID)
         own = self._genesis.validators[self.index]

@@ -77,6 +77,17 @@ GOSSIP_BYTES_MAX: Final = 1024 * 1024
 """One Bodies message (protocol table: bodies 1 MiB)."""
 
 
+class HistoryGone(TallynetError):
+    """HISTORY_GONE: what is asked about may lie in blocks that this node does not hold, because it
+    deleted them or began with a fetched state. Another node may know."""
+
+
+def _history_gone(what: str, base: int) -> HistoryGone:
+    return HistoryGone(
+        "HISTORY_GONE", f"{what}; this node holds blocks from {base} on: ask another node"
+    )
+
+
 class Session(Protocol):
     """A client's connection, `net.ClientSession`."""
 
@@ -190,13 +201,23 @@ class Service:
         if self._answer_committed(session, envelope.transaction):
             return None
         self._pool.require_room(envelope.body.organisation, len(raw))
-        self._admit(envelope)
+        self._admit_from_client(envelope)
         self._wait(session, envelope.transaction)
         return envelope
 
     def _admit(self, envelope: Envelope) -> None:
         now = max(self._source.now_seconds(), self._executor.head.time_ms // 1000)
         admit(self._executor.view, self._genesis, envelope, now, skew=CLOCK_SKEW_SECONDS)
+
+    def _admit_from_client(self, envelope: Envelope) -> None:
+        try:
+            self._admit(envelope)
+        except LedgerError as error:
+            if error.code != "DUPLICATE_TRANSACTION":
+                raise
+            # Its receipt is not here. A refusal would read as if it had not been executed.
+            with self._store.reader() as reader:
+                raise _history_gone("this envelope was executed", reader.base()) from None
 
     def _wait(self, session: Session, transaction: bytes) -> None:
         sessions = self._waiting.setdefault(transaction, [])
@@ -345,10 +366,19 @@ class Service:
         if self._answer_committed(session, query.transaction):
             return
         pending = self._pool.copy_of(query.transaction) is not None
+        if not pending:
+            self._require_history(f"no transaction {query.transaction.hex()[:16]} is known here")
         phase = TransactionPhase.PENDING if pending else TransactionPhase.UNKNOWN
         if pending:
             self._wait(session, query.transaction)
         session.send(encode(TransactionState(query.request, query.transaction, phase)))
+
+    def _require_history(self, what: str, below: int | None = None) -> None:
+        """HISTORY_GONE unless all blocks, or those from `below` on, are held."""
+        with self._store.reader() as reader:
+            base = reader.base()
+        if base > (1 if below is None else below):
+            raise _history_gone(what, base)
 
     # --- questions ----------------------------------------------------------------------------
 
@@ -376,7 +406,9 @@ class Service:
         return IndexPage(query.request, tuple(found[: query.limit]), more)
 
     def _events(self, session: Session, query: QueryEvents) -> None:
-        events, height, index = self._collect_events(max(query.height, 1), query.index)
+        first = max(query.height, 1)
+        self._require_history(f"the events of block {first} are not here", first)
+        events, height, index = self._collect_events(first, query.index)
         if not events and query.wait:
             if len(self._event_waiters) >= EVENT_WAITERS_MAX:
                 old, page = self._event_waiters.popleft()
@@ -413,6 +445,7 @@ class Service:
         with self._store.reader() as reader:
             block = reader.block(height)
         if block is None:
+            self._require_history(f"block {height} is not here", height)
             raise RemoteProtocolError("NO_SUCH_BLOCK", f"height {height} is not stored")
         return BlockPage(query.request, block.header, block.certificate, block.envelopes)
 

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from consensus.effects import ALL, Effects, Execute, Send
-from consensus.events import Event, Executed, Persisted
+from consensus.events import Event, Executed, Persisted, Tick
 from consensus.replica import Replica
 from node.executor import ExecutedBlock, Executor
 from node.store import WriteBatch
@@ -39,6 +39,25 @@ class Outlet(Protocol):
     def send(self, to: int, message: bytes) -> None: ...
 
     def broadcast(self, message: bytes) -> None: ...
+
+
+class Chores(Protocol):
+    """Work beside consensus that is written along, a bounded piece at a time (`node.upkeep`)."""
+
+    def tick(self, now_ms: int) -> None:
+        """Time passed."""
+
+    def fill(self, batch: WriteBatch) -> None:
+        """Add the next piece, if there is one, to what is about to be written."""
+
+    def written(self) -> None:
+        """What was added last is durable."""
+
+    def ready(self) -> bool:
+        """Whether another state can take the place of the current one."""
+
+    def adopt(self, batch: WriteBatch) -> None:
+        """Fill an empty batch with that change."""
 
 
 class Turn:
@@ -69,6 +88,7 @@ class Shell:
         outlet: Outlet,
         on_committed: Callable[[ExecutedBlock, Certificate], None],
         log: Log,
+        chores: Chores,
     ) -> None:
         """`on_committed` is called for every block, in order, once it is durable; `log` gets the
         events that `Effects.log` names."""
@@ -77,6 +97,13 @@ class Shell:
         self._outlet: Final = outlet
         self._on_committed: Final = on_committed
         self._log: Final = log
+        self._chores: Final = chores
+        self._closing = False
+        """Nothing is stepped any more: what is on disk is about to be replaced."""
+        self._last: Turn | None = None
+        """The turn that does it."""
+        self.finished = False
+        """Another state has taken the place of the one this machine was built on: build a new one."""
         self._turn = Turn()
         self._writing: Turn | None = None
         self._durable_step = 0
@@ -85,11 +112,15 @@ class Shell:
 
     def step(self, event: Event) -> None:
         """One event through the core; executions it asks for are answered at once."""
+        if self._closing:
+            return
         queue: deque[Event] = deque((event,))
         while queue:
             effects = self.replica.step(queue.popleft())
             self._apply(effects)
             queue.extend(self._execute(request) for request in effects.execute)
+        if isinstance(event, Tick):
+            self._chores.tick(event.now_ms)
 
     def _apply(self, effects: Effects) -> None:
         for name, fields in effects.log:
@@ -130,7 +161,15 @@ class Shell:
         """Close the open turn and return what has to be written for it, possibly nothing; None while
         the turn before is being written, or when there is nothing to do. Call `written` once the
         batch is durable."""
-        if self._writing is not None or self._turn.empty:
+        if self._writing is not None or self.finished:
+            return None
+        self._closing = self._closing or self._chores.ready()
+        if not self._closing:
+            self._chores.fill(self._turn.batch)
+        elif self._turn.empty:
+            self._chores.adopt(self._turn.batch)
+            self._last = self._turn
+        if self._turn.empty:
             return None
         turn, self._turn = self._turn, Turn()
         self._writing = turn
@@ -143,12 +182,14 @@ class Shell:
         invariant(turn is not None, "INV-5 a write ended that nobody started")
         if turn is None:
             raise LookupError("no write under way")
-        self._durable_step = turn.step
+        self._durable_step = max(self._durable_step, turn.step)
         self._release(turn)
         for executed, certificate in turn.delivered:
             self._executor.durable(executed, certificate)
             self._on_committed(executed, certificate)
-        return Persisted(turn.step)
+        self._chores.written()
+        self.finished = turn is self._last
+        return Persisted(self._durable_step)
 
     def _release(self, turn: Turn) -> None:
         """The second gate: nothing of a turn leaves before the turn is durable (INV-5)."""

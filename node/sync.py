@@ -11,7 +11,14 @@ from node.executor import Executor
 from node.store import Store
 from tallynet.codec import encode
 from tallynet.hashing import envelope_hash
-from tallynet.messages import Blocks, Bodies, CertifiedBlock, FetchBlocks, FetchBodies
+from tallynet.messages import (
+    Blocks,
+    BlocksGone,
+    Bodies,
+    CertifiedBlock,
+    FetchBlocks,
+    FetchBodies,
+)
 
 REPLY_BYTES_MAX: Final = 1024 * 1024
 """A reply well below the frame limit of 4 MiB; the asker asks again for the rest."""
@@ -24,7 +31,8 @@ class SyncService:
         self._store: Final = store
 
     def blocks(self, request: FetchBlocks) -> bytes | None:
-        """Encoded `Blocks` from `first` on, at least one if there is one; None when there is none."""
+        """Encoded `Blocks` from `first` on, at least one if there is one; `BlocksGone` when there was
+        one; None when there is none yet."""
         found: list[CertifiedBlock] = []
         size = 0
         with self._store.reader() as reader:
@@ -37,6 +45,8 @@ class SyncService:
                 if found and size > REPLY_BYTES_MAX:
                     break
                 found.append(CertifiedBlock(row.header, row.envelopes, row.certificate, bodies))
+            if not found and request.first < (base := reader.base()):
+                return encode(BlocksGone(base))
         return encode(Blocks(tuple(found))) if found else None
 
     def bodies(self, request: FetchBodies) -> bytes | None:

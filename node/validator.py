@@ -74,7 +74,7 @@ class Validator:
         self._addresses: Final = self._peer_addresses()
         self._data: Final = directory / self.config.data_directory
         self._key_mark: Final = key_path.with_suffix(".mark")
-        self._fatal: BaseException | None = None
+        self._signer: Final = Signer(self._key, self.genesis_hash)
 
     def _peer_addresses(self) -> dict[int, tuple[str, int]]:
         addresses: dict[int, tuple[str, int]] = {}
@@ -109,15 +109,15 @@ class Validator:
         if (self._data / "data.mdb").exists():
             report = await trio.to_thread.run_sync(self._scan)
             self._log.info("database scanned", values=report.values, complete=report.complete)
-        store = self._open()
-        if prepare_store(store, self.genesis, self.genesis_hash):
+        self._store = self._open()
+        if prepare_store(self._store, self.genesis, self.genesis_hash):
             # The store accepts writes of one thread only: this one now, the writer's after reopening.
-            store.close()
-            store = self._open()
+            self._store.close()
+            self._store = self._open()
         try:
-            await self._serve(store)
+            await self._serve()
         finally:
-            store.close()
+            self._store.close()
             self._log.info("node stopped")
 
     def _open(self) -> Store:
@@ -132,36 +132,25 @@ class Validator:
     def _scan(self) -> ScanReport:
         return scan_in_child(self._data, seconds=SCAN_SECONDS_MAX)
 
-    async def _serve(self, store: Store) -> None:
-        self._build(store)
-        async with trio.open_nursery() as nursery:
-            await nursery.start(self._listener.run)
-            self._log.info(
-                "node listening", host=self.config.listen_host, port=self.config.listen_port
-            )
-            nursery.start_soon(self._mesh.run)
-            nursery.start_soon(self._driver.run)
-            nursery.start_soon(self._drop_expired)
+    async def _serve(self) -> None:
+        self._build_network()
+        self._build_machine()
+        try:
+            async with trio.open_nursery() as nursery:
+                await nursery.start(self._listener.run)
+                self._log.info(
+                    "node listening", host=self.config.listen_host, port=self.config.listen_port
+                )
+                nursery.start_soon(self._mesh.run)
+                nursery.start_soon(self._run_machine)
+                nursery.start_soon(self._drop_expired)
+        finally:
+            self._machine.close()
 
-    def _build(self, store: Store) -> None:
-        if store.vote_bar:
-            self._log.error("this node will not vote", reason=store.vote_bar)
+    def _build_network(self) -> None:
+        """Lives as long as the process; machines come and go behind it."""
         identity = NodeIdentity(genesis=self.genesis_hash, key=self._key, validators=self.keys)
         self._mesh = Mesh(identity, self._addresses)
-        self._machine = Machine(
-            name=self.config.name,
-            genesis=self.genesis,
-            genesis_hash=self.genesis_hash,
-            signer=Signer(self._key, self.genesis_hash),
-            verify=self._verify,
-            store=store,
-            peers=self._mesh,
-            limits=self.config.limits,
-            clock=Clock(_now_ms, _wall_ms),
-            offer=lambda event: self._driver.offer(event),
-            log=lambda event, fields: self._log.info(event, **fields),
-        )
-        self._driver = Driver(self._machine.shell, store)
         self._listener = Listener(
             identity,
             self.config.listen_host,
@@ -169,12 +158,47 @@ class Validator:
             peers=PeerInbox(
                 self._from_peer,
                 lambda: self._driver.inbox_full,
-                self._driver.wait_for_room,
+                lambda: self._driver.wait_for_room(),
             ),
-            clients=ClientHandler(self._machine.service.handle, self._machine.service.forget),
+            clients=ClientHandler(
+                lambda session, requests: self._machine.service.handle(session, requests),
+                lambda session: self._machine.service.forget(session),
+            ),
             committed_height=lambda: self._machine.executor.head.height,
         )
+
+    def _build_machine(self) -> None:
+        if self._store.vote_bar:
+            self._log.error("this node will not vote", reason=self._store.vote_bar)
+        self._machine = Machine(
+            name=self.config.name,
+            genesis=self.genesis,
+            genesis_hash=self.genesis_hash,
+            signer=self._signer,
+            verify=self._verify,
+            store=self._store,
+            peers=self._mesh,
+            limits=self.config.limits,
+            clock=Clock(_now_ms, _wall_ms),
+            offer=lambda event: self._driver.offer(event),
+            log=lambda event, fields: self._log.info(event, **fields),
+            state_sync_blocks=self.config.state_sync_blocks,
+            keep_blocks=self.config.keep_blocks,
+        )
+        self._driver = Driver(self._machine.shell, self._store)
         self._machine.start()
+
+    async def _run_machine(self) -> None:
+        """One machine after the other: a fetched state ends the one that fetched it."""
+        while True:
+            await self._driver.run()
+            # No checkpoint from here on: nobody meets a store that is closed. It is opened again, because
+            # it accepts the writes of one thread only, and the old driver's has ended.
+            self._machine.close()
+            self._store.close()
+            self._store = self._open()
+            self._build_machine()
+            self._listener.disconnect_clients("STATE_FETCHED", "what you wait for may be behind us")
 
     def _verify(self, kind: bytes, body: bytes, public_key: bytes, signature: bytes) -> bool:
         return verify_kind(kind, self.genesis_hash, body, public_key, signature)

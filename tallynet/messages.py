@@ -238,7 +238,8 @@ class FetchVotes(Wire, tag="fetch.votes"):
 
 
 class FetchBlocks(Wire, tag="fetch.blocks"):
-    """Ask for committed blocks from `first` on; answered by `Blocks`, as many as fit."""
+    """Ask for committed blocks from `first` on; answered by `Blocks`, as many as fit, or by
+    `BlocksGone`."""
 
     first: Height
 
@@ -256,9 +257,112 @@ class Blocks(Wire, tag="blocks"):
     blocks: Annotated[tuple[CertifiedBlock, ...], Meta(max_length=64)]
 
 
+class BlocksGone(Wire, tag="blocks.gone"):
+    """The block asked for is committed here but no longer held."""
+
+    oldest: Height
+    """From here on blocks are held."""
+
+
+# --- the state of a certified height, fetched by path of the state tree (decision 0040) ---------------------
+
+
+Path = Annotated[bytes, Meta(max_length=64)]
+"""Where a subtree stands: one byte (0 to 15) per four bits of the entities' keys. Empty: the whole tree;
+64 bytes: one entity."""
+STATE_PATHS_MAX: Final = 64
+STATE_PART_BYTES: Final = 256 * 1024
+"""A part holds so much at most, or one entity."""
+STATE_ENTITIES_MAX: Final = 8_192
+"""In one part: entities of 32 bytes, names and records, which none is."""
+
+
+class FetchStateHead(Wire, tag="fetch.state.head"):
+    """Ask which state the peer can hand out; answered by `StateHead` or `NoState`. It keeps that state
+    ready for a while."""
+
+    least: Height
+    """No lower height is of use."""
+
+
+class StateHead(Wire, tag="state.head"):
+    """A block and the outline of its state, which the certificate's state root commits to."""
+
+    header: bytes
+    envelopes: EnvelopeHashes
+    certificate: Certificate
+    """Commit certificate."""
+    entities: Uint
+    """Number of entities in the state."""
+    tree: Hash
+    """Hash of the whole state tree."""
+
+
+class NoState(Wire, tag="no.state"):
+    """The state asked for is not handed out here, or not any more; another peer may."""
+
+    height: Height
+    """As asked."""
+
+
+class FetchState(Wire, tag="fetch.state"):
+    """Ask for subtrees of the state at `height`; answered by `StatePart` with the first of them, as many
+    as fit and at least one, or by `NoState`."""
+
+    height: Height
+    whole: bool
+    """True: the entities of a subtree where they fit one part. False: one level only, because much of
+    what lies below is known."""
+    paths: Annotated[tuple[Path, ...], Meta(min_length=1, max_length=STATE_PATHS_MAX)]
+
+
+class StateEntity(Wire):
+    name: Annotated[bytes, Meta(min_length=17, max_length=17)]
+    """Kind (1 byte) and id (16); its SHA-256 is the entity's key."""
+    record: Annotated[bytes, Meta(max_length=262_144)]
+    lots: Annotated[tuple[Annotated[bytes, Meta(max_length=4_096)], ...], Meta(max_length=65_535)]
+    """Of a voucher: all its lots by start; otherwise empty."""
+
+
+class StateNode(Wire, tag="node"):
+    """A subtree of more than 16 entities, one level of it."""
+
+    path: Path
+    children: Annotated[bytes, Meta(min_length=512, max_length=512)]
+    """Hashes of the sixteen subtrees below, zeros for an empty one."""
+
+
+class StateBucket(Wire, tag="bucket"):
+    """A subtree of at most 16 entities, by name and value hash."""
+
+    path: Path
+    names: Annotated[bytes, Meta(min_length=17, max_length=272)]
+    """Joined, ascending by key."""
+    values: Annotated[bytes, Meta(min_length=32, max_length=512)]
+    """Value hashes in the same order, joined."""
+
+
+class StateEntities(Wire, tag="entities"):
+    """A whole subtree, or one entity."""
+
+    path: Path
+    entities: Annotated[tuple[StateEntity, ...], Meta(min_length=1, max_length=STATE_ENTITIES_MAX)]
+    """Ascending by key."""
+
+
+class StatePart(Wire, tag="state.part"):
+    height: Height
+    subtrees: Annotated[
+        tuple[StateNode | StateBucket | StateEntities, ...],
+        Meta(min_length=1, max_length=STATE_PATHS_MAX),
+    ]
+    """In the order in which they were asked for."""
+
+
 PeerMessage = (
     Signed | PrePrepare | Bodies | FetchBodies | FetchProposal | Proposal | FetchVotes
-    | FetchBlocks | Blocks | Goodbye
+    | FetchBlocks | Blocks | BlocksGone | FetchStateHead | StateHead | NoState | FetchState
+    | StatePart | Goodbye
 )  # fmt: skip
 
 

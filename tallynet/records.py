@@ -7,7 +7,9 @@ and of the state tree; they are never reused.
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Final
+from typing import Annotated, Final
+
+from msgspec import Meta
 
 from tallynet.codec import Wire
 from tallynet.fields import (
@@ -667,12 +669,11 @@ class Network(Wire, tag="network"):
 
 
 class Remembered(Wire, tag="remembered"):
-    """Commitment to the executed transaction ids that expire in one bucket of time. The ids
-    themselves lie in a derived table: one leaf per bucket instead of one per transaction."""
+    """The transactions of one block that expire within one bucket of 64 seconds. Id: the bucket (expiry
+    // 64) and the block's height, 8 bytes each."""
 
-    count: Uint
-    accumulator: Hash
-    """SHA-256(previous ‖ ids of one block in order)."""
+    transactions: Annotated[bytes, Meta(max_length=16_000)]
+    """Their ids in order of execution, joined: 32 bytes each, at most 500."""
 
 
 Record = (

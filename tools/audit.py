@@ -3,6 +3,10 @@
 Three witnesses must agree at every height: what the node stored, what the voucher law computes again
 from the bodies, and what a quorum of validators signed. At the end the naive model's picture of every
 voucher, line and document is compared with the node's state, fen by fen.
+
+A node that began with a fetched state, or deleted old blocks, does not have the state below its first block:
+nothing can be executed again there. Its blocks, receipts and events are checked against their certificates,
+and its state against its own records and the newest one (`tools.audit_state`). The report says so.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -42,17 +47,19 @@ from tallynet.codec import decode
 from tallynet.envelope import Envelope, open_envelope
 from tallynet.errors import TallynetError
 from tallynet.genesis import Genesis, genesis_hash
-from tallynet.hashing import block_hash
+from tallynet.hashing import block_hash, envelope_hash
 from tallynet.merkle import list_root
 from tallynet.receipts import Event
 from tallynet.records import CreditLine, Document, Kind, Lot, LotState, Voucher, lot_id
 from tools.arguments import format_amount
+from tools.audit_state import Sums, check_state
 from tools.money_model import STATE_NAMES, Line, Mismatch, Model, Paper, Part, decode_receipts
 from tools.output import ERRORS, OUT, Exit, Output, print_rows
 from tools.testnet_files import NETWORK_FILE, load_network
 
 Advance = Callable[[int, int], None]
 """(blocks done, blocks in all)"""
+HEIGHTS_PER_READ: Final = 1_000
 DIFFERENCES_MAX: Final = 20
 """Differences reported per node; the first few say everything."""
 
@@ -63,6 +70,10 @@ class Report:
 
     node: str
     height: int = 0
+    first_block: int = 1
+    """Blocks below are not held."""
+    executed: bool = True
+    """Everything was executed again from genesis; otherwise blocks were checked by their certificates."""
     commands: int = 0
     vouchers: int = 0
     state_root: str = ""
@@ -141,18 +152,27 @@ def _print(reports: Sequence[Report]) -> None:
             format_amount(report.redeemed),
             format_amount(report.cancelled),
             report.state_root[:16],
+            "all, executed" if report.executed else f"from {report.first_block}, certified",
             "agrees" if report.agrees else "DIFFERS",
         )
         for report in reports
     ]
     columns = (
         "node", "height", "commands", "vouchers", "face", "live", "redeemed", "cancelled",
-        "state root", "audit",
+        "state root", "blocks", "audit",
     )  # fmt: skip
     print_rows("Every fen: face = live + redeemed + cancelled", columns, rows)
     for report in reports:
         for difference in report.differences:
             OUT.print(f"{report.node}: {difference}")
+
+
+def _heights(stored: Snapshot) -> Iterator[int]:
+    """Heights of which a row is stored, ascending."""
+    after = 0
+    while heights := stored.block_heights(after, HEIGHTS_PER_READ):
+        yield from heights
+        after = heights[-1]
 
 
 # --- one node -------------------------------------------------------------------------------------
@@ -203,6 +223,15 @@ class _Auditor:
         self.report: Final = Report(name)
 
     def run(self) -> Report:
+        """What is held of the chain, then the state."""
+        self.report.first_block = self._stored.base()
+        if self.report.first_block == 1:
+            self._execute()
+        else:
+            self._follow()
+        return self.report
+
+    def _execute(self) -> None:
         """Genesis, every block, then the comparison of the end."""
         opening = Overlay(self._state)
         load_genesis_state(opening, self._genesis, self._hash)
@@ -236,7 +265,69 @@ class _Auditor:
         if self.report.agrees:
             self._compare_tables()
         self._compare_money()
-        return self.report
+        self._check_state(self._state.root)
+
+    def _check_state(self, root: bytes) -> Sums:
+        return check_state(self._stored, root, self.report.differ)
+
+    def _follow(self) -> None:
+        """The blocks that are held, by their certificates, then the state by the newest one."""
+        report, stored, tip = self.report, self._stored, self._stored.tip()
+        report.executed = False
+        if tip is None:
+            report.differ("blocks were deleted, and there is no newest one")
+            return
+        commit = None
+        below = (0, self._hash, self._genesis.time_ms)
+        for height in _heights(stored):
+            row = stored.block(height)
+            if row is None:
+                continue
+            header = decode(Header, row.header)
+            if below[0] != height - 1:
+                if height > report.first_block:
+                    report.differ(f"block {height - 1} is missing")
+                below = (height - 1, header.parent, header.time_ms - 1)
+            self._check_header(height, row, header, *below[1:])
+            commit = self._certified(height, row)
+            if height >= report.first_block and commit is not None:
+                try:
+                    self._follow_block(height, row, commit)
+                except Mismatch as mismatch:
+                    report.differ(f"block {height}: {mismatch}")
+            below = (height, row.block, header.time_ms)
+            if self._progress is not None and height % 20 == 0:
+                self._progress(height, tip.height)
+        report.height, report.state_root = tip.height, tip.state_root.hex()
+        if commit is None or (commit.height, commit.state_root) != (tip.height, tip.state_root):
+            report.differ("no certificate for the state that is stored")
+        sums = self._check_state(tip.state_root)
+        report.vouchers, report.face, report.live = sums.vouchers, sums.face, sums.live
+        report.redeemed, report.cancelled = sums.redeemed, sums.cancelled
+
+    def _follow_block(self, height: int, row: BlockRow, commit: Commit) -> None:
+        """Bodies are those that were ordered, receipts those that were certified, events those that the
+        receipts commit to."""
+        bodies, given = self._stored.envelopes(height, row.block), self._stored.receipts(height)
+        if bodies is None or given is None:
+            raise Mismatch("bodies or receipts are missing")
+        if tuple(envelope_hash(body) for body in bodies) != row.envelopes:
+            raise Mismatch("the bodies are not those that were ordered")
+        if list_root(given.receipts) != commit.receipts_root:
+            raise Mismatch("the receipts are not those that were certified")
+        prologue, receipts = decode_receipts(given.receipts)
+        counts = [sum(command.events for command in receipt.commands) for receipt in receipts]
+        events = list(given.events)
+        parts = [events[: len(events) - sum(counts)]]
+        at = len(parts[0])
+        for count in counts:
+            parts.append(events[at : at + count])
+            at += count
+        digests = (prologue.events_digest, *(receipt.events_digest for receipt in receipts))
+        for part, digest in zip(parts, digests, strict=True):
+            if sha256(b"".join(part)).digest() != digest:
+                raise Mismatch("the events are not those that the receipts commit to")
+        self.report.commands += sum(len(receipt.commands) for receipt in receipts)
 
     def _compare_tables(self) -> None:
         """What the node stores as its state is, byte for byte, what the chain gives: records, state

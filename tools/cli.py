@@ -104,6 +104,9 @@ def demo(
 def audit(*directories: Path, output: OutputOption = Output.table) -> None:
     """Re-execute the whole chain from the files of one or more stopped nodes and compare.
 
+    Of a node that began with a fetched state, or keeps no old blocks, what it has is checked against its
+    certificates instead.
+
     For example:
 
         tally audit network

@@ -176,6 +176,8 @@ CLIENT: Final[dict[str, str]] = {
     "CLIENT_UNKNOWN": "The node does not serve this key. Register it, or ask the node's operator.",
     "PEER_WRONG_KEY": "The server is not who it should be. Compare network.json with the genesis.",
     "NO_SUCH_BLOCK": "There is no block of that height.",
+    "HISTORY_GONE": "What you ask about may lie in blocks that this node does not hold any more. Ask another"
+    " node, or from a later block on.",
     "NO_BLOCK": "The network has no block yet, so nothing can be proven. The first act makes one.",
     "VALIDATORS_CHANGED": "The network's validators changed. Get a newer trust anchor from your bank.",
     "POOL_FULL": "The node's pool is full, or your organisation's share of it. Try again shortly.",

@@ -81,6 +81,7 @@ class Plan:
     window: int
     parameters: tuple[tuple[str, int], ...] = ()
     pending_per_organisation: int = 256
+    epoch_length: int = 1_000
 
 
 def init(plan: Plan) -> NetworkFile:
@@ -101,7 +102,7 @@ def init(plan: Plan) -> NetworkFile:
         plan.business_date,
         plan.day_seconds,
         plan.window,
-        1000,
+        plan.epoch_length,
         tuple(validators),
         tuple(sorted((_founder(w) for w in wallets), key=lambda organisation: organisation.id)),
         tuple(GenesisParameter(name, value) for name, value in sorted(plan.parameters)),

@@ -80,7 +80,7 @@ def execute_block(
         events.extend(own_events)
         digest = sha256(b"".join(own_events)).digest() if own_events else _NO_EVENTS
         receipts.append(encode(EnvelopeReceipt(envelope.transaction, "OK", own.commands, digest)))
-    remembered.commit(state, [envelopes[index] for index in admitted])
+    remembered.commit(state, header.height, [envelopes[index] for index in admitted])
     prologue_bytes = encode(first)
     tree = ListTree([prologue_bytes, *receipts])
     return BlockResult(
@@ -127,7 +127,7 @@ def _admit(
     lifetime = value(_reading(state, genesis, time), "envelope_lifetime_seconds")
     if body.valid_until > time - skew + lifetime:
         raise refuse("VALIDITY_TOO_LONG", f"valid_until is more than {lifetime} s ahead")
-    if remembered.is_remembered(state, envelope):
+    if remembered.is_remembered(state, envelope.transaction, body.valid_until):
         raise refuse("DUPLICATE_TRANSACTION", "this transaction was executed already")
     acting = resolve(state, envelope, time)
     check_signatures(envelope, acting, genesis, verify)

@@ -22,7 +22,14 @@ from node.ledger.parameters import value
 from node.ledger.ranges import carve, coalesce, get_lot, put_lot, require_free
 from node.ledger.redemption import drop_instruction, readdress, redeem_face
 from node.ledger.rulebook import Signers, rule
-from node.ledger.schedule import HANDLERS, Act, drop_second, put_day, put_second
+from node.ledger.schedule import (
+    HANDLERS,
+    Act,
+    drop_second,
+    put_day,
+    put_second,
+    take_off_second,
+)
 from node.ledger.vouchers import log, require_active_voucher, touch
 from node.state.view import Index
 from tallynet.commands import FinancingDraw, InstructionSend, PayoutConfirm, PayoutFail
@@ -466,9 +473,7 @@ def payout_fail(context: Context, command: PayoutFail) -> None:
 def cancel_draw(context: Context, financing_id: bytes, event_type: str) -> None:
     """Undo a draw that awaits its pay-out."""
     financing = context.require(Financing, financing_id)
-    key = financing.expires.to_bytes(8, "big") + bytes((Act.PAYOUT_EXPIRE,)) + financing_id
-    if context.state.index_has(Index.SCHEDULE_SECONDS, key):
-        drop_second(context, financing.expires, Act.PAYOUT_EXPIRE, financing_id)
+    take_off_second(context, financing.expires, Act.PAYOUT_EXPIRE, financing_id)
     offer = context.require(Offer, financing.offer)
     for id in exposure_lines(offer, financing.debtor, financing.obligor):
         lines.unreserve(context, id, financing.principal)

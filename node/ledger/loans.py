@@ -19,7 +19,7 @@ from node.ledger.organisations import has_kind, require_active
 from node.ledger.ranges import find_lot, put_lot
 from node.ledger.redemption import readdress
 from node.ledger.rulebook import Signers, rule
-from node.ledger.schedule import HANDLERS, Act, drop_day
+from node.ledger.schedule import HANDLERS, Act, take_off_day
 from node.ledger.vouchers import log, touch
 from node.state.view import Index
 from tallynet.commands import FinancingRepay, RepayConfirm
@@ -192,9 +192,7 @@ def _close(context: Context, id: bytes, financing: Financing) -> None:
     """REPAID: the loan leaves the state and its lot, if still pledged, is free again."""
     drop_financing(context, id, financing)
     voucher = context.require(Voucher, financing.voucher)
-    key = (voucher.grace_end + 1).to_bytes(4, "big") + bytes((Act.LOAN_OVERDUE,)) + id
-    if context.state.index_has(Index.SCHEDULE_DAYS, key):
-        drop_day(context, voucher.grace_end + 1, Act.LOAN_OVERDUE, id)
+    take_off_day(context, voucher.grace_end + 1, Act.LOAN_OVERDUE, id)
     lot = find_lot(context, financing.voucher, financing.start)
     if lot is None or lot.state is not LotState.PLEDGED or lot.lien != id:
         return  # redeemed at settlement, and perhaps joined with its neighbour

@@ -6,12 +6,12 @@ import msgspec
 
 from node.ledger.context import Context, refuse, require_amount
 from node.ledger.organisations import require_active
-from node.ledger.parameters import value
+from node.ledger.parameters import value_on
 from node.ledger.ranges import carve, coalesce, find_lot, get_lot, put_lot, require_free
 from node.ledger.rulebook import Signers, rule
-from node.ledger.schedule import HANDLERS, Act, put_day
+from node.ledger.schedule import HANDLERS, Act, put_day, take_off_day
 from node.ledger.vouchers import log, require_active_voucher, touch
-from node.state.view import Index
+from node.state.view import Index, StateView
 from tallynet.commands import LotAccept, LotDecline, LotRecall, LotTransfer, Piece
 from tallynet.records import (
     FLAG_NO_TRANSFER,
@@ -117,7 +117,7 @@ def _pass_on(context: Context, command: LotTransfer, voucher: Voucher, piece: Pi
     put_lot(context, command.voucher, pending)
     id = lot_id(command.voucher, part.start)
     context.state.index_add(Index.PARTY_PENDING, piece.receiver + id)
-    put_day(context, _lapse_day(context, voucher, pending), Act.TRANSFER_LAPSE, id)
+    put_day(context, lapse_day(context.state, voucher, pending), Act.TRANSFER_LAPSE, id)
     return voucher
 
 
@@ -138,11 +138,12 @@ def received(context: Context, voucher_id: bytes, part: Lot, receiver: bytes, ev
     coalesce(context, voucher_id, held)
 
 
-def _lapse_day(context: Context, voucher: Voucher, lot: Lot) -> int:
-    """DEEMED accepts `deemed_days` after the transfer; EXPLICIT returns after its deadline."""
+def lapse_day(state: StateView, voucher: Voucher, lot: Lot) -> int:
+    """DEEMED accepts `deemed_days` after the transfer; EXPLICIT returns after the deadline that held
+    on the day of the transfer."""
     if voucher.accept_mode is AcceptMode.DEEMED:
         return lot.pending_day + voucher.deemed_days
-    return lot.pending_day + value(context, "transfer_deadline_days") + 1
+    return lot.pending_day + value_on(state, "transfer_deadline_days", lot.pending_day) + 1
 
 
 # --- the end of a pending transfer --------------------------------------------------------------------
@@ -156,25 +157,18 @@ def _pending(context: Context, voucher_id: bytes, start: int) -> tuple[Voucher, 
     return voucher, lot
 
 
-def _close(context: Context, voucher_id: bytes, lot: Lot, entry: bytes | None) -> None:
-    """Take a pending transfer out of the receiver's list and, if it is still there, the agenda."""
+def _close(context: Context, voucher_id: bytes, voucher: Voucher, lot: Lot) -> None:
+    """Take a pending transfer out of the receiver's list and off the agenda."""
     id = lot_id(voucher_id, lot.start)
     context.state.index_remove(Index.PARTY_PENDING, (lot.pending_to or b"") + id)
-    if entry is not None and context.state.index_has(Index.SCHEDULE_DAYS, entry):
-        context.state.index_remove(Index.SCHEDULE_DAYS, entry)
-
-
-def _entry(context: Context, voucher: Voucher, voucher_id: bytes, lot: Lot) -> bytes:
-    day = _lapse_day(context, voucher, lot)
-    id = lot_id(voucher_id, lot.start)
-    return day.to_bytes(4, "big") + bytes((Act.TRANSFER_LAPSE,)) + id
+    take_off_day(context, lapse_day(context.state, voucher, lot), Act.TRANSFER_LAPSE, id)
 
 
 def give_back(
     context: Context, voucher_id: bytes, voucher: Voucher, lot: Lot, event_type: str
 ) -> Voucher:
     """The sender holds the lot again; returns the voucher to be written."""
-    _close(context, voucher_id, lot, _entry(context, voucher, voucher_id, lot))
+    _close(context, voucher_id, voucher, lot)
     event = voucher.event_count
     voucher = log(
         context, voucher_id, voucher, event_type, start=lot.start, end=lot.end,
@@ -192,7 +186,7 @@ def _accept(
     context: Context, voucher_id: bytes, voucher: Voucher, lot: Lot, event_type: str
 ) -> Voucher:
     receiver = lot.pending_to or b""
-    _close(context, voucher_id, lot, _entry(context, voucher, voucher_id, lot))
+    _close(context, voucher_id, voucher, lot)
     event = voucher.event_count
     voucher = log(
         context, voucher_id, voucher, event_type, start=lot.start, end=lot.end,
@@ -253,8 +247,6 @@ def _lapse(context: Context, id: bytes) -> None:
     lot = find_lot(context, voucher_id, start)
     if lot is None or lot.state is not LotState.TRANSFER_PENDING:
         return
-    if context.today < _lapse_day(context, voucher, lot):
-        return  # an older entry: this transfer began later
     if voucher.accept_mode is AcceptMode.DEEMED:
         voucher = _accept(context, voucher_id, voucher, lot, "system.transfer.deem")
     else:

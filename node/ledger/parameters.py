@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from node.ledger.context import Context, refuse
+from node.state.view import StateView
 from tallynet.hashing import record_id
 from tallynet.records import Kind, Parameter
 
@@ -51,12 +52,17 @@ def parameter_id(name: str) -> bytes:
 
 def value(context: Context, name: str) -> int:
     """The value in force on the business date."""
-    record = context.find(Parameter, parameter_id(name))
+    return value_on(context.state, name, context.today)
+
+
+def value_on(state: StateView, name: str, day: int) -> int:
+    """The value in force on `day`. Up to the business date it never changes any more: new values begin
+    later."""
+    record = state.get(Kind.PARAMETER, parameter_id(name))
     current = PARAMETERS[name].default
-    if record is not None:
-        today = context.today
+    if isinstance(record, Parameter):
         for dated in record.values:
-            if dated.effective_day <= today:
+            if dated.effective_day <= day:
                 current = dated.value
     return current
 

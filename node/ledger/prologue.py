@@ -30,12 +30,16 @@ def run(state: TransactionalView, genesis: bytes, header: Header) -> tuple[Conte
     _roll(context, header)
     room = value(context, "system_work_per_block")
     done = 0
-    for index, key, act, id in _due(context, room + 1):
-        if done == room:
-            return context, done, True
-        state.index_remove(index, key)
-        HANDLERS[act](context, id)
-        done += 1
+    # A handler may add entries that are due at once; they come in the next pass, until none is left.
+    while due := list(_due_now(context, room - done + 1)):
+        for index, key, act, id in due:
+            if not state.index_has(index, key):
+                continue  # an act before it in this pass took it off the agenda (touch rule)
+            if done == room:
+                return context, done, True
+            state.index_remove(index, key)
+            HANDLERS[act](context, id)
+            done += 1
     return context, done, False
 
 
@@ -53,18 +57,8 @@ def _roll(context: Context, header: Header) -> None:
     context.put(NETWORK_ID, changed)
 
 
-def _due(context: Context, limit: int) -> Iterator[tuple[Index, bytes, Act, bytes]]:
-    """Entries of the agenda that are due. A handler may add entries that are due at once; they come
-    in the next pass, until none is left or the limit is reached."""
-    while limit > 0:
-        found = list(_due_now(context, limit))
-        if not found:
-            return
-        limit -= len(found)
-        yield from found
-
-
 def _due_now(context: Context, limit: int) -> Iterator[tuple[Index, bytes, Act, bytes]]:
+    """The first `limit` entries of the agenda that are due: those by the second, then those by day."""
     today, time = context.today, context.time
     for key in context.state.index_scan(Index.SCHEDULE_SECONDS, b"", limit=limit):
         if int.from_bytes(key[:8], "big") > time:

@@ -7,8 +7,8 @@ import msgspec
 from node.ledger import lines
 from node.ledger.accounts import settlement_account
 from node.ledger.context import Context
-from node.ledger.schedule import Act
-from node.ledger.vouchers import default_day, log
+from node.ledger.schedule import Act, take_off_day
+from node.ledger.vouchers import default_day, drop_overdue_when_covered, log
 from node.state.view import Index
 from tallynet.hashing import record_id
 from tallynet.records import Instruction, Kind, Organisation, Voucher, VoucherStatus
@@ -51,6 +51,8 @@ def redeem_face(context: Context, voucher_id: bytes, voucher: Voucher, amount: i
         _clear_agenda(context, voucher_id, voucher, before)
         if before in (VoucherStatus.OVERDUE, VoucherStatus.DEFAULTED):
             _unblock(context, voucher.debtor)
+    else:
+        drop_overdue_when_covered(context, voucher_id, voucher)
     context.put(voucher_id, voucher)
     return voucher
 
@@ -59,16 +61,14 @@ def _clear_agenda(
     context: Context, voucher_id: bytes, voucher: Voucher, before: VoucherStatus
 ) -> None:
     """Nothing more happens to a settled voucher by itself."""
-    days = {
-        VoucherStatus.ACTIVE: (voucher.maturity, Act.VOUCHER_MATURE),
-        VoucherStatus.DUE: (voucher.grace_end + 1, Act.VOUCHER_OVERDUE),
-        VoucherStatus.OVERDUE: (default_day(context, voucher) + 1, Act.VOUCHER_DEFAULT),
-    }
-    if before in days:
-        day, act = days[before]
-        key = day.to_bytes(4, "big") + bytes((act,)) + voucher_id
-        if context.state.index_has(Index.SCHEDULE_DAYS, key):
-            context.state.index_remove(Index.SCHEDULE_DAYS, key)
+    if before is VoucherStatus.ACTIVE:
+        take_off_day(context, voucher.maturity, Act.VOUCHER_MATURE, voucher_id)
+    elif before is VoucherStatus.DUE:
+        take_off_day(context, voucher.grace_end + 1, Act.VOUCHER_OVERDUE, voucher_id)
+    elif before is VoucherStatus.OVERDUE:
+        day = default_day(context.state, voucher) + 1
+        take_off_day(context, day, Act.VOUCHER_DEFAULT, voucher_id)
+    take_off_day(context, voucher.maturity, Act.SETTLEMENT_OPEN, voucher_id)
 
 
 def _unblock(context: Context, debtor: bytes) -> None:

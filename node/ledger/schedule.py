@@ -2,8 +2,9 @@
 
 Families put entries when they create something that ends, and take them out when it ends otherwise.
 `node.ledger.prologue` works through them in order of (day or second, act, id), at most
-`system_work_per_block` a block. A handler of an entry must hold for a record that changed meanwhile:
-it looks at the state first (touch rule).
+`system_work_per_block` a block. The agenda is a derived index: what is on it follows from the records
+alone (`node.ledger.derived`, I14), so an act that ends something takes its entry off as well, whoever
+carried the act out.
 """
 
 from __future__ import annotations
@@ -39,29 +40,44 @@ HANDLERS: Final[dict[Act, Callable[[Context, bytes], None]]] = {}
 """Filled by the families: HANDLERS[Act.X] = function(context, id)."""
 
 
-def _day_key(day: int, act: Act, id: bytes) -> bytes:
+def day_key(day: int, act: Act, id: bytes) -> bytes:
+    """Entry of SCHEDULE_DAYS."""
     return day.to_bytes(4, "big") + bytes((act,)) + id
 
 
-def _second_key(seconds: int, act: Act, id: bytes) -> bytes:
+def second_key(seconds: int, act: Act, id: bytes) -> bytes:
+    """Entry of SCHEDULE_SECONDS."""
     return seconds.to_bytes(8, "big") + bytes((act,)) + id
 
 
 def put_day(context: Context, day: int, act: Act, id: bytes) -> None:
     """Do `act` on `id` once the business date is >= `day`."""
-    context.state.index_add(Index.SCHEDULE_DAYS, _day_key(day, act, id))
+    context.state.index_add(Index.SCHEDULE_DAYS, day_key(day, act, id))
 
 
 def drop_day(context: Context, day: int, act: Act, id: bytes) -> None:
     """Take an entry out that is there."""
-    context.state.index_remove(Index.SCHEDULE_DAYS, _day_key(day, act, id))
+    context.state.index_remove(Index.SCHEDULE_DAYS, day_key(day, act, id))
+
+
+def take_off_day(context: Context, day: int, act: Act, id: bytes) -> None:
+    """Take an entry out if it is there: the prologue has done so before it calls, a touching command
+    finds it still there."""
+    if context.state.index_has(Index.SCHEDULE_DAYS, day_key(day, act, id)):
+        drop_day(context, day, act, id)
 
 
 def put_second(context: Context, seconds: int, act: Act, id: bytes) -> None:
     """Do `act` on `id` once header.time >= `seconds`."""
-    context.state.index_add(Index.SCHEDULE_SECONDS, _second_key(seconds, act, id))
+    context.state.index_add(Index.SCHEDULE_SECONDS, second_key(seconds, act, id))
 
 
 def drop_second(context: Context, seconds: int, act: Act, id: bytes) -> None:
     """Take an entry out that is there."""
-    context.state.index_remove(Index.SCHEDULE_SECONDS, _second_key(seconds, act, id))
+    context.state.index_remove(Index.SCHEDULE_SECONDS, second_key(seconds, act, id))
+
+
+def take_off_second(context: Context, seconds: int, act: Act, id: bytes) -> None:
+    """Take an entry out if it is there."""
+    if context.state.index_has(Index.SCHEDULE_SECONDS, second_key(seconds, act, id)):
+        drop_second(context, seconds, act, id)

@@ -21,7 +21,7 @@ from node.ledger.ranges import carve, coalesce, get_lot, put_lot
 from node.ledger.redemption import instruction_id, redeem_face
 from node.ledger.rulebook import Signers, rule
 from node.ledger.schedule import HANDLERS, Act, put_day
-from node.ledger.vouchers import log, touch, uncovered
+from node.ledger.vouchers import drop_overdue_when_covered, log, touch, uncovered
 from node.state.view import Index
 from tallynet.commands import FundsReceived, SettlementFailed, SettlementPaid
 from tallynet.errors import invariant
@@ -188,6 +188,7 @@ def funds_received(context: Context, command: FundsReceived) -> None:
     )  # fmt: skip
     if command.penalty_part:
         voucher = _share_penalty(context, command, voucher)
+    drop_overdue_when_covered(context, command.voucher, voucher)
     context.put(command.voucher, voucher)
     context.result = (penalty - command.penalty_part,)
 

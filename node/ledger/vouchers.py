@@ -10,12 +10,12 @@ import msgspec
 from node.ledger import calendar, documents, lines
 from node.ledger.context import Context, refuse, require_amount
 from node.ledger.organisations import has_kind, require_active
-from node.ledger.parameters import value
+from node.ledger.parameters import value, value_on
 from node.ledger.programmes import is_member
 from node.ledger.ranges import get_lot, put_lot
 from node.ledger.rulebook import Signers, rule
-from node.ledger.schedule import HANDLERS, Act, drop_day, put_day
-from node.state.view import Index
+from node.ledger.schedule import HANDLERS, Act, drop_day, put_day, take_off_day
+from node.state.view import Index, StateView
 from tallynet.codec import encode
 from tallynet.commands import VoucherClaim, VoucherIssue, VoucherReject, VoucherWithdraw
 from tallynet.fields import ZERO_WIDE
@@ -81,7 +81,7 @@ def touch(context: Context, voucher_id: bytes) -> Voucher:
         voucher = _mature(context, voucher_id, voucher)
     if voucher.status is VoucherStatus.DUE and today > voucher.grace_end and uncovered(voucher):
         voucher = _overdue(context, voucher_id, voucher)
-    if voucher.status is VoucherStatus.OVERDUE and today > default_day(context, voucher):
+    if voucher.status is VoucherStatus.OVERDUE and today > default_day(context.state, voucher):
         voucher = _default(context, voucher_id, voucher)
     return voucher
 
@@ -92,9 +92,15 @@ def uncovered(voucher: Voucher) -> int:
     return voucher.face - voucher.cancelled - voucher.funds_in - early
 
 
-def default_day(context: Context, voucher: Voucher) -> int:
-    """Last day before an overdue voucher is in default."""
-    return voucher.grace_end + value(context, "default_after_days")
+def drop_overdue_when_covered(context: Context, voucher_id: bytes, voucher: Voucher) -> None:
+    """A due voucher whose face is covered can no longer become overdue: nothing is on its agenda."""
+    if voucher.status is VoucherStatus.DUE and not uncovered(voucher):
+        take_off_day(context, voucher.grace_end + 1, Act.VOUCHER_OVERDUE, voucher_id)
+
+
+def default_day(state: StateView, voucher: Voucher) -> int:
+    """Last day before an overdue voucher is in default: by the rule of its first day overdue."""
+    return voucher.grace_end + value_on(state, "default_after_days", voucher.grace_end + 1)
 
 
 def require_active_voucher(context: Context, voucher_id: bytes) -> Voucher:
@@ -251,7 +257,6 @@ def _create(
     )  # fmt: skip
     put_lot(context, id, lot)
     put_day(context, deadline + 1, Act.VOUCHER_EXPIRE, id)
-    put_day(context, maturity, Act.VOUCHER_MATURE, id)
     issued = log(
         context, id, voucher, "voucher.issue", end=command.face, source=context.acting,
         target=command.payee, amount=command.face,
@@ -290,6 +295,7 @@ def claim(context: Context, command: VoucherClaim) -> None:
     lot = get_lot(context, command.voucher, 0)
     put_lot(context, command.voucher, msgspec.structs.replace(lot, state=LotState.HELD))
     drop_day(context, voucher.claim_deadline + 1, Act.VOUCHER_EXPIRE, command.voucher)
+    put_day(context, voucher.maturity, Act.VOUCHER_MATURE, command.voucher)
     lines.use_reserved(context, voucher.issue_line, voucher.face)
     voucher = msgspec.structs.replace(voucher, status=VoucherStatus.ACTIVE)
     voucher = log(
@@ -332,11 +338,7 @@ def _expire(context: Context, voucher_id: bytes, voucher: Voucher) -> Voucher:
 
 def _cancel(context: Context, voucher_id: bytes, voucher: Voucher, event: str) -> Voucher:
     """PENDING_CLAIM -> CANCELLED: line and documents are released (§9)."""
-    # The prologue takes the entry out before it calls; a touching command finds it still there.
-    key = (voucher.claim_deadline + 1).to_bytes(4, "big") + bytes((Act.VOUCHER_EXPIRE,))
-    if context.state.index_has(Index.SCHEDULE_DAYS, key + voucher_id):
-        drop_day(context, voucher.claim_deadline + 1, Act.VOUCHER_EXPIRE, voucher_id)
-    drop_day(context, voucher.maturity, Act.VOUCHER_MATURE, voucher_id)
+    take_off_day(context, voucher.claim_deadline + 1, Act.VOUCHER_EXPIRE, voucher_id)
     lines.unreserve(context, voucher.issue_line, voucher.face)
     documents.release(context, voucher.documents)
     lot = get_lot(context, voucher_id, 0)
@@ -366,17 +368,10 @@ for _act in (
     HANDLERS[_act] = _agenda
 
 
-def _take_off(context: Context, day: int, act: Act, voucher_id: bytes) -> None:
-    """Remove an agenda entry that the touch rule overtook."""
-    key = day.to_bytes(4, "big") + bytes((act,)) + voucher_id
-    if context.state.index_has(Index.SCHEDULE_DAYS, key):
-        drop_day(context, day, act, voucher_id)
-
-
 def _mature(context: Context, voucher_id: bytes, voucher: Voucher) -> Voucher:
     """system.voucher.mature: DUE, presented automatically. Pending transfers pay the sender and
     pending unsent draws are cancelled when their lot is looked at (§9)."""
-    _take_off(context, voucher.maturity, Act.VOUCHER_MATURE, voucher_id)
+    take_off_day(context, voucher.maturity, Act.VOUCHER_MATURE, voucher_id)
     voucher = msgspec.structs.replace(voucher, status=VoucherStatus.DUE)
     voucher = log(context, voucher_id, voucher, "system.voucher.mature", end=voucher.face)
     context.put(voucher_id, voucher)
@@ -387,7 +382,7 @@ def _mature(context: Context, voucher_id: bytes, voucher: Voucher) -> Voucher:
 
 def _overdue(context: Context, voucher_id: bytes, voucher: Voucher) -> Voucher:
     """system.voucher.overdue: the debtor is blocked automatically, the penalty runs (§9)."""
-    _take_off(context, voucher.grace_end + 1, Act.VOUCHER_OVERDUE, voucher_id)
+    take_off_day(context, voucher.grace_end + 1, Act.VOUCHER_OVERDUE, voucher_id)
     debtor = context.require(Organisation, voucher.debtor)
     blocked = msgspec.structs.replace(
         debtor, overdue_count=debtor.overdue_count + 1, blocked_automatic=True
@@ -398,12 +393,14 @@ def _overdue(context: Context, voucher_id: bytes, voucher: Voucher) -> Voucher:
     )
     voucher = log(context, voucher_id, voucher, "system.voucher.overdue", end=voucher.face)
     context.put(voucher_id, voucher)
-    put_day(context, default_day(context, voucher) + 1, Act.VOUCHER_DEFAULT, voucher_id)
+    put_day(context, default_day(context.state, voucher) + 1, Act.VOUCHER_DEFAULT, voucher_id)
     return voucher
 
 
 def _default(context: Context, voucher_id: bytes, voucher: Voucher) -> Voucher:
     """system.voucher.default: `default_after_days` after the grace (§9)."""
+    day = default_day(context.state, voucher) + 1
+    take_off_day(context, day, Act.VOUCHER_DEFAULT, voucher_id)
     voucher = msgspec.structs.replace(voucher, status=VoucherStatus.DEFAULTED)
     voucher = log(context, voucher_id, voucher, "system.voucher.default", end=voucher.face)
     context.put(voucher_id, voucher)

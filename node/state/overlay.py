@@ -21,7 +21,7 @@ from typing import Any, Final, cast
 
 from node.state.committed import NO_LOTS, CommittedState, LotRows
 from node.state.tables import LOT_KEY_BYTES, RECORD_PREFIX, Changes, Row, lots_key
-from node.state.tree import Leaf, update_tree
+from node.state.tree import NAME_BYTES, Leaf, update_tree
 from node.state.view import Index
 from tallynet.codec import encode
 from tallynet.errors import invariant
@@ -312,12 +312,15 @@ class Overlay:
         touched: dict[bytes, list[tuple[int, bytes | None]]] = {}
         for key in sorted(self._records):
             record = self._records[key]
+            invariant(
+                len(key) == NAME_BYTES or len(key) == LOT_KEY_BYTES, "STATE_ID not of 16 bytes"
+            )
             data = None if record is None else encode(record)
             records.append((key, data))
             kind = key[0]
             if kind != _VOUCHER:
                 value = None if data is None else leaf_hash(kind, data)
-                leaves.append((entity_key(key), value))
+                leaves.append((entity_key(key), value, key))
             elif len(key) == LOT_KEY_BYTES:
                 digest = None if data is None else sha256(data).digest()
                 lot = (int.from_bytes(key[17:], "big"), digest)
@@ -357,8 +360,8 @@ class Overlay:
             records.append((lots_key(voucher), row or None))
         if data is None:
             invariant(not row, "STATE_LOT lots without their voucher")
-            return entity_key(key), None
-        return entity_key(key), voucher_leaf_hash(sha256(data).digest(), row)
+            return entity_key(key), None, key
+        return entity_key(key), voucher_leaf_hash(sha256(data).digest(), row), key
 
 
 _FOLDED: Final = Changes([], [], [])

@@ -42,6 +42,15 @@ def lots_key(voucher: bytes) -> bytes:
     return _VOUCHER + voucher + b"\x00"
 
 
+def record_of(key: bytes) -> tuple[Kind, bytes] | None:
+    """(kind, id) of a record by its key; None for the key of a row of lots."""
+    if key[0] != Kind.VOUCHER:
+        return Kind(key[0]), key[1:]
+    if len(key) == LOT_KEY_BYTES:
+        return Kind.LOT, key[1:]
+    return (Kind.VOUCHER, key[1:]) if len(key) == 1 + VOUCHER_BYTES else None
+
+
 Row = tuple[bytes, bytes | None]
 """Key and new value; None deletes the key, which need not exist."""
 

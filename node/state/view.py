@@ -28,7 +28,7 @@ class Index(IntEnum):
     SCHEDULE_SECONDS = 5
     """seconds (8 bytes) ‖ act (1) ‖ id: what it does from a header time on."""
     REMEMBERED = 6
-    """valid_until (8 bytes) ‖ transaction id: executed and unexpired."""
+    """bucket of expiry (8 bytes) ‖ transaction id: executed and not forgotten."""
     ORGANISATION_KEYS = 7
     """organisation ‖ key."""
     ORGANISATION_ACCOUNTS = 8
@@ -55,6 +55,8 @@ class Index(IntEnum):
     """organisation."""
     PARTY_PENDING = 19
     """receiver ‖ voucher ‖ start: lots in TRANSFER_PENDING towards this receiver."""
+    REMEMBERED_BLOCKS = 20
+    """bucket of expiry (8 bytes) ‖ height (8): records of executed transaction ids, soonest first."""
 
 
 class StateView(Protocol):

@@ -25,7 +25,7 @@ from node.store.check import ScanReport, scan_in_child
 from node.store.errors import StoreError, StoreFatal
 from node.store.snapshot import HeldBlock, LiveReader, Snapshot
 from node.store.store import CRASH_POINTS, Store, StoreStatistics, open_store
-from node.store.tables import BlockRow, ReceiptsRow, Tip
+from node.store.tables import BlockRow, ReceiptsRow, Staging, Tip
 
 __all__ = [
     "CRASH_POINTS",
@@ -35,6 +35,7 @@ __all__ = [
     "ReceiptsRow",
     "ScanReport",
     "Snapshot",
+    "Staging",
     "Store",
     "StoreError",
     "StoreFatal",

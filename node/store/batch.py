@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from node.state.tables import Changes
@@ -17,6 +17,7 @@ from node.store.tables import (
     VIEWS,
     BlockRow,
     ReceiptsRow,
+    Staging,
     Tip,
     chunks,
     height_key,
@@ -26,6 +27,15 @@ from tallynet.blocks import Certificate
 from tallynet.codec import encode
 
 TIP_KEY: Final = b"tip"
+BASE_KEY: Final = b"base"
+"""Height of the first block after the state that was fetched last; absent: none ever was."""
+PRUNED_KEY: Final = b"pruned"
+"""Height up to which old blocks were deleted; absent: none were."""
+GENERATION_KEY: Final = b"generation"
+STAGING_KEY: Final = b"staging"
+
+STAGED: Final = "staged "
+"""Before the name of a state table: the table of the state that is not current."""
 
 
 class WriteBatch:
@@ -39,6 +49,8 @@ class WriteBatch:
         """Per table; None deletes."""
         self.delivered: Final[list[tuple[int, bytes]]] = []
         """(height, block hash) of blocks that became final: their rivals' bodies go."""
+        self.generation: int | None = None
+        """With this batch the other state becomes the current one, by this number."""
 
     def __len__(self) -> int:
         """Number of rows."""
@@ -112,3 +124,57 @@ class WriteBatch:
         self.state(changes)
         self.meta(TIP_KEY, encode(Tip(height, block, state_root)))
         self.delivered.append((height, block))
+
+    # --- a state that was fetched (node.state_sync) -----------------------------------------------
+
+    def staged(self, table: str, rows: Mapping[bytes, bytes | None]) -> None:
+        """Rows of the state table `table` of the state that is not current."""
+        if rows:
+            self._table(STAGED + table).update(rows)
+
+    def staging(self, row: Staging | None) -> None:
+        """How far the state that is not current has come; None: what is there is of no use."""
+        self.meta(STAGING_KEY, None if row is None else encode(row))
+
+    def adopt(
+        self,
+        *,
+        generation: int,
+        height: int,
+        block: bytes,
+        row: Staging,
+        certificate: Certificate,
+        state_root: bytes,
+        journal: Mapping[bytes, bytes | None],
+        candidates: Iterable[bytes],
+    ) -> None:
+        """The staged state becomes the current one, and the block that it belongs to the newest one:
+        all at once, so that a crash leaves the old state or the new one. The bodies of that block
+        stay unknown, and blocks are held from the next one on.
+
+        `journal` are the changes of the consensus core's entries, `candidates` the keys of bodies that
+        were held for blocks up to this one.
+        """
+        self.generation = generation
+        self.meta(GENERATION_KEY, generation.to_bytes(8, "big"))
+        self.staging(None)
+        self.meta(BASE_KEY, height_key(height + 1))
+        self.meta(TIP_KEY, encode(Tip(height, block, state_root)))
+        held = BlockRow(block, row.header, row.envelopes, certificate)
+        self._table(BLOCKS)[height_key(height)] = encode(held)
+        self._table(JOURNAL).update(journal)
+        self._table(BODIES).update(dict.fromkeys(candidates))
+
+    # --- old blocks -------------------------------------------------------------------------------
+
+    def prune(
+        self, height: int, pieces: Mapping[str, Iterable[bytes]], *, keep_header: bool
+    ) -> None:
+        """Delete what is held of an old block, all lower ones being gone already. `pieces` are keys by
+        table: of its bodies, its receipts, and the transactions that are found in it. With
+        `keep_header` its row stays: header, certificate, ids."""
+        for table, keys in pieces.items():
+            self._table(table).update(dict.fromkeys(keys))
+        if not keep_header:
+            self._table(BLOCKS)[height_key(height)] = None
+        self.meta(PRUNED_KEY, height_key(height))

@@ -24,7 +24,7 @@ _FULL_TEXTS: Final = tuple(os.strerror(code) for code in (errno.ENOSPC, errno.EF
 class StoreError(TallynetError):
     """The store cannot be opened or is not what it should be; the text says what to do.
 
-    Codes: STORE_OTHER_NETWORK, STORE_OTHER_KEY, STORE_NEWER, STORE_IN_USE, STORE_CORRUPT,
+    Codes: STORE_OTHER_NETWORK, STORE_OTHER_KEY, STORE_NEWER, STORE_OLDER, STORE_IN_USE, STORE_CORRUPT,
     STORE_UNREADABLE.
     """
 

@@ -23,7 +23,16 @@ from node.store.check import Progress, ScanReport, no_progress
 from node.store.errors import StoreError, StoreFatal, corrupt
 from node.store.snapshot import Snapshot
 from node.store.store import has_data, lock_directory
-from node.store.tables import MAP_BYTES, SEEDS, TABLES, intact, open_environment
+from node.store.tables import (
+    MAP_BYTES,
+    META,
+    SCHEMA,
+    SCHEMA_KEY,
+    SEEDS,
+    TABLES,
+    intact,
+    open_environment,
+)
 from tallynet.blocks import Commit
 from tallynet.codec import decode
 from tallynet.errors import RemoteProtocolError
@@ -100,14 +109,23 @@ class _Scan:
         return corrupt(self._directory, what)
 
     def _open_tables(self, environment: Any) -> dict[str, Any]:
-        """All tables; none for a database whose creation was cut off."""
+        """All tables; none for a database whose creation was cut off, or of another version, which
+        `open_store` refuses."""
         with environment.begin() as transaction:
             names = [bytes(name) for name, _ in transaction.cursor()]
-        if not names:
+        if not names or self._other_schema(environment, names):
             return {}
         if sorted(names) != sorted(table.encode() for table in TABLES):
             raise self._damage(f"its tables are {sorted(names)}")
         return {table: environment.open_db(table.encode(), create=False) for table in TABLES}
+
+    def _other_schema(self, environment: Any, names: list[bytes]) -> bool:
+        if META.encode() not in names:
+            return False
+        meta = environment.open_db(META.encode(), create=False)
+        with environment.begin() as transaction:
+            schema = Snapshot(transaction, {META: meta}, self._damage).meta(SCHEMA_KEY)
+        return schema is not None and int.from_bytes(schema, "big") != SCHEMA
 
     def _table(self, transaction: Any, table: str, db: Any) -> bool:
         """Check one table; False when the time was up."""

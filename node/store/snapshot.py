@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from consensus.journal import DIVERGED
-from node.store.batch import TIP_KEY
+from node.state.tables import STATE_TABLES
+from node.store.batch import BASE_KEY, GENERATION_KEY, PRUNED_KEY, STAGING_KEY, TIP_KEY
 from node.store.errors import StoreFatal
 from node.store.tables import (
     BLOCKS,
@@ -22,9 +23,11 @@ from node.store.tables import (
     VIEWS,
     BlockRow,
     ReceiptsRow,
+    Staging,
     Tip,
     height_key,
     intact,
+    name_in_file,
     unpack,
 )  # fmt: skip
 from tallynet.codec import decode_trusted
@@ -48,18 +51,34 @@ class Snapshot:
     """One read transaction: everything read through it is of the same commit. A `Reader` for
     `CommittedState.snapshot`. Every value's checksum is verified; damage is `StoreFatal`."""
 
-    __slots__ = ("_damage", "_tables", "_transaction")
+    __slots__ = ("_damage", "_generation", "_tables", "_transaction")
 
-    def __init__(self, transaction: Any, tables: dict[str, Any], damage: Damage) -> None:
+    def __init__(
+        self,
+        transaction: Any,
+        tables: dict[str, Any],
+        damage: Damage,
+        generation: int | None = None,
+    ) -> None:
+        """`generation` chooses the tables of the state; None: those that are current in this commit."""
         self._transaction: Final = transaction
         self._tables: Final = tables
         self._damage: Final = damage
+        self._generation = generation
 
     # --- any table --------------------------------------------------------------------------------
 
+    def _place(self, table: str) -> str:
+        if table not in STATE_TABLES:
+            return table
+        if self._generation is None:
+            self._generation = self.generation()
+        return name_in_file(table, self._generation)
+
     def get(self, table: str, key: bytes) -> bytes | None:
-        stored: bytes | None = self._transaction.get(key, db=self._tables[table])
-        return None if stored is None else self._open(table, key, stored)
+        place = self._place(table)
+        stored: bytes | None = self._transaction.get(key, db=self._tables[place])
+        return None if stored is None else self._open(place, key, stored)
 
     def _open(self, table: str, key: bytes, stored: bytes) -> bytes:
         if not intact(SEEDS[table], key, stored):
@@ -80,7 +99,21 @@ class Snapshot:
         """All rows of a table in order of key: to compare with what a rebuild gives (I14)."""
         return self._rows(table, prefix, b"")
 
+    def keys(self, table: str, prefix: bytes, limit: int) -> list[bytes]:
+        """The first `limit` keys that start with `prefix`, their values unread: to delete them."""
+        found: list[bytes] = []
+        with self._transaction.cursor(db=self._tables[self._place(table)]) as cursor:
+            there = cursor.set_range(prefix) if prefix else cursor.first()
+            while there and len(found) < limit:
+                key: bytes = cursor.key()
+                if not key.startswith(prefix):
+                    break
+                found.append(key)
+                there = cursor.next()
+        return found
+
     def _rows(self, table: str, prefix: bytes, after: bytes) -> Iterator[tuple[bytes, bytes]]:
+        table = self._place(table)
         with self._transaction.cursor(db=self._tables[table]) as cursor:
             there = cursor.set_range(max(prefix, after)) if prefix or after else cursor.first()
             while there:
@@ -108,6 +141,29 @@ class Snapshot:
         """The newest durable block (height 0: the genesis state); None while the store is new."""
         data = self.get(META, TIP_KEY)
         return None if data is None else decode_trusted(Tip, data)
+
+    def generation(self) -> int:
+        """How often the two sets of state tables have changed places."""
+        return int.from_bytes(self.meta(GENERATION_KEY) or b"", "big")
+
+    def staging(self) -> Staging | None:
+        """How far the state that is not current has come; None: nothing of use is there."""
+        data = self.meta(STAGING_KEY)
+        return None if data is None else decode_trusted(Staging, data)
+
+    def base(self) -> int:
+        """From this height on every block is held with its bodies and receipts."""
+        fetched = int.from_bytes(self.meta(BASE_KEY) or b"\x01", "big")
+        return max(fetched, self.pruned() + 1)
+
+    def pruned(self) -> int:
+        """Height up to which old blocks were deleted; 0: none were."""
+        return int.from_bytes(self.meta(PRUNED_KEY) or b"", "big")
+
+    def block_heights(self, after: int, limit: int) -> list[int]:
+        """Heights above `after` of which a row is stored, ascending."""
+        rows = self.scan(BLOCKS, b"", height_key(after), limit)
+        return [int.from_bytes(key, "big") for key, _ in rows]
 
     def journal(self) -> list[tuple[bytes, bytes]]:
         """All entries of the consensus core by key, for its start."""
@@ -173,23 +229,32 @@ class Snapshot:
 
 class LiveReader:
     """Values of the newest commit, each read in a transaction of its own (0.4 µs: LMDB keeps spare
-    ones): for the cache misses of `CommittedState`."""
+    ones): for the cache misses of `CommittedState`. It reads one of the two states for good."""
 
-    __slots__ = ("_damage", "_environment", "_tables")
+    __slots__ = ("_damage", "_environment", "_generation", "_tables")
 
-    def __init__(self, environment: Any, tables: dict[str, Any], damage: Damage) -> None:
+    def __init__(
+        self, environment: Any, tables: dict[str, Any], damage: Damage, generation: int
+    ) -> None:
         self._environment: Final = environment
         self._tables: Final = tables
         self._damage: Final = damage
+        self._generation: Final = generation
 
     def get(self, table: str, key: bytes) -> bytes | None:
         with self._environment.begin() as transaction:
-            return Snapshot(transaction, self._tables, self._damage).get(table, key)
+            return self._snapshot(transaction).get(table, key)
 
     def scan(
         self, table: str, prefix: bytes, after: bytes, limit: int
     ) -> list[tuple[bytes, bytes]]:
         with self._environment.begin() as transaction:
-            return Snapshot(transaction, self._tables, self._damage).scan(
-                table, prefix, after, limit
-            )
+            return self._snapshot(transaction).scan(table, prefix, after, limit)
+
+    def keys(self, table: str, prefix: bytes, limit: int) -> list[bytes]:
+        """As `Snapshot.keys`."""
+        with self._environment.begin() as transaction:
+            return self._snapshot(transaction).keys(table, prefix, limit)
+
+    def _snapshot(self, transaction: Any) -> Snapshot:
+        return Snapshot(transaction, self._tables, self._damage, self._generation)

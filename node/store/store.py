@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import lmdb
 
-from node.store.batch import WriteBatch
+from node.store.batch import STAGED, WriteBatch
 from node.store.errors import (
     DATA_FILE,
     StoreError,
@@ -34,16 +34,17 @@ from node.store.tables import (
     MAP_BYTES,
     META,
     SCHEMA,
+    SCHEMA_KEY,
     SEEDS,
     TABLES,
     VIEWS,
     VIEWS_ROWS_MAX,
     height_key,
+    name_in_file,
     open_environment,
     sealed,
 )  # fmt: skip
 
-_SCHEMA_KEY: Final = b"schema"
 _GENESIS_KEY: Final = b"genesis"
 _NODE_KEY: Final = b"node key"
 _STORE_ID_KEY: Final = b"store id"
@@ -110,6 +111,8 @@ class Store:
         self._crash_point: Final = crash_point
         self._new_id: Final = new_id
         self._tables: Final[dict[str, Any]] = {}
+        self._generation = 0
+        """Of the state that is current; see `node.store.tables.TABLES`."""
         self._writer: int | None = None
         self._failed = False
         self._commits = 0
@@ -126,8 +129,12 @@ class Store:
             yield Snapshot(transaction, self._tables, self._damage)
 
     def live_reader(self) -> LiveReader:
-        """Reads of the newest commit, for the `CommittedState`."""
-        return LiveReader(self._environment, self._tables, self._damage)
+        """Reads of the newest commit, for the `CommittedState` on the state that is current now."""
+        return LiveReader(self._environment, self._tables, self._damage, self._generation)
+
+    def staged_reader(self) -> LiveReader:
+        """The same for the other state, which is being fetched or prepared."""
+        return LiveReader(self._environment, self._tables, self._damage, self._generation + 1)
 
     def _damage(self, what: str) -> StoreFatal:
         return corrupt(self.directory, what)
@@ -175,6 +182,8 @@ class Store:
             self._failed = True
             raise
         self._commits += 1
+        if batch.generation is not None:
+            self._generation = batch.generation
 
     def _require_writer(self) -> None:
         thread = threading.get_ident()
@@ -186,19 +195,18 @@ class Store:
             raise StoreFatal("STORE_WRITE", "a commit failed before; the process must end")
 
     def _apply(self, transaction: Any, batch: WriteBatch) -> None:
-        for table in TABLES:
-            rows = batch.rows.get(table)
-            if not rows:
-                continue
-            seed = SEEDS[table]
+        for table, rows in sorted(batch.rows.items()):
+            staged = table.startswith(STAGED)
+            place = name_in_file(table.removeprefix(STAGED), self._generation + staged)
+            seed = SEEDS[place]
             puts: list[tuple[bytes, bytes]] = []
             for key, value in sorted(rows.items()):
                 if value is None:
-                    transaction.delete(key, db=self._tables[table])
+                    transaction.delete(key, db=self._tables[place])
                 else:
                     puts.append((key, sealed(seed, key, value)))
             if puts:
-                with transaction.cursor(db=self._tables[table]) as cursor:
+                with transaction.cursor(db=self._tables[place]) as cursor:
                     cursor.putmulti(puts)
         for height, block in batch.delivered:
             self._drop_rivals(transaction, height, block)
@@ -270,13 +278,14 @@ class Store:
             meta = self._tables[META]
             if existing is None:
                 for name, value in (
-                    (_SCHEMA_KEY, SCHEMA.to_bytes(8, "big")),
+                    (SCHEMA_KEY, SCHEMA.to_bytes(8, "big")),
                     (_GENESIS_KEY, self._genesis),
                     (_NODE_KEY, node_key),
                     (_STORE_ID_KEY, self._new_id()),
                 ):
                     _put_meta(transaction, meta, name, value)
             self.vote_bar = self._bar(transaction, meta)
+            self._generation = Snapshot(transaction, {META: meta}, self._damage).generation()
         self._environment.reader_check()
 
     def _stored_identity(self) -> dict[bytes, bytes] | None:
@@ -290,19 +299,25 @@ class Store:
             raise self._unfit("STORE_UNREADABLE", "is not a Tallynet database") from None
         with self._environment.begin() as transaction:
             snapshot = Snapshot(transaction, {META: meta}, self._damage)
-            found = {n: snapshot.meta(n) for n in (_SCHEMA_KEY, _GENESIS_KEY, _NODE_KEY)}
+            found = {n: snapshot.meta(n) for n in (SCHEMA_KEY, _GENESIS_KEY, _NODE_KEY)}
         if any(value is None for value in found.values()):
             text = corrupt_text(self.directory, "it does not say whose it is")
             raise StoreError("STORE_CORRUPT", text)
         return {name: value for name, value in found.items() if value is not None}
 
     def _check_identity(self, found: dict[bytes, bytes], node_key: bytes) -> None:
-        schema = int.from_bytes(found[_SCHEMA_KEY], "big")
+        schema = int.from_bytes(found[SCHEMA_KEY], "big")
         if schema > SCHEMA:
             raise self._unfit(
                 "STORE_NEWER",
                 f"was written by a newer version (format {schema}, this one knows {SCHEMA});"
                 " use that version",
+            )
+        if schema < SCHEMA:
+            raise self._unfit(
+                "STORE_OLDER",
+                f"was written by an older version (format {schema}, this one needs {SCHEMA}), whose"
+                " networks this version cannot continue; use that version, or make a new network",
             )
         if found[_GENESIS_KEY] != self._genesis:
             raise self._unfit(

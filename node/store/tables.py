@@ -9,17 +9,20 @@ from zlib import crc32
 
 import lmdb
 
-from node.state.tables import INDEXES, RECORDS, STATE_TREE
+from node.state.tables import INDEXES, RECORDS, STATE_TABLES, STATE_TREE
 from tallynet.blocks import Certificate
 from tallynet.codec import Wire
 from tallynet.fields import Hash, Height
 from tallynet.messages import EnvelopeHashes
 
-SCHEMA: Final = 1
-"""Version of the file format; a node refuses a newer one."""
+SCHEMA: Final = 2
+"""Version of the file format; a node refuses any other."""
+SCHEMA_KEY: Final = b"schema"
+"""Its place in META, which is the same in every version."""
 
 META: Final = "meta"
-"""name -> value: schema, genesis, node key, store id, tip, boots, vote bar."""
+"""name -> value: schema, genesis, node key, store id, tip, base, pruned, generation, staging, boots,
+vote bar."""
 JOURNAL: Final = "journal"
 """key of the consensus core -> value: accepted slots, votes, certificates, view."""
 BLOCKS: Final = "blocks"
@@ -40,11 +43,21 @@ VIEWS_ROWS_MAX: Final = 4_096
 seconds even where every leader is faulty: what explains a fork is there for hours, while two
 certificates that contradict each other meet within seconds after their holders can talk."""
 
+_SECOND: Final = ".2"
 TABLES: Final = (
-    META, JOURNAL, STATE_TREE, RECORDS, INDEXES, TRANSACTIONS, BLOCKS, RECEIPTS, BODIES,
+    META, JOURNAL, STATE_TREE, RECORDS, INDEXES, STATE_TREE + _SECOND, RECORDS + _SECOND,
+    INDEXES + _SECOND, TRANSACTIONS, BLOCKS, RECEIPTS, BODIES,
     EVIDENCE, VIEWS,
 )  # fmt: skip
-"""In the order in which they are scanned at boot: first what voting and execution stand on."""
+"""In the order in which they are scanned at boot: first what voting and execution stand on. The tables
+of the state exist twice: one set is current, the other is empty, or holds a state that is being fetched
+or was replaced. META's generation says which: it counts how often they changed places."""
+
+
+def name_in_file(table: str, generation: int) -> str:
+    """Name of a table in the database while `generation` is current."""
+    return table + _SECOND if table in STATE_TABLES and generation & 1 else table
+
 
 MAP_BYTES: Final = 64 << 30
 """Virtual size of the map; the file is sparse and grows with what is stored (reliability §13)."""
@@ -80,6 +93,17 @@ class ReceiptsRow(Wire):
     """Leaves of the receipts tree in order: prologue receipt, then one per envelope."""
     events: tuple[bytes, ...]
     """All encoded events of the block, in order."""
+
+
+class Staging(Wire):
+    """A state that is being fetched or prepared in the other set of state tables."""
+
+    header: bytes
+    """Of the block whose state is complete there, as soon as it is; empty while it is being fetched."""
+    envelopes: EnvelopeHashes
+    certificate: Certificate | None
+    indexed: bytes
+    """Key of the last record whose index entries are there; empty before the first."""
 
 
 class Tip(Wire):

@@ -98,20 +98,26 @@ class Nodes:
         *,
         seconds: float = ANSWER_SECONDS,
     ) -> R:
-        """Ask one node after the other until one gives an answer that holds.
+        """Ask one node after the other until one gives an answer that holds. A node that does not hold
+        the blocks in question any more has not answered.
 
         Raises:
             NotConnected, RequestFailed, and what `check` raises other than RemoteProtocolError.
         """
         reasons: list[str] = []
+        gone: RequestFailed | None = None
         for _ in range(len(self._endpoints) + 1):
             _, link = await self.reach()
             try:
                 return await self.ask_link(link, make, expect, check, seconds=seconds)
             except ConnectionLost as error:
                 reasons.append(error.message)
-                self.go_on()
-        raise NotConnected("; ".join(reasons))
+            except RequestFailed as error:
+                if error.code != "HISTORY_GONE":
+                    raise
+                gone = error
+            self.go_on()
+        raise gone or NotConnected("; ".join(reasons))
 
     async def ask_link(
         self,

@@ -2,6 +2,8 @@
 
 store_child.py blocks DIRECTORY FIRST LAST [POINT]   commits blocks; exits at crash point POINT of
                                                      the last one; prints each durable height
+store_child.py adopt DIRECTORY POINT                 commits two blocks and another state, then makes that
+                                                     the current one, and exits at POINT
 store_child.py full DIRECTORY BYTES                  commits until the file may not grow further
 store_child.py damage DIRECTORY...                   scans each, prints what was found
 """
@@ -19,7 +21,7 @@ from node.store import StoreError, StoreFatal
 from node.store.scan import scan_store
 from node.store.snapshot import Snapshot
 from node.store.tables import TABLES, open_environment
-from tests.unit.store.samples import block_batch, commit_blocks, open_at
+from tests.unit.store.samples import adoption, block_batch, commit_blocks, open_at, stage
 
 CRASHED = 77
 
@@ -39,6 +41,20 @@ def blocks(directory: Path, first: int, last: int, point: str) -> None:
         overlay.commit()
         print(height, flush=True)
     store.close()
+
+
+def adopt(directory: Path, point: str) -> None:
+    changing = False
+
+    def crash(name: str) -> None:
+        if changing and name == point:
+            os._exit(CRASHED)
+
+    store = open_at(directory, crash_point=crash)
+    commit_blocks(store, 1, 2)
+    batch = adoption(store, 50, stage(store, 50))
+    changing = True
+    store.commit(batch)
 
 
 def full(directory: Path, limit: int) -> None:
@@ -80,6 +96,8 @@ def main(arguments: list[str]) -> None:
     task, *rest = arguments
     if task == "blocks":
         blocks(Path(rest[0]), int(rest[1]), int(rest[2]), rest[3] if len(rest) > 3 else "")
+    elif task == "adopt":
+        adopt(Path(rest[0]), rest[1])
     elif task == "full":
         full(Path(rest[0]), int(rest[1]))
     else:

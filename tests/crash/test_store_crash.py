@@ -76,6 +76,27 @@ def test_crash_between_durable_steps(tmp_path: Path, point: str, last: int) -> N
         store.close()
 
 
+@pytest.mark.parametrize("point", CRASH_POINTS)
+def test_crash_while_the_state_is_changed_leaves_the_old_one_or_the_new_one(
+    tmp_path: Path, point: str
+) -> None:
+    result = child("adopt", tmp_path, point)
+    assert result.returncode == CRASHED, result.stderr
+    assert scan_in_child(tmp_path / "data").complete
+    store = open_at(tmp_path)
+    with store.reader() as snapshot:
+        tip = snapshot.tip()
+        assert tip is not None
+        changed = point in ("after-commit", "after-mark")
+        assert tip.height == (50 if changed else 2)
+        assert (snapshot.generation(), snapshot.staging() is None) == (int(changed), changed)
+        assert (b"view" in dict(snapshot.journal())) is changed
+        assert CommittedState.snapshot(snapshot).root == tip.state_root
+    assert store.vote_bar == ""
+    commit_blocks(store, tip.height + 1, tip.height + 1)
+    store.close()
+
+
 def test_full_disk_stops_with_its_own_code_and_keeps_what_was_acknowledged(
     tmp_path: Path,
 ) -> None:

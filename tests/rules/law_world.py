@@ -6,20 +6,24 @@ law is called directly.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 from hashlib import sha256
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from node.ledger.derived import index_keys
 from node.ledger.execute import BlockResult, execute_block
 from node.ledger.genesis_state import load
 from node.ledger.lines import line_id
 from node.ledger.rulebook import RULES, Signers
-from node.state import Overlay, memory_state
+from node.state import CommittedState, MemoryReader, Overlay
+from node.state.tables import INDEXES, RECORDS, record_of
+from node.state.view import Index
 from tallynet import commands as c
 from tallynet import records as r
 from tallynet.blocks import Header
-from tallynet.codec import Wire, decode, encode
+from tallynet.codec import Wire, decode, decode_trusted, encode
 from tallynet.envelope import Envelope, EnvelopeBody, Mode, Signer, seal_envelope
 from tallynet.genesis import Genesis, GenesisKey, GenesisOrganisation, genesis_hash
 from tallynet.hashing import record_id, signed_bytes
@@ -62,7 +66,7 @@ class World:
     day: int = MONDAY
     ids: dict[str, bytes] = field(default_factory=dict)
     people: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    state: Overlay = field(default_factory=memory_state)
+    tables: MemoryReader = field(default_factory=MemoryReader)
     height: int = 0
     labels: int = 0
 
@@ -84,8 +88,10 @@ class World:
             tuple(sorted(validators, key=lambda v: v.public_key)), tuple(organisations), (),
         )  # fmt: skip
         self.hash = genesis_hash(self.genesis)
-        load(self.state, self.genesis, self.hash)
-        self.root = self.state.seal()
+        self.committed = CommittedState(self.tables)
+        opening = Overlay(self.committed)
+        load(opening, self.genesis, self.hash)
+        self._commit(opening)
 
     def _founder(self, name: str) -> GenesisOrganisation:
         tag = sha256(name.encode()).digest()
@@ -115,13 +121,33 @@ class World:
         header = Header(
             self.hash, 1, 0, self.height, bytes(32), bytes(32), self.time * 1000, 0, bytes(32)
         )
-        overlay = Overlay(self.state)
+        overlay = Overlay(self.committed)
         result = execute_block(overlay, self.hash, header, envelopes)
-        self.root = overlay.seal()
-        self.state = overlay
+        self._commit(overlay)
         network = self.get(r.Network, r.NETWORK_ID)
         self.day = network.business_date
         return result
+
+    def _commit(self, overlay: Overlay) -> None:
+        self.root = overlay.seal()
+        self.tables.apply(overlay.changes())
+        overlay.commit()
+        self.state = Overlay(self.committed)
+        self.require_derived_indexes()
+
+    def require_derived_indexes(self) -> None:
+        """I14: after every block the indexes are exactly what the records say."""
+        expected = set()
+        for key, data in self.tables.scan(RECORDS, b"", b"", sys.maxsize):
+            named = record_of(key)
+            if named is not None:
+                kind, id = named
+                record = decode_trusted(r.RECORD_TYPES[kind], data)
+                expected.update(index_keys(self.state, kind, id, record))
+        stored = {
+            (Index(key[0]), key[1:]) for key, _ in self.tables.scan(INDEXES, b"", b"", sys.maxsize)
+        }
+        assert stored == expected
 
     def roll_to(self, day: int) -> None:
         """Blocks until the business date is `day`, one day each."""

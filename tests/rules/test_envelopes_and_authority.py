@@ -224,7 +224,7 @@ def test_documents_one_per_invoice_across_banks(world: World) -> None:
 
 def test_a_dry_run_says_what_would_happen_and_changes_nothing(world: World) -> None:
     body = world.envelope("core", programme(world)).body
-    view = Overlay(world.state)
+    view = Overlay(world.committed)
     receipt, reasons = dry_run(view, world.hash, body, world.time)
     assert (receipt.commands[0].code, reasons) == ("OK", ("",))
     refused = world.envelope("core", c.ProgrammeLeave(world.label, bytes(16))).body

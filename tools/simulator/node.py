@@ -80,6 +80,7 @@ class SimulatedNode:
         self._paused_until_us = 0
         self._backlog: Final[deque[tuple[Callable[..., None], tuple[Any, ...]]]] = deque()
         self._inbox: Final[deque[Event]] = deque()
+        self._signer: Signer | None = None
         self._writing: WriteBatch | None = None
         self._tick_at_us = 0
         self._life = 0
@@ -135,20 +136,7 @@ class SimulatedNode:
             )
             store.prepare(key.public_key().public_bytes_raw())
             prepare_store(store, town.genesis, town.hash)
-            self.store = store
-            self.machine = Machine(
-                name=self.name,
-                genesis=town.genesis,
-                genesis_hash=town.hash,
-                signer=Signer(key, town.hash),
-                verify=run.verify_vote,
-                store=store,
-                peers=_Peers(self, run.network),
-                limits=Limits(),
-                clock=Clock(self.now_ms, self.wall_ms),
-                offer=self._inbox.append,
-                log=lambda event, fields: run.log(self, event, fields),
-            )
+            machine = self._build(store, Signer(key, town.hash))
         except (StoreFatal, StoreError) as error:
             self._halt(error.code, error.message)
             return
@@ -160,7 +148,37 @@ class SimulatedNode:
             return
         run.started(self)
         self._run.scheduler.after(EXPIRY_PERIOD_US, self._drop_expired, self._life)
-        self._guard(self.machine.start)
+        self._guard(machine.start)
+
+    def _build(self, store: Store, signer: Signer) -> Machine:
+        run, town = self._run, self._run.town
+        self._signer = signer
+        self.store = store
+        self.machine = Machine(
+            name=self.name,
+            genesis=town.genesis,
+            genesis_hash=town.hash,
+            signer=signer,
+            verify=run.verify_vote,
+            store=store,
+            peers=_Peers(self, run.network),
+            limits=Limits(),
+            clock=Clock(self.now_ms, self.wall_ms),
+            offer=self._inbox.append,
+            log=lambda event, fields: run.log(self, event, fields),
+            state_sync_blocks=run.plan.state_sync_blocks,
+            keep_blocks=run.plan.keep_blocks,
+        )
+        return self.machine
+
+    def _replace_machine(self, old: Machine, store: Store) -> None:
+        """A fetched state has ended the machine that fetched it; the process goes on."""
+        old.close()
+        self._inbox.clear()
+        if self._signer is not None:
+            machine = self._build(store, self._signer)
+            self._run.adopted(self)
+            machine.start()
 
     def crash(self) -> None:
         """Power is lost. A commit under way may have reached the disk, or not."""
@@ -177,6 +195,8 @@ class SimulatedNode:
 
     def _end(self) -> None:
         self._life += 1
+        if self.machine is not None:
+            self.machine.close()
         self.machine = None
         self.store = None
         self._writing = None
@@ -297,6 +317,8 @@ class SimulatedNode:
         self._writing = None
         self._run.stored(self, batch)
         self._inbox.append(machine.shell.written())
+        if machine.shell.finished:
+            self._replace_machine(machine, store)
 
     def _schedule_tick(self) -> None:
         machine = self.machine

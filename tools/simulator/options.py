@@ -11,6 +11,7 @@ from enum import Enum
 from random import Random
 from typing import Final
 
+from node.config import STATE_SYNC_BLOCKS
 from tallynet.blocks import faulty_max
 
 
@@ -114,6 +115,10 @@ class Plan:
     """Begin with a prepared market, see `opening`."""
     dead: tuple[int, ...]
     """Correct validators that are not healed at the end: a quorum of correct ones is left."""
+    state_sync_blocks: int = STATE_SYNC_BLOCKS
+    """As in node.toml: with more blocks missing the state is fetched."""
+    keep_blocks: int = 0
+    """As in node.toml."""
 
     @property
     def f(self) -> int:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Final
 
 from node.store import WriteBatch
-from node.store.tables import BLOCKS, EVIDENCE, BlockRow
+from node.store.tables import BLOCKS, EVIDENCE, BlockRow, ReceiptsRow
 from tallynet.blocks import Commit, Header, Prepare
 from tallynet.client.trust import Receipt
 from tallynet.codec import decode, decode_trusted
@@ -261,6 +262,12 @@ class Run:
         for oracle in self.oracles:
             oracle.started(node)
 
+    def adopted(self, node: SimulatedNode) -> None:
+        """A process has taken a fetched state for its own."""
+        self._last.append((self.scheduler.now_us, node.name, "adopts a state", node.height))
+        for oracle in self.oracles:
+            oracle.adopted(node)
+
     def stored(self, node: SimulatedNode, batch: WriteBatch) -> None:
         """A batch is durable."""
         for _, proof in proofs_of(batch):
@@ -357,19 +364,28 @@ class Run:
 
     # --- looking back ---------------------------------------------------------------------------
 
+    def chain(self) -> Iterator[tuple[int, tuple[bytes, ...], ReceiptsRow]]:
+        """(height, bodies, receipts and events) of the whole chain. A correct process that fetched a state
+        lacks the blocks below it; together they have them all."""
+        stores = [node.store for node in self.core if node.store is not None]
+        top = max((node.height for node in self.core), default=0)
+        with ExitStack() as stack:
+            readers = [stack.enter_context(store.reader()) for store in stores]
+            for height in range(1, top + 1):
+                for reader in readers:
+                    row, given = reader.block(height), reader.receipts(height)
+                    bodies = None if row is None else reader.envelopes(height, row.block)
+                    if given is not None and bodies is not None:
+                        yield height, bodies, given
+                        break
+                else:
+                    raise Violation("durability", f"nobody holds block {height} any more")
+
     def history(self) -> Iterator[tuple[int, bytes, EnvelopeReceipt]]:
-        """(height, envelope, receipt) of the whole chain, as the first correct process stores it."""
-        reference = self.core[0]
-        if reference.store is None:
-            return
-        with reference.store.reader() as reader:
-            for height in range(1, reference.height + 1):
-                row, given = reader.block(height), reader.receipts(height)
-                bodies = None if row is None else reader.envelopes(height, row.block)
-                if given is None or bodies is None:
-                    raise Violation("durability", f"{reference} has lost block {height}")
-                for raw, receipt in zip(bodies, given.receipts[1:], strict=True):
-                    yield height, raw, decode(EnvelopeReceipt, receipt)
+        """(height, envelope, receipt) of the whole chain."""
+        for height, bodies, given in self.chain():
+            for raw, receipt in zip(bodies, given.receipts[1:], strict=True):
+                yield height, raw, decode(EnvelopeReceipt, receipt)
 
     def _count_coverage(self) -> None:
         if not self.core:

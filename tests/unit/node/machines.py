@@ -19,7 +19,7 @@ from consensus.events import Event, Received, Tick
 from node.config import Limits
 from node.machine import Clock, Machine, prepare_store
 from node.signer import Signer
-from node.store import open_store
+from node.store import WriteBatch, open_store
 from tallynet import commands as c
 from tallynet import records as r
 from tallynet.codec import decode
@@ -68,11 +68,21 @@ class Validator:
         self.told: list[tuple[str, dict[str, object]]] = []
         """The same with their fields."""
         self.invalid = 0
-        """Envelopes for which a peer got a strike."""
+        """Envelopes and parts of a state for which a peer got a strike."""
+        self.fate: Callable[[WriteBatch], str] = lambda _batch: ""
+        """Whether the process dies around the commit of a batch: "dies before" it, or "dies after"."""
         self.start()
 
     def start(self) -> None:
         """Boot from what the store holds."""
+        net = self.net
+        self.open()
+        prepare_store(self.store, net.world.genesis, net.world.hash)
+        self.signer = Signer(net.keys[self.index], net.world.hash)
+        self.build()
+
+    def open(self) -> None:
+        """The store alone."""
         net = self.net
         key = net.keys[self.index]
         self.store = open_store(
@@ -82,13 +92,16 @@ class Validator:
             key_mark=None,
             map_bytes=1 << 26,
         )
-        prepare_store(self.store, net.world.genesis, net.world.hash)
+
+    def build(self) -> None:
+        """A machine from what is stored."""
+        net = self.net
         self.inbox.clear()
         self.machine = Machine(
             name=f"bank-{self.index + 1}",
             genesis=net.world.genesis,
             genesis_hash=net.world.hash,
-            signer=Signer(key, net.world.hash),
+            signer=self.signer,
             verify=lambda kind, body, public, signature: verify_kind(
                 kind, net.world.hash, body, public, signature
             ),
@@ -98,6 +111,7 @@ class Validator:
             clock=Clock(lambda: net.now_ms, lambda: net.wall_ms),
             offer=self.inbox.append,
             log=self.note,
+            **net.options,  # type: ignore[arg-type]
         )
         self.machine.start()
 
@@ -107,6 +121,7 @@ class Validator:
 
     def restart(self) -> None:
         """Stop after the last commit and boot again."""
+        self.machine.close()
         self.store.close()
         self.start()
 
@@ -141,9 +156,16 @@ class Validator:
             shell.step(self.inbox.popleft())
         batch = shell.take()
         if batch is not None:
-            if len(batch):
+            fate = self.fate(batch)
+            if len(batch) and fate != "dies before":
                 self.store.commit(batch)
+            if fate:
+                self.restart()
+                return True
             self.inbox.append(shell.written())
+            if shell.finished:
+                self.machine.close()
+                self.build()
         return busy or batch is not None
 
     @property
@@ -162,8 +184,12 @@ class Validator:
 class Net:
     """The network between the machines. `passes(source, to, message)` cuts wires."""
 
-    def __init__(self, directory: Path, n: int = 4) -> None:
+    def __init__(
+        self, directory: Path, n: int = 4, *, epoch_length: int = 1_000, **options: object
+    ) -> None:
+        """`options` are further arguments of every machine."""
         self.n = n
+        self.options = options
         self.world = World()
         self.keys = sorted(
             (Ed25519PrivateKey.from_private_bytes(sha256(bytes([i])).digest()) for i in range(n)),
@@ -173,7 +199,9 @@ class Net:
             r.Validator(bytes([i + 1]) * 16, key.public_key().public_bytes_raw(), f"bank-{i + 1}")
             for i, key in enumerate(self.keys)
         )
-        self.world.genesis = msgspec.structs.replace(self.world.genesis, validators=validators)
+        self.world.genesis = msgspec.structs.replace(
+            self.world.genesis, validators=validators, epoch_length=epoch_length
+        )
         self.world.hash = genesis_hash(self.world.genesis)
         self.now_ms = 0
         self.wire: deque[tuple[int, int, bytes]] = deque()
@@ -182,6 +210,7 @@ class Net:
 
     def close(self) -> None:
         for node in self.nodes:
+            node.machine.close()
             node.store.close()
 
     @property
@@ -240,15 +269,22 @@ def new_key(net: Net, person: str = "new") -> Envelope:
 
 
 def offer(net: Net, maker: str = "maker", by: str = "bank-1") -> Envelope:
-    """An offer of a bank, made by this person."""
+    """An offer of a bank, made by this person; the law wants an approver too."""
+    signers = [(maker, Role.MAKER), ("checker", Role.CHECKER)]
+    return net.world.envelope(by, _terms(net), signers=signers, valid_for=3_600)
+
+
+def approved_offer(net: Net, by: str = "bank-1") -> Envelope:
+    """An offer of a bank, signed by all it takes: a record more."""
+    return net.world.envelope(by, _terms(net), valid_for=3_600)
+
+
+def _terms(net: Net) -> c.OfferCreate:
     world = net.world
-    command = c.OfferCreate(
+    return c.OfferCreate(
         world.label, r.FinancingKind.SALE, "CNY", (), (), (r.RateBand(365, 43_500, 10_000),), 360,
         1, 10**12, 0, 10**12, world.day, world.day + 300, (),
     )  # fmt: skip
-    return world.envelope(
-        by, command, signers=[(maker, Role.MAKER), ("checker", Role.CHECKER)], valid_for=3_600
-    )
 
 
 def mutilated(envelope: Envelope, filler: int = 0) -> Envelope:

@@ -7,7 +7,19 @@ from hashlib import sha256
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from node.state.tree import ROOT_PATH, prove_key, root_of, update_tree
+from node.state.tree import (
+    NAME_BYTES,
+    ROOT_PATH,
+    children_of,
+    count_of,
+    entries_of,
+    hash_of,
+    make_node,
+    make_subtree,
+    prove_key,
+    root_of,
+    update_tree,
+)
 from tallynet.state_proof import tree_root
 
 EMPTY = bytes(32)
@@ -29,6 +41,11 @@ def naive_subtree(entries: list[tuple[bytes, bytes]], bit: int) -> bytes:
     return sha256(b"\x43" + naive_subtree(left, bit + 1) + naive_subtree(right, bit + 1)).digest()
 
 
+def name_of(key: bytes) -> bytes:
+    """Stands for a kind and an id; a real key is the hash of them."""
+    return sha256(b"name" + key).digest()[:NAME_BYTES]
+
+
 class Tree:
     """Stored nodes in a dictionary."""
 
@@ -37,7 +54,8 @@ class Tree:
         self.entities: dict[bytes, bytes] = {}
 
     def update(self, changes: dict[bytes, bytes | None]) -> bytes:
-        root, written = update_tree(self.nodes.get, sorted(changes.items()))
+        leaves = [(key, value, name_of(key)) for key, value in sorted(changes.items())]
+        root, written = update_tree(self.nodes.get, leaves)
         for path, node in written.items():
             if node is None:
                 self.nodes.pop(path, None)
@@ -139,3 +157,31 @@ def test_path_of_a_key_in_a_deep_crowd_has_one_level_per_shared_nibble() -> None
     tree = Tree()
     tree.update({crowded_key(3 * i + 2): bytes(32) for i in range(17)})
     assert prove_key(tree.nodes.get, crowded_key(2)).depth == 35
+
+
+# --- subtrees, as a node that fetches the state puts them together ----------------------------------------
+
+
+@settings(max_examples=60, deadline=None)
+@given(CHANGES)
+def test_names_stay_beside_their_entries(changes: dict[bytes, bytes | None]) -> None:
+    tree = Tree()
+    tree.update(changes)
+    found = [entry for row in tree.nodes.values() for entry in entries_of(row) or ()]
+    assert sorted(found) == [(k, v, name_of(k)) for k, v in sorted(tree.entities.items())]
+
+
+@settings(max_examples=60, deadline=None)
+@given(CHANGES)
+def test_every_subtree_can_be_made_from_its_entities_or_from_its_children(
+    changes: dict[bytes, bytes | None],
+) -> None:
+    tree = Tree()
+    tree.update(changes)
+    for path, row in tree.nodes.items():
+        below = {p: r for p, r in tree.nodes.items() if p.startswith(path)}
+        leaves = sorted(entry for r in below.values() for entry in entries_of(r) or ())
+        assert make_subtree(path, list(leaves)) == (hash_of(row), below)
+        assert count_of(row) == len(leaves)
+        if entries_of(row) is None:
+            assert make_node(children_of(row), len(leaves)) == row

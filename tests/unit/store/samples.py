@@ -5,9 +5,9 @@ from __future__ import annotations
 from hashlib import sha256
 from pathlib import Path
 
-from node.state import CommittedState, Overlay
+from node.state import CommittedState, MemoryReader, Overlay
 from node.state.view import Index
-from node.store import Store, WriteBatch, open_store
+from node.store import Staging, Store, WriteBatch, open_store
 from tallynet.blocks import Certificate, Commit, Header
 from tallynet.codec import encode
 from tallynet.hashing import block_hash
@@ -43,6 +43,11 @@ def header(height: int) -> bytes:
     return encode(Header(GENESIS, 1, 0, height, root, root, height, 0, root))
 
 
+def certificate_of(height: int, root: bytes) -> Certificate:
+    vote = Commit(0, 0, height, block_hash(header(height)), root, bytes(32))
+    return Certificate(encode(vote), (0,), (bytes(64),))
+
+
 def fill(overlay: Overlay, height: int, records: int = 20) -> None:
     """Write something of everything."""
     for i in range(records):
@@ -66,14 +71,13 @@ def block_batch(
     batch.journal(b"commit %d" % height, b"vote" * 50)
     batch.hold(height, block, ENVELOPES)
     batch.hold(height, sha256(b"rival").digest(), ENVELOPES[:2])
-    vote = Commit(0, 0, height, block, root, bytes(32))
     batch.deliver(
         height=height,
         block=block,
         header=head,
         envelopes=hashes(height),
         executed={id: i for i, id in enumerate(transactions(height))},
-        certificate=Certificate(encode(vote), (0,), (bytes(64),)),
+        certificate=certificate_of(height, root),
         state_root=root,
         receipts=[b"prologue", *(b"receipt %d" % i for i in range(len(ENVELOPES)))],
         events=[b"event"] * 7,
@@ -89,3 +93,39 @@ def commit_blocks(store: Store, first: int, last: int, records: int = 20) -> Non
         batch, overlay = block_batch(store, state, height, records)
         store.commit(batch)
         overlay.commit()
+
+
+def stage(store: Store, height: int, records: int = 20) -> tuple[Staging, Certificate, bytes]:
+    """Write another state into the other set of tables, as of a block that is not held here; what
+    `WriteBatch.adopt` needs of it, and its root."""
+    overlay = Overlay(CommittedState(MemoryReader()))
+    fill(overlay, height, records)
+    root = overlay.seal()
+    head = header(height)
+    certificate = certificate_of(height, root)
+    batch = store.batch()
+    for table, rows in overlay.changes().by_table():
+        batch.staged(table, dict(rows))
+    row = Staging(head, tuple(hashes(height)), certificate, b"")
+    batch.staging(row)
+    store.commit(batch)
+    return row, certificate, root
+
+
+def adoption(store: Store, height: int, staged: tuple[Staging, Certificate, bytes]) -> WriteBatch:
+    """The one transaction that makes a staged state the current one."""
+    row, certificate, root = staged
+    batch = store.batch()
+    with store.reader() as reader:
+        generation = reader.generation() + 1
+    batch.adopt(
+        generation=generation,
+        height=height,
+        block=block_hash(row.header),
+        row=row,
+        certificate=certificate,
+        state_root=root,
+        journal={b"commit 1": None, b"view": b"view"},
+        candidates=(),
+    )
+    return batch

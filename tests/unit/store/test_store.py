@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from node.state import CommittedState, Overlay, prove
-from node.store import Store, StoreError, StoreFatal
+from node.store import Store, StoreError, StoreFatal, scan_in_child
 from node.store.tables import (
     BODIES,
     CHUNK_BYTES,
     META,
+    SCHEMA,
+    SCHEMA_KEY,
     SEEDS,
     TABLES,
     chunks,
@@ -240,13 +242,17 @@ def test_directory_of_another_network_or_key_is_refused_and_unchanged(tmp_path: 
     open_at(tmp_path).close()
 
 
-def test_directory_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("schema", "code"), [(SCHEMA + 1, "STORE_NEWER"), (SCHEMA - 1, "STORE_OLDER")]
+)
+def test_directory_of_another_version_is_refused(tmp_path: Path, schema: int, code: str) -> None:
     store = open_at(tmp_path)
     batch = store.batch()
-    batch.meta(b"schema", (2).to_bytes(8, "big"))
+    batch.meta(SCHEMA_KEY, schema.to_bytes(8, "big"))
     store.commit(batch)
     store.close()
-    assert refusal(tmp_path) == "STORE_NEWER"
+    assert scan_in_child(tmp_path / "data").values == 0, "its tables are not ours to judge"
+    assert refusal(tmp_path) == code
 
 
 def test_directory_in_use_is_refused(tmp_path: Path) -> None:

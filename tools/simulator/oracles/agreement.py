@@ -40,13 +40,26 @@ class Agreement(Oracle):
         if 2 * len(set(block.certificate.signers)) <= n + f:
             raise self.violated(f"too few signers at height {block.height} of {node}")
 
-    def started(self, node: SimulatedNode) -> None:
+    def adopted(self, node: SimulatedNode) -> None:
         if node.faulty:
-            self._newest[node.number] = node.height
-        elif node.height < self._newest.get(node.number, 0):
+            return
+        if node.height <= self._newest.get(node.number, 0):
+            raise self.violated(f"{node} adopts the state of height {node.height}, which it had")
+        self._at_head(node)
+
+    def started(self, node: SimulatedNode) -> None:
+        if not node.faulty and node.height < self._newest.get(node.number, 0):
             raise self.violated(f"{node} forgot blocks: it starts at height {node.height}")
-        else:
-            self._newest[node.number] = node.height
+        self._at_head(node)
+
+    def _at_head(self, node: SimulatedNode) -> None:
+        """A machine was built on what is stored; its newest block may come from a fetched state."""
+        self._newest[node.number] = node.height
+        if node.machine is None or node.faulty or not node.height:
+            return
+        head = node.machine.executor.head
+        if self._canonical.setdefault(head.height, head.block) != head.block:
+            raise self.violated(f"fork at height {head.height}: {node} stands on another block")
 
 
 class Forks(Oracle):

@@ -58,6 +58,9 @@ class Oracle:
     def committed(self, node: SimulatedNode, block: Committed) -> None:
         """A block is durable at a process that is not faulty."""
 
+    def adopted(self, node: SimulatedNode) -> None:
+        """A process goes on from a fetched state, above blocks that it never had."""
+
     def submitted(self, client: SimulatedClient, envelope: Envelope) -> None:
         """A client sends an envelope for the first time."""
 

@@ -23,21 +23,13 @@ class Money(Oracle):
 
     def at_end(self) -> None:
         model = Model(self.run.town.genesis.business_date)
-        reference = self.run.core[0]
-        if reference.store is None:
-            return
-        with reference.store.reader() as reader:
-            for height in range(1, reference.height + 1):
-                row, given = reader.block(height), reader.receipts(height)
-                bodies = None if row is None else reader.envelopes(height, row.block)
-                if row is None or given is None or bodies is None:
-                    raise self.violated(f"{reference} has lost block {height}")
-                prologue, receipts = decode_receipts(given.receipts)
-                events = [decode(Event, event) for event in given.events]
-                try:
-                    model.block(prologue, [open_envelope(b) for b in bodies], receipts, events)
-                except Mismatch as mismatch:
-                    raise self.violated(f"height {height}: {mismatch}") from None
+        for height, bodies, given in self.run.chain():
+            prologue, receipts = decode_receipts(given.receipts)
+            events = [decode(Event, event) for event in given.events]
+            try:
+                model.block(prologue, [open_envelope(b) for b in bodies], receipts, events)
+            except Mismatch as mismatch:
+                raise self.violated(f"height {height}: {mismatch}") from None
 
 
 class StateRoots(Oracle):

@@ -1,0 +1,188 @@
+"""Every derived index as a function of the records (voucher law §5; I14).
+
+Execution reads indexes, the state root covers records only. So whoever has the records of a certified
+state has its indexes too: a node that joins with the state rebuilds them here, and an audit compares. The
+rules in the families keep the indexes in step; `tests/rules` compares both after every block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final, TypeVar, cast
+
+from node.ledger.lots import lapse_day
+from node.ledger.offers import open_key
+from node.ledger.remembered import BUCKET_BYTES, ids_of
+from node.ledger.schedule import Act, day_key, second_key
+from node.ledger.vouchers import default_day, uncovered
+from node.state.view import Index, StateView
+from tallynet.errors import invariant
+from tallynet.records import (
+    Account,
+    Consent,
+    CreditLine,
+    Document,
+    Financing,
+    FinancingState,
+    Instruction,
+    InstructionPurpose,
+    InstructionState,
+    Key,
+    Kind,
+    Lot,
+    LotState,
+    Offer,
+    OfferStatus,
+    Organisation,
+    Programme,
+    Record,
+    Remembered,
+    Voucher,
+    VoucherStatus,
+)
+
+IndexKey = tuple[Index, bytes]
+R = TypeVar("R")
+
+_PAYABLE: Final = (VoucherStatus.DUE, VoucherStatus.OVERDUE, VoucherStatus.DEFAULTED)
+_ENDED: Final = (InstructionState.PAID, InstructionState.CANCELLED)
+_OF_VOUCHERS: Final = (InstructionPurpose.SETTLEMENT, InstructionPurpose.PENALTY)
+
+
+def index_keys(state: StateView, kind: Kind, id: bytes, record: Record) -> list[IndexKey]:
+    """All index entries that exist because of this record, in no particular order. `state` answers for
+    the record that it depends on: the voucher of a lot or loan, a dated parameter."""
+    rule = _RULES.get(kind)
+    return [] if rule is None else list(rule(state, id, record))
+
+
+def _voucher_of(state: StateView, id: bytes) -> Voucher:
+    voucher = state.get(Kind.VOUCHER, id)
+    invariant(isinstance(voucher, Voucher), "STATE_DERIVED a record without its voucher")
+    return cast("Voucher", voucher)
+
+
+def _organisation(_state: StateView, id: bytes, record: Organisation) -> Iterator[IndexKey]:
+    yield Index.ORGANISATIONS, id
+    yield Index.UNIQUENESS_TAGS, record.uniqueness_tag + id
+
+
+def _key(_state: StateView, id: bytes, record: Key) -> Iterator[IndexKey]:
+    yield Index.ORGANISATION_KEYS, record.organisation + id
+
+
+def _account(_state: StateView, id: bytes, record: Account) -> Iterator[IndexKey]:
+    yield Index.ORGANISATION_ACCOUNTS, record.organisation + id
+
+
+def _programme(_state: StateView, id: bytes, record: Programme) -> Iterator[IndexKey]:
+    yield Index.OWNER_PROGRAMMES, record.owner + id
+
+
+def _line(_state: StateView, id: bytes, record: CreditLine) -> Iterator[IndexKey]:
+    yield Index.ORGANISATION_LINES, record.grantor + id
+    yield Index.ORGANISATION_LINES, record.obligor + id
+
+
+def _document(_state: StateView, id: bytes, record: Document) -> Iterator[IndexKey]:
+    for party in record.parties:
+        yield Index.PARTY_DOCUMENTS, party + id
+
+
+def _voucher(state: StateView, id: bytes, record: Voucher) -> Iterator[IndexKey]:
+    yield Index.DEBTOR_VOUCHERS, record.debtor + id
+    yield Index.PAYEE_VOUCHERS, record.first_payee + id
+    agenda = _agenda_of(state, record)
+    if agenda is not None:
+        yield Index.SCHEDULE_DAYS, day_key(*agenda, id)
+    if record.status in _PAYABLE and record.instructions_opened < record.face:
+        yield Index.SCHEDULE_DAYS, day_key(record.maturity, Act.SETTLEMENT_OPEN, id)
+
+
+def _agenda_of(state: StateView, record: Voucher) -> tuple[int, Act] | None:
+    """What time does next to a voucher of this status, and when."""
+    match record.status:
+        case VoucherStatus.PENDING_CLAIM:
+            return record.claim_deadline + 1, Act.VOUCHER_EXPIRE
+        case VoucherStatus.ACTIVE:
+            return record.maturity, Act.VOUCHER_MATURE
+        case VoucherStatus.DUE if uncovered(record):
+            return record.grace_end + 1, Act.VOUCHER_OVERDUE
+        case VoucherStatus.OVERDUE:
+            return default_day(state, record) + 1, Act.VOUCHER_DEFAULT
+        case _:
+            return None
+
+
+def _lot(state: StateView, id: bytes, record: Lot) -> Iterator[IndexKey]:
+    yield Index.HOLDER_LOTS, record.holder + id
+    if record.state is LotState.TRANSFER_PENDING:
+        yield Index.PARTY_PENDING, (record.pending_to or b"") + id
+        day = lapse_day(state, _voucher_of(state, id[:16]), record)
+        yield Index.SCHEDULE_DAYS, day_key(day, Act.TRANSFER_LAPSE, id)
+
+
+def _offer(_state: StateView, id: bytes, record: Offer) -> Iterator[IndexKey]:
+    yield Index.FUNDER_OFFERS, record.funder + id
+    if record.status is OfferStatus.OPEN:
+        yield Index.OPEN_OFFERS, open_key(record, id)
+        yield Index.SCHEDULE_DAYS, day_key(record.valid_to + 1, Act.OFFER_EXPIRE, id)
+
+
+def _financing(state: StateView, id: bytes, record: Financing) -> Iterator[IndexKey]:
+    yield Index.PARTY_FINANCINGS, record.funder + id
+    yield Index.PARTY_FINANCINGS, record.obligor + id
+    if record.state is FinancingState.AWAIT_PAYOUT:
+        yield Index.SCHEDULE_SECONDS, second_key(record.expires, Act.PAYOUT_EXPIRE, id)
+    elif record.state is FinancingState.OUTSTANDING:
+        day = _voucher_of(state, record.voucher).grace_end + 1
+        yield Index.SCHEDULE_DAYS, day_key(day, Act.LOAN_OVERDUE, id)
+
+
+def _instruction(_state: StateView, id: bytes, record: Instruction) -> Iterator[IndexKey]:
+    if record.state in _ENDED:
+        return
+    yield Index.BANK_INSTRUCTIONS, record.bank + id
+    if record.purpose in _OF_VOUCHERS:
+        yield Index.VOUCHER_INSTRUCTIONS, record.reference + id
+
+
+def _consent(_state: StateView, id: bytes, record: Consent) -> Iterator[IndexKey]:
+    yield Index.SCHEDULE_DAYS, day_key(record.lapses, Act.CONSENT_LAPSE, id)
+
+
+def _remembered(_state: StateView, id: bytes, record: Remembered) -> Iterator[IndexKey]:
+    yield Index.REMEMBERED_BLOCKS, id
+    for transaction in ids_of(record):
+        yield Index.REMEMBERED, id[:BUCKET_BYTES] + transaction
+
+
+Rule = Callable[[StateView, bytes, Record], Iterator[IndexKey]]
+
+
+def _typed(kind: type[R], rule: Callable[[StateView, bytes, R], Iterator[IndexKey]]) -> Rule:
+    """A rule for one type of record as one for any, which refuses the other types."""
+
+    def checked(state: StateView, id: bytes, record: Record) -> Iterator[IndexKey]:
+        invariant(isinstance(record, kind), "STATE_DERIVED record of another kind")
+        return rule(state, id, cast("R", record))
+
+    return checked
+
+
+_RULES: Final[dict[Kind, Rule]] = {
+    Kind.ORGANISATION: _typed(Organisation, _organisation),
+    Kind.KEY: _typed(Key, _key),
+    Kind.ACCOUNT: _typed(Account, _account),
+    Kind.PROGRAMME: _typed(Programme, _programme),
+    Kind.CREDIT_LINE: _typed(CreditLine, _line),
+    Kind.DOCUMENT: _typed(Document, _document),
+    Kind.VOUCHER: _typed(Voucher, _voucher),
+    Kind.LOT: _typed(Lot, _lot),
+    Kind.OFFER: _typed(Offer, _offer),
+    Kind.FINANCING: _typed(Financing, _financing),
+    Kind.INSTRUCTION: _typed(Instruction, _instruction),
+    Kind.CONSENT: _typed(Consent, _consent),
+    Kind.REMEMBERED: _typed(Remembered, _remembered),
+}
+"""Kinds that are not listed have no index."""
