@@ -251,7 +251,6 @@ def _create(
     )  # fmt: skip
     put_lot(context, id, lot)
     put_day(context, deadline + 1, Act.VOUCHER_EXPIRE, id)
-    put_day(context, maturity, Act.VOUCHER_MATURE, id)
     issued = log(
         context, id, voucher, "voucher.issue", end=command.face, source=context.acting,
         target=command.payee, amount=command.face,
@@ -290,6 +289,7 @@ def claim(context: Context, command: VoucherClaim) -> None:
     lot = get_lot(context, command.voucher, 0)
     put_lot(context, command.voucher, msgspec.structs.replace(lot, state=LotState.HELD))
     drop_day(context, voucher.claim_deadline + 1, Act.VOUCHER_EXPIRE, command.voucher)
+    put_day(context, voucher.maturity, Act.VOUCHER_MATURE, command.voucher)
     lines.use_reserved(context, voucher.issue_line, voucher.face)
     voucher = msgspec.structs.replace(voucher, status=VoucherStatus.ACTIVE)
     voucher = log(
@@ -336,7 +336,6 @@ def _cancel(context: Context, voucher_id: bytes, voucher: Voucher, event: str) -
     key = (voucher.claim_deadline + 1).to_bytes(4, "big") + bytes((Act.VOUCHER_EXPIRE,))
     if context.state.index_has(Index.SCHEDULE_DAYS, key + voucher_id):
         drop_day(context, voucher.claim_deadline + 1, Act.VOUCHER_EXPIRE, voucher_id)
-    drop_day(context, voucher.maturity, Act.VOUCHER_MATURE, voucher_id)
     lines.unreserve(context, voucher.issue_line, voucher.face)
     documents.release(context, voucher.documents)
     lot = get_lot(context, voucher_id, 0)
