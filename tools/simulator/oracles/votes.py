@@ -69,24 +69,39 @@ class NoDoubleVote(Oracle):
         return None
 
 
+SILENT: Final = ("votes_stopped", "diverged", "forked")
+"""Log lines after which a key signs nothing any more."""
+WRITTEN_US: Final = 3_000_000
+"""What was said so long ago is durable, on the slowest disk."""
+
+
 class Amnesia(Oracle):
-    """B12: a key whose register was lost or rolled back, as its mark shows, signs nothing new but
-    Status. What it signed before may come back to it and be passed on."""
+    """B12: a key whose register was lost or rolled back, as its mark shows, signs nothing but Status;
+    nor does one that has said so once, or that has other results than the others. What it signed
+    before may still leave, and be passed on."""
 
     name = "amnesia"
 
-    def __init__(self, run: Run) -> None:
-        super().__init__(run)
-        self._before: Final[dict[tuple[int, bytes], None]] = {}
-        """(index, body) of what charged validators signed while they remembered."""
+    def started(self, node: SimulatedNode) -> None:
+        since = node.silent_since_us
+        if since is not None and self.run.scheduler.now_us - since < WRITTEN_US:
+            node.silent_since_us = None  # it ended before it could write that down
+
+    def logged(self, node: SimulatedNode, event: str, fields: dict[str, object]) -> None:
+        del fields
+        if event in SILENT and node.silent_since_us is None:
+            node.silent_since_us = self.run.scheduler.now_us
+
+    def signed(self, node: SimulatedNode, kind: SignedKind) -> None:
+        if kind is SignedKind.STATUS or node.behaviour is not None:
+            return
+        if node.barred or node.silent_since_us is not None:
+            raise self.violated(f"{node} signs a {kind.name} although it may vote no more")
 
     def sent(self, node: SimulatedNode, message: bytes) -> None:
-        value = self.run.decoded(message)
-        if isinstance(value, PrePrepare):
-            value = decode(Signed, value.prepare)
-        if not isinstance(value, Signed) or value.signer != node.index:
+        if node.voted_life == node.starts:
             return
-        if not node.barred:
-            self._before[(node.index, value.body)] = None
-        elif value.kind is not SignedKind.STATUS and (node.index, value.body) not in self._before:
-            raise self.violated(f"{node} signs a {value.kind.name} although its disk was lost")
+        value = self.run.decoded(message)
+        own = isinstance(value, Signed) and value.signer == node.index
+        if isinstance(value, PrePrepare) or (own and value.kind is not SignedKind.STATUS):
+            node.voted_life = node.starts
