@@ -12,13 +12,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from consensus.evidence import equivocation
 from consensus.votes import DOMAINS
 from node.state.tables import RECORDS, record_key
 from tallynet.blocks import Certificate, Commit, Prepare
 from tallynet.client.trust import Receipt
 from tallynet.codec import decode, encode
 from tallynet.envelope import Envelope
+from tallynet.evidence import VotesEvidence
 from tallynet.hashing import signed_bytes
 from tallynet.messages import Signed, SignedKind, ViewChange
 from tallynet.records import Kind, Voucher
@@ -346,16 +346,18 @@ def test_evidence_against_a_correct_validator(history: tuple[Run, Record]) -> No
     with pytest.raises(
         Violation, match="evidence: n0 keeps a proof against the correct validator 1"
     ):
-        EvidenceSoundness(run).evidence(run.nodes[0], equivocation(*votes))
+        EvidenceSoundness(run).evidence(run.nodes[0], encode(VotesEvidence(*map(encode, votes))))
     forged = Signed(votes[1].kind, votes[1].body, 1, votes[0].signature)
     with pytest.raises(Violation, match="proves nothing"):
-        EvidenceSoundness(run).evidence(run.nodes[0], equivocation(votes[0], forged))
+        EvidenceSoundness(run).evidence(
+            run.nodes[0], encode(VotesEvidence(encode(votes[0]), encode(forged)))
+        )
 
 
 def test_evidence_against_a_liar_is_welcome() -> None:
     run = Run(calm(charged=(1,)))
     votes = [signed(run, 1, SignedKind.PREPARE, prepare(0, 1, b)) for b in (b"a", b"b")]
-    EvidenceSoundness(run).evidence(run.nodes[0], equivocation(*votes))
+    EvidenceSoundness(run).evidence(run.nodes[0], encode(VotesEvidence(*map(encode, votes))))
 
 
 # --- conduct --------------------------------------------------------------------------------------

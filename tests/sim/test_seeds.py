@@ -75,7 +75,7 @@ def test_fresh_seeds_break_no_promise() -> None:
 
 
 @pytest.mark.parametrize(
-    ("finding", "plan"), regressions(), ids=lambda v: v if isinstance(v, str) else ""
+    ("finding", "plan"), list(regressions()), ids=lambda v: v if isinstance(v, str) else ""
 )
 def test_what_once_found_something_breaks_no_promise(finding: str, plan: Plan) -> None:
     del finding

@@ -209,7 +209,7 @@ def test_a_fetch_that_blocks_overtake_is_given_up(net: Net) -> None:
     net.run(2_000)
     with node.store.reader() as reader:
         assert reader.staging() is None, "nothing has come that is worth a mark"
-    assert node.machine.waiting().startswith("fetching the state")
+    assert node.machine.describe(1).waiting.startswith("fetching the state")
     net.passes = lambda _source, to, message: to != 3 or not isinstance(message, StatePart)
     assert net.run(120_000, net.agree)
     assert "state_adopted" not in node.logs
