@@ -90,7 +90,7 @@ class Validator:
             genesis=net.world.hash,
             node_key=key.public_key().public_bytes_raw(),
             key_mark=None,
-            map_bytes=1 << 26,
+            map_bytes=net.map_bytes,
         )
 
     def build(self) -> None:
@@ -185,10 +185,17 @@ class Net:
     """The network between the machines. `passes(source, to, message)` cuts wires."""
 
     def __init__(
-        self, directory: Path, n: int = 4, *, epoch_length: int = 1_000, **options: object
+        self,
+        directory: Path,
+        n: int = 4,
+        *,
+        epoch_length: int = 1_000,
+        map_bytes: int = 1 << 26,
+        **options: object,
     ) -> None:
         """`options` are further arguments of every machine."""
         self.n = n
+        self.map_bytes = map_bytes
         self.options = options
         self.world = World()
         self.keys = sorted(

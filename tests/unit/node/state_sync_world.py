@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -58,21 +58,31 @@ def verify(certificate: Certificate) -> Commit:
     return verify_commit(certificate, GENESIS, PUBLIC)
 
 
-def certificate_of(commit: Commit, signers: Iterable[int] = (0, 1, 2)) -> Certificate:
+def certificate_of(
+    commit: Commit, genesis: bytes = GENESIS, keys: Sequence[Ed25519PrivateKey] = KEYS
+) -> Certificate:
+    """Signed by the first three."""
     body = encode(commit)
-    signers = tuple(signers)
-    message = signed_bytes(KIND_COMMIT, GENESIS, body)
-    return Certificate(body, signers, tuple(KEYS[i].sign(message) for i in signers))
+    message = signed_bytes(KIND_COMMIT, genesis, body)
+    return Certificate(body, (0, 1, 2), tuple(key.sign(message) for key in keys[:3]))
 
 
 class Source:
-    """A validator with a state that grows; `number` remainders and vouchers with a few lots each."""
+    """A validator with a state that grows: remainders, and vouchers with lots."""
 
-    def __init__(self) -> None:
-        self.store = open_store(SimulatedDisk())
+    def __init__(
+        self,
+        store: Store | None = None,
+        config: ReplicaConfig = CONFIG,
+        keys: Sequence[Ed25519PrivateKey] = KEYS,
+        height: int = 0,
+    ) -> None:
+        """Its first block comes above `height`."""
+        self.config, self.keys = config, keys
+        self.store = store or open_store(SimulatedDisk())
         self.state = CommittedState(self.store.live_reader())
         self.server = StateServer(self.store)
-        self.height = 0
+        self.height = height
 
     def write(
         self,
@@ -96,13 +106,14 @@ class Source:
             for start in range(lots):
                 overlay.put(Kind.LOT, lot_id(id, start), lot(start, start + 1, self.height))
         root = overlay.seal()
+        genesis, epoch = self.config.genesis, (self.height - 1) // self.config.epoch_length
         header = encode(
             Header(
-                GENESIS, 1, (self.height - 1) // 1_000, self.height, bytes(32),
-                list_root((bytes(32),)), self.height, 0, bytes(32),
+                genesis, 1, epoch, self.height, bytes(32), list_root((bytes(32),)), self.height, 0,
+                self.config.validators_hash,
             )
         )  # fmt: skip
-        commit = Commit(0, 0, self.height, block_hash(header), root, bytes(32))
+        commit = Commit(epoch, 0, self.height, block_hash(header), root, bytes(32))
         batch = self.store.batch()
         batch.deliver(
             height=self.height,
@@ -110,7 +121,7 @@ class Source:
             header=header,
             envelopes=(bytes(32),),
             executed={},
-            certificate=certificate_of(commit),
+            certificate=certificate_of(commit, genesis, self.keys),
             state_root=root,
             receipts=(),
             events=(),

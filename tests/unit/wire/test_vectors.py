@@ -74,6 +74,33 @@ def test_the_state_tree_follows_the_reference() -> None:
     assert sha256(b"\x44" + (1).to_bytes(8, "big") + bucket).hexdigest() == state["root"]
 
 
+def test_the_parts_of_a_fetched_state_follow_the_reference() -> None:
+    """Root, node, bucket and entities, each against the hash above it."""
+    fetched = PUBLISHED["fetched_state"]
+    node, bucket, entities = (
+        cbor2.loads(unhex(part["encoding"]))[2][0] for part in fetched["parts"]
+    )
+    count = fetched["entities"].to_bytes(8, "big")
+    assert sha256(b"\x44" + count + unhex(fetched["tree"])).hexdigest() == fetched["state_root"]
+    level = [node[2][at : at + 32] for at in range(0, 512, 32)]
+    while len(level) > 1:
+        pairs = [level[i] + level[i + 1] for i in range(0, len(level), 2)]
+        level = [
+            bytes(32) if pair == bytes(64) else sha256(b"\x43" + pair).digest() for pair in pairs
+        ]
+    assert level[0].hex() == fetched["tree"]
+    step = bucket[1][0]
+    names = [bucket[2][at : at + 17] for at in range(0, len(bucket[2]), 17)]
+    values = [bucket[3][at : at + 32] for at in range(0, len(bucket[3]), 32)]
+    keys = [sha256(name).digest() for name in names]
+    entries = b"".join(key + value for key, value in zip(keys, values, strict=True))
+    assert sha256(b"\x42" + entries).digest() == node[2][step * 32 : (step + 1) * 32]
+    assert [name for name, _, _ in entities[2]] == names
+    assert [
+        sha256(b"\x40" + name[:1] + record).digest() for name, record, _ in entities[2]
+    ] == values
+
+
 def test_a_frame_is_a_length_and_a_message() -> None:
     message = unhex(PUBLISHED["frame"]["message"])
     assert len(message).to_bytes(4, "big") + message == unhex(PUBLISHED["frame"]["frame"])

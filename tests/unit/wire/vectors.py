@@ -11,6 +11,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from node.state.tree import ROOT_PATH, children_of, make_subtree
 from tallynet.blocks import Certificate, Commit, Header, Prepare
 from tallynet.codec import Wire, encode
 from tallynet.commands import LotTransfer, Piece
@@ -24,7 +25,19 @@ from tallynet.hashing import (
     transaction_id,
 )
 from tallynet.merkle import ListTree
-from tallynet.messages import Hello, HelloBody, PeerRole, Ping, QueryRecord
+from tallynet.messages import (
+    FetchState,
+    Hello,
+    HelloBody,
+    PeerRole,
+    Ping,
+    QueryRecord,
+    StateBucket,
+    StateEntities,
+    StateEntity,
+    StateNode,
+    StatePart,
+)
 from tallynet.plain import to_plain
 from tallynet.records import Kind, Role
 from tallynet.signatures import KIND_COMMIT, KIND_ENVELOPE, KIND_HELLO, KIND_PREPARE
@@ -46,6 +59,36 @@ def _signature(kind: bytes, body: bytes) -> dict[str, str]:
         "body": body.hex(),
         "signed_bytes": covered.hex(),
         "signature": KEY.sign(covered).hex(),
+    }
+
+
+def _fetched_state(commit: Commit) -> dict[str, Any]:
+    """The outline of a state of seventeen records, and its parts: one node, and one of its buckets as
+    names and as entities."""
+    entities = sorted(
+        (
+            StateEntity(bytes((Kind.REMAINDER,)) + bytes([n]) * 16, encode(Ping(n)), ())
+            for n in range(17)
+        ),
+        key=lambda entity: entity_key(entity.name),
+    )
+    leaves = [(entity_key(e.name), leaf_hash(Kind.REMAINDER, e.record), e.name) for e in entities]
+    tree, rows = make_subtree(ROOT_PATH, list(leaves))
+    step = leaves[0][0][0] >> 4
+    first = [i for i, leaf in enumerate(leaves) if leaf[0][0] >> 4 == step]
+    path = bytes((step,))
+    names = b"".join(leaves[i][2] for i in first)
+    values = b"".join(leaves[i][1] for i in first)
+    parts = (
+        StateNode(b"", children_of(rows[ROOT_PATH])),
+        StateBucket(path, names, values),
+        StateEntities(path, tuple(entities[i] for i in first)),
+    )
+    return {
+        "entities": 17,
+        "tree": tree.hex(),
+        "state_root": tree_root(17, tree).hex(),
+        "parts": [_encoding(StatePart(commit.height, (part,))) for part in parts],
     }
 
 
@@ -91,6 +134,7 @@ def vectors() -> dict[str, Any]:
                 Hello(encode(hello), KEY.sign(signed_bytes(KIND_HELLO, GENESIS, encode(hello))))
             ),
             "query_record": _encoding(QueryRecord(3, Kind.VOUCHER, b"\x56" * 16)),
+            "fetch_state": _encoding(FetchState(7, True, (b"", b"\x05\x0a"))),
         },
         "frame": {"message": encode(Ping(5)).hex(), "frame": frame(encode(Ping(5))).hex()},
         "block_hash": {"header": encode(header).hex(), "hash": block_hash(encode(header)).hex()},
@@ -113,6 +157,7 @@ def vectors() -> dict[str, Any]:
             "root": tree.root.hex(),
             "proofs": [to_plain(tree.prove(i)) for i in range(3)],
         },
+        "fetched_state": _fetched_state(commit),
         "state_tree_of_one_record": {
             "kind": int(Kind.PARAMETER),
             "id": b"rate".hex(),
