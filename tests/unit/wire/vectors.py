@@ -15,6 +15,7 @@ from tallynet.blocks import Certificate, Commit, Header, Prepare
 from tallynet.codec import Wire, encode
 from tallynet.commands import LotTransfer, Piece
 from tallynet.envelope import EnvelopeBody, Mode, SignedEnvelope, Signer
+from tallynet.evidence import VotesEvidence
 from tallynet.frames import frame
 from tallynet.hashing import (
     block_hash,
@@ -24,7 +25,17 @@ from tallynet.hashing import (
     transaction_id,
 )
 from tallynet.merkle import ListTree
-from tallynet.messages import Hello, HelloBody, PeerRole, Ping, QueryRecord
+from tallynet.messages import (
+    Complaint,
+    ComplaintReason,
+    Hello,
+    HelloBody,
+    PeerRole,
+    Ping,
+    QueryRecord,
+    Signed,
+    SignedKind,
+)  # fmt: skip
 from tallynet.plain import to_plain
 from tallynet.records import Kind, Role
 from tallynet.signatures import KIND_COMMIT, KIND_ENVELOPE, KIND_HELLO, KIND_PREPARE
@@ -47,6 +58,13 @@ def _signature(kind: bytes, body: bytes) -> dict[str, str]:
         "signed_bytes": covered.hex(),
         "signature": KEY.sign(covered).hex(),
     }
+
+
+def _signed(prepare: Prepare) -> bytes:
+    body = encode(prepare)
+    return encode(
+        Signed(SignedKind.PREPARE, body, 0, KEY.sign(signed_bytes(KIND_PREPARE, GENESIS, body)))
+    )
 
 
 def vectors() -> dict[str, Any]:
@@ -89,6 +107,10 @@ def vectors() -> dict[str, Any]:
             "hello_body": _encoding(hello),
             "hello": _encoding(
                 Hello(encode(hello), KEY.sign(signed_bytes(KIND_HELLO, GENESIS, encode(hello))))
+            ),
+            "complaint": _encoding(Complaint(0, 1, ComplaintReason.SLOW_LEADER)),
+            "evidence": _encoding(
+                VotesEvidence(_signed(prepare), _signed(Prepare(0, 1, 7, b"\x42" * 32)))
             ),
             "query_record": _encoding(QueryRecord(3, Kind.VOUCHER, b"\x56" * 16)),
         },
