@@ -1,6 +1,7 @@
 """What must hold after every step, in production too: O(W), and a breach halts the node.
 
-The invariants of the protocol (§6) and where each is checked. "Here" is `Invariants.check`.
+The invariants of the protocol (§6) and where each is checked. "Here" is `Invariants`: after every step, the
+bounds at every Tick.
 
     INV  what                                        checked
     ---  ------------------------------------------  ---------------------------------------------------------
@@ -85,7 +86,6 @@ class Invariants:
         s = self._s
         self._numbers()
         self._timer(deadline_ms)
-        self._bounds()
         if s.prepared or self._certificates:
             self._sticky()
         if s.slots:
@@ -111,7 +111,8 @@ class Invariants:
         if deadline_ms is not None:
             invariant(deadline_ms - s.now_ms <= s.config.progress_max_ms, "INV-18 cap")
 
-    def _bounds(self) -> None:
+    def check_bounds(self) -> None:
+        """At every Tick: nothing grows far between two of them."""
         s = self._s
         window = s.config.window
         invariant(s.pool.pending <= s.config.pool_max, "INV-17 pool")

@@ -31,12 +31,12 @@ from consensus.journal import (
     prepared_key,
     slot_key,
 )  # fmt: skip
-from consensus.pace import FULL, fill_of
+from consensus.pace import FULL, WHOLE, fill_of
 from consensus.proposals import chain_fault, transactions_fault
 from consensus.slots import Candidate, Certified, Content, Execution, Prepared, Slot, ids_of
 from consensus.state import State
 from tallynet.blocks import Certificate, Commit, Prepare
-from tallynet.codec import decode, encode
+from tallynet.codec import encode
 from tallynet.errors import invariant
 from tallynet.evidence import Divergence, HeaderEvidence, vote_fault
 from tallynet.messages import ComplaintReason, PrePrepare, SignedKind
@@ -96,7 +96,7 @@ class NormalCase:
         if parent is None:
             return False
         header = content.header
-        vote = decode(Prepare, candidate.prepare.body)
+        vote = s.verifier.vote(SignedKind.PREPARE, candidate.prepare.body)
         fault = vote_fault(s.config, header, vote) or chain_fault(header, *parent)
         if fault is None and not candidate.again and header.proposer != candidate.prepare.signer:
             fault = "another proposer than the leader"
@@ -169,6 +169,8 @@ class NormalCase:
         slot.accepted = content
         slot.transactions = ids_of(transactions)
         slot.fill = fill
+        if 2 * fill >= WHOLE or not s.pool.holds_batch(s.config.batch_transactions_max):
+            s.pace.end_turn()
         slot.own_prepare = own
         raw = encode(own)
         leader_raw = raw if leads else encode(candidate.prepare)

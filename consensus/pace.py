@@ -20,7 +20,7 @@ work takes before it is left, which noise on its machine does not do for seconds
 which costs less than was wasted already, pays for itself.
 
 Time is known at Ticks only, so time between two Ticks counts for the mode in which it began, and the
-replica asks for a Tick whenever the mode has changed. Integers, and O(1) per Tick.
+replica asks for a Tick as soon as the mode has changed. Integers, and O(1) per Tick.
 """
 
 from __future__ import annotations
@@ -64,20 +64,19 @@ class Pace:
     """Time with work in the current view, by who was waited for."""
 
     __slots__ = (
-        "_blocks", "_config", "_flight_ms", "_mode", "_now_ms", "_owed_since_ms", "_recent",
+        "_blocks", "_config", "_flight_ms", "_now_ms", "_owed_since_ms", "_recent",
         "_stamped", "_turn_ended", "_yielded", "busy_ms", "wasted_ms",
     )  # fmt: skip
 
     def __init__(self, config: ReplicaConfig, now_ms: int) -> None:
         self._config: Final = config
         self._now_ms = now_ms
-        self._mode = Mode.IDLE
         self._stamped = Mode.IDLE
         """The mode at the last Tick: time since then is its."""
         self._owed_since_ms = now_ms
         """Since when the turn of the leader lasts that is counted now."""
         self._turn_ended = True
-        """The mode has not been OWED all the time since the last Tick."""
+        """Since the last Tick the leader has done what it owed."""
         self._flight_ms = 0
         self._blocks = 0
         """Time in FLIGHT and blocks committed, halved together: what a block takes."""
@@ -91,23 +90,20 @@ class Pace:
         self.wasted_ms = 0
         """Of that, waiting for the leader beyond what is allowed."""
 
-    def observe(self, mode: Mode) -> None:
-        """The mode at the end of a step."""
-        self._mode = mode
-        if mode is not Mode.OWED:
-            self._turn_ended = True
+    def changed(self, mode: Mode) -> bool:
+        """Another mode than at the last Tick: the next one should come at once."""
+        return mode is not self._stamped
 
-    @property
-    def wants_tick(self) -> bool:
-        """The mode has changed since the last Tick: the next one should come at once."""
-        return self._mode is not self._stamped
+    def end_turn(self) -> None:
+        """The leader has done what it owed; if it owes again, that is another turn."""
+        self._turn_ended = True
 
-    def tick(self, now_ms: int) -> None:
-        """Time has passed in the stamped mode. A longer gap than Ticks are apart means that this
-        process itself stood still, which is nobody's fault: it counts as a short one."""
+    def tick(self, now_ms: int, mode: Mode) -> None:
+        """Time has passed in the mode of the last Tick; now it is `mode`. A longer gap than Ticks are apart
+        means that this process itself stood still, which is nobody's fault: it counts as a short one."""
         before, self._now_ms = self._now_ms, now_ms
         gap = min(now_ms - before, PACE_GAP_MAX_MS)
-        stamped, self._stamped = self._stamped, self._mode
+        stamped, self._stamped = self._stamped, mode
         if stamped is Mode.OWED:
             self.busy_ms += gap
             self._owed_since_ms += now_ms - before - gap
@@ -116,7 +112,7 @@ class Pace:
         elif stamped is Mode.FLIGHT:
             self.busy_ms += gap
             self._flight_ms += gap
-        if self._mode is Mode.OWED and self._turn_ended:
+        if mode is Mode.OWED and (self._turn_ended or stamped is not Mode.OWED):
             self._owed_since_ms = now_ms
             self._turn_ended = False
         if self.busy_ms >= 2 * self._config.pace_ms:
@@ -168,5 +164,5 @@ class Pace:
             self._recent.append((self._now_ms, reached))
         self.busy_ms = self.wasted_ms = 0
         self._yielded = False
-        self._mode = self._stamped = Mode.IDLE
+        self._stamped = Mode.IDLE
         self._turn_ended = True

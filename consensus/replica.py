@@ -133,9 +133,10 @@ class Replica:
             self._persisted(event)
         self._settle()
         self._set_timer()
-        s.pace.observe(self._waits.mode())
         s.note_writes()
         self._invariants.check(self._deadline_ms)
+        if isinstance(event, Tick):
+            self._invariants.check_bounds()
         return effects
 
     def _settle(self) -> None:
@@ -164,7 +165,7 @@ class Replica:
         fetch = self._fetches.next_due_ms()
         if fetch is not None and fetch < due:
             due = fetch
-        if s.pace.wants_tick:
+        if s.pace.changed(self._waits.mode()):
             due = s.now_ms + 1
         if s.leads and s.pool.pending and s.top < s.limit:
             due = min(due, s.pool.batch_since_ms + s.config.batch_wait_ms)
@@ -264,7 +265,7 @@ class Replica:
         s = self._s
         invariant(event.now_ms >= s.now_ms, "INV-1 monotonic time went back")
         s.now_ms, s.wall_ms = event.now_ms, event.wall_ms
-        s.pace.tick(s.now_ms)
+        s.pace.tick(s.now_ms, self._waits.mode())
         dropped = s.pool.expire(s.wall_ms // 1000)
         if dropped:
             s.log("transactions_expired", count=dropped)

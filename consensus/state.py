@@ -335,8 +335,8 @@ class State:
             found = culprit(raw, self.config, self.verifier.check)
         except RemoteProtocolError:
             return
-        if self.is_accused(found):
-            return
+        if found.signer == self.index or self.is_accused(found):
+            return  # against ourselves it is the register that is lost: see `check_own`
         self.accused[found.key] = None
         self.effects.evidence.append(Accusation(found.key, raw))
         self.log(

@@ -201,12 +201,11 @@ class Views:
                 return
         change = self._open_change(signed)
         accusations.by_change(s, change)
+        if signed.signer == s.index:
+            s.fall_silent("a ViewChange of ours that the register does not hold")
+            return
         if known is not None and known.to_view == body.to_view:
             return  # the first one stays (A16)
-        if signed.signer == s.index:
-            if body.to_view > s.voted_view:
-                s.fall_silent("a ViewChange of ours that the register does not hold")
-            return
         s.changes[signed.signer] = change
         if change.base.height > s.committed:
             self._catch_up.claim(signed.signer, change.base.height)
@@ -306,8 +305,11 @@ class Views:
         s = self._s
         raw = encode(signed)
         second = Conviction(signed.signer, Rule.NEW_VIEWS, s.epoch, s.view, 0)
-        if raw != s.new_view and not s.is_accused(second):
-            s.accuse(NewViewsEvidence(s.new_view, raw))
+        if raw == s.new_view or s.is_accused(second):
+            return
+        s.accuse(NewViewsEvidence(s.new_view, raw))
+        if signed.signer == s.index and s.verifier.signed(signed):
+            s.fall_silent("a NewView of ours that the register does not hold")
 
     def _enter(self, opened: OpenNewView, raw: bytes) -> None:
         s = self._s

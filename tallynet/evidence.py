@@ -307,8 +307,8 @@ def _header(prepare: Signed, header_bytes: bytes, electorate: Electorate) -> Fou
     return (prepare,), found
 
 
-def vote_fault(electorate: Electorate, header: Header, vote: Prepare) -> str | None:
-    """Why no correct validator casts this Prepare for a block with this header; None when one may."""
+def vote_fault(electorate: Electorate, header: Header, vote: Prepare | Commit) -> str | None:
+    """Why no correct validator casts this vote for a block with this header; None when one may."""
     fault = header_fault(electorate, header, vote.height)
     if fault is not None:
         return fault

@@ -156,6 +156,29 @@ def test_B12_a_certificate_with_our_unknown_signature_means_no_votes() -> None:
     assert backup.heights == [1]
 
 
+def test_B12_another_view_change_of_ours_for_the_same_view_means_no_votes() -> None:
+    backup = Bench()
+    for index in (0, 2, 3):
+        backup.receive(index, backup.complaint(index))
+    (one,) = backup.chain(1)
+    certificate = backup.prepared_certificate(one, 0, (0, 2, 3))
+    backup.receive(2, backup.view_change(1, 1, [(one, certificate)]))
+    assert backup.replica.statistics().status is ReplicaStatus.MUTE
+    assert backup.evidence == []
+
+
+def test_B12_another_new_view_of_ours_for_the_same_view_means_no_votes() -> None:
+    leader = Bench(index=1)
+    for index in (0, 2, 3):
+        leader.receive(index, leader.complaint(index))
+    for index in (0, 2):
+        leader.receive(index, leader.view_change(index, 1))
+    assert leader.replica.statistics().view == 1
+    leader.receive(3, leader.new_view(1, [leader.view_change(i, 1) for i in (0, 2, 3)]))
+    assert leader.replica.statistics().status is ReplicaStatus.MUTE
+    assert leader.evidence == []
+
+
 def test_own_votes_that_come_back_are_no_alarm() -> None:
     backup = Bench()
     (one,) = backup.chain(1)

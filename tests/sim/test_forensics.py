@@ -16,6 +16,7 @@ from tallynet.blocks import faulty_max
 from tallynet.evidence import FounderElectorate, Rule
 from tallynet.forensics import Statements
 from tools.evidence_cli import Source, add_source, first_conflict
+from tools.simulator.byzantine.copies import Twin
 from tools.simulator.options import CALM, Liar, Plan, Request, Strategy
 from tools.simulator.oracles.evidence import EvidenceSoundness
 from tools.simulator.run import Run
@@ -28,6 +29,13 @@ class Found:
     rules: frozenset[Rule]
     enough: bool
     """At least f+1."""
+
+
+class Anybody:
+    """The copies of these twins do not choose whom to talk to; the network decides."""
+
+    def joined(self, other: int, copy: int) -> bool:
+        return True
 
 
 class Fork:
@@ -50,6 +58,9 @@ class Fork:
                 length_ms=6_000, dead=(), opening=False,
             )
         )  # fmt: skip
+        for node in self.run.nodes:
+            if isinstance(node.behaviour, Twin):
+                node.behaviour._sides = Anybody()  # type: ignore[assignment, misc]
         self.run.oracles[:] = [EvidenceSoundness(self.run)]
         self.correct = [i for i in range(n) if i not in self.twins]
         self.random.shuffle(self.correct)
@@ -60,11 +71,11 @@ class Fork:
         sides: list[list[int]] = [[], []]
         for place, index in enumerate(self.correct):
             sides[2 * place < len(self.correct)].append(index)
-        for copy, index in enumerate(self.twins):
-            pair = (index, self.run.plan.n + copy)
+        for index in self.twins:
+            copies = [node.number for node in self.run.nodes if node.index == index]
             for side in (0, 1):
                 if self.random.random() < 0.85:
-                    sides[side].append(pair[side])
+                    sides[side].append(copies[side])
         self.run.network.part(sides)
 
     def go(self) -> Found:

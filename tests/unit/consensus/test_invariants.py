@@ -201,6 +201,7 @@ def test_a_corruption_halts_the_replica(corrupt: Corruption) -> None:
     corrupt(bench)
     with pytest.raises(InvariantViolated, match=CORRUPTIONS[corrupt]):
         bench.replica._invariants.check(bench.replica._deadline_ms)
+        bench.replica._invariants.check_bounds()
 
 
 def test_they_are_checked_after_every_step(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,13 +14,12 @@ def pace_of(*stages: tuple[Mode, int], times: int = 1) -> Pace:
     now = 0
     for _ in range(times):
         for mode, ms in stages:
-            pace.observe(mode)
-            pace.tick(now)
+            pace.end_turn()
+            pace.tick(now, mode)
             for step in range(20, ms + 20, 20):
-                pace.tick(now + min(step, ms))
+                pace.tick(now + min(step, ms), mode)
             now += ms
-        pace.observe(Mode.IDLE)
-        pace.tick(now)
+        pace.tick(now, Mode.IDLE)
         pace.committed()
     return pace
 
@@ -47,9 +46,8 @@ def test_what_a_turn_takes_beyond_that_is_wasted() -> None:
 def test_nothing_is_judged_before_three_seconds_with_work_or_without_a_block() -> None:
     assert pace_of((Mode.OWED, 900), (Mode.FLIGHT, 20), times=3).efficiency is None
     pace = Pace(CONFIG, 0)
-    pace.observe(Mode.OWED)
     for now in range(0, 9_000, 200):
-        pace.tick(now)
+        pace.tick(now, Mode.OWED)
     assert not pace.is_slow, "that is the progress timer's"
 
 
@@ -60,9 +58,8 @@ def test_the_past_weighs_less_and_less() -> None:
 
 def test_a_process_that_stood_still_blames_nobody() -> None:
     pace = Pace(CONFIG, 0)
-    pace.observe(Mode.OWED)
-    pace.tick(0)
-    pace.tick(60_000)
+    pace.tick(0, Mode.OWED)
+    pace.tick(60_000, Mode.OWED)
     assert pace.busy_ms == CONFIG.status_ms
 
 
@@ -79,13 +76,13 @@ def test_where_all_recent_leaders_were_slow_the_best_of_them_is_expected_for_ten
         assert pace.expected == 1000
         for _ in range(8):
             for mode, ms in ((Mode.OWED, waits_ms), (Mode.FLIGHT, 100)):
-                pace.observe(mode)
-                pace.tick(now)
+                pace.end_turn()
+                pace.tick(now, mode)
                 for _ in range(ms // 100):
                     now += 100
-                    pace.tick(now)
+                    pace.tick(now, mode)
             pace.committed()
         pace.leave_view()
     assert 150 < pace.expected < 600
-    pace.tick(now + 600_001)
+    pace.tick(now + 600_001, Mode.IDLE)
     assert pace.expected == 1000

@@ -16,6 +16,7 @@ from tallynet.blocks import Certificate, Commit, Header, Prepare
 from tallynet.codec import Wire, encode
 from tallynet.commands import LotTransfer, Piece
 from tallynet.envelope import EnvelopeBody, Mode, SignedEnvelope, Signer
+from tallynet.evidence import VotesEvidence
 from tallynet.frames import frame
 from tallynet.hashing import (
     block_hash,
@@ -26,18 +27,22 @@ from tallynet.hashing import (
 )
 from tallynet.merkle import ListTree
 from tallynet.messages import (
+    Complaint,
+    ComplaintReason,
     FetchState,
     Hello,
     HelloBody,
     PeerRole,
     Ping,
     QueryRecord,
+    Signed,
+    SignedKind,
     StateBucket,
     StateEntities,
     StateEntity,
     StateNode,
     StatePart,
-)
+)  # fmt: skip
 from tallynet.plain import to_plain
 from tallynet.records import Kind, Role
 from tallynet.signatures import KIND_COMMIT, KIND_ENVELOPE, KIND_HELLO, KIND_PREPARE
@@ -92,6 +97,13 @@ def _fetched_state(commit: Commit) -> dict[str, Any]:
     }
 
 
+def _signed(prepare: Prepare) -> bytes:
+    body = encode(prepare)
+    return encode(
+        Signed(SignedKind.PREPARE, body, 0, KEY.sign(signed_bytes(KIND_PREPARE, GENESIS, body)))
+    )
+
+
 def vectors() -> dict[str, Any]:
     """Everything is deterministic: Ed25519 signatures too."""
     header = Header(
@@ -132,6 +144,10 @@ def vectors() -> dict[str, Any]:
             "hello_body": _encoding(hello),
             "hello": _encoding(
                 Hello(encode(hello), KEY.sign(signed_bytes(KIND_HELLO, GENESIS, encode(hello))))
+            ),
+            "complaint": _encoding(Complaint(0, 1, ComplaintReason.SLOW_LEADER)),
+            "evidence": _encoding(
+                VotesEvidence(_signed(prepare), _signed(Prepare(0, 1, 7, b"\x42" * 32)))
             ),
             "query_record": _encoding(QueryRecord(3, Kind.VOUCHER, b"\x56" * 16)),
             "fetch_state": _encoding(FetchState(7, True, (b"", b"\x05\x0a"))),
