@@ -261,16 +261,17 @@ class CatchUp:
         if highest > s.committed and (stuck or highest > s.committed + s.config.window):
             self.ask()
 
-    def ask(self, *, again: bool = False) -> None:
+    def ask(self) -> None:
         """Ask the next peer that claims more than we have, unless an answer is still expected.
 
-        With `again` the peer that answered last is asked first: it was useful.
+        Never the one that answered last while another claims as much: a peer that hands out one block
+        at a time would be asked for ever (B7).
         """
         s = self._s
         if self.paused or (self._due_ms is not None and s.now_ms < self._due_ms):
             return
         first = self._first_lacking()
-        for step in range(0 if again else 1, s.n + 1):
+        for step in range(1, s.n + 1):
             peer = (self._last_peer + step) % s.n
             holds = self._oldest.get(peer, 0) <= first <= self._claims.get(peer, 0)
             if peer != s.index and holds:
@@ -312,7 +313,7 @@ class CatchUp:
             return
         s.dirty = True
         if self._claims.get(source, 0) >= after and after - s.committed <= CATCH_UP_BLOCKS_MAX // 2:
-            self.ask(again=True)
+            self.ask()
 
     def on_delivered(self) -> None:
         """A block was delivered: when the last one fetched is reached and claims go on, ask on."""
@@ -320,7 +321,7 @@ class CatchUp:
         if s.certified:
             return
         if max(self._claims.values(), default=0) > s.committed + s.config.window:
-            self.ask(again=True)
+            self.ask()
 
     def _take(self, block: CertifiedBlock) -> None:
         s = self._s

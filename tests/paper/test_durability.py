@@ -264,6 +264,23 @@ def test_B7_a_liar_about_heights_only_wastes_its_own_turn() -> None:
     assert backup.heights == [1]
 
 
+def test_B7_who_hands_out_blocks_one_by_one_is_not_asked_twice_in_a_row() -> None:
+    """Found by the simulator: a faulty peer that answered truly, with one block every 600 ms, was asked
+    again each time, and whoever had fallen behind never caught up with a growing chain."""
+    backup = Bench()
+    one, two = backup.chain(2)
+    for peer in (0, 2, 3):
+        backup.receive(peer, backup.status(peer, committed=40))
+    backup.tick(600)
+    ((first, _),) = backup.take(FetchBlocks)
+    backup.receive(first, Blocks((certified(backup, one),)))
+    ((second, _),) = backup.take(FetchBlocks)
+    backup.receive(second, Blocks((certified(backup, two),)))
+    ((third, request),) = backup.take(FetchBlocks)
+    assert len({first, second, third}) == 3
+    assert request == FetchBlocks(3)
+
+
 def test_blocks_beyond_what_is_next_are_not_kept() -> None:
     backup = Bench()
     _, two = backup.chain(2)

@@ -8,10 +8,13 @@ from typing import Final
 
 import pytest
 
+from tallynet.client.trust import Receipt
 from tools.simulator.byzantine import BEHAVIOURS
 from tools.simulator.byzantine.base import LIES_PER_SECOND_MAX
+from tools.simulator.clients import Pending, SimulatedClient
 from tools.simulator.lying import draw_forensic, draw_lying
 from tools.simulator.options import CALM, Fault, FaultKind, Liar, Plan, Request, Strategy
+from tools.simulator.oracles import Oracle
 from tools.simulator.run import Run
 
 FIRST_LEADER: Final = 0
@@ -70,6 +73,7 @@ CASES: Final[dict[str, tuple[int, tuple[Fault, ...], Callable[[Run], int]]]] = {
     "withholder": (FIRST_LEADER, (), view_changes),
     "invalid leader": (FIRST_LEADER, (), view_changes),
     "stale new view": (NEXT_LEADER, (LEADER_DIES,), refused),
+    "schemer": (FIRST_LEADER, (), evidence),
     "spammer": (NEXT_LEADER, (), refused),
     "hider": (2, (LEADER_DIES,), lies),
     "gone silent": (NEXT_LEADER, (), lies),
@@ -102,6 +106,27 @@ def test_a_liar_lies_and_does_no_harm(behaviour: str) -> None:
         if outcome.faults["Byzantine messages"] and sign(run):
             return
     pytest.fail(f"{SEEDS} seeds without a sign of a lie")
+
+
+class Waits(Oracle):
+    """How long clients waited for receipts, in milliseconds."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(run)
+        self.longest_ms = 0
+
+    def acknowledged(self, client: SimulatedClient, pending: Pending, receipt: Receipt) -> None:
+        waited = (self.run.scheduler.now_us - pending.submitted_us) // 1000
+        self.longest_ms = max(self.longest_ms, waited)
+
+
+@pytest.mark.parametrize("behaviour", ["censor", "withholder", "delayer", "clock liar"])
+def test_E2_nobody_waits_for_ten_seconds_whatever_the_leader_does(behaviour: str) -> None:
+    run = Run(plan(behaviour, FIRST_LEADER))
+    waits = Waits(run)
+    run.oracles.append(waits)
+    assert not run.go().violations
+    assert 0 < waits.longest_ms < 10_000
 
 
 @pytest.mark.parametrize("behaviour", ["future flooder", "replayer"])

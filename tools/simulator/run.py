@@ -139,7 +139,7 @@ class Run:
     def _make_node(self, index: int, name: str, behaviour: Behaviour | None) -> None:
         node = SimulatedNode(self, index, name, behaviour)
         if behaviour is not None:
-            behaviour.node = node
+            behaviour.placed(node)
         self.nodes.append(node)
 
     # --- the run --------------------------------------------------------------------------------

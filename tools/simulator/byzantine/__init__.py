@@ -15,6 +15,7 @@ from tools.simulator.byzantine.mutating import Mutating
 from tools.simulator.byzantine.new_view import StaleNewView
 from tools.simulator.byzantine.noise import ClockLiar, FutureFlooder, Replayer
 from tools.simulator.byzantine.replies import ReplyLiar
+from tools.simulator.byzantine.schemer import Schemer
 from tools.simulator.byzantine.simple import Selective, Silent
 from tools.simulator.byzantine.sync import SyncLiar
 from tools.simulator.byzantine.view_change import GoneSilent, Hider, Spammer
@@ -31,6 +32,7 @@ BEHAVIOURS: Final[dict[str, type[Behaviour]]] = {
     "withholder": Withholder,
     "invalid leader": InvalidLeader,
     "stale new view": StaleNewView,
+    "schemer": Schemer,
     "spammer": Spammer,
     "hider": Hider,
     "gone silent": GoneSilent,

@@ -81,6 +81,19 @@ class Ring:
         self._run: Final = run
         self.members: Final = members
         self.archive: Final = Archive()
+        self._lies: Final[dict[int, tuple[int, int]]] = {}
+        """Member -> (second, lies in it)."""
+
+    def may_lie(self, member: int) -> bool:
+        """Count one lie, unless there were enough in this second."""
+        second = self._run.scheduler.now_us // 1_000_000
+        last, count = self._lies.get(member, (second, 0))
+        count = 1 if last != second else count + 1
+        if count > LIES_PER_SECOND_MAX:
+            return False
+        self._lies[member] = (second, count)
+        self._run.lies += 1
+        return True
 
     def sign_as(self, member: int, kind: SignedKind, body: Wire | bytes) -> Signed:
         """Sign anything with a liar's key, past every guard."""
@@ -114,11 +127,13 @@ class Behaviour:
         self.ring: Final = run.ring
         self.random: Final = Random(run.scheduler.random.getrandbits(64))
         self.node: SimulatedNode
-        """Set once the process exists."""
+        """The process; set by `placed` once it exists."""
         self.copies = 1
         """How many processes run with this key; `another` makes the behaviour of each further one."""
-        self._second = -1
-        self._lies = 0
+
+    def placed(self, node: SimulatedNode) -> None:
+        """It lives in this process."""
+        self.node = node
 
     def another(self) -> Behaviour:
         """The behaviour of one more copy. Only asked for when `copies` is more than 1."""
@@ -174,7 +189,7 @@ class Behaviour:
     def lie(self, to: int, message: Wire | bytes, wait_us: int = 0) -> bool:
         """Send something that the machine did not say, perhaps later; False when it has lied enough
         in this second."""
-        if not self.may_lie():
+        if not self.ring.may_lie(self.index):
             return False
         raw = message if isinstance(message, bytes) else encode(message)
         network = self.run.network
@@ -188,17 +203,6 @@ class Behaviour:
         raw = message if isinstance(message, bytes) else encode(message)
         for to in self.victims:
             self.lie(to, raw)
-
-    def may_lie(self) -> bool:
-        """Count one lie, unless there were enough in this second."""
-        second = self.run.scheduler.now_us // 1_000_000
-        if second != self._second:
-            self._second, self._lies = second, 0
-        if self._lies >= LIES_PER_SECOND_MAX:
-            return False
-        self._lies += 1
-        self.run.lies += 1
-        return True
 
     def withhold(self) -> None:
         """Count a message of the machine that does not go out."""

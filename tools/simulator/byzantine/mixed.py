@@ -16,16 +16,18 @@ from tools.simulator.byzantine.mutating import Mutating
 from tools.simulator.byzantine.new_view import StaleNewView
 from tools.simulator.byzantine.noise import ClockLiar, FutureFlooder, Replayer
 from tools.simulator.byzantine.replies import ReplyLiar
+from tools.simulator.byzantine.schemer import Schemer
 from tools.simulator.byzantine.simple import Selective, Silent
 from tools.simulator.byzantine.sync import SyncLiar
 from tools.simulator.byzantine.view_change import GoneSilent, Hider, Spammer
 
 if TYPE_CHECKING:
+    from tools.simulator.node import SimulatedNode
     from tools.simulator.run import Run
 
 MIXED: Final[tuple[type[Behaviour], ...]] = (
     Amnesiac, Censor, ClockLiar, Delayer, Equivocator, Framer, FutureFlooder, GoneSilent, GossipLiar,
-    Hider, InvalidLeader, Mutating, Replayer, ReplyLiar, Selective, Silent, Spammer, StaleNewView,
+    Hider, InvalidLeader, Mutating, Replayer, ReplyLiar, Schemer, Selective, Silent, Spammer, StaleNewView,
     SyncLiar, Withholder,
 )  # fmt: skip
 CHANGE_US: Final = 1_000_000
@@ -43,12 +45,16 @@ class Mixed(Behaviour):
         drawn = self.random.choice(MIXED)
         return drawn(self.run, self.index)
 
+    def placed(self, node: SimulatedNode) -> None:
+        super().placed(node)
+        self._today.placed(node)
+
     @property
     def _now(self) -> Behaviour:
         if self.run.scheduler.now_us >= self._until_us:
             self._until_us = self.run.scheduler.now_us + CHANGE_US
             self._today = self._drawn()
-        self._today.node = self.node
+            self._today.placed(self.node)
         return self._today
 
     def send(self, to: int, message: bytes) -> None:

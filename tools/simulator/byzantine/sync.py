@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 CLAIMS: Final = (1, 2, 5, 100, 2**62)
 """How far above its own height a liar claims to be."""
+DRIBBLE_US: Final = 600_000
+"""Well under the time after which another peer is asked."""
 FLOOD_BLOCKS_MAX: Final = 8
 """Blocks in a message that nobody asked for."""
 
@@ -41,6 +43,8 @@ class SyncLiar(Behaviour):
         self._claims: Final = self.random.random() < 0.7
         self._mute: Final = self.random.random() < 0.2
         """Never answers."""
+        self._dribbles: Final = self.random.random() < 0.2
+        """Answers truly, one block at a time, just before the other would ask somebody else."""
         self._floods: Final = self.random.random() < 0.5
 
     def send(self, to: int, message: bytes) -> None:
@@ -61,7 +65,9 @@ class SyncLiar(Behaviour):
             self.emit(to, message)
 
     def _answer(self, to: int, message: bytes, value: Blocks | Proposal | Bodies) -> None:
-        if self._mute or self.random.random() < 0.2:
+        if self._dribbles and isinstance(value, Blocks):
+            self.lie(to, Blocks(value.blocks[:1]), DRIBBLE_US)
+        elif self._mute or self.random.random() < 0.2:
             self.withhold()
         elif self.random.random() < 0.2 or not self.lie(to, self._wrong(value)):
             self.emit(to, message)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from tools.simulator.oracles.accountability import Accountability
 from tools.simulator.oracles.agreement import Agreement, Forks
 from tools.simulator.oracles.base import Committed, Oracle, Violation
 from tools.simulator.oracles.bounds import BoundedResources
@@ -19,7 +20,9 @@ ORACLES: Final[tuple[type[Oracle], ...]] = (
     StateRoots, BoundedResources, EvidenceSoundness, LightClients, Steadfast, HeaderTime, Integrity,
 )  # fmt: skip
 """In the order in which they are asked. Liveness (oracle 9) is the end of a run itself."""
-UNCONDITIONAL: Final[tuple[type[Oracle], ...]] = (NoDoubleVote, Amnesia, EvidenceSoundness)
+UNCONDITIONAL: Final[tuple[type[Oracle], ...]] = (
+    NoDoubleVote, Amnesia, EvidenceSoundness, Accountability,
+)  # fmt: skip
 """What holds however many others lie."""
 
 __all__ = ["ORACLES", "UNCONDITIONAL", "Committed", "Forks", "Oracle", "Violation"]
