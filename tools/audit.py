@@ -50,10 +50,10 @@ from tallynet.genesis import Genesis, genesis_hash
 from tallynet.hashing import block_hash, envelope_hash
 from tallynet.merkle import list_root
 from tallynet.receipts import Event
-from tallynet.records import CreditLine, Document, Kind, Lot, LotState, Voucher, lot_id
 from tools.arguments import format_amount
 from tools.audit_state import Sums, check_state
-from tools.money_model import STATE_NAMES, Line, Mismatch, Model, Paper, Part, decode_receipts
+from tools.money_comparison import money_differences
+from tools.money_model import Mismatch, Model, decode_receipts
 from tools.output import ERRORS, OUT, Exit, Output, print_rows
 from tools.testnet_files import NETWORK_FILE, load_network
 
@@ -400,85 +400,12 @@ class _Auditor:
     # --- the end ----------------------------------------------------------------------------------
 
     def _compare_money(self) -> None:
-        for voucher_id, paper in sorted(self._model.papers.items()):
-            self._compare_voucher(voucher_id, paper)
-        for document_id, (total, occupied) in sorted(self._model.documents.items()):
-            document = self._state.record(bytes((Kind.DOCUMENT,)) + document_id)
-            if not isinstance(document, Document) or (document.total, document.occupied) != (
-                total,
-                occupied,
-            ):
-                self.report.differ(f"document {document_id.hex()}: model has {occupied} of {total}")
-        for line_id, line in sorted(self._model.lines.items()):
-            self._compare_line(line_id, line)
-
-    def _compare_line(self, line_id: bytes, line: Line) -> None:
-        record = self._state.record(bytes((Kind.CREDIT_LINE,)) + line_id)
-        if not isinstance(record, CreditLine) or record.granted != line.granted:
-            self.report.differ(f"line {line_id.hex()}: not as granted")
-        elif record.kind.name == "ISSUE" and (record.reserved, record.used) != (
-            line.reserved,
-            line.used,
-        ):
-            self.report.differ(
-                f"line {line_id.hex()}: model {line.reserved}/{line.used},"
-                f" state {record.reserved}/{record.used}"
-            )
-
-    def _compare_voucher(self, voucher_id: bytes, paper: Paper) -> None:
-        report, name = self.report, voucher_id.hex()
-        report.vouchers += 1
-        report.face += paper.face
-        report.redeemed += paper.total("REDEEMED")
-        report.cancelled += paper.total("CANCELLED")
-        report.live += paper.face - paper.total("REDEEMED", "CANCELLED")
-        voucher = self._state.record(bytes((Kind.VOUCHER,)) + voucher_id)
-        if not isinstance(voucher, Voucher):
-            report.differ(f"voucher {name} is not in the state")
-            return
-        starts, _ = self._state.lots(voucher_id)
-        lots = [self._lot(voucher_id, start) for start in starts]
-        if _ranges_of(lots) != _ranges_of_parts(paper.parts):
-            report.differ(f"voucher {name}: who holds what differs")
-        numbers = (voucher.face, voucher.funds_in, voucher.paid, voucher.redeemed)
-        if numbers != (paper.face, paper.funds, paper.paid, paper.total("REDEEMED")):
-            report.differ(f"voucher {name}: sums differ: state {numbers}")
-        status = "PENDING" if voucher.status.name == "PENDING_CLAIM" else voucher.status.name
-        if status != paper.status:
-            report.differ(f"voucher {name}: state says {status}, the model {paper.status}")
-
-    def _lot(self, voucher_id: bytes, start: int) -> Lot:
-        overlay = Overlay(self._state)
-        lot = overlay.get(Kind.LOT, lot_id(voucher_id, start))
-        if not isinstance(lot, Lot):
-            raise Mismatch(f"no lot of {voucher_id.hex()} at {start}")
-        return lot
-
-
-_Range = tuple[int, int, bytes, str]
-
-
-def _ranges_of(lots: Sequence[Lot]) -> list[_Range]:
-    return _merged([(x.start, x.end, _holder(x), STATE_NAMES[x.state]) for x in lots])
-
-
-def _holder(lot: Lot) -> bytes:
-    return b"" if lot.state in (LotState.REDEEMED, LotState.CANCELLED) else lot.holder
-
-
-def _ranges_of_parts(parts: Sequence[Part]) -> list[_Range]:
-    ended = ("REDEEMED", "CANCELLED")
-    return _merged(
-        [(p.start, p.end, b"" if p.state in ended else p.holder, p.state) for p in parts]
-    )
-
-
-def _merged(ranges: Sequence[_Range]) -> list[_Range]:
-    """Neighbours of one holder and state as one range: how it is cut is not a question of money."""
-    result: list[_Range] = []
-    for start, end, holder, state in ranges:
-        if result and (result[-1][1], *result[-1][2:]) == (start, holder, state):
-            result[-1] = (result[-1][0], end, holder, state)
-        else:
-            result.append((start, end, holder, state))
-    return result
+        report = self.report
+        for paper in self._model.papers.values():
+            report.vouchers += 1
+            report.face += paper.face
+            report.redeemed += paper.total("REDEEMED")
+            report.cancelled += paper.total("CANCELLED")
+            report.live += paper.face - paper.total("REDEEMED", "CANCELLED")
+        for difference in money_differences(self._model, self._state):
+            report.differ(difference)

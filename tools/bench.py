@@ -8,7 +8,6 @@ Envelopes are signed before it. CPU is user + system time of the validator proce
 from __future__ import annotations
 
 import json
-import platform
 import statistics
 import tempfile
 import time
@@ -37,6 +36,7 @@ from tallynet.signatures import verify
 from tools import testnet_processes
 from tools.connect import addresses, connect, genesis_of
 from tools.demo import free_ports
+from tools.machine import machine
 from tools.onboarding import new_organisation, registration
 from tools.output import ERRORS, OUT
 from tools.participant import Participant
@@ -407,18 +407,6 @@ def _figures(world: World, light: Measured, full: Measured) -> dict[str, Any]:
         "refused": full.load.refused + light.load.refused,
         "seconds": round(full.load.seconds, 2),
     }
-
-
-def machine() -> str:
-    model = "unknown processor"
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            model = line.partition(":")[2].strip()
-            break
-    return (
-        f"{model}, {psutil.cpu_count()} cores, {psutil.virtual_memory().total >> 30} GiB,"
-        f" Linux {platform.release()}, Python {platform.python_version()}"
-    )
 
 
 def run_bench(

@@ -39,6 +39,7 @@ from tools.organisation_cli import add_organisation_commands
 from tools.output import OUT, Exit, Output, print_json, print_rows, stop
 from tools.participant import Refusal
 from tools.show_cli import NotFound, add_show_commands
+from tools.simulator.cli import add_simulate_command
 from tools.testnet_cli import testnet
 
 EXIT_FAULT: Final = 70
@@ -75,6 +76,7 @@ add_organisation_commands(app, nouns)
 add_document_commands(app)
 add_show_commands(app, nouns)
 add_evidence_commands(app)
+add_simulate_command(app)
 app.command(testnet)
 node = App(name="node", help="One validator")
 app.command(node)

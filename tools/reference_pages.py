@@ -61,6 +61,7 @@ OWN_COMMANDS: Final[tuple[tuple[str, str], ...]] = (
     ("demo", "Four banks and a voucher's whole life."),
     ("audit", "Re-execute the whole chain from the files of stopped nodes."),
     ("bench", "Measure throughput and latency."),
+    ("simulate", "Real validators in simulated worlds: one seed, many seeds, planted bugs."),
     ("explain", "What a code means and what to do."),
     ("rules", "The voucher law as this program executes it."),
 )

@@ -99,8 +99,8 @@ class SimulatedClient:
                 for receipt in self.trust.receipts(reply):
                     if receipt.code == "OK":  # else of a copy that was not admitted
                         self._acknowledged(receipt)
-        except RemoteProtocolError:
-            self._run.lies_refused += 1
+        except RemoteProtocolError as error:
+            self._run.misled(self, node, str(error))
             return
         if isinstance(reply, Refused):
             pending = self.pending.get(reply.transaction)

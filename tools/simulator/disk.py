@@ -8,12 +8,14 @@ makes commits raise as LMDB does on a broken or full disk.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from random import Random
 from types import TracebackType
 from typing import Final
 
 import lmdb
+
+from node.store.tables import CHECKSUM_BYTES, SEEDS, sealed
 
 MAIN: Final = "main"
 Rows = dict[bytes, bytes]
@@ -57,6 +59,8 @@ class SimulatedDisk:
         self.fail_commits = ""
         """Text of the error that the next commits raise; empty: they work."""
         self._readers = 0
+        self._flipped: list[tuple[str, bytes, bytes]] = []
+        """(table, key, value) as left by `flip`."""
 
     # --- faults ---------------------------------------------------------------------------------
 
@@ -85,7 +89,22 @@ class SimulatedDisk:
         at = random.randrange(len(value) * 8)
         value[at >> 3] ^= 1 << (at & 7)
         table.rows[key] = bytes(value)
+        self._flipped.append((name, key, table.rows[key]))
         return f"{name}/{key[:12].hex()}"
+
+    def is_damaged(self) -> bool:
+        """Whether a flipped value is still there."""
+        return any(
+            (table := self.tables.get(name)) is not None and table.rows.get(key) is value
+            for name, key, value in self._flipped
+        )
+
+    def change_record(self, name: str, key: bytes, change: Callable[[bytes], bytes]) -> None:
+        """Change a stored value and its checksum with it, if it is there."""
+        table = self.tables.get(name)
+        if table is not None and key in table.rows:
+            value = change(table.rows[key][:-CHECKSUM_BYTES])
+            table.rows[key] = sealed(SEEDS[name], key, value)
 
     # --- the LMDB environment -------------------------------------------------------------------
 

@@ -6,6 +6,11 @@ from collections import Counter
 from random import Random
 from typing import TYPE_CHECKING, Final
 
+from msgspec.structs import replace
+
+from node.state.tables import RECORDS, record_key
+from tallynet.codec import decode, encode
+from tallynet.records import NETWORK_ID, Kind, Network
 from tools.simulator.disk import Image
 from tools.simulator.node import SimulatedNode
 from tools.simulator.options import Fault
@@ -15,6 +20,8 @@ if TYPE_CHECKING:
 
 CLOCK_JUMP_MS: Final = (1_500, 60_000, 86_400_000)
 """Just inside the window in which votes are cast, a minute, a day."""
+FUNNEL_US: Final = (30_000, 400_000)
+"""How long one validator hears alone: about one exchange of votes."""
 IMAGE_PERIOD_US: Final = 700_000
 """How often a disk that will be rolled back is copied."""
 COMMIT_ERRORS: Final = (
@@ -29,7 +36,8 @@ class Faults:
     def __init__(self, run: Run) -> None:
         self._run: Final = run
         self.injected: Final[Counter[str]] = Counter()
-        self._images: Final[dict[int, list[Image]]] = {}
+        self._images: Final[dict[int, list[tuple[int, Image]]]] = {}
+        """Validator -> (life it was copied in, copy of its disk)."""
 
     def schedule(self) -> None:
         for fault in self._run.plan.faults:
@@ -41,7 +49,8 @@ class Faults:
     def _copy(self, index: int) -> None:
         """A backup, taken while the node runs; the mark stays beside the key."""
         if not self._run.healed:
-            self._images[index].append(self._node(index).disk.image())
+            node = self._node(index)
+            self._images[index].append((node.starts, node.disk.image()))
             self._run.scheduler.after(IMAGE_PERIOD_US, self._copy, index)
 
     def _node(self, index: int) -> SimulatedNode:
@@ -99,6 +108,30 @@ class Faults:
             self._run.network.cut[pair] = None
         self._end_partition_after(fault.length_ms)
 
+    def _isolate(self, fault: Fault, random: Random) -> None:
+        del random
+        others = [node.number for node in self._run.nodes if node.number != fault.node]
+        self._run.network.part([[fault.node], others])
+        self._end_partition_after(fault.length_ms)
+
+    def _funnel(self, fault: Fault, random: Random) -> None:
+        """Votes meet at one validator for a moment, then it is cut off: it may hold a certificate
+        that nobody knows of, while the others go on without it."""
+        self._run.network.part([[node.number] for node in self._run.nodes])
+        for node in self._run.nodes:
+            self._run.network.cut.pop((node.number, fault.node), None)
+        cut = self._run.network.cut
+        self._run.scheduler.after(random.randrange(*FUNNEL_US), self._close_funnel, fault, cut)
+
+    def _close_funnel(self, fault: Fault, cut: dict[tuple[int, int], None]) -> None:
+        if self._run.network.cut is cut:
+            self._isolate(fault, Random(fault.detail))
+
+    def _outage(self, fault: Fault, random: Random) -> None:
+        del random
+        self._run.network.part([[node.number] for node in self._run.nodes])
+        self._end_partition_after(fault.length_ms)
+
     def _end_partition_after(self, length_ms: int) -> None:
         cut = self._run.network.cut
         self._run.scheduler.after(length_ms * 1000, self._end_partition, cut)
@@ -139,6 +172,8 @@ class Faults:
         """The wall clock jumps, and is set right again; the monotonic one drifts by up to 1 %."""
         node = self._node(fault.node)
         node.offset_ms = random.choice((-1, 1)) * random.choice(CLOCK_JUMP_MS)
+        wrong = sum(bool(node.offset_ms) or node.faulty for node in self._run.nodes)
+        self._run.clocks_unreliable = self._run.clocks_unreliable or wrong > self._run.plan.f
         self._run.scheduler.after(fault.length_ms * 1000, self._set_clock, node)
 
     def _set_clock(self, node: SimulatedNode) -> None:
@@ -147,18 +182,29 @@ class Faults:
     # --- disks that lie: charged to f -----------------------------------------------------------
 
     def _bit_flip(self, fault: Fault, random: Random) -> None:
+        """Found at the next start, or when the value is read before."""
         node = self._node(fault.node)
         self._run.note("fault", f"flipped a bit in {node.disk.flip(random)} of {node}")
-        self._crash_node(node, fault.length_ms)
+        if random.random() < 0.7:
+            self._crash_node(node, fault.length_ms)
+
+    def _miscompute(self, fault: Fault, random: Random) -> None:
+        """A bit flipped in memory and was written with a good checksum: the results of this process
+        are no longer those of the others, from the next block on."""
+        del random
+        node = self._node(fault.node)
+        node.crash()
+        node.disk.change_record(RECORDS, record_key(Kind.NETWORK, NETWORK_ID), _wrong_calendar)
+        self._run.scheduler.after(fault.length_ms * 1000, self._start, node)
 
     def _rollback(self, fault: Fault, random: Random) -> None:
         """An older copy of the data directory is put back; half of the time the key mark with it."""
         node = self._node(fault.node)
         images = self._images[fault.node]
         node.crash()
-        if images:
-            node.disk.restore(random.choice(images))
-        self._bar(node, random, 0.5)
+        life, image = random.choice(images) if images else (0, {})
+        node.disk.restore(image)
+        node.remembers_until(life, mark_lost=random.random() < 0.5)
         self._run.scheduler.after(fault.length_ms * 1000, self._start, node)
 
     def _reformat(self, fault: Fault, random: Random) -> None:
@@ -166,17 +212,11 @@ class Faults:
         node = self._node(fault.node)
         node.crash()
         node.disk.wipe()
-        self._bar(node, random, 0.3)
+        node.remembers_until(0, mark_lost=random.random() < 0.3)
         self._run.scheduler.after(fault.length_ms * 1000, self._start, node)
 
-    def _bar(self, node: SimulatedNode, random: Random, mark_lost: float) -> None:
-        """The mark may be lost with the disk: then nothing on this machine can know. Otherwise, and if
-        it is ahead of the disk, the node must see that it has voted elsewhere."""
-        if random.random() < mark_lost:
-            node.mark.marks.clear()
-            node.barred = False
-        mark = node.mark.read(self._run.town.hash)
-        meta = node.disk.tables.get("meta")
-        boots = b"" if meta is None else meta.rows.get(b"boots", b"")
-        if mark is not None and int.from_bytes(boots[:8], "big") < mark.boots:
-            node.barred = True
+
+def _wrong_calendar(record: bytes) -> bytes:
+    """A network record whose days are longer."""
+    network = decode(Network, record)
+    return encode(replace(network, day_seconds=network.day_seconds + 1))

@@ -6,7 +6,8 @@ from dataclasses import replace
 from random import Random
 from typing import Final
 
-from tools.simulator.options import CHARGED_KINDS, Liar, Plan, draw
+from tools.simulator.draw import draw
+from tools.simulator.options import CHARGED_KINDS, Liar, Plan
 
 FIRST_LEADER: Final = 0
 """Leads the first view of every epoch: half of those plans in which it would be correct let it lie, so
@@ -36,5 +37,6 @@ def _with_liars(plan: Plan, count: int, behaviours: tuple[str, ...]) -> Plan:
         liars=tuple(Liar(node, random.choice(behaviours)) for node in sorted(nodes)),
         charged=(),
         dead=(),
+        aftershock=False,
         faults=tuple(fault for fault in plan.faults if fault.kind not in CHARGED_KINDS),
     )

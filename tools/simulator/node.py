@@ -18,11 +18,11 @@ from consensus.events import Event, Received, Tick
 from node.config import Limits
 from node.machine import Clock, Machine, prepare_store
 from node.signer import Signer
-from node.store import Store, StoreError, StoreFatal, WriteBatch
+from node.store import CRASH_POINTS, Store, StoreError, StoreFatal, WriteBatch
 from node.store.mark import Mark
 from node.store.scan import scan_environment
 from tallynet.errors import InvariantViolated, RemoteProtocolError
-from tallynet.messages import ClientRequest
+from tallynet.messages import ClientRequest, SignedKind
 from tools.simulator.disk import SimulatedDisk
 from tools.simulator.network import Network
 
@@ -34,9 +34,31 @@ if TYPE_CHECKING:
 COMMIT_US: Final = (200, 3_000)
 """Range of the latency of a commit on a healthy disk."""
 SLOW_COMMIT_US: Final = 1_000_000
+DRIFT_PPM_MAX: Final = 10_000
+"""One per cent (reliability §5)."""
 EXPIRY_PERIOD_US: Final = 5_000_000
 BACKLOG_MAX: Final = 20_000
 """Messages that a paused process finds in its sockets afterwards; more were lost."""
+
+
+DURABLE_POINTS: Final = ("after-commit", "after-mark")
+"""Crash points of the store behind which the batch is on the disk."""
+
+
+class _PowerLost(BaseException):
+    """Ends a commit in its middle."""
+
+
+class _WatchedSigner(Signer):
+    """Tells the oracles what is signed, whether or not it ever leaves."""
+
+    def __init__(self, key: Any, genesis: bytes, node: SimulatedNode) -> None:
+        super().__init__(key, genesis)
+        self._node: Final = node
+
+    def sign(self, kind: SignedKind, body: bytes) -> bytes:
+        self._node.signs(kind)
+        return super().sign(kind, body)
 
 
 class SimulatedMark:
@@ -69,12 +91,16 @@ class SimulatedNode:
         self.store: Store | None = None
         self.offset_ms = 0
         """Of the wall clock."""
-        self.drift_ppm = 0
+        self.drift_ppm = self._random.randint(-DRIFT_PPM_MAX, DRIFT_PPM_MAX)
         """Of the monotonic clock."""
         self.slow_disk_until_us = 0
         self.halted = ""
         """Why the process ended by itself; empty while it runs or was merely crashed."""
         self.starts = 0
+        self.voted_life = 0
+        """The newest start after which it let a vote go."""
+        self.silenced = False
+        """It said that it votes no more."""
         self.barred = False
         """Its disk was lost or rolled back in a way that the key mark shows: it must not vote (B12)."""
         self._paused_until_us = 0
@@ -82,6 +108,7 @@ class SimulatedNode:
         self._inbox: Final[deque[Event]] = deque()
         self._signer: Signer | None = None
         self._writing: WriteBatch | None = None
+        self._crash_at = ""
         self._tick_at_us = 0
         self._life = 0
 
@@ -104,9 +131,7 @@ class SimulatedNode:
         return (now + now * self.drift_ppm // 1_000_000) // 1000
 
     def wall_ms(self) -> int:
-        return (
-            self._run.town.genesis.time_ms + 1 + self._run.scheduler.now_us // 1000 + self.offset_ms
-        )
+        return self._run.true_wall_ms() + self.offset_ms
 
     # --- life -----------------------------------------------------------------------------------
 
@@ -133,10 +158,11 @@ class SimulatedNode:
                 genesis=town.hash,
                 mark=self.mark,  # type: ignore[arg-type]
                 new_id=lambda: self._random.randbytes(16),
+                crash_point=self._at_crash_point,
             )
             store.prepare(key.public_key().public_bytes_raw())
             prepare_store(store, town.genesis, town.hash)
-            machine = self._build(store, Signer(key, town.hash))
+            machine = self._build(store, _WatchedSigner(key, town.hash, self))
         except (StoreFatal, StoreError) as error:
             self._halt(error.code, error.message)
             return
@@ -186,12 +212,33 @@ class SimulatedNode:
             return
         batch, store = self._writing, self.store
         self._end()
-        if batch is not None and store is not None and self._random.random() < 0.5:
-            try:
-                store.commit(batch)
-            except StoreFatal:
+        if batch is not None and store is not None:
+            self._die_within(store, batch)
+
+    def _die_within(self, store: Store, batch: WriteBatch) -> None:
+        """The commit that was under way gets as far as one of the store's crash points, or is done."""
+        self._crash_at = self._random.choice((*CRASH_POINTS, ""))
+        try:
+            store.commit(batch)
+        except (StoreFatal, _PowerLost):
+            if self._crash_at not in DURABLE_POINTS:
                 return
-            self._run.stored(self, batch)
+        finally:
+            self._crash_at = ""
+        self._run.stored(self, batch)
+
+    def _at_crash_point(self, name: str) -> None:
+        if name == self._crash_at:
+            raise _PowerLost
+
+    def remembers_until(self, life: int, *, mark_lost: bool) -> None:
+        """The disk is now as it was in that life; 0: empty. Without its mark nothing on this machine
+        knows of votes since; with it, the node must see that it has voted since (B12)."""
+        if mark_lost:
+            self.mark.marks.clear()
+            self.voted_life = 0
+        self.barred = self.voted_life > life
+        self.silenced = False
 
     def _end(self) -> None:
         self._life += 1
@@ -231,6 +278,9 @@ class SimulatedNode:
         return self._run.scheduler.now_us < self._paused_until_us
 
     # --- events ---------------------------------------------------------------------------------
+
+    def signs(self, kind: SignedKind) -> None:
+        self._run.signed(self, kind)
 
     def receive(self, source: int, raw: bytes) -> None:
         """Bytes of another validator arrive on its authenticated connection."""

@@ -1,14 +1,13 @@
 """What a seed decides before a run begins: shape, weather, who lies, what breaks when, what clients do.
 
-A plan is plain data, so that a failing one can be shrunk: faults and requests are lists to leave
-items out of. Ranges are drawn before values, per seed, so that calm and stormy runs both occur.
+A plan is plain data, so that a failing one can be shrunk and kept: faults and requests are lists to
+leave items out of.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from random import Random
 from typing import Final
 
 from node.config import STATE_SYNC_BLOCKS
@@ -32,17 +31,23 @@ class FaultKind(Enum):
     PAUSE = "pause"
     PARTITION = "partition"
     ONE_WAY = "one-way partition"
+    ISOLATE = "one cut off"
+    FUNNEL = "one hears alone and is cut off"
     RESET = "reset of all connections"
     CLOG = "clogged link"
+    OUTAGE = "no link at all"
     SLOW_DISK = "slow disk"
     FAIL_COMMIT = "failing commit"
     CLOCK = "clock jump"
+    MISCOMPUTE = "record changed unseen"
     BIT_FLIP = "bit flip"
     ROLLBACK = "rolled-back disk"
     REFORMAT = "lost disk"
 
 
-CHARGED_KINDS: Final = (FaultKind.BIT_FLIP, FaultKind.ROLLBACK, FaultKind.REFORMAT)
+CHARGED_KINDS: Final = (
+    FaultKind.MISCOMPUTE, FaultKind.BIT_FLIP, FaultKind.ROLLBACK, FaultKind.REFORMAT,
+)  # fmt: skip
 """Faults that make a validator count as faulty: its promise to remember is broken (B12)."""
 
 
@@ -93,6 +98,8 @@ class Weather:
 
 TAIL_US: Final = 5_000_000
 CALM: Final = Weather(0, 0, 2_000, 0, 0, True)
+MOLASSES: Final = Weather(0, 0, 12_000_000, 0, 0, False)
+"""So slow that views fail one after the other, until the back-off is at its cap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +126,8 @@ class Plan:
     """As in node.toml: with more blocks missing the state is fetched."""
     keep_blocks: int = 0
     """As in node.toml."""
+    aftershock: bool = False
+    """When all is decided the leader dies, unhealed; what is submitted then must be decided too."""
 
     @property
     def f(self) -> int:
@@ -129,87 +138,7 @@ class Plan:
         """More are faulty than agreement can stand: only what holds even then is judged."""
         return len(self.liars) + len(self.charged) > self.f
 
-
-CLIENTS: Final = 8
-"""Organisations that act, see `town`."""
-
-
-def draw(seed: int, behaviours: tuple[str, ...]) -> Plan:
-    """The plan of a seed. `behaviours` are the names to choose liars from."""
-    random = Random(seed)
-    n = random.choice((4, 4, 4, 4, 5, 6, 7, 10) if seed % 4 else (4, 5, 6, 7))
-    f = faulty_max(n)
-    faulty = random.sample(range(n), random.choice((0, f, f)))
-    liars = tuple(
-        Liar(node, random.choice(behaviours)) for node in sorted(faulty) if random.random() < 0.7
-    )
-    charged = tuple(sorted(set(faulty) - {liar.node for liar in liars}))
-    length_ms = random.choice((3_000, 6_000, 12_000))
-    stormy = random.random() < 0.8
-    alive = [i for i in range(n) if i not in faulty]
-    spare = f - len(faulty)
-    dead = tuple(sorted(random.sample(alive, random.randint(0, spare)))) if spare else ()
-    requests = random.randint(8, 30)
-    return Plan(
-        seed=seed,
-        n=n,
-        window=random.choice((1, 4)),
-        epoch_length=random.choice((5, 20, 1000)),
-        day_seconds=random.choice((2, 4, 86_400)),
-        real_signatures=seed % 20 == 7,
-        strategy=random.choice(
-            (Strategy.UNIFORM, Strategy.UNIFORM, Strategy.PRIORITIES, Strategy.TARGETED)
-        ),
-        weather=_weather(random) if stormy else CALM,
-        liars=liars,
-        charged=charged,
-        faults=_faults(random, n, charged, length_ms) if stormy else (),
-        requests=tuple(
-            Request(random.randrange(length_ms), random.randrange(CLIENTS), random.getrandbits(48))
-            for _ in range(requests)
-        ),
-        length_ms=length_ms,
-        opening=random.random() < 0.7,
-        dead=dead,
-    )
-
-
-def _weather(random: Random) -> Weather:
-    return Weather(
-        loss=random.choice((0, 0, 20, 100, 300)),
-        duplicate=random.choice((0, 50, 500)),
-        delay_us=random.choice((500, 5_000, 30_000, 100_000)),
-        tail=random.choice((0, 0, 10, 50)),
-        flip=random.choice((0, 0, 5)),
-        fifo=random.random() < 0.7,
-    )
-
-
-_COMMON: Final = (
-    FaultKind.CRASH, FaultKind.CRASH, FaultKind.CRASH_LEADER, FaultKind.CRASH_LEADER,
-    FaultKind.CRASH_ALL, FaultKind.PAUSE, FaultKind.PARTITION, FaultKind.PARTITION,
-    FaultKind.ONE_WAY, FaultKind.RESET, FaultKind.CLOG, FaultKind.SLOW_DISK,
-    FaultKind.FAIL_COMMIT, FaultKind.CLOCK,
-)  # fmt: skip
-
-
-def _faults(random: Random, n: int, charged: tuple[int, ...], length_ms: int) -> tuple[Fault, ...]:
-    found = []
-    for _ in range(random.randint(2, 10)):
-        kind = random.choice(_COMMON)
-        longest = random.choice((300, 2_000, 6_000))
-        found.append(
-            Fault(
-                kind,
-                random.randrange(length_ms),
-                random.randrange(n),
-                random.randint(50, longest),
-                random.getrandbits(48),
-            )
-        )
-    for node in charged:
-        for _ in range(random.randint(1, 2)):
-            kind = random.choice(CHARGED_KINDS)
-            at = random.randrange(length_ms // 4, length_ms)
-            found.append(Fault(kind, at, node, random.randint(50, 2_000), random.getrandbits(48)))
-    return tuple(sorted(found, key=lambda fault: fault.at_ms))
+    @property
+    def forensic(self) -> bool:
+        """More are faulty than agreement can stand: only what holds even then is judged."""
+        return len(self.liars) + len(self.charged) > self.f

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import traceback
 from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from pathlib import Path
 from typing import Any, Final
 
+from consensus.constants import T_PROGRESS_MAX_MS
 from node.store import WriteBatch
 from node.store.tables import BLOCKS, EVIDENCE, BlockRow, ReceiptsRow
 from tallynet.blocks import Commit, Header, Prepare
@@ -32,9 +35,15 @@ from tools.simulator.scheduler import EventStorm, Scheduler
 from tools.simulator.signing import check_of
 from tools.simulator.town import town_of
 
-HEALED_MS: Final = 150_000
-"""Longest time from healing until everything is decided: two caps of the back-off of 32 s, a view for
-each of f liars, and catching up."""
+DECIDE_MS: Final = 30_000
+"""From healing until everything is decided (reliability §5, oracle 9)."""
+DECIDE_PER_LIAR_MS: Final = 20_000
+"""... and for each view that a liar may lead meanwhile, with the back-off of a short storm."""
+BACK_OFF_MS: Final = 2 * T_PROGRESS_MAX_MS
+"""... and two caps where the back-off had the time to grow (A11)."""
+AFTERSHOCK_MS: Final = 6_000
+"""A dead leader after a time of commits: one patience of T_PROGRESS_MS, one view change, one block.
+Doubled for each further validator that may have to be passed over."""
 OPENING_MS: Final = 4_000
 OPENING_VALIDITY_SECONDS: Final = 600
 FORENSIC_MS: Final = 5_000
@@ -42,7 +51,8 @@ FORENSIC_MS: Final = 5_000
 SAMPLE_US: Final = 1_000_000
 LAST_EVENTS: Final = 200
 """Events kept for the report of a failure."""
-PROBE_DETAIL: Final = 77
+PROBE_DETAILS: Final = (77, 78)
+"""What everybody asks for when the network has healed, and when the leader has died afterwards."""
 RESTART_US: Final = 500_000
 """When a process is started again whose data was moved away."""
 
@@ -67,13 +77,19 @@ class Outcome:
     forks: list[int] = field(default_factory=list)
     """Heights at which correct validators hold different blocks: only where too many lie."""
     last: list[str] = field(default_factory=list)
-    """The last events, for people; only of a failed run, or when asked for."""
+    """The last events, for people; only of a run that broke a promise."""
+
+    @property
+    def oracle(self) -> str:
+        """Which promise was broken; empty: none."""
+        return self.violations[0].partition(":")[0] if self.violations else ""
 
 
 class Run:
     """Everything of one seed. Call `go` once."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, *, keep: int = LAST_EVENTS) -> None:
+        """`keep` is how many of the last events are remembered."""
         self.plan: Final = plan
         self.town: Final = town_of(
             plan.n, plan.window, plan.epoch_length, plan.day_seconds, plan.real_signatures
@@ -88,13 +104,15 @@ class Run:
         self.healed = False
         self.core: list[SimulatedNode] = []
         """The correct processes that heal."""
+        self.clocks_unreliable = False
+        """At some time more clocks were wrong than validators may be faulty."""
         self.lies = 0
         """Messages that liars made up, changed, moved in time or held back."""
         self.mutations: Final[Counter[str]] = Counter()
         self.lies_refused = 0
         self.refused_messages = 0
         self._trace: Final = blake2b(digest_size=16)
-        self._last: Final[deque[tuple[int, str, str, object]]] = deque(maxlen=LAST_EVENTS)
+        self._last: Final[deque[tuple[int, str, str, object]]] = deque(maxlen=keep)
         self._decoded: Final[dict[bytes, Any]] = {}
         self._acknowledged = 0
         self.newest_seconds = 0
@@ -130,20 +148,16 @@ class Run:
         """Storm, heal, decide, judge."""
         outcome = Outcome(self.plan.seed, [])
         try:
-            self._storm()
-            self._heal()
-            if self.plan.forensic:
-                self.scheduler.run(self.scheduler.now_us + FORENSIC_MS * 1000)
-            else:
-                self._decide()
-            for oracle in self.oracles:
-                oracle.at_end()
+            self._judged()
         except Violation as violation:
             outcome.violations.append(str(violation))
         except EventStorm as storm:
             outcome.violations.append(f"bounded resources: {storm}")
-        if not self.plan.forensic:
-            self._count_coverage()
+        except Exception as error:  # noqa: BLE001 - whatever falls over would have ended a validator
+            outcome.violations.append(f"crash: {_where(error)}")
+        else:
+            if not self.plan.forensic:
+                self._count_coverage()
         outcome.forks = self._forks.heights
         outcome.simulated_ms = self.scheduler.now_us // 1000
         outcome.events = self.scheduler.count
@@ -154,10 +168,34 @@ class Run:
         outcome.faults["Byzantine messages"] += self.lies
         outcome.coverage = self.coverage
         outcome.mutations = self.mutations
-        outcome.last = [self._describe(*entry) for entry in self._last]
+        if outcome.violations:
+            outcome.last = self.last_events()
         return outcome
 
-    def _storm(self) -> None:
+    def last_events(self) -> list[str]:
+        """The events remembered, for people."""
+        return [self._describe(*entry) for entry in self._last]
+
+    def _judged(self) -> None:
+        self.storm()
+        self.heal()
+        if self.plan.forensic:
+            self.scheduler.run(self.scheduler.now_us + FORENSIC_MS * 1000)
+        else:
+            self.decide(self.decide_ms())
+        if self.plan.aftershock:
+            self._aftershock()
+        for oracle in self.oracles:
+            oracle.at_end()
+
+    def decide_ms(self) -> int:
+        """How long deciding may take after this plan's storm."""
+        plan = self.plan
+        long = plan.length_ms > T_PROGRESS_MAX_MS
+        return DECIDE_MS + DECIDE_PER_LIAR_MS * len(plan.liars) + (BACK_OFF_MS if long else 0)
+
+    def storm(self) -> None:
+        """Opening, then requests and faults, until the network heals."""
         for node in self.nodes:
             node.start()
             if node.behaviour is not None:
@@ -186,7 +224,7 @@ class Run:
             oracle.sample()
         self.scheduler.after(SAMPLE_US, self._sample)
 
-    def _heal(self) -> None:
+    def heal(self) -> None:
         """Good weather for a quorum of correct processes, and for them alone: the others stay dead
         for ever, the liars go on lying (oracle 9: uniform faults always heal and hide livelocks)."""
         self.healed = True
@@ -206,10 +244,25 @@ class Run:
         for client in self.clients:
             for pending in client.pending.values():
                 pending.refused_by.clear()
-            client.act(PROBE_DETAIL)
+            client.act(PROBE_DETAILS[0])
 
-    def _decide(self) -> None:
-        deadline = self.scheduler.now_us + HEALED_MS * 1000
+    def _aftershock(self) -> None:
+        """The network works again: one more death must cost one short view change, which shows that
+        a commit resets the back-off."""
+        leader = self.leader()
+        doomed = [node for node in self.core if node.index == leader] or self.core[:1]
+        for node in doomed:
+            self.note("fault", f"aftershock: {node} dies for ever")
+            node.crash()
+            self.core.remove(node)
+        for client in self.clients:
+            client.act(PROBE_DETAILS[1])
+        faulty = len(self.plan.liars) + len(self.plan.charged) + len(self.plan.dead)
+        self.decide(AFTERSHOCK_MS << faulty)
+
+    def decide(self, within_ms: int) -> None:
+        """Oracle 9: every pending request is decided in time, and everybody holds every block."""
+        deadline = self.scheduler.now_us + within_ms * 1000
         if not self.scheduler.run(deadline, self._is_decided):
             waiting = [
                 f"{node}: height {node.height}, view {s.view}/{s.voted_view} in epoch {s.epoch},"
@@ -221,7 +274,8 @@ class Run:
                 f"{node}: {node.halted or 'not running'}" for node in self.core if not node.alive
             ]
             left = sum(len(client.pending) for client in self.clients)
-            raise Violation("liveness", "; ".join([f"{left} undecided", *waiting, *dead]))
+            what = f"{left} undecided after {within_ms} ms"
+            raise Violation("liveness", "; ".join([what, *waiting, *dead]))
 
     def _is_decided(self) -> bool:
         if any(client.pending for client in self.clients):
@@ -256,6 +310,10 @@ class Run:
         self._last.append((self.scheduler.now_us, node.name, "sends", message))
         for oracle in self.oracles:
             oracle.sent(node, message)
+
+    def signed(self, node: SimulatedNode, kind: SignedKind) -> None:
+        for oracle in self.oracles:
+            oracle.signed(node, kind)
 
     def started(self, node: SimulatedNode) -> None:
         self._last.append((self.scheduler.now_us, node.name, "starts", node.height))
@@ -300,6 +358,7 @@ class Run:
                 raise Violation("durability", f"{node} finds its store damaged: {why}")
             # The operator moves the data away and keeps the key: the node follows without a vote.
             node.disk.wipe()
+            node.remembers_until(0, mark_lost=False)
             self.scheduler.after(RESTART_US, node.start)
 
     def invariant_broken(self, node: SimulatedNode, error: InvariantViolated) -> None:
@@ -313,6 +372,8 @@ class Run:
 
     def log(self, node: SimulatedNode, event: str, fields: dict[str, object]) -> None:
         self._last.append((self.scheduler.now_us, node.name, event, fields))
+        for oracle in self.oracles:
+            oracle.logged(node, event, fields)
 
     def note(self, who: str, what: str) -> None:
         self._last.append((self.scheduler.now_us, who, what, ""))
@@ -338,6 +399,11 @@ class Run:
         for oracle in self.oracles:
             oracle.acknowledged(client, pending, receipt)
 
+    def misled(self, client: SimulatedClient, node: SimulatedNode, why: str) -> None:
+        self.lies_refused += 1
+        for oracle in self.oracles:
+            oracle.misled(client, node, why)
+
     def reply(self, client: SimulatedClient, node: SimulatedNode, message: bytes) -> None:
         if node.behaviour is not None:
             changed = node.behaviour.reply(message)
@@ -351,6 +417,10 @@ class Run:
         """A correct process that runs, for a client to look at."""
         alive = [node for node in self.nodes if node.alive and not node.faulty]
         return alive[detail % len(alive)] if alive else None
+
+    def true_wall_ms(self) -> int:
+        """Unix time of a clock that is right."""
+        return self.town.genesis.time_ms + 1 + self.scheduler.now_us // 1000
 
     def leader(self) -> int | None:
         """Validator that leads, in the eyes of the first correct process that runs."""
@@ -406,6 +476,12 @@ def proofs_of(batch: WriteBatch) -> list[tuple[bytes, bytes]]:
     for row, piece in pieces:
         found[row[:-2]] = found.get(row[:-2], b"") + (piece or b"")
     return [(key, data[8:]) for key, data in found.items()]
+
+
+def _where(error: Exception) -> str:
+    """What an unforeseen exception is and where it comes from."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} in {Path(frame.filename).name}:{frame.lineno}"
 
 
 def describe_message(message: Any) -> str:

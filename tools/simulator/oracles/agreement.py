@@ -5,6 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
+from tallynet.signatures import KIND_COMMIT
 from tools.simulator.oracles.base import Committed, Oracle
 
 if TYPE_CHECKING:
@@ -36,9 +37,20 @@ class Agreement(Oracle):
             raise self.violated(f"height {block.height} does not follow the block below it")
         if sha256(b"\x02" + block.header_bytes).digest() != block.block:
             raise self.violated(f"height {block.height} of {node}: not the hash of its header")
+        self._check_certificate(node, block)
+
+    def _check_certificate(self, node: SimulatedNode, block: Committed) -> None:
+        vote, certificate = block.commit, block.certificate
+        if (vote.height, vote.block) != (block.height, block.block):
+            raise self.violated(f"the certificate of height {block.height} of {node} is another's")
         n, f = self.run.plan.n, self.run.plan.f
-        if 2 * len(set(block.certificate.signers)) <= n + f:
+        if 2 * len(set(certificate.signers)) <= n + f:
             raise self.violated(f"too few signers at height {block.height} of {node}")
+        validators = self.run.town.genesis.validators
+        for index, signature in zip(certificate.signers, certificate.signatures, strict=True):
+            key = validators[index].public_key
+            if not self.run.verify_vote(KIND_COMMIT, certificate.vote, key, signature):
+                raise self.violated(f"{node} holds a forged signature of {index} at {block.height}")
 
     def adopted(self, node: SimulatedNode) -> None:
         if node.faulty:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from tallynet.blocks import Certificate, Commit, Header
 from tallynet.client.trust import Receipt
 from tallynet.envelope import Envelope
+from tallynet.messages import SignedKind
 
 if TYPE_CHECKING:
     from tools.simulator.clients import Pending, SimulatedClient
@@ -60,6 +61,15 @@ class Oracle:
 
     def adopted(self, node: SimulatedNode) -> None:
         """A process goes on from a fetched state, above blocks that it never had."""
+
+    def signed(self, node: SimulatedNode, kind: SignedKind) -> None:
+        """A process signs something with its key."""
+
+    def logged(self, node: SimulatedNode, event: str, fields: dict[str, object]) -> None:
+        """A process writes a line to its log."""
+
+    def misled(self, client: SimulatedClient, node: SimulatedNode, why: str) -> None:
+        """A client refuses an answer of a process, because it does not prove itself."""
 
     def submitted(self, client: SimulatedClient, envelope: Envelope) -> None:
         """A client sends an envelope for the first time."""

@@ -28,3 +28,13 @@ class BoundedResources(Oracle):
             for what, held, most in bounds:
                 if held > most:
                     raise self.violated(f"{node} holds {held} of {what}; at most {most}")
+
+    def at_end(self) -> None:
+        """All is decided: what is left over was forgotten somewhere."""
+        for node in self.run.core:
+            if node.machine is None:
+                continue
+            in_flight = node.machine.replica.statistics().in_flight
+            if node.machine.executor.overlays > in_flight:
+                held = node.machine.executor.overlays
+                raise self.violated(f"{node} ends with {held} overlays and {in_flight} open blocks")

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 
 class LightClients(Oracle):
-    """What a client took for certified is the block that correct validators hold at that height."""
+    """What a client took for certified is the block that correct validators hold at that height; and
+    what a correct validator answers is never refused."""
 
     name = "light client"
 
@@ -30,6 +31,10 @@ class LightClients(Oracle):
     def acknowledged(self, client: SimulatedClient, pending: Pending, receipt: Receipt) -> None:
         del client, pending
         self._believed[receipt.height] = receipt.block.header_bytes
+
+    def misled(self, client: SimulatedClient, node: SimulatedNode, why: str) -> None:
+        if not node.faulty:
+            raise self.violated(f"{client.party.name} refuses an answer of {node}: {why}")
 
     def at_end(self) -> None:
         for height, header in self._believed.items():

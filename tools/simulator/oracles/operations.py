@@ -32,6 +32,10 @@ class Authorisation(Oracle):
                 raise self.violated(f"height {height} carries out what nobody submitted")
 
 
+UNORDERABLE: Final = ("DUPLICATE_TRANSACTION", "EXPIRED")
+"""Receipts that no block can hold when a quorum has checked its transactions before it voted."""
+
+
 class ExactlyOnce(Oracle):
     """Oracle 5: a transaction takes effect at most once; its receipt is the same for ever; whoever
     was told of it was told the truth."""
@@ -48,10 +52,13 @@ class ExactlyOnce(Oracle):
         self._told[receipt.transaction] = (receipt.height, receipt.receipt.events_digest)
 
     def at_end(self) -> None:
+        """INV-14 as well: an order of a correct quorum holds nothing twice and nothing expired."""
         effects: dict[bytes, tuple[int, bytes]] = {}
         every: dict[bytes, dict[int, bytes]] = {}
         for height, _, receipt in self.run.history():
             every.setdefault(receipt.transaction, {})[height] = receipt.events_digest
+            if receipt.code in UNORDERABLE:
+                raise self.violated(f"height {height} orders what is {receipt.code}")
             if receipt.code == "OK":
                 if receipt.transaction in effects:
                     raise self.violated(f"a transaction took effect twice, again at {height}")

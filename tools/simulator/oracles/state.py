@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from node.state import CommittedState
 from node.state.tables import STATE_TABLES
 from tallynet.codec import decode
 from tallynet.envelope import open_envelope
 from tallynet.receipts import Event
+from tools.money_comparison import money_differences
 from tools.money_model import Mismatch, Model, decode_receipts
 from tools.simulator.oracles.base import Committed, Oracle
 
@@ -17,7 +19,8 @@ if TYPE_CHECKING:
 
 
 class Money(Oracle):
-    """Oracle 3: an independent naive model replays the commands that the chain says were OK."""
+    """Oracle 3: an independent naive model replays the commands that the chain says were OK; what it
+    then holds is what the state holds, fen by fen."""
 
     name = "money"
 
@@ -30,6 +33,12 @@ class Money(Oracle):
                 model.block(prologue, [open_envelope(b) for b in bodies], receipts, events)
             except Mismatch as mismatch:
                 raise self.violated(f"height {height}: {mismatch}") from None
+        reference = self.run.core[0]
+        if reference.store is None:
+            return
+        with reference.store.reader() as reader:
+            for difference in money_differences(model, CommittedState.snapshot(reader)):
+                raise self.violated(f"height {reference.height}: {difference}")
 
 
 class StateRoots(Oracle):

@@ -70,23 +70,37 @@ class NoDoubleVote(Oracle):
 
 
 class Amnesia(Oracle):
-    """B12: a key whose register was lost or rolled back, as its mark shows, signs nothing new but
-    Status. What it signed before may come back to it and be passed on."""
+    """B12: a key whose register was lost or rolled back, as its mark shows, signs nothing but Status;
+    nor does one that has said so once, or that has other results than the others. What it signed
+    before may still leave, and be passed on."""
 
     name = "amnesia"
 
     def __init__(self, run: Run) -> None:
         super().__init__(run)
-        self._before: Final[dict[tuple[int, bytes], None]] = {}
-        """(index, body) of what charged validators signed while they remembered."""
+        self._diverged: Final[dict[int, None]] = {}
+        """Processes that have said so since their start."""
+
+    def started(self, node: SimulatedNode) -> None:
+        self._diverged.pop(node.number, None)
+
+    def logged(self, node: SimulatedNode, event: str, fields: dict[str, object]) -> None:
+        del fields
+        if event == "votes_stopped":
+            node.silenced = True
+        elif event == "diverged":
+            self._diverged[node.number] = None
+
+    def signed(self, node: SimulatedNode, kind: SignedKind) -> None:
+        if kind is SignedKind.STATUS or node.behaviour is not None:
+            return
+        if node.barred or node.silenced or node.number in self._diverged:
+            raise self.violated(f"{node} signs a {kind.name} although it may vote no more")
 
     def sent(self, node: SimulatedNode, message: bytes) -> None:
-        value = self.run.decoded(message)
-        if isinstance(value, PrePrepare):
-            value = decode(Signed, value.prepare)
-        if not isinstance(value, Signed) or value.signer != node.index:
+        if node.voted_life == node.starts:
             return
-        if not node.barred:
-            self._before[(node.index, value.body)] = None
-        elif value.kind is not SignedKind.STATUS and (node.index, value.body) not in self._before:
-            raise self.violated(f"{node} signs a {value.kind.name} although its disk was lost")
+        value = self.run.decoded(message)
+        own = isinstance(value, Signed) and value.signer == node.index
+        if isinstance(value, PrePrepare) or (own and value.kind is not SignedKind.STATUS):
+            node.voted_life = node.starts

@@ -1,0 +1,131 @@
+"""Single situations, one a test, on the whole simulated network."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from tallynet.messages import FetchVotes, Signed, SignedKind
+from tests.sim.plans import calm, every
+from tools.simulator.node import SimulatedNode
+from tools.simulator.options import Fault, FaultKind, Plan
+from tools.simulator.oracles import Oracle
+from tools.simulator.run import Run
+
+
+def kept(plan: Plan) -> Run:
+    """The run of a plan that keeps every promise."""
+    run = Run(plan)
+    outcome = run.go()
+    assert outcome.violations == [], "\n".join([*outcome.last, *outcome.violations])
+    return run
+
+
+def views(run: Run) -> set[int]:
+    return {node.machine.replica.statistics().view for node in run.core if node.machine is not None}
+
+
+def for_ever(kind: FaultKind, node: int, at_ms: int = 300) -> Fault:
+    """A fault that outlasts the storm of any plan here."""
+    return Fault(kind, at_ms, node, 1_000_000, 0)
+
+
+@pytest.mark.parametrize("n", [4, 5, 6, 7])
+@pytest.mark.parametrize("window", [1, 4])
+def test_a_killed_leader_costs_one_view_change(n: int, window: int) -> None:
+    run = kept(
+        calm(
+            n=n,
+            window=window,
+            requests=every(100, 2_500),
+            length_ms=2_500,
+            faults=(for_ever(FaultKind.CRASH, 0),),
+            dead=(0,),
+        )
+    )
+    assert views(run) == {1}
+    assert run.core[0].height > 15, "blocks before the leader died and after it"
+
+
+def test_all_validators_lose_their_memory_again_and_again() -> None:
+    """Oracle 6 judges: what anybody was told stays."""
+    crashes = tuple(
+        Fault(FaultKind.CRASH_ALL, at, -1, 30, detail)
+        for detail, at in enumerate(range(100, 2_500, 300))
+    )
+    run = kept(calm(requests=every(70, 2_500), length_ms=2_500, faults=crashes))
+    assert run.faults.injected[FaultKind.CRASH_ALL.value] == len(crashes)
+    assert {node.starts for node in run.nodes} == {1 + len(crashes)}
+
+
+def test_A11_after_two_minutes_without_a_link_all_is_decided_in_time() -> None:
+    """The run itself judges the time: 30 s and two caps of the back-off."""
+    outage = Fault(FaultKind.OUTAGE, 500, -1, 119_500, 0)
+    run = kept(calm(requests=every(1_000, 10_000), length_ms=120_000, faults=(outage,)))
+    assert len(views(run)) == 1
+
+
+def test_one_validator_cut_off_for_long_catches_up_over_epochs() -> None:
+    """Its own links are cut before the first block; the others go through several epochs."""
+    plan = calm(n=4, epoch_length=5, requests=every(60, 4_000), length_ms=4_000, opening=False)
+    run = Run(plan)
+    run.network.part([[0, 1, 2], [3]])
+    run.storm()
+    assert [node.height for node in run.nodes[:3]] > [20, 20, 20]
+    assert run.nodes[3].height == 0
+    run.heal()
+    run.decide(5_000)
+    assert run.nodes[3].height == run.nodes[0].height
+    assert {node.machine.replica.statistics().epoch for node in run.core if node.machine} == {
+        run.core[0].height // plan.epoch_length
+    }
+    assert run.core[0].height > 4 * plan.epoch_length
+
+
+def test_a_validator_that_computes_other_results_stops_alone() -> None:
+    plan = calm(
+        charged=(2,),
+        requests=every(100, 3_000),
+        length_ms=3_000,
+        faults=(Fault(FaultKind.MISCOMPUTE, 500, 2, 100, 0),),
+    )
+    run = kept(plan)
+    wrong = run.nodes[2]
+    assert wrong.machine is not None
+    assert wrong.machine.replica.statistics().status.name == "DIVERGED"
+    assert wrong.height < run.core[0].height
+    assert views(run) == {0}, "the others need no view change for it"
+
+
+class Kinds(Oracle):
+    """Counts what is sent."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(run)
+        self.sent_kinds: Counter[str] = Counter()
+
+    def sent(self, node: SimulatedNode, message: bytes) -> None:
+        del node
+        value = self.run.decoded(message)
+        self.sent_kinds[value.kind.name if isinstance(value, Signed) else type(value).__name__] += 1
+
+
+def test_an_idle_network_sends_only_status() -> None:
+    run = Run(calm(opening=False, length_ms=30_000))
+    kinds = Kinds(run)
+    run.oracles.append(kinds)
+    run.storm()
+    assert set(kinds.sent_kinds) == {SignedKind.STATUS.name, FetchVotes.__name__}
+    assert kinds.sent_kinds[FetchVotes.__name__] == run.plan.n, "once at each start"
+    assert {node.height for node in run.nodes} == {0}
+
+
+def test_a_commit_resets_the_back_off() -> None:
+    """View changes pile up, then the network works again: the next dead leader is left after one
+    patience, not after the last one."""
+    crashes = tuple(
+        Fault(FaultKind.CRASH_LEADER, at, 0, 4_000, 0) for at in range(500, 12_000, 4_100)
+    )
+    run = kept(calm(requests=every(300, 12_000), length_ms=12_000, faults=crashes, aftershock=True))
+    assert len(run.core) == 3

@@ -1,0 +1,91 @@
+"""The naive model's picture of the money against a node's state, fen by fen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from node.state import CommittedState, Overlay
+from tallynet.records import CreditLine, Document, Kind, Lot, LotState, Voucher, lot_id
+from tools.money_model import STATE_NAMES, Line, Model, Paper, Part
+
+_Range = tuple[int, int, bytes, str]
+"""Start, end, holder, state."""
+
+
+def money_differences(model: Model, state: CommittedState) -> Iterator[str]:
+    """A sentence for everything in which the state is not what the model has: who holds what of every
+    voucher, what of every document is used, what of every line is reserved and used."""
+    for voucher_id, paper in sorted(model.papers.items()):
+        yield from _voucher(state, voucher_id, paper)
+    for document_id, (total, occupied) in sorted(model.documents.items()):
+        document = state.record(bytes((Kind.DOCUMENT,)) + document_id)
+        if not isinstance(document, Document) or (document.total, document.occupied) != (
+            total,
+            occupied,
+        ):
+            yield f"document {document_id.hex()}: model has {occupied} of {total}"
+    for line_id, line in sorted(model.lines.items()):
+        yield from _line(state, line_id, line)
+
+
+def _line(state: CommittedState, line_id: bytes, line: Line) -> Iterator[str]:
+    record = state.record(bytes((Kind.CREDIT_LINE,)) + line_id)
+    if not isinstance(record, CreditLine) or record.granted != line.granted:
+        yield f"line {line_id.hex()}: not as granted"
+    elif record.kind.name == "ISSUE" and (record.reserved, record.used) != (
+        line.reserved,
+        line.used,
+    ):
+        yield (
+            f"line {line_id.hex()}: model {line.reserved}/{line.used},"
+            f" state {record.reserved}/{record.used}"
+        )
+
+
+def _voucher(state: CommittedState, voucher_id: bytes, paper: Paper) -> Iterator[str]:
+    name = voucher_id.hex()
+    voucher = state.record(bytes((Kind.VOUCHER,)) + voucher_id)
+    if not isinstance(voucher, Voucher):
+        yield f"voucher {name} is not in the state"
+        return
+    starts, _ = state.lots(voucher_id)
+    lots = [_lot(state, voucher_id, start) for start in starts]
+    if _ranges_of([lot for lot in lots if lot is not None]) != _ranges_of_parts(paper.parts):
+        yield f"voucher {name}: who holds what differs"
+    numbers = (voucher.face, voucher.funds_in, voucher.paid, voucher.redeemed)
+    if numbers != (paper.face, paper.funds, paper.paid, paper.total("REDEEMED")):
+        yield f"voucher {name}: sums differ: state {numbers}"
+    status = "PENDING" if voucher.status.name == "PENDING_CLAIM" else voucher.status.name
+    if status != paper.status:
+        yield f"voucher {name}: state says {status}, the model {paper.status}"
+
+
+def _lot(state: CommittedState, voucher_id: bytes, start: int) -> Lot | None:
+    lot = Overlay(state).get(Kind.LOT, lot_id(voucher_id, start))
+    return lot if isinstance(lot, Lot) else None
+
+
+def _ranges_of(lots: Sequence[Lot]) -> list[_Range]:
+    return _merged([(x.start, x.end, _holder(x), STATE_NAMES[x.state]) for x in lots])
+
+
+def _holder(lot: Lot) -> bytes:
+    return b"" if lot.state in (LotState.REDEEMED, LotState.CANCELLED) else lot.holder
+
+
+def _ranges_of_parts(parts: Sequence[Part]) -> list[_Range]:
+    ended = ("REDEEMED", "CANCELLED")
+    return _merged(
+        [(p.start, p.end, b"" if p.state in ended else p.holder, p.state) for p in parts]
+    )
+
+
+def _merged(ranges: Sequence[_Range]) -> list[_Range]:
+    """Neighbours of one holder and state as one range: how it is cut is not a question of money."""
+    result: list[_Range] = []
+    for start, end, holder, state in ranges:
+        if result and (result[-1][1], *result[-1][2:]) == (start, holder, state):
+            result[-1] = (result[-1][0], end, holder, state)
+        else:
+            result.append((start, end, holder, state))
+    return result

@@ -1,0 +1,189 @@
+"""Bugs in leaving a view and entering the next (field notes §5.6, reliability A1 to A13)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tools.simulator.planted.plant import Plant
+
+_VIEW_CHANGE: Final = "consensus/view_change.py"
+_VIEWS: Final = "consensus/views.py"
+
+VIEW_CHANGES: Final = (
+    Plant(
+        "lower-view-chosen", "A3", _VIEW_CHANGE,
+        "if known is None or entry.view > known.view:",
+        "if known is None or entry.view < known.view:",
+        "views",
+    ),
+    Plant(
+        "first-view-chosen", "A3", _VIEW_CHANGE,
+        "if known is None or entry.view > known.view:",
+        "if known is None:",
+        "views",
+    ),
+    Plant(
+        "lowest-base-chosen", "INV-13", _VIEW_CHANGE,
+        "base = max((change.base",
+        "base = min((change.base",
+        "views",
+    ),
+    Plant(
+        "selection-skips-gaps", "A5", _VIEW_CHANGE,
+        "        if chosen is None or chosen.parent != parent:\n            break\n",
+        "        if chosen is None:\n            continue\n",
+        "views",
+    ),
+    Plant(
+        "selection-trusts-the-leader", "A1", _VIEW_CHANGE,
+        "    selection = select_new_view(changes, config.window)\n    if body",
+        "    honest = select_new_view(changes, config.window)\n"
+        "    listed = tuple(e for e in honest.entries if e.header_bytes in body.proposals)\n"
+        "    selection = Selection(honest.base, listed)\n"
+        "    if body",
+    ),
+    Plant(
+        "view-change-signature-unchecked", "A1", _VIEW_CHANGE,
+        '    if not verifier.signed(signed):\n        raise RemoteProtocolError("BAD_SIGNATURE", "ViewChange")\n',
+        "",
+    ),
+    Plant(
+        "new-view-with-few-view-changes", "INV-13", _VIEW_CHANGE,
+        "    if len(signers) != quorum(n) or signers",
+        "    if signers",
+    ),
+    Plant(
+        "new-view-with-one-signer-twice", "A15", _VIEW_CHANGE,
+        "signers != sorted(set(signers))",
+        "signers != sorted(signers)",
+    ),
+    Plant(
+        "new-view-of-anybody", "INV-13", _VIEW_CHANGE,
+        "    if signed.signer != body.view % n:\n",
+        "    if signed.signer >= n:\n",
+    ),
+    Plant(
+        "certificate-of-the-new-view-itself", "INV-13", _VIEW_CHANGE,
+        " or entry.view >= body.to_view",
+        "",
+    ),
+    Plant(
+        "opens-with-too-few", "INV-13", _VIEWS,
+        "        if len(ready) < s.q:\n",
+        "        if len(ready) <= s.f:\n",
+        "views",
+    ),
+    Plant(
+        "certificates-forgotten-on-entering", "INV-4b", _VIEWS,
+        "        s.new_view = raw\n",
+        "        s.new_view = raw\n        s.prepared.clear()\n",
+        "views",
+    ),
+    Plant(
+        "certificates-forgotten-on-leaving", "INV-4b", _VIEWS,
+        "                    for _, p in sorted(s.prepared.items())\n",
+        "                    for _, p in sorted(s.prepared.items())\n"
+        "                    if p.view >= s.view and not s.new_view\n",
+        "views",
+    ),
+    Plant(
+        "no-joining-of-complaints", "A11", _VIEWS,
+        "if len(views) > s.f and views[s.f] >= s.voted_view:",
+        "if len(views) > s.n and views[s.f] >= s.voted_view:",
+        "outage",
+    ),
+    Plant(
+        "one-complaint-moves-all", "A13", _VIEWS,
+        "            if len(views) >= s.q and views[s.q - 1] >= s.voted_view:\n"
+        "                self._change_to(views[s.q - 1] + 1)\n",
+        "            if views and views[0] >= s.voted_view:\n"
+        "                self._change_to(views[0] + 1)\n",
+    ),
+    Plant(
+        "f-complaints-move", "A11", _VIEWS,
+        "            if len(views) >= s.q and views[s.q - 1] >= s.voted_view:\n"
+        "                self._change_to(views[s.q - 1] + 1)\n",
+        "            if len(views) >= s.n and views[s.n - 1] >= s.voted_view:\n"
+        "                self._change_to(views[s.n - 1] + 1)\n",
+    ),
+    Plant(
+        "one-view-change-moves-all", "A13", _VIEWS,
+        "            if len(targets) > s.f and targets[s.f] > s.voted_view:\n"
+        "                self._change_to(targets[s.f])\n",
+        "            if targets and targets[0] > s.voted_view:\n"
+        "                self._change_to(targets[0])\n",
+    ),
+    Plant(
+        "complaint-signature-unchecked", "A13", _VIEWS,
+        "if not repeated and not s.verifier.signed(signed):",
+        "if False and not repeated:",
+    ),
+    Plant(
+        "voted-view-not-written", "B1", _VIEWS,
+        "        s.view_change = encode(signed)\n        s.persist_view()\n",
+        "        s.view_change = encode(signed)\n",
+        "crashes",
+    ),
+    Plant(
+        "entered-view-not-written", "B1", _VIEWS,
+        "        s.persist_view()\n        s.pool.land(s.now_ms, s.ledger.is_remembered)\n        self.place",
+        "        s.pool.land(s.now_ms, s.ledger.is_remembered)\n        self.place",
+        "crashes",
+    ),
+    Plant(
+        "old-proposals-stay", "A6", _VIEWS,
+        "        s.slots.clear()\n        s.contents.clear()\n",
+        "        s.contents.clear()\n",
+        "views",
+    ),
+    Plant(
+        "laggards-get-no-help", "A11", _VIEWS,
+        "        if s.new_view and (s.view > status.view or (s.view == status.view and status.changing)):\n"
+        "            s.send_after(peer, s.new_view)\n",
+        "",
+        "views",
+    ),
+    Plant(
+        "old-complaint-blocks-the-new-view", "A12", _VIEWS,
+        "        if self._complaint_view < s.view:\n            self.complaint, self._complaint_view = None, -1\n",
+        "        self._complaint_view += 1\n",
+        "views",
+    ),
+    Plant(
+        "view-goes-on-in-the-next-epoch", "INV-1", _VIEWS,
+        "s.view = s.voted_view = s.failed_views = 0",
+        "s.failed_views = 0",
+    ),
+    Plant(
+        "view-changes-outlive-their-epoch", "INV-15", _VIEWS,
+        "        self._complaints.clear()\n        self._changes.clear()\n",
+        "        self._complaints.clear()\n",
+    ),
+    Plant(
+        "epoch-not-written", "B1", _VIEWS,
+        "        self.complaint, self._complaint_view = None, -1\n        s.persist_view()\n        s.pool",
+        "        self.complaint, self._complaint_view = None, -1\n        s.pool",
+    ),
+    Plant(
+        "epoch-never-entered", "INV-7", "consensus/replica.py",
+        "        if s.committed == s.epoch_end:\n",
+        "        if s.committed > s.epoch_end:\n",
+    ),
+    Plant(
+        "back-off-without-cap", "A11", "consensus/replica.py",
+        "return min(config.progress_ms << exponent, config.progress_max_ms)",
+        "return config.progress_ms << exponent",
+        "outage",
+    ),
+    Plant(
+        "back-off-never-reset", "A11", "consensus/replica.py",
+        "        s.failed_views = 0\n        self._fetches",
+        "        self._fetches",
+        "views",
+    ),
+    Plant(
+        "silent-leader-is-never-left", "INV-18", "consensus/replica.py",
+        "            self._views.complain(ComplaintReason.PROGRESS_TIMEOUT)\n",
+        "            s.dirty = True\n",
+    ),
+)  # fmt: skip
