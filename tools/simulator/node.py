@@ -99,8 +99,8 @@ class SimulatedNode:
         self.starts = 0
         self.voted_life = 0
         """The newest start after which it let a vote go."""
-        self.silenced = False
-        """It said that it votes no more."""
+        self.silent_since_us: int | None = None
+        """When it said that it votes no more."""
         self.barred = False
         """Its disk was lost or rolled back in a way that the key mark shows: it must not vote (B12)."""
         self._paused_until_us = 0
@@ -238,7 +238,7 @@ class SimulatedNode:
             self.mark.marks.clear()
             self.voted_life = 0
         self.barred = self.voted_life > life
-        self.silenced = False
+        self.silent_since_us = None
 
     def _end(self) -> None:
         self._life += 1

@@ -137,8 +137,3 @@ class Plan:
     def forensic(self) -> bool:
         """More are faulty than agreement can stand: only what holds even then is judged."""
         return len(self.liars) + len(self.charged) > self.f
-
-    @property
-    def forensic(self) -> bool:
-        """More are faulty than agreement can stand: only what holds even then is judged."""
-        return len(self.liars) + len(self.charged) > self.f

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from consensus.constants import CLOCK_WINDOW_MS
 from tools.simulator.oracles.base import Committed, Oracle
+from tools.simulator.oracles.votes import SILENT
 
 if TYPE_CHECKING:
     from tools.simulator.node import SimulatedNode
@@ -31,7 +32,7 @@ class Steadfast(Oracle):
     def logged(self, node: SimulatedNode, event: str, fields: dict[str, object]) -> None:
         if node.faulty:
             return
-        if event == "votes_stopped" or event == "diverged":
+        if event in SILENT:
             raise self.violated(f"{node}, which is correct, says {event}: {fields}")
         if event == "complained" and fields["reason"] in ACCUSATIONS:
             epoch, view = int(str(fields["epoch"])), int(str(fields["view"]))

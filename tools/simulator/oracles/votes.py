@@ -69,6 +69,12 @@ class NoDoubleVote(Oracle):
         return None
 
 
+SILENT: Final = ("votes_stopped", "diverged", "forked")
+"""Log lines after which a key signs nothing any more."""
+WRITTEN_US: Final = 3_000_000
+"""What was said so long ago is durable, on the slowest disk."""
+
+
 class Amnesia(Oracle):
     """B12: a key whose register was lost or rolled back, as its mark shows, signs nothing but Status;
     nor does one that has said so once, or that has other results than the others. What it signed
@@ -76,25 +82,20 @@ class Amnesia(Oracle):
 
     name = "amnesia"
 
-    def __init__(self, run: Run) -> None:
-        super().__init__(run)
-        self._diverged: Final[dict[int, None]] = {}
-        """Processes that have said so since their start."""
-
     def started(self, node: SimulatedNode) -> None:
-        self._diverged.pop(node.number, None)
+        since = node.silent_since_us
+        if since is not None and self.run.scheduler.now_us - since < WRITTEN_US:
+            node.silent_since_us = None  # it ended before it could write that down
 
     def logged(self, node: SimulatedNode, event: str, fields: dict[str, object]) -> None:
         del fields
-        if event == "votes_stopped":
-            node.silenced = True
-        elif event == "diverged":
-            self._diverged[node.number] = None
+        if event in SILENT and node.silent_since_us is None:
+            node.silent_since_us = self.run.scheduler.now_us
 
     def signed(self, node: SimulatedNode, kind: SignedKind) -> None:
         if kind is SignedKind.STATUS or node.behaviour is not None:
             return
-        if node.barred or node.silenced or node.number in self._diverged:
+        if node.barred or node.silent_since_us is not None:
             raise self.violated(f"{node} signs a {kind.name} although it may vote no more")
 
     def sent(self, node: SimulatedNode, message: bytes) -> None:

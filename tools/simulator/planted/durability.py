@@ -17,8 +17,8 @@ _MACHINE: Final = "node/machine.py"
 DURABILITY: Final = (
     Plant(
         "votes-leave-before-the-write", "B1, INV-5", _SHELL,
-        "        turn.sends.extend(effects.send_after)\n",
-        "        for early in effects.send_after:\n            self._send(early)\n",
+        "        turn.sends.extend(effects.send_after[:room])\n",
+        "        for early in effects.send_after[:room]:\n            self._send(early)\n",
         "crashes",
     ),
     Plant(
@@ -96,8 +96,14 @@ DURABILITY: Final = (
     ),
     Plant(
         "diverged-and-goes-on-voting", "INV-11", _STATE,
-        "        return not self.mute and self.diverged_at is None\n",
+        "        return not self.mute and self.divergence is None\n",
         "        return not self.mute\n",
+        "disks",
+    ),
+    Plant(
+        "divergence-not-written", "INV-11", _STATE,
+        "            self.effects.persist.append(Persist(DIVERGED, encode(found)))\n",
+        "",
         "disks",
     ),
     Plant(

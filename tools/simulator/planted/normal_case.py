@@ -53,8 +53,10 @@ NORMAL_CASE: Final = (
     ),
     Plant(
         "parent-unchecked-at-execution", "A5", _NORMAL,
-        "            if content.header.parent != parent:\n                return\n            running",
-        "            running",
+        "            if content.header.parent != parent:\n"
+        "                self._check_chain(height, content, parent)\n"
+        "                return\n",
+        "",
     ),
     Plant(
         "vote-below-the-base-of-the-view", "INV-13", _NORMAL,
@@ -197,11 +199,6 @@ NORMAL_CASE: Final = (
         "vote-without-bodies", "INV-4", _NORMAL,
         "        transactions = self._fetches.bodies(content)\n        if transactions is None:\n            return False\n        fault",
         "        transactions = self._fetches.bodies(content) or []\n        fault",
-    ),
-    Plant(
-        "other-roots-not-looked-at", "INV-11", _NORMAL,
-        "        if execution.roots != (commit.state_root, commit.receipts_root):\n            s.diverge(height)",
-        "        if execution.roots is None:\n            s.diverge(height)",
     ),
     Plant(
         "commit-signs-the-parent-s-state", "A19", _NORMAL,

@@ -132,8 +132,8 @@ VIEW_CHANGES: Final = (
     ),
     Plant(
         "old-proposals-stay", "A6", _VIEWS,
-        "        s.slots.clear()\n        s.contents.clear()\n",
-        "        s.contents.clear()\n",
+        "        s.slots.clear()\n        s.view = opened.view\n",
+        "        s.view = opened.view\n",
         "views",
     ),
     Plant(
@@ -156,7 +156,7 @@ VIEW_CHANGES: Final = (
     ),
     Plant(
         "view-changes-outlive-their-epoch", "INV-15", _VIEWS,
-        "        self._complaints.clear()\n        self._changes.clear()\n",
+        "        self._complaints.clear()\n        s.changes.clear()\n",
         "        self._complaints.clear()\n",
     ),
     Plant(
@@ -177,8 +177,8 @@ VIEW_CHANGES: Final = (
     ),
     Plant(
         "back-off-never-reset", "A11", "consensus/replica.py",
-        "        s.failed_views = 0\n        self._fetches",
-        "        self._fetches",
+        "        s.failed_views = 0\n        s.pace",
+        "        s.pace",
         "views",
     ),
     Plant(
