@@ -132,8 +132,8 @@ VIEW_CHANGES: Final = (
     ),
     Plant(
         "old-proposals-stay", "A6", _VIEWS,
-        "        s.slots.clear()\n        s.view = opened.view\n",
-        "        s.view = opened.view\n",
+        "        s.slots.clear()\n        self._fetches.clear()\n",
+        "        self._fetches.clear()\n",
         "views",
     ),
     Plant(
