@@ -1,0 +1,76 @@
+"""A node's chain as plain values, read from the files of a stopped node."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from tallynet.blocks import Commit
+from tallynet.codec import decode
+from tallynet.receipts import EnvelopeReceipt
+from tools.audit import stopped_store
+
+
+@dataclass(frozen=True, slots=True)
+class ChainBlock:
+    """What a node keeps of one height."""
+
+    height: int
+    block: bytes
+    """Block hash."""
+    state_root: bytes
+    """That a quorum signed."""
+    transactions: tuple[bytes, ...]
+    """That took effect here, in order; copies that were not admitted use nothing up."""
+    receipts: tuple[bytes, ...]
+    """SHA-256 of each one's receipt."""
+    epoch: int
+    view: int
+    signers: tuple[int, ...]
+    """Validators whose Commits are in this node's certificate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    node: str
+    blocks: Sequence[ChainBlock]
+    """From height 1."""
+    state_root: bytes
+    """Of the stored state."""
+
+    @property
+    def height(self) -> int:
+        return self.blocks[-1].height if self.blocks else 0
+
+
+def read_chain(node: str, data: Path) -> Chain:
+    """The whole chain of a stopped node. A block that is missing ends it.
+
+    Raises:
+        StoreError, StoreFatal: the database cannot be read or is damaged.
+    """
+    blocks: list[ChainBlock] = []
+    with stopped_store(data) as stored:
+        tip = stored.tip()
+        for height in range(1, 1 + (0 if tip is None else tip.height)):
+            row, given = stored.block(height), stored.receipts(height)
+            if row is None or given is None:
+                break
+            commit = decode(Commit, row.certificate.vote)
+            opened = [(raw, decode(EnvelopeReceipt, raw)) for raw in given.receipts[1:]]
+            admitted = [(raw, receipt) for raw, receipt in opened if receipt.code == "OK"]
+            blocks.append(
+                ChainBlock(
+                    height,
+                    row.block,
+                    commit.state_root,
+                    tuple(receipt.transaction for _, receipt in admitted),
+                    tuple(sha256(raw).digest() for raw, _ in admitted),
+                    commit.epoch,
+                    commit.view,
+                    row.certificate.signers,
+                )
+            )
+        return Chain(node, blocks, b"" if tip is None else tip.state_root)
