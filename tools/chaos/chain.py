@@ -36,9 +36,11 @@ class ChainBlock:
 class Chain:
     node: str
     blocks: Sequence[ChainBlock]
-    """From height 1."""
+    """Ascending, from `first`."""
     state_root: bytes
     """Of the stored state."""
+    first: int = 1
+    """Blocks below are not held: the node fetched a state above them."""
 
     @property
     def height(self) -> int:
@@ -46,15 +48,15 @@ class Chain:
 
 
 def read_chain(node: str, data: Path) -> Chain:
-    """The whole chain of a stopped node. A block that is missing ends it.
+    """All blocks that a stopped node holds. One that is missing ends them.
 
     Raises:
         StoreError, StoreFatal: the database cannot be read or is damaged.
     """
     blocks: list[ChainBlock] = []
     with stopped_store(data) as stored:
-        tip = stored.tip()
-        for height in range(1, 1 + (0 if tip is None else tip.height)):
+        tip, first = stored.tip(), stored.base()
+        for height in range(first, 1 + (0 if tip is None else tip.height)):
             row, given = stored.block(height), stored.receipts(height)
             if row is None or given is None:
                 break
@@ -73,4 +75,4 @@ def read_chain(node: str, data: Path) -> Chain:
                     row.certificate.signers,
                 )
             )
-        return Chain(node, blocks, b"" if tip is None else tip.state_root)
+        return Chain(node, blocks, b"" if tip is None else tip.state_root, first)

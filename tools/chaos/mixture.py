@@ -13,14 +13,22 @@ from tools.chaos.crashes import kill_some, pause_once, restart
 from tools.chaos.cuts import SHAPES, cut_once, slow_once
 from tools.chaos.damage import Damage
 from tools.chaos.disks import corrupt_once, disk_full_once, lose_disk, rollback_once
-from tools.chaos.network import ChaosError
+from tools.chaos.network import ChaosError, ChaosNetwork
 from tools.chaos.run import Run
 
 MINUTES: Final = 2.0
 LAST_SECONDS: Final = 30.0
 """Kept for the fault that a node never recovers from."""
 
+STATE_SYNC_BLOCKS: Final = 300
+"""A node that is further behind than this fetches a state: it happens to some in a run."""
+
 Fault = Callable[[Run], Awaitable[object]]
+
+
+def let_states_be_fetched(network: ChaosNetwork) -> None:
+    """Nodes that lost their disk or were away for long come back by a state, not by all blocks."""
+    network.set_up("state_sync_blocks", STATE_SYNC_BLOCKS)
 
 
 async def mixed(run: Run) -> None:

@@ -110,6 +110,13 @@ class ChaosNetwork:
         n = len(self.names)
         return [(i, j) for i in range(n) for j in range(n) if i != j]
 
+    def set_up(self, setting: str, value: int) -> None:
+        """A number for every node's configuration. Only before the nodes start."""
+        for name in self.names:
+            path = self.path(name) / "node.toml"
+            head, table, tail = path.read_text(encoding="utf-8").partition("\n[limits]")
+            path.write_text(f"{head}{setting} = {value}\n{table}{tail}", encoding="utf-8")
+
     def rewire(self, ports: Mapping[tuple[int, int], int]) -> None:
         """Node i dials `ports[i, j]` instead of node j. Only before the nodes start."""
         for i, name in enumerate(self.names):

@@ -40,7 +40,7 @@ def _one(play: Callable[[Run], Awaitable[None]]) -> dict[str, Script]:
 SCHEDULES: Final[dict[str, Schedule]] = {
     "mixed": Schedule(
         "everything at random for --minutes (2), links and processes at the same time",
-        _one(mixture.mixed),
+        {"": Script(mixture.mixed, mixture.let_states_be_fetched)},
         relay=True,
         logged=frozenset({"store failed", *DAMAGE_EVENTS}),
     ),

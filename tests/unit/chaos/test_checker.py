@@ -101,6 +101,19 @@ def barred_signer() -> Evidence:
     return replace(healthy(), barred={2: 2})
 
 
+def late_and_lost() -> Evidence:
+    """A node that fetched the state of block 2 has to hold block 3."""
+    sound = healthy()
+    late = replace(sound.chains[1], first=3, blocks=[block(3, [])])
+    return replace(sound, chains=[sound.chains[0], late])
+
+
+def nobody_holds_all() -> Evidence:
+    sound = healthy()
+    late = [replace(chain, first=3, blocks=chain.blocks[2:]) for chain in sound.chains]
+    return replace(sound, chains=late)
+
+
 def silence() -> Evidence:
     return replace(healthy(), submitted=[], acknowledged=[])
 
@@ -126,6 +139,8 @@ def nothing_read() -> Evidence:
         (still_open, {"everything_decided"}),
         (refused, {"everything_decided"}),
         (barred_signer, {"barred_silent"}),
+        (late_and_lost, {"acknowledged_once"}),
+        (nobody_holds_all, {"something_happened"}),
         (silence, {"something_happened", "nothing_invented"}),
         (nothing_read, {"something_happened"}),
     ],
@@ -142,6 +157,12 @@ def test_a_vote_below_the_bar_was_cast_before_the_disk_was_lost() -> None:
     quiet = with_block(quiet, 1, block(3, [b"c"], signers=(0, 1, 3)))
     (found,) = [f for f in judge(replace(quiet, barred={2: 2})) if "barred" in f.rule]
     assert (found.holds, found.checked) == (True, 2)
+
+
+def test_a_node_that_fetched_a_state_answers_for_the_blocks_it_holds() -> None:
+    sound = healthy()
+    late = replace(sound.chains[1], first=3, blocks=sound.chains[1].blocks[2:])
+    assert not violated(replace(sound, chains=[sound.chains[0], late]))
 
 
 def test_set_up_blocks_need_no_submission() -> None:

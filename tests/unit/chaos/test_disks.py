@@ -46,12 +46,14 @@ def test_only_a_directory_that_does_not_exist_becomes_a_network(tmp_path: Path) 
 def test_rewired_nodes_dial_the_relay_and_listen_where_they_did(tmp_path: Path) -> None:
     network = ChaosNetwork.make(tmp_path / "network", 4)
     before = [load_config(network.path(name)) for name in network.names]
+    network.set_up("state_sync_blocks", 300)
     ports = {pair: 30_000 + number for number, pair in enumerate(network.links())}
     network.rewire(ports)
     for i, name in enumerate(network.names):
         after = load_config(network.path(name))
         assert after.listen_port == before[i].listen_port
         assert after.limits == before[i].limits
+        assert after.state_sync_blocks == 300
         keys = {peer.public_key: peer.port for peer in after.peers}
         expected = {network.file.nodes[j].public_key: ports[i, j] for j in range(4) if j != i}
         assert keys == expected
