@@ -37,7 +37,7 @@ from tools.output import Exit
 from tools.testnet_files import load_network
 
 ROOT = Path(__file__).resolve().parents[2]
-RULES = 12
+RULES = 13
 """Rows of a verdict."""
 
 
@@ -53,7 +53,7 @@ def figures(path: Path) -> dict[str, Any]:
 def evidence_of(directory: Path) -> Evidence:
     """What the judge saw, read again from the kept files."""
     network, logs = directory / "run" / "network", directory / "run" / "logs"
-    chains = [read_chain(n.name, network / n.name / "data") for n in load_network(network).nodes]
+    chains = [read_chain(network / n.name) for n in load_network(network).nodes]
     acknowledged = read_log(logs / ACKNOWLEDGED_FILE, Acknowledged)
     submitted = read_log(logs / SUBMITTED_FILE, Submitted)
     first = min(entry.height for entry in acknowledged)

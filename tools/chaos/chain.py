@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
 from tallynet.blocks import Commit
 from tallynet.codec import decode
+from tallynet.evidence import FounderElectorate, culprit
 from tallynet.receipts import EnvelopeReceipt
 from tools.audit import stopped_store
+from tools.testnet_files import GENESIS_FILE, load_genesis
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,20 +43,25 @@ class Chain:
     """Of the stored state."""
     first: int = 1
     """Blocks below are not held: the node fetched a state above them."""
+    convicted: Mapping[int, str] = field(default_factory=dict)
+    """Validator index -> the last thing that a proof in this node's store convicts it of."""
 
     @property
     def height(self) -> int:
         return self.blocks[-1].height if self.blocks else 0
 
 
-def read_chain(node: str, data: Path) -> Chain:
-    """All blocks that a stopped node holds. One that is missing ends them.
+def read_chain(directory: Path) -> Chain:
+    """All blocks that the stopped node of a directory holds. One that is missing ends them.
 
     Raises:
         StoreError, StoreFatal: the database cannot be read or is damaged.
+        RemoteProtocolError: it keeps a proof that proves nothing.
     """
     blocks: list[ChainBlock] = []
-    with stopped_store(data) as stored:
+    electorate = FounderElectorate.of(load_genesis(directory / GENESIS_FILE))
+    with stopped_store(directory / "data") as stored:
+        found = [culprit(proof, electorate) for _, proof in stored.evidence()]
         tip, first = stored.tip(), stored.base()
         for height in range(first, 1 + (0 if tip is None else tip.height)):
             row, given = stored.block(height), stored.receipts(height)
@@ -75,4 +82,10 @@ def read_chain(node: str, data: Path) -> Chain:
                     row.certificate.signers,
                 )
             )
-        return Chain(node, blocks, b"" if tip is None else tip.state_root, first)
+        return Chain(
+            directory.name,
+            blocks,
+            b"" if tip is None else tip.state_root,
+            first,
+            {conviction.signer: str(conviction) for conviction in found},
+        )

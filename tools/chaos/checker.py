@@ -30,6 +30,8 @@ class Evidence:
     """Of every node that is not broken on purpose."""
     barred: Mapping[int, int] = field(default_factory=dict)
     """Validator index -> height above which no certificate may hold its signature."""
+    faulty: frozenset[int] = frozenset()
+    """Validators that are Byzantine on purpose, or that lost votes: what they signed may convict them."""
     open: int = 0
     """Envelopes that had no receipt when the run gave up waiting after healing."""
 
@@ -173,6 +175,18 @@ def barred_silent(evidence: Evidence) -> Finding:
     return found
 
 
+def nobody_accused(evidence: Evidence) -> Finding:
+    """No proof of misbehaviour against a validator that only crashed: it never signed two things for
+    one place, whatever was done to it."""
+    found = Finding("no honest validator is convicted by what it signed")
+    for chain in evidence.chains:
+        found.checked += 1
+        for validator, what in chain.convicted.items():
+            if validator not in evidence.faulty:
+                found.violated(f"{chain.node} holds a proof against validator {validator}: {what}")
+    return found
+
+
 RULES: Final[tuple[Callable[[Evidence], Finding], ...]] = (
     something_happened,
     acknowledged_once,
@@ -182,4 +196,5 @@ RULES: Final[tuple[Callable[[Evidence], Finding], ...]] = (
     one_height,
     everything_decided,
     barred_silent,
+    nobody_accused,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -28,8 +29,10 @@ ALARMING: Final = frozenset(
     {
         "connection_internal_error",
         "diverged",
+        "forked",
         "invariant violated",
         "lmdb assertion",
+        "message_too_large",
         "node cannot run",
         "peer_banned",
         "store failed",
@@ -54,7 +57,7 @@ def findings(outcome: Outcome, run: Run, allowed: frozenset[str]) -> list[Findin
         unread = Finding("every honest node's database can be read", len(judged))
         for name in judged:
             try:
-                chains.append(read_chain(name, network.data(name)))
+                chains.append(read_chain(network.path(name)))
             except TallynetError as error:
                 unread.violated(f"{name}: {error}")
             progress.advance(task)
@@ -64,13 +67,21 @@ def findings(outcome: Outcome, run: Run, allowed: frozenset[str]) -> list[Findin
             setup_height=outcome.setup_height,
             chains=chains,
             barred={network.index(name): bar for name, bar in network.barred.items()},
+            faulty=frozenset(network.index(name) for name in {*run.broken, *network.barred}),
             open=outcome.finished.open + outcome.finished.refused,
         )
         found = [unread, *judge(evidence)]
         found.append(_audit(network, [chain.node for chain in chains], progress))
+    outcome.figures["convicted"] = _convicted(chains, network)
     found.append(_logs(network, run, judged, allowed))
     found.append(_problems(outcome))
     return found
+
+
+def _convicted(chains: Sequence[Chain], network: ChaosNetwork) -> dict[str, int]:
+    """Validators that are proven faulty, and how many nodes hold a proof."""
+    counts = Counter(network.names[v] for chain in chains for v in chain.convicted)
+    return dict(sorted(counts.items()))
 
 
 def _columns() -> Iterator[Any]:

@@ -114,6 +114,12 @@ def nobody_holds_all() -> Evidence:
     return replace(sound, chains=late)
 
 
+def slandered() -> Evidence:
+    sound = healthy()
+    proof = replace(sound.chains[1], convicted={3: "two votes"})
+    return replace(sound, chains=[sound.chains[0], proof])
+
+
 def silence() -> Evidence:
     return replace(healthy(), submitted=[], acknowledged=[])
 
@@ -141,6 +147,7 @@ def nothing_read() -> Evidence:
         (barred_signer, {"barred_silent"}),
         (late_and_lost, {"acknowledged_once"}),
         (nobody_holds_all, {"something_happened"}),
+        (slandered, {"nobody_accused"}),
         (silence, {"something_happened", "nothing_invented"}),
         (nothing_read, {"something_happened"}),
     ],
@@ -163,6 +170,10 @@ def test_a_node_that_fetched_a_state_answers_for_the_blocks_it_holds() -> None:
     sound = healthy()
     late = replace(sound.chains[1], first=3, blocks=sound.chains[1].blocks[2:])
     assert not violated(replace(sound, chains=[sound.chains[0], late]))
+
+
+def test_a_traitor_may_be_convicted() -> None:
+    assert not violated(replace(slandered(), faulty=frozenset({3})))
 
 
 def test_set_up_blocks_need_no_submission() -> None:
