@@ -31,7 +31,8 @@ class Evidence:
     barred: Mapping[int, int] = field(default_factory=dict)
     """Validator index -> height above which no certificate may hold its signature."""
     faulty: frozenset[int] = frozenset()
-    """Validators that are Byzantine on purpose, or that lost votes: what they signed may convict them."""
+    """Validators that are Byzantine on purpose: what they signed may convict them. One that lost votes is
+    not among them: it has to stay silent, so it never contradicts itself."""
     open: int = 0
     """Envelopes that had no receipt when the run gave up waiting after healing."""
 
@@ -176,8 +177,8 @@ def barred_silent(evidence: Evidence) -> Finding:
 
 
 def nobody_accused(evidence: Evidence) -> Finding:
-    """No proof of misbehaviour against a validator that only crashed: it never signed two things for
-    one place, whatever was done to it."""
+    """No proof of misbehaviour against a validator that only crashed or lost its disk: it never signed
+    two things for one place, whatever was done to it."""
     found = Finding("no honest validator is convicted by what it signed")
     for chain in evidence.chains:
         found.checked += 1

@@ -67,7 +67,7 @@ def findings(outcome: Outcome, run: Run, allowed: frozenset[str]) -> list[Findin
             setup_height=outcome.setup_height,
             chains=chains,
             barred={network.index(name): bar for name, bar in network.barred.items()},
-            faulty=frozenset(network.index(name) for name in {*run.broken, *network.barred}),
+            faulty=frozenset(network.index(name) for name in run.broken),
             open=outcome.finished.open + outcome.finished.refused,
         )
         found = [unread, *judge(evidence)]
