@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from net import ClientHandler, Listener, Mesh, NodeIdentity, PeerInbox
 from node.config import ConfigError, NodeConfig, load_config
 from node.driver import Driver
-from node.machine import Clock, Machine, prepare_store
+from node.machine import Clock, Machine, Peers, prepare_store
 from node.signer import Signer
 from node.store import ScanReport, Store, open_store, scan_in_child
 from tallynet.genesis import Genesis, genesis_hash
@@ -177,7 +177,7 @@ class Validator:
             signer=self._signer,
             verify=self._verify,
             store=self._store,
-            peers=self._mesh,
+            peers=self._peers(self._mesh),
             limits=self.config.limits,
             clock=Clock(_now_ms, _wall_ms),
             offer=lambda event: self._driver.offer(event),
@@ -199,6 +199,10 @@ class Validator:
             self._store = self._open()
             self._build_machine()
             self._listener.disconnect_clients("STATE_FETCHED", "what you wait for may be behind us")
+
+    def _peers(self, mesh: Mesh) -> Peers:
+        """What the machine speaks through: the mesh itself. Fault tools put a traitor in between."""
+        return mesh
 
     def _verify(self, kind: bytes, body: bytes, public_key: bytes, signature: bytes) -> bool:
         return verify_kind(kind, self.genesis_hash, body, public_key, signature)

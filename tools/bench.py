@@ -161,6 +161,8 @@ class World:
         self.suppliers: Final[list[Participant]] = []
         self.vouchers: Final[list[tuple[Participant, bytes]]] = []
         self._label = 0
+        self._turn = 0
+        """Envelopes made; the next one takes the next supplier's next vouchers."""
 
     def _label_bytes(self) -> bytes:
         self._label += 1
@@ -243,7 +245,7 @@ class World:
         owners = list(by_supplier.values())
         valid_until = int(time.time()) + 3_600
         envelopes: list[Envelope] = []
-        for n in range(count):
+        for n in range(self._turn, self._turn + count):
             supplier, vouchers = owners[n % len(owners)]
             commands: list[Wire] = [
                 c.LotTransfer(
@@ -257,6 +259,7 @@ class World:
             envelopes.append(
                 supplier.envelope(commands, mode=Mode.INDEPENDENT, valid_until=valid_until)
             )
+        self._turn += count
         return envelopes
 
 
@@ -354,14 +357,15 @@ async def _run(world: World, drivers: Sequence[Driver], span: float) -> Measured
     return Measured(load, load.committed, before, Usage.now(world.directory))
 
 
-def _plan(directory: Path, validators: int) -> Plan:
+def loopback_plan(directory: Path, validators: int, name: str) -> Plan:
+    """A network on free ports of this machine whose nodes take in what one client can send."""
     now = time.time()
     return Plan(
         directory=directory,
         validators=validators,
         hosts=("127.0.0.1",),
         base_port=free_ports(validators),
-        name="bench",
+        name=name,
         time_ms=int(now * 1000),
         business_date=int(now + _UTC8_SECONDS) // 86_400,
         day_seconds=86_400,
@@ -418,7 +422,7 @@ def run_bench(
     with ExitStack() as stack:
         scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="tally-bench-"))
         directory = Path(scratch) / "network"
-        network = init(_plan(directory, validators))
+        network = init(loopback_plan(directory, validators, "bench"))
         stack.callback(testnet_processes.stop_all, directory)
         testnet_processes.start_all(directory)
         figures = trio.run(_measure, directory, network, batch, seconds)

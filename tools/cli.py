@@ -31,6 +31,7 @@ from tallynet.client.errors import (
 )
 from tallynet.errors import ERROR_CODES, LedgerError, TallynetError
 from tools.arguments import UsageError
+from tools.chaos.cli import add_chaos_command
 from tools.document_cli import add_document_commands
 from tools.evidence_cli import add_evidence_commands
 from tools.explanations import EXPLANATIONS
@@ -78,6 +79,7 @@ add_show_commands(app, nouns)
 add_evidence_commands(app)
 add_simulate_command(app)
 app.command(testnet)
+add_chaos_command(app)
 node = App(name="node", help="One validator")
 app.command(node)
 

@@ -227,6 +227,13 @@ LOCAL: Final[dict[str, str]] = {
     "EVIDENCE_INVALID": "The file is not one of `tally evidence save`. The text says where.",
     "EVIDENCE_OTHER_NETWORK": "The evidence is about another network. Name the right network directory"
     " (`--network`).",
+    "DIRECTORY_EXISTS": "A chaos run breaks only a network that it makes itself. Name a directory that"
+    " does not exist.",
+    "FAKETIME_MISSING": "Wrong clocks need libfaketime. On Debian: apt-get install faketime.",
+    "HELPER_FAILED": "A process of the chaos run itself ended or hung; nothing is said about the"
+    " network. Its last words stand above.",
+    "NO_PROGRESS": "The healthy network of a chaos run commits nothing. Is this machine overloaded?",
+    "STILL_RUNS": "A node that was expected to end runs on; the kept directory holds its log.",
     "DOCUMENT_KEPT": "A document with this label is kept in the wallet already. Choose another label.",
 }
 """Codes of this program's own files, processes and arguments."""

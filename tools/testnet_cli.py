@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -157,7 +158,7 @@ def show_status(directory: Path, output: Output) -> None:
     """Ask every node and print. Raises TestnetError when there is no network."""
     network = load_network(directory)
     pids = {process.name: process.pid for process in testnet_processes.processes(directory)}
-    answers = trio.run(ask_all, directory, network)
+    answers = trio.run(ask_all, directory, [node.name for node in network.nodes])
     if output is Output.json:
         print_json([_status_plain(n.name, pids[n.name], answers[n.name]) for n in network.nodes])
         return
@@ -168,13 +169,15 @@ def show_status(directory: Path, output: Output) -> None:
     print_rows(f"network {network.name!r}", columns, rows)
 
 
-async def ask_all(directory: Path, network: NetworkFile) -> dict[str, NodeStatus | str]:
-    """Each node's own status, or why it does not answer."""
+async def ask_all(
+    directory: Path, names: Sequence[str], *, seconds: float = STATUS_SECONDS_MAX
+) -> dict[str, NodeStatus | str]:
+    """Each of these nodes' own status, or why it does not answer."""
     answers: dict[str, NodeStatus | str] = {}
 
     async def ask(name: str) -> None:
         answers[name] = "no answer in time"
-        with trio.move_on_after(STATUS_SECONDS_MAX):
+        with trio.move_on_after(seconds):
             try:
                 async with connect(directory, only=name) as client:
                     answers[name] = await client.status()
@@ -182,8 +185,8 @@ async def ask_all(directory: Path, network: NetworkFile) -> dict[str, NodeStatus
                 answers[name] = error.message
 
     async with trio.open_nursery() as nursery:
-        for node in network.nodes:
-            nursery.start_soon(ask, node.name)
+        for name in names:
+            nursery.start_soon(ask, name)
     return answers
 
 

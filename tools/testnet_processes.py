@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -69,19 +70,27 @@ def processes(network_directory: Path) -> list[NodeProcess]:
     ]
 
 
-def start(network_directory: Path, name: str) -> subprocess.Popen[bytes]:
-    """Start one node. Raises TestnetError NODE_RUNNING."""
+def start(
+    network_directory: Path,
+    name: str,
+    *,
+    module: str = "node.run",
+    arguments: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start one node, with further environment variables if given. Fault tools start it through
+    another module, with further arguments. Raises TestnetError NODE_RUNNING.
+    """
     directory = network_directory / name
     if find(directory) is not None:
         raise TestnetError("NODE_RUNNING", f"{name} runs already")
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     with (directory / "node.log").open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "node.run", str(directory)],
+            [sys.executable, "-m", module, str(directory), *arguments],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            env=environment,
+            env=os.environ | {"PYTHONPATH": str(ROOT)} | dict(environment or {}),
             start_new_session=True,
         )
     _children[process.pid] = process

@@ -14,7 +14,7 @@ from node.ledger import remembered
 from node.ledger.context import Context
 from node.ledger.parameters import value
 from node.ledger.schedule import HANDLERS, Act
-from node.state.view import Index, TransactionalView
+from node.state.view import Index, StateView, TransactionalView
 from tallynet.blocks import Header
 from tallynet.records import NETWORK_ID, Kind, Network
 
@@ -59,17 +59,24 @@ def _roll(context: Context, header: Header) -> None:
 
 def _due_now(context: Context, limit: int) -> Iterator[tuple[Index, bytes, Act, bytes]]:
     """The first `limit` entries of the agenda that are due: those by the second, then those by day."""
-    today, time = context.today, context.time
-    for key in context.state.index_scan(Index.SCHEDULE_SECONDS, b"", limit=limit):
-        if int.from_bytes(key[:8], "big") > time:
-            break
-        limit -= 1
+    seconds = _due_keys(context.state, Index.SCHEDULE_SECONDS, 8, context.time, limit)
+    for key in seconds:
         yield Index.SCHEDULE_SECONDS, key, Act(key[8]), key[9:]
+    limit -= len(seconds)
     if limit > 0:
-        for key in context.state.index_scan(Index.SCHEDULE_DAYS, b"", limit=limit):
-            if int.from_bytes(key[:4], "big") > today:
-                break
+        for key in _due_keys(context.state, Index.SCHEDULE_DAYS, 4, context.today, limit):
             yield Index.SCHEDULE_DAYS, key, Act(key[4]), key[5:]
+
+
+def _due_keys(state: StateView, index: Index, width: int, now: int, limit: int) -> list[bytes]:
+    """Keys of an agenda whose first `width` bytes are no later than `now`. Nearly always there are
+    none, which the first key tells: reading `limit` of them in every block would cost more than the
+    block."""
+    first = state.index_scan(index, b"", limit=1)
+    if not first or int.from_bytes(first[0][:width], "big") > now:
+        return []
+    keys = state.index_scan(index, b"", limit=limit)
+    return [key for key in keys if int.from_bytes(key[:width], "big") <= now]
 
 
 def wants_block(state: TransactionalView, time: int) -> bool:

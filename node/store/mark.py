@@ -12,9 +12,10 @@ which that store was used to vote.
     mark is ahead of the store         an older copy was put back          must not vote
 
 The mark is raised in the first commit of a process that holds journal entries, after the commit and
-before it returns; votes leave only after that. It is a trip-wire, not the register: a copy put back
-within one run of the process, or a key copied without its mark, is caught only by peers that show a
-newer vote of ours.
+before it returns; votes leave only after that. A store that must not vote leaves the mark alone: its
+own count would be lower, and the next older copy could vote again. The mark is a trip-wire, not the
+register: a copy put back within one run of the process, or a key copied without its mark, is caught
+only by peers that show a newer vote of ours.
 """
 
 from __future__ import annotations

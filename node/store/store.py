@@ -164,7 +164,8 @@ class Store:
             StoreFatal: nothing of the batch is promised; end the process, never retry.
         """
         self._require_writer()
-        raises_mark = not self._marked and bool(batch.rows.get(JOURNAL))
+        # A barred store keeps a journal too, but its count says nothing about where the key votes.
+        raises_mark = not (self._marked or self.vote_bar) and bool(batch.rows.get(JOURNAL))
         try:
             self._crash_point("before-transaction")
             with self._environment.begin(write=True) as transaction:

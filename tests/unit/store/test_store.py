@@ -407,6 +407,30 @@ def test_older_copy_put_back_bars_the_key(tmp_path: Path) -> None:
     assert "older copy" in vote_bar(tmp_path)
 
 
+def run_barred(tmp_path: Path, height: int) -> None:
+    """A store that must not vote goes on following, which writes its journal too."""
+    store = open_at(tmp_path)
+    assert store.vote_bar
+    commit_blocks(store, height, height)
+    store.close()
+
+
+def test_barred_store_leaves_the_mark_alone(tmp_path: Path) -> None:
+    """Lowering it to its own count would let the next copy that is put back vote."""
+    copies = []
+    for height in (1, 2, 3):
+        vote(tmp_path, height)
+        copies.append(copy_data(tmp_path))
+    (tmp_path / "data" / "data.mdb").write_bytes(copies[0])
+    run_barred(tmp_path, 2)
+    (tmp_path / "data" / "data.mdb").write_bytes(copies[1])
+    assert "older copy" in vote_bar(tmp_path)
+    (tmp_path / "data" / "data.mdb").unlink()
+    run_barred(tmp_path, 1)
+    (tmp_path / "data" / "data.mdb").write_bytes(copies[2])
+    assert vote_bar(tmp_path) == "", "the true register, found again, knows every vote"
+
+
 def test_lost_mark_beside_an_intact_register_is_no_harm(tmp_path: Path) -> None:
     vote(tmp_path, 1)
     (tmp_path / "node.key.used").unlink()
@@ -421,6 +445,8 @@ def test_damaged_mark_bars_until_it_is_repaired(tmp_path: Path) -> None:
     for bad in ("", "something", good.replace(" ", "-"), good[:-3] + "x\n"):
         mark.write_text(bad)
         assert "damaged" in vote_bar(tmp_path), bad
+    run_barred(tmp_path, 2)
+    assert mark.read_text() == bad
     mark.write_text(good)
     assert vote_bar(tmp_path) == ""
 

@@ -1,0 +1,114 @@
+"""Carrying out `tally chaos`: one network per script, played, judged, shown, and taken away."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import trio
+
+from tools.chaos import verdict
+from tools.chaos.load import Shape
+from tools.chaos.run import Options, Outcome, Run, Script, play
+from tools.chaos.schedules import Schedule
+from tools.machine import machine
+from tools.output import OUT
+from tools.testnet_processes import ROOT
+
+GUARD_SECONDS_MAX: Final = 30.0
+
+
+def run_chaos(
+    options: Options, schedule: Schedule, *, keep: Path | None, json_file: Path | None
+) -> bool:
+    """Play a schedule and judge it; True when a rule was violated."""
+    OUT.print(f"{options.schedule}, seed {options.seed}: {schedule.sentence}", markup=False)
+    if keep is not None:
+        keep.mkdir(parents=True)
+    directory = Path(tempfile.mkdtemp(prefix="tally-chaos-")) if keep is None else keep.resolve()
+    violated = True
+    parts: dict[str, Any] = {}
+    try:
+        for name, script in schedule.scripts.items():
+            parts[name] = _part(options, schedule, name, script, directory / (name or "run"))
+        violated = any(rule["violations"] for part in parts.values() for rule in part["rules"])
+    except* KeyboardInterrupt:
+        violated = False
+        raise
+    finally:
+        if violated or keep is not None:
+            OUT.print(verdict.evidence_text(directory), markup=False)
+        else:
+            shutil.rmtree(directory)
+    result = {
+        "schedule": options.schedule,
+        "seed": options.seed,
+        "validators": options.validators,
+        "violated": violated,
+        "machine": machine(),
+        "parts": parts,
+    }
+    if json_file is not None:
+        json_file.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    return violated
+
+
+def _part(
+    options: Options, schedule: Schedule, name: str, script: Script, directory: Path
+) -> dict[str, Any]:
+    """One script on a network of its own."""
+    directory.mkdir()
+    shape = schedule.shape
+    if options.rate:
+        shape = Shape(shape.in_flight, options.rate, shape.batch)
+    with _guarded(directory / "network"):
+        outcome, run = trio.run(_play, options, directory, shape, script, schedule.relay)
+        found = verdict.findings(outcome, run, schedule.logged)
+    verdict.show(f"{options.schedule} {name}".strip() + f", seed {options.seed}", found)
+    verdict.show_targets(run.targets)
+    OUT.print(json.dumps(outcome.figures, indent=2), markup=False)
+    targets = [dataclasses.asdict(target) for target in run.targets]
+    return {"figures": outcome.figures, "targets": targets, "rules": verdict.as_json(found)}
+
+
+async def _play(
+    options: Options, directory: Path, shape: Shape, script: Script, with_relay: bool
+) -> tuple[Outcome, Run]:
+    """`play`, which SIGTERM ends like Ctrl-C."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_end_on_sigterm)
+        played = await play(options, directory, shape, script, with_relay=with_relay)
+        nursery.cancel_scope.cancel()
+    return played
+
+
+async def _end_on_sigterm() -> None:
+    with trio.open_signal_receiver(signal.SIGTERM) as signals:
+        async for _ in signals:
+            raise KeyboardInterrupt
+
+
+@contextmanager
+def _guarded(network: Path) -> Iterator[None]:
+    """However this process ends, its nodes and mounts do too."""
+    guard = subprocess.Popen(
+        [sys.executable, "-m", "tools.chaos.guard", str(network)],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        yield
+    finally:
+        if guard.stdin is not None:
+            guard.stdin.close()
+        guard.wait(GUARD_SECONDS_MAX)
