@@ -72,9 +72,10 @@ class NormalCase:
         return self._deliver()
 
     def _accept_all(self) -> None:
-        """Prepare what the leader proposes, strictly in height order (INV-4)."""
+        """Prepare what the leader proposes, strictly in height order (INV-4), once everything up to
+        the new view's base is committed here: below it another block is final already (INV-13)."""
         s = self._s
-        if not s.may_vote:
+        if not s.may_vote or s.committed < s.base:
             return
         height = s.top + 1
         while height <= s.limit:

@@ -75,6 +75,9 @@ class State:
         self.voted_view = 0
         self.view_change = b""
         self.new_view = b""
+        self.base = 0
+        """Height of the committed block that the NewView of this view starts from. Somebody has
+        proved everything up to it final, so nothing there is voted on, whether we have it or not."""
         self.view_since_ms = now_ms
         self.failed_views = 0
         """View changes since the last commit: the exponent of the back-off."""

@@ -309,7 +309,8 @@ class Views:
         self._on_enter()
 
     def place_candidates(self, opened: OpenNewView) -> None:
-        """The chosen blocks become the candidates of the new view."""
+        """The chosen blocks become the candidates of the new view, above its base."""
+        self._s.base = opened.selection.base.height
         self._again = list(zip(opened.selection.entries, opened.prepares, strict=True))
         self.place_due()
 

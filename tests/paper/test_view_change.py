@@ -9,7 +9,15 @@ import pytest
 from consensus.statistics import ReplicaStatus, WaitingReason
 from tallynet.blocks import Certificate
 from tallynet.codec import decode, encode
-from tallynet.messages import FetchBlocks, NewView, Proposal, Signed, SignedKind
+from tallynet.messages import (
+    Blocks,
+    CertifiedBlock,
+    FetchBlocks,
+    NewView,
+    Proposal,
+    Signed,
+    SignedKind,
+)  # fmt: skip
 from tests.sim.bench import Bench, signed, transactions
 from tests.sim.cluster import GENESIS
 
@@ -521,6 +529,34 @@ def test_a_replica_behind_the_base_fetches_and_delays_nobody() -> None:
     backup.receive(1, backup.new_view(1, changes))
     assert backup.replica.statistics().view == 1
     assert backup.take(FetchBlocks) == [(0, FetchBlocks(1))]
+
+
+def test_INV_13_below_the_base_of_its_new_view_a_replica_does_not_vote() -> None:
+    """One liar led view 1, alone had the certificate of the block committed at height 1, and now
+    proposes another one there to those who have not got it: two blocks would be final."""
+    backup = Bench(index=2)
+    (final,) = backup.chain(1)
+    ids = transactions(2, tag="other")
+    backup.hold(ids)
+    other = backup.block(1, GENESIS, ids[:1], by=1)
+    certificate = backup.commit_certificate(final, 0, (0, 1, 2))
+    changes = [
+        backup.view_change(0, 1, [(final, backup.prepared_certificate(final, 0, (0, 1, 2)))]),
+        backup.view_change(1, 1, committed=(final, certificate)),
+        backup.view_change(3, 1),
+    ]
+    backup.receive(1, backup.new_view(1, changes))
+    backup.propose(other, view=1)
+    backup.restart()
+    backup.propose(other, view=1)
+    backup.prepare_all(other, view=1)
+    assert backup.prepares() == []
+    assert backup.commits() == []
+    block = CertifiedBlock(final.header_bytes, final.transactions, certificate, ())
+    backup.receive(0, Blocks((block,)))
+    assert backup.heights == [1]
+    backup.propose(backup.block(2, final.block, ids[1:], by=1), view=1)
+    assert backup.prepares() == [2]
 
 
 def test_A7_an_expired_timer_of_a_committed_height_does_nothing() -> None:
