@@ -34,6 +34,7 @@ from tools.arguments import UsageError
 from tools.document_cli import add_document_commands
 from tools.explanations import EXPLANATIONS
 from tools.ledger_cli import OutputOption, add_ledger_commands
+from tools.model.cli import add_model_command
 from tools.organisation_cli import add_organisation_commands
 from tools.output import OUT, Exit, Output, print_json, print_rows, stop
 from tools.participant import Refusal
@@ -73,6 +74,7 @@ nouns = add_ledger_commands(app)
 add_organisation_commands(app, nouns)
 add_document_commands(app)
 add_show_commands(app, nouns)
+add_model_command(app)
 app.command(testnet)
 node = App(name="node", help="One validator")
 app.command(node)

@@ -222,6 +222,8 @@ LOCAL: Final[dict[str, str]] = {
     "STORE_MISSING": "The directory holds no data of a node. Name a node's directory that has run.",
     "STORE_CORRUPT": "The node's data failed its checks. It stays out rather than answer wrongly;"
     " see the operator's guide.",
+    "PACKAGES_MISSING": "Debian packages of `debian-packages.txt` are missing. Install them as root.",
+    "MODEL_UNFINISHED": "The search of the model did not end. The text says why; nothing is proved.",
     "DOCUMENT_KEPT": "A document with this label is kept in the wallet already. Choose another label.",
 }
 """Codes of this program's own files, processes and arguments."""

@@ -57,6 +57,7 @@ OWN_COMMANDS: Final[tuple[tuple[str, str], ...]] = (
     ("demo", "Four banks and a voucher's whole life."),
     ("audit", "Re-execute the whole chain from the files of stopped nodes."),
     ("bench", "Measure throughput and latency."),
+    ("model", "Check the view change in all its states within bounds."),
     ("explain", "What a code means and what to do."),
     ("rules", "The voucher law as this program executes it."),
 )
