@@ -234,6 +234,8 @@ LOCAL: Final[dict[str, str]] = {
     " network. Its last words stand above.",
     "NO_PROGRESS": "The healthy network of a chaos run commits nothing. Is this machine overloaded?",
     "STILL_RUNS": "A node that was expected to end runs on; the kept directory holds its log.",
+    "PACKAGES_MISSING": "Debian packages of `debian-packages.txt` are missing. Install them as root.",
+    "MODEL_UNFINISHED": "The search of the model did not end. The text says why; nothing is proved.",
     "DOCUMENT_KEPT": "A document with this label is kept in the wallet already. Choose another label.",
 }
 """Codes of this program's own files, processes and arguments."""

@@ -63,6 +63,7 @@ OWN_COMMANDS: Final[tuple[tuple[str, str], ...]] = (
     ("bench", "Measure throughput and latency."),
     ("simulate", "Real validators in simulated worlds: one seed, many seeds, planted bugs."),
     ("chaos", "Break a network of real processes and check that nothing acknowledged is lost."),
+    ("model", "Check the view change in all its states within bounds."),
     ("explain", "What a code means and what to do."),
     ("rules", "The voucher law as this program executes it."),
 )
