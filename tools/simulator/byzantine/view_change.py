@@ -116,12 +116,7 @@ class Hider(Behaviour):
 
     def _older_base(self, change: ViewChange) -> ViewChange:
         """As if it had committed less."""
-        others = [
-            decode(ViewChange, message.body)
-            for _, _, message in self.ring.archive.all("VIEW_CHANGE")
-            if isinstance(message, Signed)
-        ]
-        others = [body for body in others if body.epoch == change.epoch]
+        others = self.heard_changes(change.epoch)
         if not others:
             return change
         older = others[0]
