@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from random import Random
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from consensus.events import Event
 from consensus.state import State
 from node.machine import Machine
 from tallynet.codec import Wire, decode, encode
 from tallynet.envelope import SignedEnvelope
+from tallynet.errors import RemoteProtocolError
 from tallynet.hashing import signed_bytes
-from tallynet.messages import DOMAINS, PeerMessage, Signed, SignedKind
+from tallynet.messages import DOMAINS, PeerMessage, Signed, SignedKind, ViewChange
 
 if TYPE_CHECKING:
     from tools.simulator.node import SimulatedNode
@@ -33,8 +34,18 @@ OLD_MAX: Final = 32
 OLD_EVERY: Final = 20
 """Of each kind the newest messages are kept, and every so-manieth one for longer."""
 
+T = TypeVar("T")
+
 Heard = tuple[int, bytes, PeerMessage]
 """(validator it came from, bytes, message)."""
+
+
+def opened(kind: type[T], raw: bytes) -> T | None:
+    """The value in these bytes; None when somebody, or the weather, has spoiled them."""
+    try:
+        return decode(kind, raw)
+    except RemoteProtocolError:
+        return None
 
 
 class Archive:
@@ -105,7 +116,9 @@ class Ring:
 
 def mutilated(raw: bytes, random: Random) -> bytes:
     """Another copy of an envelope: the same body, signatures that are worth nothing (C2)."""
-    envelope = decode(SignedEnvelope, raw)
+    envelope = opened(SignedEnvelope, raw)
+    if envelope is None:
+        return raw
     signatures = envelope.signatures
     changed = random.choice(
         (
@@ -211,6 +224,12 @@ class Behaviour:
     def sign(self, kind: SignedKind, body: Wire | bytes) -> Signed:
         """Sign anything with the own key, past every guard."""
         return self.ring.sign_as(self.index, kind, body)
+
+    def heard_changes(self, epoch: int) -> list[ViewChange]:
+        """Bodies of ViewChanges that were heard, of one epoch, oldest first."""
+        heard = [message for _, _, message in self.ring.archive.all("VIEW_CHANGE")]
+        bodies = [opened(ViewChange, m.body) for m in heard if isinstance(m, Signed)]
+        return [body for body in bodies if body is not None and body.epoch == epoch]
 
     @property
     def machine(self) -> Machine:

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from tallynet.blocks import Certificate, Commit, Prepare
 from tallynet.codec import decode, encode
+from tallynet.errors import RemoteProtocolError
 from tallynet.messages import (
     Blocks,
     NewView,
@@ -17,7 +18,7 @@ from tallynet.messages import (
     SignedKind,
     ViewChange,
 )
-from tools.simulator.byzantine.base import Behaviour
+from tools.simulator.byzantine.base import Behaviour, opened
 
 FRAMES_PER_BEAT = 6
 
@@ -31,7 +32,7 @@ class Framer(Behaviour):
         kinds = [k for k in archive.kinds() if k in _SOURCES]
         for _ in range(FRAMES_PER_BEAT if kinds else 0):
             _, _, message = self.random.choice(archive.all(self.random.choice(kinds)))
-            votes = [v for v in _votes(message) if v.signer not in self.ring.members]
+            votes = [v for v in _votes_in(message) if v.signer not in self.ring.members]
             if votes:
                 forged = self._spliced(self.random.choice(votes))
                 self.lie(self.random.choice(self.victims), forged)
@@ -65,10 +66,11 @@ class Framer(Behaviour):
     def _other_body(self, vote: Signed) -> bytes:
         """A body that would contradict it."""
         block = self.random.randbytes(32)
-        if vote.kind is SignedKind.PREPARE:
-            return encode(replace(decode(Prepare, vote.body), block=block))
-        if vote.kind is SignedKind.COMMIT:
-            commit = decode(Commit, vote.body)
+        prepare = opened(Prepare, vote.body)
+        if vote.kind is SignedKind.PREPARE and prepare is not None:
+            return encode(replace(prepare, block=block))
+        commit = opened(Commit, vote.body)
+        if vote.kind is SignedKind.COMMIT and commit is not None:
             if self.random.random() < 0.5:
                 return encode(replace(commit, state_root=block))
             return encode(replace(commit, block=block))
@@ -76,6 +78,13 @@ class Framer(Behaviour):
 
 
 _SOURCES = frozenset(("PREPARE", "COMMIT", "PrePrepare", "VIEW_CHANGE", "NEW_VIEW", "Blocks"))
+
+
+def _votes_in(message: PeerMessage) -> list[Signed]:
+    try:
+        return list(_votes(message))
+    except RemoteProtocolError:
+        return []  # spoiled on the way
 
 
 def _votes(message: PeerMessage) -> Iterator[Signed]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from tallynet.codec import decode, encode
+from tallynet.codec import encode
 from tallynet.envelope import ENVELOPE_BYTES_MAX, EnvelopeBody, SignedEnvelope
 from tallynet.messages import Bodies
-from tools.simulator.byzantine.base import Behaviour, mutilated
+from tools.simulator.byzantine.base import Behaviour, mutilated, opened
 
 
 class GossipLiar(Behaviour):
@@ -50,8 +50,10 @@ class GossipLiar(Behaviour):
         """Other signatures under the same body, or another body under the same signatures."""
         if self.random.random() < 0.5:
             return mutilated(raw, self.random)
-        envelope = decode(SignedEnvelope, raw)
-        body = decode(EnvelopeBody, envelope.body)
+        envelope = opened(SignedEnvelope, raw)
+        body = None if envelope is None else opened(EnvelopeBody, envelope.body)
+        if envelope is None or body is None:
+            return raw
         random = self.random
         others = [party.id for party in self.run.town.clients if party.id != body.organisation]
         changed = random.choice(

@@ -13,7 +13,7 @@ from tallynet.codec import decode, encode
 from tallynet.errors import RemoteProtocolError
 from tallynet.hashing import block_hash
 from tallynet.messages import NewView, Signed, SignedKind, ViewChange
-from tools.simulator.byzantine.base import Behaviour
+from tools.simulator.byzantine.base import Behaviour, opened
 
 if TYPE_CHECKING:
     from tools.simulator.run import Run
@@ -57,9 +57,12 @@ class StaleNewView(Behaviour):
         """A ViewChange of everybody who sent one for this view; the liars' hide all they can."""
         core = self.core
         found: dict[int, OpenViewChange] = {}
-        raws = [message for _, _, message in self.ring.archive.all("VIEW_CHANGE")]
-        for signed in (*raws, *(decode(Signed, raw) for raw in self._own(view))):
-            if not isinstance(signed, Signed) or decode(ViewChange, signed.body).to_view != view:
+        heard = [message for _, _, message in self.ring.archive.all("VIEW_CHANGE")]
+        for signed in (*heard, *self._own(view)):
+            if not isinstance(signed, Signed):
+                continue
+            body = opened(ViewChange, signed.body)
+            if body is None or body.to_view != view:
                 continue
             try:
                 found[signed.signer] = open_view_change(
@@ -69,20 +72,15 @@ class StaleNewView(Behaviour):
                 continue
         return [found[signer] for signer in sorted(found)]
 
-    def _own(self, view: int) -> list[bytes]:
+    def _own(self, view: int) -> list[Signed]:
         """ViewChanges of the liars that hide every certificate, from the oldest base known."""
         core = self.core
-        bases: list[ViewChange] = [
-            decode(ViewChange, message.body)
-            for _, _, message in self.ring.archive.all("VIEW_CHANGE")
-            if isinstance(message, Signed)
-        ]
-        bases = [body for body in bases if body.epoch == core.epoch]
+        bases = self.heard_changes(core.epoch)
         oldest = ViewChange(core.epoch, view, core.tip_header, core.tip_certificate, ())
         if bases and self.random.random() < 0.5:
             oldest = replace(bases[0], to_view=view, prepared=())
         return [
-            encode(self.ring.sign_as(member, SignedKind.VIEW_CHANGE, oldest))
+            self.ring.sign_as(member, SignedKind.VIEW_CHANGE, oldest)
             for member in self.ring.members
         ]
 

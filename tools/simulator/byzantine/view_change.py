@@ -116,16 +116,11 @@ class Hider(Behaviour):
 
     def _older_base(self, change: ViewChange) -> ViewChange:
         """As if it had committed less."""
-        for _, _, message in self.ring.archive.all("VIEW_CHANGE"):
-            try:
-                older = decode(ViewChange, message.body) if isinstance(message, Signed) else None
-            except RemoteProtocolError:
-                continue  # another liar has mangled it
-            if older is not None and older.epoch == change.epoch:
-                return replace(
-                    change, committed_header=older.committed_header, committed=older.committed
-                )
-        return change
+        others = self.heard_changes(change.epoch)
+        if not others:
+            return change
+        older = others[0]
+        return replace(change, committed_header=older.committed_header, committed=older.committed)
 
 
 def _height(entry: PreparedEntry) -> int:
