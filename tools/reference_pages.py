@@ -61,7 +61,12 @@ OWN_COMMANDS: Final[tuple[tuple[str, str], ...]] = (
     ("demo", "Four banks and a voucher's whole life."),
     ("audit", "Re-execute the whole chain from the files of stopped nodes."),
     ("bench", "Measure throughput and latency."),
+<<<<<<< HEAD
     ("simulate", "Real validators in simulated worlds: one seed, many seeds, planted bugs."),
+=======
+    ("explore", "Visit every state of a small network of the real core."),
+    ("twins", "One validator runs twice, under every division of the network."),
+>>>>>>> 18609a8 (wip)
     ("explain", "What a code means and what to do."),
     ("rules", "The voucher law as this program executes it."),
 )
