@@ -27,7 +27,6 @@ from tallynet.codec import Wire, decode, encode
 from tallynet.hashing import block_hash
 from tallynet.messages import (
     Blocks,
-    CertifiedBlock,
     Complaint,
     ComplaintReason,
     NewView,
@@ -38,7 +37,7 @@ from tallynet.messages import (
     SignedKind,
     ViewChange,
 )  # fmt: skip
-from tools.explorer.message_table import QUORUM, MessageTable, certificate_by
+from tools.explorer.message_table import QUORUM, MessageTable
 from tools.explorer.network import (
     GENESIS,
     GENESIS_TIME_MS,
@@ -55,8 +54,6 @@ VERIFIED_MAX: Final = 1 << 16
 """Good signatures remembered."""
 FIRST_BLOCKS: Final = 2
 """Different first blocks that it proposes: two make a fork, more make nothing else."""
-FIRST_QUORUM: Final = tuple(range(QUORUM))
-"""Whose signatures stand under the certificates it shows: any q are as good."""
 
 
 class Adversary:
@@ -162,9 +159,11 @@ class Adversary:
         for number in heard:
             entry = entries[number]
             if isinstance(entry.message, Blocks):
-                bases.append(self._base(entry.height, entry.message.blocks[0]))
-            else:
-                item = self._prepared(self._table.body(number))
+                block = entry.message.blocks[0]
+                bases.append((entry.height, block.header, block.certificate))
+            elif entry.certificate is not None:
+                content = self._table.content(decode(Prepare, entry.certificate.vote).block)
+                item = PreparedEntry(content.header, entry.certificate)
                 held.setdefault(entry.height, []).append((entry.view, item))
         said = 0
         for view in range(1, self._scope.views):
@@ -176,15 +175,6 @@ class Adversary:
                     change = ViewChange(0, view, header, certificate, prepared)
                     said |= self._say(SignedKind.VIEW_CHANGE, change)
         return said
-
-    def _base(self, height: int, block: CertifiedBlock) -> tuple[int, bytes, Certificate]:
-        commit = certificate_by(SignedKind.COMMIT, block.certificate.vote, FIRST_QUORUM)
-        return height, block.header, commit
-
-    def _prepared(self, body: bytes) -> PreparedEntry:
-        content = self._table.content(decode(Prepare, body).block)
-        certificate = certificate_by(SignedKind.PREPARE, body, FIRST_QUORUM)
-        return PreparedEntry(content.header, certificate)
 
     def _new_views(self, heard: list[int]) -> int:
         """From any q ViewChanges of distinct validators."""

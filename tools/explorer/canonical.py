@@ -1,7 +1,8 @@
-"""When two processes are the same: everything in their memory and on their disks, but for a list of exceptions.
+"""When two processes do the same from here on: everything in their memory and on their disks, but for a list of exceptions.
 
 The walk takes every attribute of every part of a replica, so that a new one counts from the day it is written. What is
-left out is named below with its reason. Of a certificate only the vote counts, of a signed message what it means.
+left out is named below with its reason. Certificates count by their vote and messages by what they mean (`meaning`): who
+signed a certificate changes nothing that anybody does, only the bytes that go out. `signers` tells those apart.
 """
 
 from __future__ import annotations
@@ -39,28 +40,30 @@ CLOCK: Final = "the explorer lets every timer fire as early as it can"
 ASKING: Final = "what is asked for is always on offer here"
 CACHE: Final = "can be computed again"
 CONSTANT: Final = "stays the same"
-COUNTER: Final = "only counted"
+COUNTER: Final = "only counted, compared or logged"
 STATELESS: Final = "holds nothing of its own"
 ELSEWHERE: Final = "walked elsewhere"
 ONCE: Final = "read in the first step only"
-TALLIED: Final = "see `tallies`"
+TALLIED: Final = "see `_votes_that_count`"
 
 LEFT_OUT: Final[dict[type, dict[str, str]]] = {
     Replica: {
         "_deadline_ms": CLOCK, "_deadline_of": CLOCK, "_refused": COUNTER, "_fresh": ONCE,
         "_stale": ONCE, "_catch_up": ASKING, "_status": ASKING, "_normal": STATELESS,
+        "_waits": COUNTER, "_invariants": COUNTER,
     },
     State: {
         "config": CONSTANT, "ledger": ELSEWHERE, "verifier": CACHE, "effects": ELSEWHERE,
-        "turn": COUNTER, "durable_turn": COUNTER, "now_ms": CLOCK, "wall_ms": CLOCK,
-        "view_since_ms": CLOCK, "failed_views": CLOCK, "_sign": CONSTANT,
+        "turn": COUNTER, "durable_turn": COUNTER, "_written_turn": COUNTER,
+        "_undurable_since_ms": CLOCK, "now_ms": CLOCK, "wall_ms": CLOCK, "view_since_ms": CLOCK,
+        "failed_views": CLOCK, "pace": CLOCK, "_sign": CONSTANT, "accused": COUNTER,
     },
     Pool: {"_soonest_expiry_s": CLOCK, "_heads": CLOCK, "batch_since_ms": CLOCK, "refused": COUNTER},
     Views: {
         "_s": ELSEWHERE, "_fetches": ELSEWHERE, "_catch_up": ASKING, "_on_enter": CONSTANT,
         "_complaints": TALLIED,
     },
-    Ballots: {"_s": ELSEWHERE, "_complain": CONSTANT, "evidence_count": COUNTER},
+    Ballots: {"_s": ELSEWHERE, "_complain": CONSTANT},
     Fetches: {"_s": ELSEWHERE},
     Proposer: {
         "_s": ELSEWHERE, "_fetches": ELSEWHERE, "_ballots": ELSEWHERE, "_normal": STATELESS,
@@ -70,25 +73,47 @@ LEFT_OUT: Final[dict[type, dict[str, str]]] = {
 """Class -> attribute -> why two processes that differ in it act alike."""
 
 
-def fingerprint(process: Process, *, liars: bool) -> tuple[bytes, bytes]:
-    """(everything but counted votes, those votes): equal for processes that act alike from here on. With `liars` there
-    are validators that vote twice, so that every vote counted may be held against its signer."""
-    core = (form(process.replica), _disk(process.disk))
-    return _digest(core), _digest(tallies(process.replica, liars=liars))
+def kind_of(process: Process) -> tuple[bytes, bytes]:
+    """(everything but counted votes, those votes): equal for processes that do the same from here on."""
+    return _digest((form(process.replica), _disk(process.disk))), _digest(
+        _votes_that_count(process)
+    )
+
+
+def signers(process: Process) -> bytes:
+    """What processes of one kind may still differ in: who signed what they hold. With it, they say the same bytes."""
+    state, views = process.replica._s, process.replica._views
+    certificates = [prepared.certificate for _, prepared in sorted(state.prepared.items())]
+    certificates += [certified.certificate for _, certified in sorted(state.certified.items())]
+    if state.tip_certificate is not None:
+        certificates.append(state.tip_certificate)
+    return _digest(
+        (
+            [(certificate.vote, certificate.signers) for certificate in certificates],
+            [(i, change.signed.body) for i, change in sorted(state.changes.items())],
+            state.view_change,
+            state.new_view,
+            [(h, _votes(s.prepares), _votes(s.commits)) for h, s in sorted(state.slots.items())],
+            [(i, views._complaints[i][0]) for i in sorted(views._complaints)],
+        )
+    )
 
 
 def _digest(value: Form) -> bytes:
     return blake2b(repr(value).encode(), digest_size=16).digest()
 
 
-def tallies(replica: Replica, *, liars: bool) -> Form:
-    """Votes and complaints counted so far, without complaints about passed views: they count no more. Nor do, unless
-    there are liars, Prepares under a certificate and Commits of a certified height."""
-    state, complaints = replica._s, replica._views._complaints
+# --- counted votes ------------------------------------------------------------------------------
+
+
+def _votes_that_count(process: Process) -> Form:
+    """Without what decides nothing any more: Prepares under a certificate, Commits of a certified height, complaints about
+    passed views."""
+    state, complaints = process.replica._s, process.replica._views._complaints
     votes = []
     for height, slot in sorted(state.slots.items()):
-        prepares = _votes(slot.prepares) if liars or slot.certificate is None else ()
-        commits = _votes(slot.commits) if liars or height not in state.certified else ()
+        prepares = _votes(slot.prepares) if slot.certificate is None else ()
+        commits = _votes(slot.commits) if height not in state.certified else ()
         votes.append((height, prepares, commits))
     voted = state.voted_view
     return votes, [(i, complaints[i][0]) for i in sorted(complaints) if complaints[i][0] >= voted]
@@ -98,18 +123,9 @@ def _votes(tally: Tally) -> Form:
     return [(i, tally._by_signer[i].body) for i in sorted(tally._by_signer)]
 
 
-def _disk(disk: Disk) -> Form:
-    """The journal's records and the newest block; what is below it follows from it."""
-    records = [_record(key, disk.journal[key]) for key in sorted(disk.journal)]
-    return records, len(disk.chain), disk.chain[-1].header if disk.chain else b""
-
-
-@lru_cache(maxsize=REMEMBERED)
-def _record(key: bytes, value: bytes) -> Form:
-    return key, form(read_journal({key: value}))
-
-
 # --- the walk -------------------------------------------------------------------------------------
+
+Walk = Callable[[Any], Form]
 
 
 def form(value: Any) -> Form:
@@ -121,7 +137,7 @@ def form(value: Any) -> Form:
     return walk(value)
 
 
-def _walk_of(kind: type) -> Callable[[Any], Form]:
+def _walk_of(kind: type) -> Walk:
     if issubclass(kind, Enum):
         return attrgetter("value")
     left_out = LEFT_OUT.get(kind)
@@ -151,10 +167,6 @@ def _names(kind: type, left_out: frozenset[str]) -> Callable[[Any], list[str]]:
     return lambda value: [name for name in vars(value) if name not in left_out]
 
 
-def _itself(value: Any) -> Form:
-    return value
-
-
 def _sequence(value: Any) -> Form:
     return tuple([form(part) for part in value])
 
@@ -164,56 +176,67 @@ def _mapping(value: dict[Any, Any]) -> Form:
     return tuple([(key, form(value[key])) for key in sorted(value)])
 
 
-def _in_order(value: OrderedDict[Any, Any]) -> Form:
-    return tuple([(key, form(part)) for key, part in value.items()])
-
-
-_WALKS: Final[dict[type, Callable[[Any], Form]]] = {
-    **dict.fromkeys((int, str, bytes, bool, type(None)), _itself),
+_WALKS: Final[dict[type, Walk]] = {
+    **dict.fromkeys((int, str, bytes, bool, type(None)), lambda value: value),
     **dict.fromkeys((tuple, list), _sequence),
     frozenset: lambda value: tuple(sorted(value)),
     dict: _mapping,
-    OrderedDict: _in_order,
+    OrderedDict: lambda value: _sequence(list(value.items())),
     Content: attrgetter("block"),
     Certificate: attrgetter("vote"),
     Certified: attrgetter("block"),
     Signed: signed_meaning,
     PrePrepare: meaning,
-    OpenViewChange: lambda change: signed_meaning(change.signed),
 }
+
+
+def _disk(disk: Disk) -> Form:
+    """The journal's records and the newest block; what is below it follows from it."""
+    records = [_record(key, disk.journal[key]) for key in sorted(disk.journal)]
+    return records, len(disk.chain), disk.chain[-1].header if disk.chain else b""
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _record(key: bytes, value: bytes) -> Form:
+    return key, form(read_journal({key: value}))
 
 
 def _open_slots(_state: State, slots: dict[int, Slot]) -> Form:
     """A slot that holds nothing but counted votes is as good as none."""
     found = [(height, form(slots[height])) for height in sorted(slots)]
-    return tuple([(height, part) for height, part in found if part != form(Slot(height, 0))])
+    return tuple([part for part in found if part[1] != _blank(part[0])])
 
 
-def _current_changes(views: Views, changes: dict[int, OpenViewChange]) -> Form:
+@lru_cache(maxsize=REMEMBERED)
+def _blank(height: int) -> Form:
+    return form(Slot(height, 0))
+
+
+def _current_changes(state: State, changes: dict[int, OpenViewChange]) -> Form:
     """ViewChanges for passed views move nobody; what is in one matters to the leader of its view alone."""
-    state = views._s
     found: list[Form] = []
     for i in sorted(changes):
         view = changes[i].to_view
         if view >= state.voted_view:
-            found.append(form(changes[i]) if state.leader_of(view) == state.index else (i, view))
+            leads = state.leader_of(view) == state.index
+            found.append(signed_meaning(changes[i].signed) if leads else (i, view))
     return tuple(found)
 
 
 def _standing_change(where: State | ViewRecord, raw: bytes) -> Form:
-    """The own ViewChange is repeated until the view has been entered."""
+    """The own ViewChange is repeated until its view has been entered."""
     return raw_meaning(raw) if where.voted_view > where.view else ()
 
 
 _SPECIAL: Final[dict[tuple[type, str], Callable[[Any, Any], Form]]] = {
     (State, "slots"): _open_slots,
     (State, "contents"): lambda _state, contents: tuple(sorted(contents)),
+    (State, "changes"): _current_changes,
     (State, "view_change"): _standing_change,
     (State, "new_view"): lambda _state, raw: opening(raw),
     (State, "tip_certificate"): lambda _state, certificate: certificate is not None,
     (ViewRecord, "view_change"): _standing_change,
     (ViewRecord, "new_view"): lambda _record, raw: opening(raw),
-    (Views, "_changes"): _current_changes,
     (Pool, "_entries"): lambda _pool, entries: tuple(entries),
     (Pool, "_queues"): lambda _pool, queues: tuple(tuple(queue) for queue in queues.values()),
     (Fetches, "_contents"): lambda _fetches, wants: tuple(sorted(wants)),

@@ -4,9 +4,11 @@ A replica is a function of what it was told. So a state gets a number, and what 
 (number, message) -> number. A network's state is then a few small numbers, and exploring a network costs look-ups
 instead of steps of the core.
 
-A number stands for memory and disk of a process (`canonical`) together with everything it ever said, which is what the
-others may hear. Timers fire as early as they can: a complaint does nothing until somebody hears it, and it may be heard
-arbitrarily late, so this leaves out no behaviour.
+A number stands for one memory and one disk, to the byte, so that every way through the numbers is an execution of the
+real core. Which of them do the same from here on is in `Local.kind`: only one network of each kind has to be visited.
+
+Timers fire as early as they can: a complaint does nothing until somebody hears it, and it may be heard arbitrarily
+late, so this leaves out no behaviour.
 """
 
 from __future__ import annotations
@@ -17,12 +19,11 @@ from typing import Final
 
 from consensus.constants import T_PROGRESS_MS
 from consensus.events import Tick, TransactionsHeld
-from consensus.evidence import culprit
 from tallynet.errors import InvariantViolated
 from tallynet.hashing import block_hash
-from tools.explorer.canonical import fingerprint
+from tools.explorer.canonical import kind_of, signers
 from tools.explorer.message_table import MessageTable
-from tools.explorer.network import config, is_signed, transaction
+from tools.explorer.network import accused, config, transaction
 from tools.explorer.process import STEPS_MAX, WALL_MS, Disk, Outcome, Process
 from tools.explorer.scope import Scope
 from tools.explorer.snapshots import Snapshots
@@ -65,10 +66,12 @@ class Local:
     """One state of one replica."""
 
     snapshot: bytes
+    kind: int
+    """Equal for states that do the same from here on."""
     core: bytes
-    """Fingerprint of all but counted votes."""
+    """What that depends on, but for counted votes: see `kind_of`."""
     tally: bytes
-    """Fingerprint of those."""
+    """Those."""
     votes: int
     """Set of the own votes of this view: what must not be contradicted."""
     chain: tuple[bytes, ...]
@@ -92,14 +95,15 @@ class LocalStates:
         self.scope: Final = scope
         self.states: Final[list[Local]] = []
         self.table: Final = MessageTable(scope.byzantine)
-        self._numbers: Final[dict[tuple[bytes, bytes, int], int]] = {}
+        self._numbers: Final[dict[tuple[int, int, bytes], int]] = {}
+        self._idle: Final[set[tuple[int, int]]] = set()
+        """(kind of state, meaning) of messages that did nothing."""
+        self._kinds: Final[dict[tuple[bytes, bytes, int], int]] = {}
         self.transactions: Final = [transaction(number) for number in range(scope.blocks)]
         self.core_steps = 0
         """Events that the core was given."""
         self._snapshots: Final = Snapshots()
         self._by_envelope: Final = {t.envelope: t for t in self.transactions}
-        self._loaded: tuple[int, Process] | None = None
-        """The process that stands in the state of this number, left there by an event that did nothing."""
 
     def start(self, index: int) -> Move:
         """How a correct validator begins."""
@@ -110,7 +114,7 @@ class LocalStates:
             clock_window_ms=FOREVER_MS,
         )  # fmt: skip
         process = Process(one_by_one, self._by_envelope, Disk(), 0, WALL_MS)
-        nothing = Local(b"", b"", b"", 0, (), (0, 0, 0, index))
+        nothing = Local(b"", -1, b"", b"", 0, (), (0, 0, 0, index))
         return self._begin(process, nothing)
 
     def _begin(self, process: Process, before: Local) -> Move:
@@ -126,7 +130,14 @@ class LocalStates:
         local = self.states[number]
         found = local.moves.get(message)
         if found is None:
-            found = local.moves[message] = self._deliver(number, local, message)
+            idle = local.kind, self.table.meaning(message)
+            if idle in self._idle:
+                found = Move(Effect.NOTHING, number)
+            else:
+                found = self._deliver(number, local, message)
+                if found.effect is Effect.NOTHING:
+                    self._idle.add(idle)
+            local.moves[message] = found
         return found
 
     def _deliver(self, number: int, local: Local, message: int) -> Move:
@@ -137,10 +148,7 @@ class LocalStates:
         except InvariantViolated as error:
             return self._broken(local, f"halts: {error.code}")
         move = self._arrive(process, outcome, local)
-        if move.effect is Effect.NOTHING:
-            self._loaded = number, process
-            return Move(Effect.NOTHING, number)
-        return move
+        return Move(Effect.NOTHING, number) if move.effect is Effect.NOTHING else move
 
     def crash(self, number: int) -> Move:
         """A crash between two events, and a restart from the disk."""
@@ -173,9 +181,6 @@ class LocalStates:
 
     def _load(self, number: int) -> Process:
         """A process in this state, to be used once."""
-        loaded, self._loaded = self._loaded, None
-        if loaded is not None and loaded[0] == number:
-            return loaded[1]
         process: Process = self._snapshots.load(self.states[number].snapshot)
         return process
 
@@ -183,9 +188,9 @@ class LocalStates:
         """Let the clock run, then give the state a number."""
         self._fire(process, outcome)
         said = self._said(outcome)
-        core, tally = fingerprint(process, liars=self.scope.byzantine is not None)
+        core, tally = kind_of(process)
         votes, fault = self._votes(process, before, said)
-        if any(culprit(proof, is_signed) != self.scope.byzantine for proof in outcome.evidence):
+        if any(accused(proof) != self.scope.byzantine for proof in outcome.evidence):
             fault = "accuses a correct validator"
         effect = Effect.SPOKE
         if not (outcome.wrote or said or fault):
@@ -194,18 +199,25 @@ class LocalStates:
                 effect = Effect.NOTHING if tally == before.tally else Effect.COUNTED
         if effect is Effect.NOTHING:
             return Move(effect, -1)
-        key = core, tally, votes
+        what = core, tally, self.table.meant(votes)
+        kind = self._kinds.setdefault(what, len(self._kinds))
+        key = kind, votes, signers(process)
         number = self._numbers.get(key)
         if number is None or fault:
             number = self._numbers[key] = len(self.states)
             state = process.replica._s
-            chain = tuple(block_hash(block.header) for block in process.disk.chain)
             self.states.append(
                 Local(
-                    self._snapshots.save(process), core, tally, votes, chain,
-                    (state.view, state.voted_view, state.committed, state.index), fault,
+                    snapshot=self._snapshots.save(process),
+                    kind=kind,
+                    core=core,
+                    tally=tally,
+                    votes=votes,
+                    chain=tuple(block_hash(block.header) for block in process.disk.chain),
+                    place=(state.view, state.voted_view, state.committed, state.index),
+                    fault=fault,
                 )
-            )  # fmt: skip
+            )
         return Move(effect, number, said)
 
     def _fire(self, process: Process, outcome: Outcome) -> None:
@@ -227,11 +239,7 @@ class LocalStates:
 
     def _broken(self, local: Local, fault: str) -> Move:
         """A replica halts."""
-        self.states.append(
-            Local(
-                b"", b"", b"", local.votes, local.chain, local.place, fault,
-            )
-        )  # fmt: skip
+        self.states.append(replace(local, fault=fault, moves={}))
         return Move(Effect.SPOKE, len(self.states) - 1)
 
     # --- what is wrong with a state -----------------------------------------------------------------
@@ -241,8 +249,8 @@ class LocalStates:
         state = process.replica._s
         if state.mute:
             return 0, "takes its own disk for lost"
-        if state.diverged_at is not None:
-            return 0, f"takes its own result at height {state.diverged_at} for wrong"
+        if state.divergence is not None:
+            return 0, f"stops at height {state.divergence.height}, which others committed otherwise"
         entries, numbers = self.table.entries, self.table.numbers
         left = before.place[1]
         bound_from = state.view if self.scope.crashes else state.voted_view

@@ -1,7 +1,7 @@
-"""Every message that can be on its way: a number, and the few things that a network has to know of it.
+"""Every message that can be on its way: a number, and the few things that the network has to know of it.
 
 A set of messages is an int with the bits of their numbers. The network forgets nothing and delivers anything at any
-time, again too; what a replica can still do something with is what counts.
+time, again too; what a replica can still do something with is what counts (`horizon`).
 """
 
 from __future__ import annotations
@@ -50,10 +50,12 @@ class Entry:
     """The Prepares and Commits of its signer in it, with their bodies."""
     text: str
     """For people."""
+    certificate: Certificate | None = None
+    """The certificate of Prepares."""
 
 
 class MessageTable:
-    """Numbers messages by what they mean."""
+    """Numbers messages by their bytes, and their meanings."""
 
     def __init__(self, byzantine: int | None) -> None:
         """`byzantine`: whose votes may be added to any certificate at any time."""
@@ -61,13 +63,15 @@ class MessageTable:
         self.votes = 0
         """Set of all messages with a Prepare or Commit in them."""
         self._byzantine: Final = byzantine
-        self._numbers: Final[dict[Meaning, int]] = {}
+        self._numbers: Final[dict[object, int]] = {}
+        self._meanings: Final[dict[Meaning, int]] = {}
+        self._meant: Final[list[int]] = []
+        """Message -> number of its meaning."""
+        self._sets: Final[dict[int, int]] = {}
         self._sent: Final[dict[bytes, int]] = {}
         self._contents: Final[dict[bytes, Proposal]] = {}
         self._voters: Final[dict[bytes, dict[int, int]]] = {}
         """Body of a vote -> signer -> set of the messages that hold this vote."""
-        self._bodies: Final[dict[int, bytes]] = {}
-        """Number of a Prepare certificate -> the vote."""
         self._kinds: Final[dict[str, int]] = {}
         self._certified: Final[dict[int, int]] = {}
 
@@ -92,17 +96,18 @@ class MessageTable:
 
     def add(self, message: PeerMessage, source: int) -> int:
         """The set of this one message."""
-        key = meaning(message)
+        key = _identity(message)
         number = self._numbers.get(key)
         if number is None:
-            number = self._new(key, _entry(message, source))
+            number = self._new(key, meaning(message), _entry(message, source))
             if isinstance(message, Proposal):
                 self._contents[block_hash(message.header)] = message
         return 1 << number
 
-    def _new(self, key: Meaning, entry: Entry) -> int:
+    def _new(self, key: object, what: Meaning, entry: Entry) -> int:
         number = self._numbers[key] = len(self.entries)
         self.entries.append(entry)
+        self._meant.append(self._meanings.setdefault(what, len(self._meanings)))
         for _, body in entry.votes:
             self.votes |= 1 << number
             holders = self._voters.setdefault(body, {})
@@ -123,73 +128,97 @@ class MessageTable:
             messages ^= lowest
         return found
 
+    def meaning(self, number: int) -> int:
+        """The number of what a message means."""
+        return self._meant[number]
+
+    def meant(self, messages: int) -> int:
+        """Set of the meanings of these messages."""
+        found = self._sets.get(messages)
+        if found is None:
+            found = 0
+            for number in self.numbers(messages):
+                found |= 1 << self._meant[number]
+            self._sets[messages] = found
+        return found
+
     def content(self, block: bytes) -> Proposal:
         """The content of a block that somebody proposed."""
         return self._contents[block]
-
-    def body(self, certificate: int) -> bytes:
-        """The vote that a Prepare certificate is for."""
-        return self._bodies[certificate]
 
     # --- what follows from what was said --------------------------------------------------------------
 
     def certified(self, said: int) -> int:
         """Set of the blocks with a commit certificate that somebody could put together from what was said; and, when
-        somebody is Byzantine, of the Prepare certificates that it could."""
-        votes = said & self.votes
-        found = self._certified.get(votes)
+        somebody is Byzantine, of the Prepare certificates that it could. One of each is enough."""
+        relevant = said & (self.votes | self.of("block") | self.of("certificate"))
+        found = self._certified.get(relevant)
         if found is None:
             found = 0
+            known = self.meant(relevant)
             for body, holders in list(self._voters.items()):
-                signers = [i for i, messages in holders.items() if votes & messages]
-                helped = self._byzantine is not None and self._byzantine not in signers
-                if len(signers) + helped >= QUORUM:
-                    found |= self._certificate(body)
-            self._certified[votes] = found
+                signers = sorted(i for i, messages in holders.items() if relevant & messages)
+                if self._byzantine is not None and self._byzantine not in signers:
+                    signers = [self._byzantine, *signers]
+                if len(signers) >= QUORUM:
+                    new = self._certificate(body, tuple(sorted(signers[:QUORUM])), known)
+                    found |= new
+                    known |= self.meant(new)
+            self._certified[relevant] = found
         return found
 
-    def _certificate(self, body: bytes) -> int:
+    def _certificate(self, body: bytes, signers: tuple[int, ...], known: int) -> int:
+        """The set of this certificate, unless one of the same meaning is among those known."""
         vote = _vote(body)
-        if isinstance(vote, Prepare):
-            if self._byzantine is None:
-                return 0
-            key = "certificate", body
-            if key not in self._numbers:
-                text = f"Prepare certificate: {_where(vote)}"
-                entry = Entry(None, "certificate", 0, vote.view, vote.height, (), text)
-                self._bodies[self._new(key, entry)] = body
-            return 1 << self._numbers[key]
-        content = self._contents[vote.block]
-        certificate = Certificate(body, (), ())  # signed for each receiver
-        block = CertifiedBlock(content.header, content.envelopes, certificate, ())
-        return self.add(Blocks((block,)), 0)
+        if isinstance(vote, Commit):
+            what: Meaning = ("block", vote.block)
+        elif self._byzantine is not None:
+            what = ("certificate", body)
+        else:
+            return 0
+        if what in self._meanings and known >> self._meanings[what] & 1:
+            return 0
+        if isinstance(vote, Commit):
+            certificate = certificate_by(SignedKind.COMMIT, body, signers)
+            content = self._contents[vote.block]
+            block = CertifiedBlock(content.header, content.envelopes, certificate, ())
+            return self.add(Blocks((block,)), 0)
+        certificate = certificate_by(SignedKind.PREPARE, body, signers)
+        number = self._numbers.get((body, signers))
+        if number is None:
+            text = f"certificate of Prepares: {_where(vote)}"
+            entry = Entry(
+                None, "certificate", 0, vote.view, vote.height, (), text, certificate
+            )  # fmt: skip
+            number = self._new((body, signers), what, entry)
+        return 1 << number
 
     # --- events -----------------------------------------------------------------------------------
 
     def event(self, number: int, receiver: int) -> Received:
-        """The arrival of a message. A certified block comes under the signatures of all others: one certificate stands
-        for every certificate of its vote."""
+        """The arrival of a message."""
         entry = self.entries[number]
-        message = entry.message
-        if message is None:
+        if entry.message is None:
             raise TypeError("a certificate is not a message")
-        if isinstance(message, Blocks):
-            message = Blocks((_signed_by_others(message.blocks[0], receiver),))
         source = entry.source
         if source == receiver:  # somebody hands back what this replica said itself
             source = (receiver + 1) % VALIDATORS
-        return Received(source, message)
-
-
-def _signed_by_others(block: CertifiedBlock, receiver: int) -> CertifiedBlock:
-    signers = tuple(i for i in range(VALIDATORS) if i != receiver)
-    certificate = certificate_by(SignedKind.COMMIT, block.certificate.vote, signers)
-    return CertifiedBlock(block.header, block.envelopes, certificate, ())
+        return Received(source, entry.message)
 
 
 def certificate_by(kind: SignedKind, body: bytes, signers: tuple[int, ...]) -> Certificate:
-    """A certificate of this vote."""
+    """The certificate of these votes."""
     return Certificate(body, signers, tuple(sign_as(i, kind, body) for i in signers))
+
+
+def _identity(message: PeerMessage) -> object:
+    """Equal for messages that every replica takes in the same way, to the last byte of what it says then."""
+    if isinstance(message, Signed) and message.kind is not SignedKind.COMPLAINT:
+        return message.kind, message.signer, message.body
+    if isinstance(message, Blocks):
+        certificate = message.blocks[0].certificate
+        return certificate.vote, certificate.signers, "block"
+    return meaning(message)
 
 
 def _vote(body: bytes) -> Prepare | Commit:

@@ -12,9 +12,10 @@ from typing import Final
 
 from consensus.config import ReplicaConfig
 from consensus.events import Transaction
-from consensus.votes import DOMAINS, Sign
+from consensus.votes import Sign
 from tallynet.codec import Wire, encode
-from tallynet.messages import Signed, SignedKind
+from tallynet.evidence import culprit
+from tallynet.messages import DOMAINS, Signed, SignedKind
 
 GENESIS: Final = sha256(b"a network in memory").digest()
 GENESIS_TIME_MS: Final = 1_000_000_000_000
@@ -52,9 +53,13 @@ def signed_by(index: int, kind: SignedKind, body: Wire) -> Signed:
     return Signed(kind, raw, index, sign_as(index, kind, raw))
 
 
-def is_signed(message: Signed) -> bool:
-    """The signature is the named validator's."""
-    return sign_as(message.signer, message.kind, message.body) == message.signature
+def accused(proof: bytes) -> int:
+    """The validator that a proof convicts. Raises RemoteProtocolError BAD_EVIDENCE when it proves nothing."""
+    return culprit(proof, config(0), _check).signer
+
+
+def _check(domain: bytes, genesis: bytes, body: bytes, key: bytes, signed: bytes) -> bool:
+    return genesis == GENESIS and verify(domain, body, key, signed)
 
 
 def transaction(number: int) -> Transaction:

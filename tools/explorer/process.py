@@ -33,6 +33,8 @@ class Disk:
     chain: list[CertifiedBlock] = field(default_factory=list)
     remembered: set[bytes] = field(default_factory=set)
     """Envelope hashes in committed blocks; nobody makes a second copy of a transaction here."""
+    accused: set[bytes] = field(default_factory=set)
+    """Keys of the proofs of misbehaviour that are kept."""
 
     def write(self, effects: Effects) -> None:
         """What one step wants to be durable."""
@@ -44,9 +46,10 @@ class Disk:
         for block in effects.deliver:
             self.chain.append(certified(block))
             self.remembered.update(block.envelopes)
+        self.accused.update(accusation.key for accusation in effects.evidence)
 
     def copy(self) -> Disk:
-        return Disk(dict(self.journal), list(self.chain), set(self.remembered))
+        return Disk(dict(self.journal), list(self.chain), set(self.remembered), set(self.accused))
 
 
 def certified(block: Deliver) -> CertifiedBlock:
@@ -61,6 +64,7 @@ class Outcome:
     sends: list[Send] = field(default_factory=list)
     blocks: list[Deliver] = field(default_factory=list)
     evidence: list[bytes] = field(default_factory=list)
+    """Encoded proofs of misbehaviour."""
     log: list[tuple[str, dict[str, object]]] = field(default_factory=list)
     wrote: bool = False
     """Something became durable."""
@@ -69,7 +73,7 @@ class Outcome:
         self.sends += effects.send_now
         self.sends += effects.send_after
         self.blocks += effects.deliver
-        self.evidence += effects.evidence
+        self.evidence += [accusation.proof for accusation in effects.evidence]
         self.log += effects.log
         self.wrote = self.wrote or bool(effects.persist or effects.deliver)
 
@@ -106,6 +110,7 @@ class Process:
             ledger=self,
             tip=_tip(config, disk),
             journal=dict(disk.journal),
+            accused=sorted(disk.accused),
             now_ms=now_ms,
             wall_ms=wall_ms,
         )

@@ -19,6 +19,8 @@ COUNTED_TOGETHER: Final = frozenset({"PREPARE", "COMMIT", "COMPLAINT"})
 Topic = tuple[str, int, int] | int
 """(kind, view, height) of messages that are counted together; the number of one that stands alone."""
 
+End = tuple[int, int]
+"""(kind of the state that a move leads to, set of the meanings that it says)."""
 _Silence = tuple[int, tuple[int, ...], Topic | None, tuple[int, ...]]
 """(state reached without speaking, messages heard, topic that is being counted, places of those that changed something)."""
 
@@ -62,7 +64,7 @@ class ReplicaMoves:
         reached by hearing it afterwards.
         """
         deliver = self._locals.deliver
-        found: dict[tuple[int, int], Step] = {}
+        found: dict[End, Step] = {}
         frontier: list[_Silence] = [(number, (), None, ())]
         seen = {number}
         for silent in range(SILENT_MAX + 1):
@@ -74,9 +76,9 @@ class ReplicaMoves:
                     move = deliver(at, message)
                     path = (*heard, message)
                     if move.effect is Effect.SPOKE:
-                        end = move.after, move.said
+                        end = self._end(move.after, move.said)
                         if end not in found and not self._is_redundant(number, path, changed, end):
-                            found[end] = Step(*end, path)
+                            found[end] = Step(move.after, move.said, path)
                     elif move.after not in seen and silent < SILENT_MAX:
                         seen.add(move.after)
                         if move.effect is Effect.COUNTED:
@@ -87,7 +89,7 @@ class ReplicaMoves:
         return list(found.values())
 
     def _is_redundant(
-        self, number: int, path: tuple[int, ...], changed: tuple[int, ...], end: tuple[int, int]
+        self, number: int, path: tuple[int, ...], changed: tuple[int, ...], end: End
     ) -> bool:
         """One of the messages that changed something in silence could as well be heard after this move."""
         deliver = self._locals.deliver
@@ -97,23 +99,28 @@ class ReplicaMoves:
                 at = deliver(at, message).after
             move = deliver(at, path[-1])
             later = deliver(move.after, path[place])
-            if move.effect is Effect.SPOKE and (later.after, move.said | later.said) == end:
+            same = self._end(later.after, move.said | later.said) == end
+            if move.effect is Effect.SPOKE and same:
                 return True
         return False
+
+    def _end(self, after: int, said: int) -> End:
+        """What a move comes to: of two that come to the same one is enough."""
+        return self._locals.states[after].kind, self._locals.table.meant(said)
 
     def crashes(self, number: int, offer: int) -> list[Step]:
         """Every crash: between two events, or in the middle of one that makes the replica speak."""
         found = self._crashes.get((number, offer))
         if found is None:
             move = self._locals.crash(number)
-            ends = {(move.after, move.said): Step(move.after, move.said, (), crash=True)}
+            ends = {self._end(move.after, move.said): Step(move.after, move.said, (), crash=True)}
             for step in self.steps(number, offer):
                 at = number
                 for message in step.heard[:-1]:
                     at = self._locals.deliver(at, message).after
                 for move in self._locals.torn(at, step.heard[-1]):
                     torn = Step(move.after, move.said, step.heard, crash=True)
-                    ends.setdefault((move.after, move.said), torn)
+                    ends.setdefault(self._end(move.after, move.said), torn)
             found = self._crashes[number, offer] = list(ends.values())
         return found
 

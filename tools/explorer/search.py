@@ -22,6 +22,7 @@ from tools.explorer.horizon import Horizon
 from tools.explorer.local_states import LocalStates
 from tools.explorer.replica_moves import ReplicaMoves, Step
 from tools.explorer.scope import Scope
+from tools.explorer.snapshots import garbage_dies_young
 
 PROGRESS_STATES: Final = 2_000
 """States between two reports of progress."""
@@ -79,9 +80,17 @@ class Explorer:
     def run(self, states_max: int, progress: Callable[[Report], None] | None = None) -> Report:
         """Visit up to `states_max` states, nearest first; stops at the first violation."""
         begun = time.process_time()
+        with garbage_dies_young():
+            self._visit(states_max, lambda: progress and progress(self._summed_up(begun)))
+        report = self._summed_up(begun)
+        if report.violation:
+            report.transcript = self._transcript()
+        return report
+
+    def _visit(self, states_max: int, pause: Callable[[], object]) -> None:
         report, states = self._report, self._states
         start = self._begin()
-        numbers = {start: 0}
+        visited = {self._kind(start)}
         states.append(start)
         self._parents.append(-1)
         for position in range(len(self.scope.correct)):
@@ -96,21 +105,18 @@ class Explorer:
             for position, step in self._moves(states[at]):
                 report.transitions += 1
                 after = self._after(states[at], position, step)
-                if after not in numbers:
-                    numbers[after] = len(states)
+                kind = self._kind(after)
+                if kind not in visited:
+                    visited.add(kind)
                     states.append(after)
                     self._parents.append(at)
                     self._check(after, position)
                     if report.violation:
                         break
             at += 1
-            if progress is not None and at % PROGRESS_STATES == 0:
-                progress(self._summed_up(begun))
+            if at % PROGRESS_STATES == 0:
+                pause()
         report.complete = at == len(states) and not report.violation
-        self._summed_up(begun)
-        if report.violation:
-            report.transcript = self._transcript()
-        return report
 
     def _summed_up(self, begun: float) -> Report:
         report, local_states = self._report, self.locals.states
@@ -161,6 +167,12 @@ class Explorer:
     def _after(self, state: State, position: int, step: Step) -> State:
         ids = (*state[:position], step.after, *state[position + 1 : -2])
         return (*ids, state[-2] - step.crash, self._live(ids, state[-1] | step.said))
+
+    def _kind(self, state: State) -> tuple[int, ...]:
+        """Equal for states from which the same can happen."""
+        states = self.locals.states
+        kinds = [states[number].kind for number in state[:-2]]
+        return (*kinds, state[-2], self._table.meant(state[-1]))
 
     def _live(self, ids: tuple[int, ...], said: int) -> int:
         states = self.locals.states

@@ -6,9 +6,11 @@ small and fast; with them the memory of good signatures, because what is good fo
 
 from __future__ import annotations
 
+import gc
 import io
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 from consensus.config import ReplicaConfig
@@ -30,6 +32,18 @@ UNCHANGING: Final = frozenset(
         Transaction,
     }
 )  # fmt: skip
+
+
+@contextmanager
+def garbage_dies_young() -> Iterator[None]:
+    """Processes are cycles of objects that are thrown away after one event; what else there is stays to the end. So the
+    collector looks at young objects in large batches, and at old ones never: that doubles the speed."""
+    before = gc.get_threshold()
+    gc.set_threshold(50_000, 10, 1_000_000)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 class Snapshots:

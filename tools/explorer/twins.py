@@ -16,16 +16,15 @@ from typing import Final
 from consensus.constants import T_PROGRESS_MS
 from consensus.effects import ALL
 from consensus.events import Event, Received, Tick, TransactionsHeld
-from consensus.evidence import culprit
 from consensus.statistics import ReplicaStatus
 from tallynet.codec import decode
 from tallynet.errors import InvariantViolated
 from tallynet.messages import Blocks, FetchBlocks, PeerMessage, SignedKind
 from tools.explorer.meaning import REMEMBERED, Position, votes_in
-from tools.explorer.network import VALIDATORS, config, is_signed, transaction
+from tools.explorer.network import VALIDATORS, accused, config, transaction
 from tools.explorer.process import WALL_MS, Disk, Outcome, Process
 from tools.explorer.scenarios import PROCESSES, ROUNDS, Division, Length, Round, name_of, scenario
-from tools.explorer.snapshots import Snapshots
+from tools.explorer.snapshots import Snapshots, garbage_dies_young
 
 TICK_MS: Final = 200
 """Every replica looks at the clock so often, all of them at once."""
@@ -237,10 +236,10 @@ class Network:
             if self._chain.setdefault(height, block.block) != block.block:
                 raise Violation(f"two blocks are final at height {height}")
         for proof in outcome.evidence:
-            accused = culprit(proof, is_signed)
-            self._note(f"{name} proves that {accused} signed two things")
-            if accused != self._twin:
-                raise Violation(f"validator {accused} is accused and is correct")
+            culprit = accused(proof)
+            self._note(f"{name} proves that {culprit} signed what no correct validator signs")
+            if culprit != self._twin:
+                raise Violation(f"validator {culprit} is accused and is correct")
             self._caught = True
         for event, fields in outcome.log:
             self._note(f"{name} {event} {' '.join(f'{k}={v}' for k, v in fields.items())}")
@@ -347,10 +346,11 @@ class Tally:
 def run_range(numbers: range) -> Tally:
     """All scenarios of a range."""
     runner, tally = Runner(), Tally()
-    for number in numbers:
-        found = runner.run(number)
-        first = [(number, found.violation)] if found.violation else []
-        tally.add(
-            Tally(1, found.blocks, found.view, found.caught, found.steps, len(first), first)
-        )  # fmt: skip
+    with garbage_dies_young():
+        for number in numbers:
+            found = runner.run(number)
+            first = [(number, found.violation)] if found.violation else []
+            tally.add(
+                Tally(1, found.blocks, found.view, found.caught, found.steps, len(first), first)
+            )
     return tally
