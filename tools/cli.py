@@ -35,6 +35,7 @@ from tools.chaos.cli import add_chaos_command
 from tools.document_cli import add_document_commands
 from tools.evidence_cli import add_evidence_commands
 from tools.explanations import EXPLANATIONS
+from tools.explorer.cli import add_explorer_commands
 from tools.ledger_cli import OutputOption, add_ledger_commands
 from tools.model.cli import add_model_command
 from tools.organisation_cli import add_organisation_commands
@@ -80,6 +81,7 @@ add_show_commands(app, nouns)
 add_evidence_commands(app)
 add_simulate_command(app)
 add_model_command(app)
+add_explorer_commands(app)
 app.command(testnet)
 add_chaos_command(app)
 node = App(name="node", help="One validator")

@@ -64,6 +64,8 @@ OWN_COMMANDS: Final[tuple[tuple[str, str], ...]] = (
     ("simulate", "Real validators in simulated worlds: one seed, many seeds, planted bugs."),
     ("chaos", "Break a network of real processes and check that nothing acknowledged is lost."),
     ("model", "Check the view change in all its states within bounds."),
+    ("explore", "Visit every state of a small network of the real core."),
+    ("twins", "One validator runs twice, under every division of the network."),
     ("explain", "What a code means and what to do."),
     ("rules", "The voucher law as this program executes it."),
 )
