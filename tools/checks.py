@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 from typing import Final
 
+from tools.debian import PackagesMissing, ensure_packages
+
 ROOT: Final = Path(__file__).resolve().parent.parent
 CODE: Final = ("tallynet", "consensus", "net", "node", "tools", "tests", "tally")
 CHECKS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
@@ -62,6 +64,11 @@ def from_here(word: str, here: Path) -> str:
 
 def test(words: list[str]) -> int:
     """Run the test suite, or what the further words tell pytest to run."""
+    try:
+        ensure_packages()
+    except PackagesMissing as error:
+        print(f"{error.code}: {error.message}", file=sys.stderr)
+        return 1
     here = Path.cwd()
     return _run("pytest", *(from_here(word, here) for word in words))
 

@@ -35,6 +35,7 @@ from tools.document_cli import add_document_commands
 from tools.evidence_cli import add_evidence_commands
 from tools.explanations import EXPLANATIONS
 from tools.ledger_cli import OutputOption, add_ledger_commands
+from tools.model.cli import add_model_command
 from tools.organisation_cli import add_organisation_commands
 from tools.output import OUT, Exit, Output, print_json, print_rows, stop
 from tools.participant import Refusal
@@ -77,6 +78,7 @@ add_document_commands(app)
 add_show_commands(app, nouns)
 add_evidence_commands(app)
 add_simulate_command(app)
+add_model_command(app)
 app.command(testnet)
 node = App(name="node", help="One validator")
 app.command(node)

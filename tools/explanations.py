@@ -227,6 +227,8 @@ LOCAL: Final[dict[str, str]] = {
     "EVIDENCE_INVALID": "The file is not one of `tally evidence save`. The text says where.",
     "EVIDENCE_OTHER_NETWORK": "The evidence is about another network. Name the right network directory"
     " (`--network`).",
+    "PACKAGES_MISSING": "Debian packages of `debian-packages.txt` are missing. Install them as root.",
+    "MODEL_UNFINISHED": "The search of the model did not end. The text says why; nothing is proved.",
     "DOCUMENT_KEPT": "A document with this label is kept in the wallet already. Choose another label.",
 }
 """Codes of this program's own files, processes and arguments."""

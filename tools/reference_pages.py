@@ -62,6 +62,7 @@ OWN_COMMANDS: Final[tuple[tuple[str, str], ...]] = (
     ("audit", "Re-execute the whole chain from the files of stopped nodes."),
     ("bench", "Measure throughput and latency."),
     ("simulate", "Real validators in simulated worlds: one seed, many seeds, planted bugs."),
+    ("model", "Check the view change in all its states within bounds."),
     ("explain", "What a code means and what to do."),
     ("rules", "The voucher law as this program executes it."),
 )

@@ -1,0 +1,1 @@
+"""The view change as a Promela model, checked by spin: `tally model`."""
