@@ -178,7 +178,7 @@ def test_no_mutation_of_any_message_does_harm(quiet: Run) -> None:
     assert statistics and statistics.refused + run.refused_messages > count // 5
     for client in run.clients:
         client.act(5)
-    run._decide()
+    run.decide(run.decide_ms())
     for oracle in run.oracles:
         oracle.at_end()
 

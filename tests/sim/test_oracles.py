@@ -343,9 +343,7 @@ def test_a_key_that_said_that_it_is_silent_and_signs(event: str) -> None:
 def test_evidence_against_a_correct_validator(history: tuple[Run, Record]) -> None:
     run, _ = history
     votes = [signed(run, 1, SignedKind.PREPARE, prepare(0, 1, b)) for b in (b"a", b"b")]
-    with pytest.raises(
-        Violation, match="evidence: n0 keeps a proof against the correct validator 1"
-    ):
+    with pytest.raises(Violation, match="evidence: n0 convicts the correct validator 1"):
         EvidenceSoundness(run).evidence(run.nodes[0], encode(VotesEvidence(*map(encode, votes))))
     forged = Signed(votes[1].kind, votes[1].body, 1, votes[0].signature)
     with pytest.raises(Violation, match="proves nothing"):

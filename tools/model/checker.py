@@ -80,10 +80,12 @@ def check(configuration: Configuration, directory: Path) -> Outcome:
 
 
 def _trail(configuration: Configuration, directory: Path) -> tuple[str, ...]:
-    """What the model prints when spin goes down the trail, without spin's own lines."""
+    """What the model prints when spin goes down the trail, without spin's own lines. Spin may end with
+    an error there: the assertion fails again."""
     (path,) = directory.glob("*.trail")
     words = ("spin", "-T", "-k", path.name, *configuration.defines, str(MODEL))
-    lines = (line.strip() for line in _run(words, directory).splitlines())
+    _, text = _output(words, directory)
+    lines = (line.strip() for line in text.splitlines())
     return tuple(line for line in lines if line.startswith(("replica", "block")))
 
 
@@ -95,7 +97,15 @@ def _number(pattern: str, text: str) -> float:
 
 
 def _run(words: tuple[str, ...], directory: Path) -> str:
-    """Standard output and error of a program that must end well."""
+    """What a program prints that must end well."""
+    code, text = _output(words, directory)
+    if code:
+        raise ModelError("MODEL_UNFINISHED", f"{words[0]} ended with {code}:\n{text}")
+    return text
+
+
+def _output(words: tuple[str, ...], directory: Path) -> tuple[int, str]:
+    """Exit code, and standard output and error together."""
     try:
         result = subprocess.run(
             words,
@@ -109,8 +119,4 @@ def _run(words: tuple[str, ...], directory: Path) -> str:
         )
     except subprocess.TimeoutExpired:
         raise ModelError("MODEL_UNFINISHED", f"{words[0]} ran over {SECONDS_MAX} s") from None
-    if result.returncode:
-        raise ModelError(
-            "MODEL_UNFINISHED", f"{words[0]} ended with {result.returncode}:\n{result.stdout}"
-        )
-    return result.stdout
+    return result.returncode, result.stdout

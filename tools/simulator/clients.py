@@ -31,6 +31,8 @@ class Pending:
     submitted_us: int
     refused_by: dict[int, str]
     """Validator -> code, where it was refused for good."""
+    first: int
+    """Process that is asked first; then the next ones in turn, so that f + 1 tries reach a correct one."""
     tries: int = 0
 
 
@@ -65,7 +67,7 @@ class SimulatedClient:
         if envelope.transaction in self.pending:
             return
         now = self._run.scheduler.now_us
-        pending = Pending(envelope, now, {})
+        pending = Pending(envelope, now, {}, self._random.randrange(len(self._run.nodes)))
         self.pending[envelope.transaction] = pending
         self._run.submitted(self, envelope)
         self._try(pending)
@@ -76,9 +78,9 @@ class SimulatedClient:
         if self.is_over(pending):
             del self.pending[pending.envelope.transaction]
             return
-        pending.tries += 1
         nodes = self._run.nodes
-        node = nodes[self._random.randrange(len(nodes))]
+        node = nodes[(pending.first + pending.tries) % len(nodes)]
+        pending.tries += 1
         session = self._sessions.setdefault(node.number, Session(self, node))
         request = Submit((pending.envelope.raw,))
         delay = 50 + self._random.randrange(CLIENT_DELAY_US)
