@@ -237,6 +237,13 @@ LOCAL: Final[dict[str, str]] = {
     "PACKAGES_MISSING": "Debian packages of `debian-packages.txt` are missing. Install them as root.",
     "MODEL_UNFINISHED": "The search of the model did not end. The text says why; nothing is proved.",
     "DOCUMENT_KEPT": "A document with this label is kept in the wallet already. Choose another label.",
+    "PLAN_UNREADABLE": "The file holds no plan of a simulated run, or one of another version of the"
+    " simulator. `tally simulate --seed N` needs no file.",
+    "PLANT_UNKNOWN": "There is no planted bug of this name; docs/reference/planted-bugs.md lists them.",
+    "PLANT_STALE": "The code has changed where a bug is to be planted, or the changed program does not"
+    " start. Write the edit anew in tools/simulator/planted.",
+    "SIMULATE_CHILD": "A process of the simulation ended by itself. Look at its message and at the"
+    " memory of the machine, then run the same seeds again.",
 }
 """Codes of this program's own files, processes and arguments."""
 

@@ -1,4 +1,4 @@
-"""The reference pages that are made from code: docs/reference/commands.md and errors.md.
+"""The reference pages that are made from code: commands.md, errors.md, planted-bugs.md of docs/reference.
 
 `python -m tools.reference_pages` writes them; a test compares them, so that they cannot go stale.
 """
@@ -16,6 +16,7 @@ from tallynet.errors import ERROR_CODES
 from tools.command_table import COMMANDS, CommandEntry, Option
 from tools.explanations import CLIENT, EXPLANATIONS, LOCAL
 from tools.output import Exit
+from tools.simulator.planted import PLANTS
 
 DIRECTORY: Final = Path(__file__).resolve().parent.parent / "docs" / "reference"
 GENERATED: Final = (
@@ -161,9 +162,24 @@ def section(title: str, codes: Mapping[str, str], level: str = "##") -> str:
     return f"{level} {title}\n\n| code | meaning and what to do |\n| --- | --- |\n{rows}\n"
 
 
+def planted_page() -> str:
+    """docs/reference/planted-bugs.md."""
+    rows = "\n".join(
+        f"| {plant.name} | {plant.rule} | `{plant.file}` | {plant.variant} |" for plant in PLANTS
+    )
+    return (
+        f"{GENERATED}\n# Planted bugs\n\n"
+        "Each is one wrong edit that `tally simulate --planted NAME` makes in a copy of the source; it must break\n"
+        "a promise within 2,000 seeds. Rules are rows of the catalogue of bugs (A1, B12), invariants of the\n"
+        "protocol (INV-4) and of the voucher law (I1).\n\n"
+        f"| planted bug | breaks | in | seeds |\n| --- | --- | --- | --- |\n{rows}\n"
+    )
+
+
 PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "commands.md": commands_page,
     "errors.md": errors_page,
+    "planted-bugs.md": planted_page,
 }
 
 

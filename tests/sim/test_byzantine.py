@@ -76,6 +76,7 @@ CASES: Final[dict[str, tuple[int, tuple[Fault, ...], Callable[[Run], int]]]] = {
     "schemer": (FIRST_LEADER, (), evidence),
     "spammer": (NEXT_LEADER, (), refused),
     "hider": (2, (LEADER_DIES,), lies),
+    "kingmaker": (2, (LEADER_DIES,), lies),
     "gone silent": (NEXT_LEADER, (), lies),
     "sync liar": (NEXT_LEADER, (ONE_FALLS_BEHIND,), refused),
     "gossip liar": (NEXT_LEADER, (), lies),

@@ -12,7 +12,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from consensus.votes import DOMAINS
 from node.state.tables import RECORDS, record_key
 from tallynet.blocks import Certificate, Commit, Prepare
 from tallynet.client.trust import Receipt
@@ -20,7 +19,7 @@ from tallynet.codec import decode, encode
 from tallynet.envelope import Envelope
 from tallynet.evidence import VotesEvidence
 from tallynet.hashing import signed_bytes
-from tallynet.messages import Signed, SignedKind, ViewChange
+from tallynet.messages import DOMAINS, Signed, SignedKind, ViewChange
 from tallynet.records import Kind, Voucher
 from tallynet.signatures import KIND_COMMIT
 from tests.sim.plans import calm, every
@@ -340,22 +339,36 @@ def test_a_key_that_said_that_it_is_silent_and_signs(event: str) -> None:
         oracle.signed(node, SignedKind.COMMIT)
 
 
+def proof(first: Signed, second: Signed) -> bytes:
+    return encode(VotesEvidence(encode(first), encode(second)))
+
+
 def test_evidence_against_a_correct_validator(history: tuple[Run, Record]) -> None:
     run, _ = history
     votes = [signed(run, 1, SignedKind.PREPARE, prepare(0, 1, b)) for b in (b"a", b"b")]
     with pytest.raises(Violation, match="evidence: n0 convicts the correct validator 1"):
-        EvidenceSoundness(run).evidence(run.nodes[0], encode(VotesEvidence(*map(encode, votes))))
+        EvidenceSoundness(run).evidence(run.nodes[0], proof(*votes))
     forged = Signed(votes[1].kind, votes[1].body, 1, votes[0].signature)
     with pytest.raises(Violation, match="proves nothing"):
-        EvidenceSoundness(run).evidence(
-            run.nodes[0], encode(VotesEvidence(encode(votes[0]), encode(forged)))
-        )
+        EvidenceSoundness(run).evidence(run.nodes[0], proof(votes[0], forged))
+
+
+def test_statements_that_convict_a_correct_validator(history: tuple[Run, Record]) -> None:
+    """Nobody has to notice: two things that it let out are enough."""
+    run, _ = history
+    oracle = EvidenceSoundness(run)
+    for block in (b"a", b"b"):
+        oracle.at_end()
+        vote = signed(run, 1, SignedKind.PREPARE, prepare(9, 1, block))
+        oracle.sent(run.nodes[1], encode(vote))
+    with pytest.raises(Violation, match="evidence: what it said convicts a correct validator"):
+        oracle.at_end()
 
 
 def test_evidence_against_a_liar_is_welcome() -> None:
     run = Run(calm(charged=(1,)))
     votes = [signed(run, 1, SignedKind.PREPARE, prepare(0, 1, b)) for b in (b"a", b"b")]
-    EvidenceSoundness(run).evidence(run.nodes[0], encode(VotesEvidence(*map(encode, votes))))
+    EvidenceSoundness(run).evidence(run.nodes[0], proof(*votes))
 
 
 # --- conduct --------------------------------------------------------------------------------------

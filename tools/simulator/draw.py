@@ -36,7 +36,7 @@ def draw(seed: int, behaviours: tuple[str, ...]) -> Plan:
     f = faulty_max(n)
     faulty = random.sample(range(n), f if _happens(random, variant.faulty_percent) else 0)
     liars = tuple(
-        Liar(node, random.choice(behaviours))
+        Liar(node, random.choice(variant.behaviours or behaviours))
         for node in sorted(faulty)
         if _happens(random, variant.lying_percent)
     )

@@ -44,6 +44,8 @@ class Variant:
     delays_us: tuple[int, ...] = (500, 5_000, 30_000, 100_000)
     weather: Weather | None = None
     """None: drawn."""
+    behaviours: tuple[str, ...] = ()
+    """Of the liars; empty: all there are."""
 
 
 LIARS: Final = "liars"
@@ -77,6 +79,21 @@ VARIANTS: Final[dict[str, Variant]] = {
         storm_percent=100,
         faulty_percent=50,
     ),
+    "kings": Variant(
+        sizes=(4, 4, 4, 5),
+        lengths_ms=(10_000,),
+        requests=(60, 120),
+        faults=(12, 20),
+        kinds=(_K.ISOLATE, _K.ISOLATE, _K.ISOLATE, _K.FUNNEL, _K.CRASH_LEADER),
+        longest_ms=(1_200, 2_500),
+        epoch_lengths=(1000,),
+        storm_percent=100,
+        faulty_percent=100,
+        lying_percent=100,
+        losses=(0,),
+        delays_us=(5_000, 30_000, 80_000),
+        behaviours=("kingmaker", "kingmaker", "kingmaker", "hider", "equivocator", "mixed"),
+    ),
     "outage": Variant(
         sizes=(4,),
         lengths_ms=(60_000, 90_000),
@@ -107,7 +124,7 @@ VARIANTS: Final[dict[str, Variant]] = {
 """By name; a planted bug may ask for one of them."""
 
 _ROTA: Final = (
-    "mixed", "small", "liars", "small", "sizes", "crashes", "small", "views", "liars", "small",
+    "mixed", "small", "liars", "small", "kings", "crashes", "small", "views", "liars", "small",
     "mixed", "disks", "liars", "small", "crashes", "sizes", "liars", "views", "forensic", "mixed",
 )  # fmt: skip
 """The variant of seed s stands at s modulo the length, but for those that take long."""

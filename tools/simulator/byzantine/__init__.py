@@ -9,6 +9,7 @@ from tools.simulator.byzantine.copies import Amnesiac, Twin
 from tools.simulator.byzantine.framer import Framer
 from tools.simulator.byzantine.gossip import GossipLiar
 from tools.simulator.byzantine.invalid import InvalidLeader
+from tools.simulator.byzantine.kingmaker import Kingmaker
 from tools.simulator.byzantine.leaders import Censor, Delayer, Equivocator, Withholder
 from tools.simulator.byzantine.mixed import Mixed
 from tools.simulator.byzantine.mutating import Mutating
@@ -35,6 +36,7 @@ BEHAVIOURS: Final[dict[str, type[Behaviour]]] = {
     "schemer": Schemer,
     "spammer": Spammer,
     "hider": Hider,
+    "kingmaker": Kingmaker,
     "gone silent": GoneSilent,
     "sync liar": SyncLiar,
     "gossip liar": GossipLiar,
