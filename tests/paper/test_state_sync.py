@@ -11,6 +11,7 @@ from consensus.restart import rebase
 from consensus.slots import Content
 from tallynet.codec import decode, encode
 from tallynet.errors import InvariantViolated
+from tallynet.evidence import Divergence
 from tallynet.messages import BlocksGone, FetchBlocks, SignedKind
 from tests.sim.bench import Bench
 
@@ -83,7 +84,7 @@ def test_who_diverged_does_not_cover_it_with_a_fetched_state() -> None:
     backup = Bench()
     claim(backup, FAR + 5, FAR + 5)
     assert backup.replica.state_wanted(FAR) > 0
-    backup.replica._s.diverge(1)
+    backup.replica._s.diverge(Divergence(0, 1, b"\1" * 32, b"\2" * 32, b"\3" * 32, (), None))
     assert backup.replica.state_wanted(FAR) == 0
 
 
