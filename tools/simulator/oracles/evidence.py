@@ -49,4 +49,6 @@ class EvidenceSoundness(Oracle):
         except RemoteProtocolError as error:
             raise self.violated(f"{node} keeps a proof that proves nothing: {error}") from None
         if not self.run.is_faulty(found.signer):
-            raise self.violated(f"{node} convicts the correct validator {found.signer}: {found}")
+            raise self.violated(
+                f"{node} keeps a proof against the correct validator {found.signer}: {found}"
+            )
