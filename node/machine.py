@@ -168,7 +168,7 @@ class Machine:
             verify=self._verify_commit,
             outlet=peers,
             offer=offer,
-            log=log,
+            log=self._log_named,
             state_sync_blocks=state_sync_blocks,
             keep_blocks=keep_blocks,
         )

@@ -346,7 +346,9 @@ def proof(first: Signed, second: Signed) -> bytes:
 def test_evidence_against_a_correct_validator(history: tuple[Run, Record]) -> None:
     run, _ = history
     votes = [signed(run, 1, SignedKind.PREPARE, prepare(0, 1, b)) for b in (b"a", b"b")]
-    with pytest.raises(Violation, match="evidence: n0 keeps a proof against the correct validator 1"):
+    with pytest.raises(
+        Violation, match="evidence: n0 keeps a proof against the correct validator 1"
+    ):
         EvidenceSoundness(run).evidence(run.nodes[0], proof(*votes))
     forged = Signed(votes[1].kind, votes[1].body, 1, votes[0].signature)
     with pytest.raises(Violation, match="proves nothing"):
