@@ -108,7 +108,7 @@ DURABILITY: Final = (
     ),
     Plant(
         "mark-never-raised", "B12", _STORE,
-        "raises_mark = not self._marked and bool(batch.rows.get(JOURNAL))",
+        "raises_mark = not (self._marked or self.vote_bar) and bool(batch.rows.get(JOURNAL))",
         "raises_mark = False",
         "disks",
     ),
