@@ -115,6 +115,19 @@ class Deal:
     principal: int = 0
     repaid: int = 0
     live: bool = False
+    rate_ppm: int = 0
+    accrued_to: int = 0
+    accrued: int = 0
+    """Fen x ppm x days since the value day."""
+    interest_paid: int = 0
+
+    def owed(self, today: int) -> tuple[int, int]:
+        """(interest, principal) of a loan: all interest of its life, rounded once, less what was paid."""
+        left = self.principal - self.repaid
+        self.accrued += left * self.rate_ppm * (today - self.accrued_to)
+        self.accrued_to = today
+        year = self.remainder[3] * 1_000_000
+        return (2 * self.accrued + year) // (2 * year) - self.interest_paid, left
 
 
 @dataclass(slots=True)
@@ -139,6 +152,8 @@ class Model:
     """Pay-out instruction -> financing."""
     sent: set[bytes] = field(default_factory=set)
     """Pay-out instructions that are on their way: maturity no longer cancels their draws."""
+    repayments: dict[bytes, tuple[bytes, int]] = field(default_factory=dict)
+    """Repayment instruction -> financing, amount."""
     settlements: dict[bytes, tuple[bytes, int]] = field(default_factory=dict)
     """Settlement instruction -> voucher, start of the lot."""
     receipts_used: set[tuple[bytes, bytes]] = field(default_factory=set)
@@ -417,7 +432,7 @@ class Model:
         self.deals[financing] = Deal(
             offer.kind, funder, by, command.voucher, part.start, command.amount, offer_id,
             numerator, discount, key, self.time + self.parameter("payout_timeout_seconds"),
-            principal,
+            principal, rate_ppm=rate.rate_ppm, accrued_to=self.today,
         )  # fmt: skip
         self.offer_used[offer_id] = self.offer_used.get(offer_id, 0) + command.amount
         self.payouts[self._created(result, r.Kind.INSTRUCTION)] = financing
@@ -489,6 +504,42 @@ class Model:
         self.payouts = {i: d for i, d in self.payouts.items() if d != deal_id}
         del self.deals[deal_id]
 
+    def _do_FinancingRepay(
+        self, by: bytes, command: c.FinancingRepay, result: CommandReceipt
+    ) -> None:
+        deal = self.deals[command.financing]
+        if deal.drawer != by or not deal.live:
+            raise Mismatch("a repayment by somebody else, or of nothing")
+        announced = sum(n for id, n in self.repayments.values() if id == command.financing)
+        if command.amount + announced > sum(deal.owed(self.today)):
+            raise Mismatch("more is repaid than is owed")
+        instruction = self._created(result, r.Kind.INSTRUCTION)
+        self.repayments[instruction] = (command.financing, command.amount)
+
+    def _do_RepayConfirm(self, by: bytes, command: c.RepayConfirm, result: CommandReceipt) -> None:
+        self._use_receipt(by, command.receipt_commitment)
+        deal_id, amount = self.repayments.pop(command.instruction)
+        interest, principal, surplus = self._repaid(deal_id, amount)
+        if surplus or command.amount != amount or result.result[:2] != (interest, principal):
+            raise Mismatch(f"repaid {result.result[:2]}, the model has {interest, principal} (I16)")
+
+    def _repaid(self, deal_id: bytes, amount: int) -> tuple[int, int, int]:
+        """Money for a lender: interest, then principal, the rest is the borrower's; repaid in full, what is
+        still pledged is free."""
+        deal = self.deals[deal_id]
+        owed = deal.owed(self.today)
+        interest = min(amount, owed[0])
+        principal = min(amount - interest, owed[1])
+        deal.interest_paid += interest
+        deal.repaid += principal
+        if interest + principal == sum(owed):
+            paper = self.papers[deal.voucher]
+            for part in [part for part in paper.parts if part.lien == deal_id]:
+                part.state, part.lien = "HELD", b""
+                self._settle_in(paper, part)
+            del self.deals[deal_id]
+        return interest, principal, amount - interest - principal
+
     def _do_FundsReceived(self, by: bytes, command: c.FundsReceived, _: CommandReceipt) -> None:
         self._use_receipt(by, command.receipt_commitment)
         paper = self.papers[command.voucher]
@@ -512,8 +563,11 @@ class Model:
         tail = self._carve(paper, part, command.amount)
         if tail is not part:
             part.covered = left
+        lender = tail.lien
         tail.state, tail.lien = "REDEEMED", b""
         self._join(paper, tail)
+        if lender:
+            self._repaid(lender, command.amount)
         paper.paid += command.amount
         self.lines[paper.line].used -= command.amount
         if paper.total(*OPEN) == 0:
