@@ -138,6 +138,18 @@ class NormalCase:
             return False
         return s.ledger.wants_block(header.time_ms)
 
+    def early_ms(self) -> int | None:
+        """How long until the clock lets the next proposal be accepted, if that is what it waits for."""
+        s = self._s
+        slot = s.slots.get(s.top + 1) if s.slots else None
+        if slot is None or slot.candidate is None or slot.rejected or slot.candidate.again:
+            return None
+        content = s.contents.get(slot.candidate.block)
+        if content is None:
+            return None
+        early = content.header.time_ms - s.config.clock_window_ms - s.wall_ms
+        return early if early > 0 else None
+
     def _reject(self, slot: Slot, candidate: Candidate, content: Content, fault: str) -> None:
         slot.rejected = True
         leader = candidate.prepare.signer

@@ -168,10 +168,12 @@ class Replica:
         if s.pace.changed(self._waits.mode()):
             due = s.now_ms + 1
         if s.leads and s.pool.pending and s.top < s.limit:
-            due = min(due, s.pool.batch_since_ms + s.config.batch_wait_ms)
-        slot = s.slots.get(s.top + 1) if s.slots else None
-        if slot is not None and slot.candidate is not None and not slot.rejected:
-            due = min(due, s.now_ms + s.config.batch_wait_ms)  # its time may come (clock, day roll)
+            full_ms = s.pool.batch_since_ms + s.config.batch_wait_ms
+            if s.now_ms < full_ms < due:  # once it is past, something else than time is missing
+                due = full_ms
+        early_ms = self._normal.early_ms()
+        if early_ms is not None and s.now_ms + early_ms < due:
+            due = s.now_ms + early_ms
         return max(due, s.now_ms + 1)
 
     def _start(self) -> None:

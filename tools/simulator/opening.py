@@ -5,7 +5,7 @@ Without it a short run would spend its requests on preparing, and never reach a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any, Final
 
@@ -17,79 +17,86 @@ from tools.simulator.acts.base import CURRENCY
 from tools.simulator.town import MONDAY, Party, Town
 
 FACE: Final = 900_000
+TENORS: Final = (2, 4, 30)
+"""Days to maturity of the three vouchers: two of them mature within most runs."""
 
 
 def _digest(text: str) -> bytes:
     return sha256(text.encode()).digest()
 
 
-def opening(town: Town) -> Iterator[tuple[Party, Sequence[Any]]]:
-    """(party, commands) step by step; each stands on those before it. Ids follow from labels."""
+def opening(town: Town) -> tuple[Sequence[tuple[Party, Sequence[Any]]], ...]:
+    """Stages of (party, commands); a stage stands on those before it. Ids follow from labels."""
     core, devices, shop = (town.party(name) for name in ("core", "devices", "shop"))
     bank, other = town.banks[0], town.banks[1]
     payees = (devices, devices, shop)
-    yield (
-        core,
+    return (
         [
-            c.ProgrammeCreate(b"p%d" % i, r.ProgrammeKind.RECEIVABLE, CURRENCY, _rules(mode))
-            for i, mode in enumerate((r.AcceptMode.IMMEDIATE, r.AcceptMode.EXPLICIT))
+            (core, [_programme(i) for i in range(2)]),
+            (bank, [_issue_line(core)]),
+            (other, [_offer(kind) for kind in (r.FinancingKind.SALE, r.FinancingKind.LOAN_PLEDGE)]),
+            *((party, [_account(party, bank)]) for party in (devices, shop)),
+            *(
+                (party, [_document(i, party, core) for i, x in enumerate(payees) if x is party])
+                for party in (devices, shop)
+            ),
         ],
-    )
-    yield (
-        bank,
-        [c.LineGrant(b"line", r.LineKind.ISSUE, core.id, CURRENCY, 10**9, MONDAY, MONDAY + 900)],
-    )
-    yield other, [
-        c.OfferCreate(
-            kind.name.lower().encode(), kind, CURRENCY, (), (),
-            (r.RateBand(365, 43_500, 10_000),), 360, 1, 10**8, 0, 10**9, MONDAY, MONDAY + 300, (),
-        )
-        for kind in (r.FinancingKind.SALE, r.FinancingKind.LOAN_PLEDGE)
-    ]  # fmt: skip
-    for party in (devices, shop):
-        yield party, [c.AccountBind(b"main", bank.id, _digest(party.name), CURRENCY)]
-    yield (
-        bank,
         [
-            c.AccountVerify(
-                b"v-" + party.name.encode(), record_id(r.Kind.ACCOUNT, party.id, b"main")
-            )
+            (bank, [_verified(party) for party in (devices, shop)]),
+            (core, [_voucher(i, core, payee, bank) for i, payee in enumerate(payees)]),
+        ],
+        [
+            (party, [_claim(i, core) for i, x in enumerate(payees) if x is party])
             for party in (devices, shop)
         ],
     )
-    for party in (devices, shop):
-        yield party, [
-            c.DocumentRegister(
-                b"d%d" % i, r.DocumentType.INVOICE, _digest(f"tag {i}"), _digest("root"),
-                _digest("sealed"), party.id, core.id, (), CURRENCY, FACE, None,
-            )
-            for i, payee in enumerate(payees)
-            if payee is party
-        ]  # fmt: skip
-    yield core, [
-        c.VoucherIssue(
-            b"voucher%d" % i, payee.id, CURRENCY, FACE, MONDAY + days,
-            r.Promise(_digest("promise"), True, True, True),
-            (r.DocumentUse(record_id(r.Kind.DOCUMENT, b"", _digest(f"tag {i}")), FACE),),
-            record_id(r.Kind.PROGRAMME, core.id, b"p%d" % (i % 2)),
-            line_id(r.LineKind.ISSUE, bank.id, core.id, CURRENCY), bank.id,
-        )
-        for i, (payee, days) in enumerate(zip(payees, (2, 4, 30), strict=True))
-    ]  # fmt: skip
-    for party in (devices, shop):
-        yield (
-            party,
-            [
-                c.VoucherClaim(
-                    b"c%d" % i, record_id(r.Kind.VOUCHER, core.id, b"voucher%d" % i), True
-                )
-                for i, payee in enumerate(payees)
-                if payee is party
-            ],
-        )
 
 
-def _rules(mode: r.AcceptMode) -> c.ProgrammeRules:
-    return c.ProgrammeRules(
+def _programme(number: int) -> c.ProgrammeCreate:
+    mode = (r.AcceptMode.IMMEDIATE, r.AcceptMode.EXPLICIT)[number]
+    rules = c.ProgrammeRules(
         mode, 0, 10, 200, 1, 365, 1, r.DocumentPolicy.CAPPED, False, 500, (), True
     )
+    return c.ProgrammeCreate(b"p%d" % number, r.ProgrammeKind.RECEIVABLE, CURRENCY, rules)
+
+
+def _issue_line(core: Party) -> c.LineGrant:
+    return c.LineGrant(b"line", r.LineKind.ISSUE, core.id, CURRENCY, 10**9, MONDAY, MONDAY + 900)
+
+
+def _offer(kind: r.FinancingKind) -> c.OfferCreate:
+    return c.OfferCreate(
+        kind.name.lower().encode(), kind, CURRENCY, (), (), (r.RateBand(365, 43_500, 10_000),), 360,
+        1, 10**8, 0, 10**9, MONDAY, MONDAY + 300, (),
+    )  # fmt: skip
+
+
+def _account(party: Party, bank: Party) -> c.AccountBind:
+    return c.AccountBind(b"main", bank.id, _digest(party.name), CURRENCY)
+
+
+def _verified(party: Party) -> c.AccountVerify:
+    account = record_id(r.Kind.ACCOUNT, party.id, b"main")
+    return c.AccountVerify(b"v-" + party.name.encode(), account)
+
+
+def _document(number: int, payee: Party, core: Party) -> c.DocumentRegister:
+    return c.DocumentRegister(
+        b"d%d" % number, r.DocumentType.INVOICE, _digest(f"tag {number}"), _digest("root"),
+        _digest("sealed"), payee.id, core.id, (), CURRENCY, FACE, None,
+    )  # fmt: skip
+
+
+def _voucher(number: int, core: Party, payee: Party, bank: Party) -> c.VoucherIssue:
+    document = record_id(r.Kind.DOCUMENT, b"", _digest(f"tag {number}"))
+    return c.VoucherIssue(
+        b"voucher%d" % number, payee.id, CURRENCY, FACE, MONDAY + TENORS[number],
+        r.Promise(_digest("promise"), True, True, True), (r.DocumentUse(document, FACE),),
+        record_id(r.Kind.PROGRAMME, core.id, b"p%d" % (number % 2)),
+        line_id(r.LineKind.ISSUE, bank.id, core.id, CURRENCY), bank.id,
+    )  # fmt: skip
+
+
+def _claim(number: int, core: Party) -> c.VoucherClaim:
+    voucher = record_id(r.Kind.VOUCHER, core.id, b"voucher%d" % number)
+    return c.VoucherClaim(b"c%d" % number, voucher, True)

@@ -211,13 +211,14 @@ class Run:
         self.scheduler.run(self.scheduler.now_us + self.plan.length_ms * 1000)
 
     def _open(self) -> None:
-        """The prepared market, step by step; a liar may make it slow, then it stays half-made."""
+        """The prepared market, stage by stage; a liar may make it slow, then it stays half-made."""
         valid_until = self.town.genesis.time_ms // 1000 + OPENING_VALIDITY_SECONDS
         deadline = OPENING_MS * 1000
-        for party, commands in opening(self.town):
-            client = next(client for client in self.clients if client.party is party)
-            client.submit(self.town.envelope(party, commands, valid_until))
-            self.scheduler.run(deadline, lambda client=client: not client.pending)  # type: ignore[misc]
+        for stage in opening(self.town):
+            for party, commands in stage:
+                client = next(client for client in self.clients if client.party is party)
+                client.submit(self.town.envelope(party, commands, valid_until))
+            self.scheduler.run(deadline, lambda: not any(c.pending for c in self.clients))
 
     def _sample(self) -> None:
         for oracle in self.oracles:
