@@ -5,6 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import Final
 
+from node.config import STATE_SYNC_BLOCKS
 from tallynet.blocks import faulty_max
 from tools.simulator.options import (
     CALM,
@@ -24,6 +25,8 @@ CLIENTS: Final = 8
 REAL_SIGNATURES_PERCENT: Final = 5
 """Runs in which validators sign with Ed25519 (reliability §5)."""
 OPENING_PERCENT: Final = 70
+STATE_SYNC_EARLY: Final = 8
+"""So few missing blocks that runs get there; more than their windows, which the votes in the journal need."""
 AFTERSHOCK_PERCENT: Final = 40
 """ Of the runs whose faults leave room for it."""
 
@@ -65,6 +68,7 @@ def draw(seed: int, behaviours: tuple[str, ...]) -> Plan:
         opening=_happens(random, OPENING_PERCENT),
         dead=dead,
         aftershock=spare > len(dead) and _happens(random, AFTERSHOCK_PERCENT),
+        state_sync_blocks=random.choice((STATE_SYNC_BLOCKS, STATE_SYNC_BLOCKS, STATE_SYNC_EARLY)),
     )
 
 

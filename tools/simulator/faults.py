@@ -12,6 +12,7 @@ from node.state.tables import RECORDS, record_key
 from tallynet.codec import decode, encode
 from tallynet.records import NETWORK_ID, Kind, Network
 from tools.simulator.disk import Image
+from tools.simulator.hoarding import Hoarding
 from tools.simulator.node import SimulatedNode
 from tools.simulator.options import Fault
 
@@ -126,6 +127,12 @@ class Faults:
     def _close_funnel(self, fault: Fault, cut: dict[tuple[int, int], None]) -> None:
         if self._run.network.cut is cut:
             self._isolate(fault, Random(fault.detail))
+
+    def _hoard(self, fault: Fault, random: Random) -> None:
+        """Until the network heals: a sequence of views takes long."""
+        del fault
+        if self._run.network.drops is None:
+            self._run.network.drops = Hoarding(self._run, random).drops
 
     def _outage(self, fault: Fault, random: Random) -> None:
         del random

@@ -34,6 +34,8 @@ class Network:
         self._index: Final[list[int]] = []
         self.cut: dict[tuple[int, int], None] = {}
         """Directed pairs of processes that do not hear each other."""
+        self.drops: Callable[[int, int, bytes], bool] | None = None
+        """An adversary that chooses what is lost: (source, target, message)."""
         self._free_us: Final[dict[tuple[int, int], int]] = {}
         """When the link delivers again: order on FIFO links, clogs."""
         self._generation: Final[dict[tuple[int, int], int]] = {}
@@ -68,6 +70,7 @@ class Network:
         """The network heals."""
         self.weather = CALM
         self.cut = {}
+        self.drops = None
         self._free_us.clear()
         self.target = -1
         self._ranks = [0] * len(self._ranks)
@@ -89,7 +92,7 @@ class Network:
 
     def _transmit(self, source: int, target: int, message: bytes) -> None:
         self.messages += 1
-        if (source, target) in self.cut:
+        if (source, target) in self.cut or (self.drops and self.drops(source, target, message)):
             return
         weather, random = self.weather, self._random
         copies = 1

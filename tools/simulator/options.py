@@ -33,6 +33,7 @@ class FaultKind(Enum):
     ONE_WAY = "one-way partition"
     ISOLATE = "one cut off"
     FUNNEL = "one hears alone and is cut off"
+    HOARD = "votes hoarded view by view"
     RESET = "reset of all connections"
     CLOG = "clogged link"
     OUTAGE = "no link at all"

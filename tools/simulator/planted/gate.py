@@ -93,8 +93,11 @@ def hunt(plants: Sequence[Plant], jobs: int, seeds_max: int = SEEDS_MAX) -> list
         futures = [pool.submit(catch, plant, watch, seeds_max) for plant in plants]
         try:
             for future in as_completed(futures):
-                catches.append(future.result())
+                found = future.result()
+                catches.append(found)
                 progress.advance(task)
+                end = f"caught by {found.oracle}" if found.caught else "SURVIVED"
+                progress.console.print(f"{found.name}: {end}, {found.seeds:,} seeds")
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
