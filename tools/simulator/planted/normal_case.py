@@ -73,13 +73,13 @@ NORMAL_CASE: Final = (
         "            if slot.certificate is None:\n"
         "                parent, height = content.block, height + 1\n"
         "                continue\n",
-        "views",
+        "hoards",
     ),
     Plant(
         "commit-without-certificate", "INV-4", _NORMAL,
         "if content is None or slot.certificate is None or content.header.parent != parent:",
         "if content is None or content.header.parent != parent:",
-        "views",
+        "hoards",
     ),
     Plant(
         "prepared-one-vote-early", "INV-4", _NORMAL,
@@ -95,7 +95,7 @@ NORMAL_CASE: Final = (
         "certificate-forgotten-on-accepting", "INV-4b", _NORMAL,
         "        slot.accepted = content\n",
         "        slot.accepted = content\n        s.prepared.pop(height, None)\n",
-        "views",
+        "hoards",
     ),
     Plant(
         "second-proposal-accepted", "INV-2", _NORMAL,
@@ -209,7 +209,7 @@ NORMAL_CASE: Final = (
         "overlays-never-dropped", "INV-10", _NORMAL,
         "            s.effects.discard.append(s.executions.pop(above).content.block)\n",
         "            del s.executions[above]\n",
-        "views",
+        "hoards",
     ),
     Plant(
         "lost-transactions-at-a-view-change", "A10", "consensus/pool.py",

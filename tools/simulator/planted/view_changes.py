@@ -14,13 +14,13 @@ VIEW_CHANGES: Final = (
         "lower-view-chosen", "A3", _VIEW_CHANGE,
         "if known is None or entry.view > known.view:",
         "if known is None or entry.view < known.view:",
-        "views",
+        "hoards",
     ),
     Plant(
         "first-view-chosen", "A3", _VIEW_CHANGE,
         "if known is None or entry.view > known.view:",
         "if known is None:",
-        "views",
+        "hoards",
     ),
     Plant(
         "lowest-base-chosen", "INV-13", _VIEW_CHANGE,
@@ -32,7 +32,7 @@ VIEW_CHANGES: Final = (
         "selection-skips-gaps", "A5", _VIEW_CHANGE,
         "        if chosen is None or chosen.parent != parent:\n            break\n",
         "        if chosen is None:\n            continue\n",
-        "views",
+        "hoards",
     ),
     Plant(
         "selection-trusts-the-leader", "A1", _VIEW_CHANGE,
@@ -71,20 +71,20 @@ VIEW_CHANGES: Final = (
         "opens-with-too-few", "INV-13", _VIEWS,
         "        if len(ready) < s.q:\n",
         "        if len(ready) <= s.f:\n",
-        "views",
+        "hoards",
     ),
     Plant(
         "certificates-forgotten-on-entering", "INV-4b", _VIEWS,
         "        s.new_view = raw\n",
         "        s.new_view = raw\n        s.prepared.clear()\n",
-        "views",
+        "hoards",
     ),
     Plant(
         "certificates-forgotten-on-leaving", "INV-4b", _VIEWS,
         "                    for _, p in sorted(s.prepared.items())\n",
         "                    for _, p in sorted(s.prepared.items())\n"
         "                    if p.view >= s.view and not s.new_view\n",
-        "views",
+        "hoards",
     ),
     Plant(
         "no-joining-of-complaints", "A11", _VIEWS,
@@ -134,7 +134,7 @@ VIEW_CHANGES: Final = (
         "old-proposals-stay", "A6", _VIEWS,
         "        s.slots.clear()\n        self._fetches.clear()\n",
         "        self._fetches.clear()\n",
-        "views",
+        "hoards",
     ),
     Plant(
         "laggards-get-no-help", "A11", _VIEWS,
@@ -147,7 +147,7 @@ VIEW_CHANGES: Final = (
         "old-complaint-blocks-the-new-view", "A12", _VIEWS,
         "        if self._complaint_view < s.view:\n            self.complaint, self._complaint_view = None, -1\n",
         "        self._complaint_view += 1\n",
-        "views",
+        "hoards",
     ),
     Plant(
         "view-goes-on-in-the-next-epoch", "INV-1", _VIEWS,
