@@ -26,8 +26,8 @@ class Pool:
     """Pending transactions in queues, and those in flight: in an accepted block, not final yet."""
 
     __slots__ = (
-        "_copies", "_entries", "_flying", "_heads", "_limit", "_passed", "_queues", "_size_max",
-        "_soonest_expiry_s", "batch_since_ms", "pending", "pending_bytes", "refused",
+        "_copies", "_entries", "_flying", "_heads", "_limit", "_passed", "_queues", "_relayed",
+        "_size_max", "_soonest_expiry_s", "batch_since_ms", "pending", "pending_bytes", "refused",
     )  # fmt: skip
 
     def __init__(self, limit: int, size_max: int) -> None:
@@ -47,6 +47,8 @@ class Pool:
         """(since when in ms, envelope hash) of each organisation's oldest one; ascending."""
         self._passed: tuple[bytes, int] | None = None
         """Envelope hash of the oldest one of all when it was first passed over, and when that was."""
+        self._relayed: Final[dict[bytes, None]] = {}
+        """Pending ones that the leader of this view was given."""
         self._soonest_expiry_s = 0
         """No pending transaction expires before this second."""
         self.pending = 0
@@ -175,6 +177,7 @@ class Pool:
                 continue
             self._flying[envelope] = None
             if envelope in self._entries:
+                self._relayed.pop(envelope, None)
                 self._unqueue(transaction)
                 touched[transaction.organisation] = None
         self._restart_clocks(touched, now_ms)
@@ -185,6 +188,7 @@ class Pool:
         for envelope in envelopes:
             flew = envelope in self._flying
             self._flying.pop(envelope, None)
+            self._relayed.pop(envelope, None)
             transaction = self._entries.pop(envelope, None)
             if transaction is not None and not flew:
                 self._unqueue(transaction)
@@ -204,7 +208,9 @@ class Pool:
         What was in flight is pending again, unless a copy of it took effect in its place."""
         landed = dict(self._entries)
         flying = dict(self._flying)
-        for kept in (self._entries, self._copies, self._flying, self._queues, self._heads):
+        for kept in (
+            self._entries, self._copies, self._flying, self._queues, self._heads, self._relayed,
+        ):  # fmt: skip
             kept.clear()
         self._passed = None
         self.pending = self.pending_bytes = 0
@@ -250,6 +256,36 @@ class Pool:
         known = self._passed is not None and self._passed[0] == envelope
         if has_room and since_ms + grace_ms <= now_ms and not known and envelope is not None:
             self._passed = (envelope, now_ms)
+
+    @property
+    def relayed(self) -> int:
+        """How many are pending that the leader of this view was given: it knows them."""
+        return len(self._relayed)
+
+    def relay(self, count_max: int, bytes_max: int) -> tuple[bytes, ...]:
+        """Envelope hashes of the oldest pending ones that the leader of this view was not given yet; from
+        now on it was."""
+        found: list[bytes] = []
+        room = bytes_max
+        for envelope, transaction in self._entries.items():
+            if envelope in self._flying or envelope in self._relayed:
+                continue
+            room -= transaction.size
+            if room < 0 or len(found) >= count_max:
+                break
+            found.append(envelope)
+        self._relayed.update(dict.fromkeys(found))
+        return tuple(found)
+
+    def relay_passed_over(self) -> tuple[bytes, ...]:
+        """The same for the one that was passed over, if there is one."""
+        if self._passed is None or self._passed[0] != self._oldest():
+            return ()
+        envelope = self._passed[0]
+        if envelope in self._relayed:
+            return ()
+        self._relayed[envelope] = None
+        return (envelope,)
 
     def passed_since_ms(self) -> int | None:
         """Since when the oldest transaction of all has been passed over; None when it has not."""

@@ -12,11 +12,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from consensus.events import Transaction
+from tallynet.codec import encode
 from tallynet.envelope import Envelope
 from tallynet.errors import TallynetError
+from tallynet.messages import Bodies
 
 POOL_BYTES_MAX: Final = 64 * 1024 * 1024
 """Together with the count limit this bounds the pool's memory (reliability §10)."""
+GOSSIP_BYTES_MAX: Final = 1024 * 1024
+"""One Bodies message (protocol table: bodies 1 MiB)."""
 
 
 class PoolRefused(TallynetError):
@@ -42,6 +46,20 @@ def transaction_of(envelope: Envelope) -> Transaction:
         body.valid_until,
         len(envelope.raw),
     )
+
+
+def in_messages(envelopes: Iterable[bytes]) -> Iterable[bytes]:
+    """Encoded `Bodies` messages of bounded size."""
+    part: list[bytes] = []
+    size = 0
+    for raw in envelopes:
+        if part and size + len(raw) > GOSSIP_BYTES_MAX:
+            yield encode(Bodies(tuple(part)))
+            part, size = [], 0
+        part.append(raw)
+        size += len(raw)
+    if part:
+        yield encode(Bodies(tuple(part)))
 
 
 class Pool:

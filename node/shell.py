@@ -16,10 +16,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from consensus.effects import ALL, Effects, Execute, Send
+from consensus.effects import ALL, Effects, Execute, Relay, Send
 from consensus.events import Event, Executed, Persisted, Tick
 from consensus.replica import Replica
 from node.executor import ExecutedBlock, Executor
+from node.pool import in_messages
 from node.store import WriteBatch
 from tallynet.blocks import Certificate
 from tallynet.errors import invariant
@@ -139,6 +140,8 @@ class Shell:
             turn.batch.archive(archived.epoch, archived.view, archived.new_view)
         for send in effects.send_now:
             self._send(send)
+        for relay in effects.relay:
+            self._relay(relay)
         for delivery in effects.deliver:
             executed = self._executor.deliver(turn.batch, delivery)
             turn.delivered.append((executed, delivery.certificate))
@@ -154,6 +157,11 @@ class Shell:
             self._outlet.broadcast(send.message)
         else:
             self._outlet.send(send.to, send.message)
+
+    def _relay(self, relay: Relay) -> None:
+        found = [self._executor.envelope(hash) for hash in relay.envelopes]
+        for message in in_messages(envelope.raw for envelope in found if envelope is not None):
+            self._outlet.send(relay.to, message)
 
     # --- durability -------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -93,6 +94,63 @@ def others_flow(backup: Bench, heights: range, view: int = 0, parent: bytes = GE
         parent = content.block
         backup.tick(450)
     return parent
+
+
+def test_the_leader_is_given_what_it_seems_not_to_know_long_before_a_timer_may_accuse_it() -> None:
+    """Castro & Liskov 1999, §4.2; decision 0017."""
+    backup = Bench()
+    held = transactions(3)
+    backup.hold(held)
+    backup.tick(backup.config.batch_wait_ms + backup.config.progress_ms // 4)
+    assert backup.relayed == [(0, tuple(t.envelope for t in held))]
+    assert complaints(backup) == []
+
+
+def test_it_is_given_a_batch_at_most() -> None:
+    backup = Bench(batch_transactions_max=2, batch_bytes_max=500)
+    few = transactions(3)
+    backup.hold(few)
+    backup.tick(300)
+    assert backup.relayed == [(0, tuple(t.envelope for t in few[:2]))]
+    large = Bench(batch_bytes_max=500)
+    large.hold(replace(t, size=300) for t in few)
+    large.tick(300)
+    assert large.relayed == [(0, (few[0].envelope,))]
+
+
+def test_everything_is_given_to_each_leader_once() -> None:
+    backup = Bench()
+    (held,) = transactions(1)
+    backup.hold([held])
+    backup.tick(900)
+    enter_view(backup, 2)
+    backup.tick(900)
+    assert backup.relayed == [(0, (held.envelope,)), (2, (held.envelope,))]
+
+
+def test_who_leads_gives_nobody_anything() -> None:
+    leader = Bench(index=0, window=1)
+    leader.hold(transactions(3))
+    leader.tick(900)
+    assert leader.relayed == []
+
+
+def test_the_leader_is_given_what_its_blocks_pass_over() -> None:
+    backup = Bench(pace_ms=SLOW_IS_FINE)
+    (victim,) = transactions(1, organisation=b"v" * 16)
+    tip = others_flow(backup, range(1, 3))
+    backup.hold([victim])
+    content = backup.block(3, tip, ids := transactions(1, tag="block 3"))
+    backup.hold(ids)
+    backup.propose(content)  # in flight: it is not the leader's turn
+    backup.tick(300)
+    backup.prepare_all(content)
+    backup.commit_all(content)
+    later = transactions(1, tag="block 4")
+    backup.hold(later)
+    backup.propose(backup.block(4, content.block, later))
+    backup.tick(50)
+    assert backup.relayed == [(0, (victim.envelope,))]
 
 
 def test_the_transaction_timer_restarts_under_a_new_leader() -> None:

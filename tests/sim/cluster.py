@@ -206,6 +206,9 @@ class Node:
             self.cluster.accuse(accusation.proof)
         for send in effects.send_now:
             self.cluster.send(self, send)
+        for relay in effects.relay:
+            bodies = tuple(self.bodies[e] for e in relay.envelopes)
+            self.cluster.send(self, Send(relay.to, encode(Bodies(bodies))))
         if not self.writing:
             self.writing = True
             self.cluster.after(self.cluster.delay(8), self._sync, self.generation)
