@@ -130,6 +130,8 @@ class Shell:
         turn.step = self.replica.turn
         for entry in effects.persist:
             turn.batch.journal(entry.key, entry.value)
+        for retain in effects.retain:
+            self._executor.retain(turn.batch, retain.above, retain.blocks)
         for hold in effects.hold:
             self._executor.hold(turn.batch, hold.height, hold.block, hold.envelopes)
         room = TURN_SENDS_MAX - len(turn.sends)
