@@ -45,9 +45,6 @@ class Outlet(Protocol):
 class Chores(Protocol):
     """Work beside consensus that is written along, a bounded piece at a time (`node.upkeep`)."""
 
-    def tick(self, now_ms: int) -> None:
-        """Time passed."""
-
     def fill(self, batch: WriteBatch) -> None:
         """Add the next piece, if there is one, to what is about to be written."""
 
@@ -90,15 +87,17 @@ class Shell:
         on_committed: Callable[[ExecutedBlock, Certificate], None],
         log: Log,
         chores: Chores,
+        on_tick: Callable[[int], None],
     ) -> None:
         """`on_committed` is called for every block, in order, once it is durable; `log` gets the
-        events that `Effects.log` names."""
+        events that `Effects.log` names; `on_tick` is told the time after every Tick."""
         self.replica: Final = replica
         self._executor: Final = executor
         self._outlet: Final = outlet
         self._on_committed: Final = on_committed
         self._log: Final = log
         self._chores: Final = chores
+        self._on_tick: Final = on_tick
         self._closing = False
         """Nothing is stepped any more: what is on disk is about to be replaced."""
         self._last: Turn | None = None
@@ -121,7 +120,7 @@ class Shell:
             self._apply(effects)
             queue.extend(self._execute(request) for request in effects.execute)
         if isinstance(event, Tick):
-            self._chores.tick(event.now_ms)
+            self._on_tick(event.now_ms)
 
     def _apply(self, effects: Effects) -> None:
         for name, fields in effects.log:

@@ -585,10 +585,22 @@ def test_laggards_are_handed_the_new_view() -> None:
     backup.take(SignedKind.NEW_VIEW)
     backup.receive(3, backup.status(3, view=0))
     assert [to for to, _ in backup.take(SignedKind.NEW_VIEW)] == [3]
+    backup.tick(backup.config.status_ms)
     backup.receive(3, backup.status(3, view=2, changing=True))
     assert [to for to, _ in backup.take(SignedKind.NEW_VIEW)] == [3]
     backup.receive(3, backup.status(3, view=2))
     assert backup.take(SignedKind.NEW_VIEW) == []
+
+
+def test_whoever_sends_status_after_status_is_handed_it_at_half_the_period() -> None:
+    backup = Bench()
+    enter_view(backup, 2)
+    for _ in range(100):
+        backup.receive(3, backup.status(3, view=0))
+        backup.receive(0, backup.status(0, view=0))
+        backup.tick(10)
+    handed = [to for to, _ in backup.take(SignedKind.NEW_VIEW)]
+    assert handed.count(3) == handed.count(0) == 1 + 1_000 // (backup.config.status_ms // 2 + 5)
 
 
 def test_laggards_are_handed_the_complaints_that_moved_us() -> None:
