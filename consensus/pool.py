@@ -1,6 +1,7 @@
 """The pool: which held envelopes wait for a block, and which the leader proposes next.
 
 Fair by construction: one queue per organisation, drained round-robin, oldest first (protocol §5.9).
+Nor does anybody find no place: an organisation may hold no more of them than are left for all others.
 Blocks of other leaders are watched for the same: the organisation that has waited longest for its
 oldest transaction is *passed over* by a block that had room for it, that served somebody twice, or
 that served somebody who began to wait later. A leader that passes one over for
@@ -56,7 +57,7 @@ class Pool:
         self.batch_since_ms = 0
         """Since when something has been pending that was not proposed with the last batch."""
         self.refused = 0
-        """Arrivals dropped because the pool was full; their bodies stay with the driver."""
+        """Arrivals dropped because there was no room for them; their bodies stay with the driver."""
 
     @property
     def full(self) -> bool:
@@ -80,11 +81,17 @@ class Pool:
             if envelope in self._flying:
                 entries[envelope] = transaction
                 continue
-            if self.pending >= self._limit or transaction.size > self._size_max:
+            if not self._has_room(transaction.organisation) or transaction.size > self._size_max:
                 self.refused += 1
                 continue
             entries[envelope] = transaction
             self._enqueue(transaction, now_ms)
+
+    def _has_room(self, organisation: bytes) -> bool:
+        """One may take a half, two a third each, and so on (dynamic thresholds, Choudhury & Hahne 1998,
+        alpha = 1): whoever comes finds a place, however greedy the others are (decision 0018)."""
+        queue = self._queues.get(organisation)
+        return (0 if queue is None else len(queue)) < self._limit - self.pending
 
     def _enqueue(self, transaction: Transaction, now_ms: int) -> None:
         if not self.pending:

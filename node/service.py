@@ -171,7 +171,7 @@ class Service:
                 session.send(encode(Refused(_name(raw), error.code, error.message[:400])))
                 continue
             if envelope is not None:
-                held.append(self._pool.add(envelope))
+                held.append(self._pool.add(envelope, own=True))
                 passed_on.append(envelope.raw)
         if held:
             self._source.offer(TransactionsHeld(tuple(held)))
@@ -261,7 +261,7 @@ class Service:
         """Why the pool must not hold an envelope of another validator; empty when it may, or does."""
         if envelope.hash in self._pool:
             return ""
-        if not self._pool.has_room(len(envelope.raw)):
+        if not self._pool.has_room(envelope.body.organisation, len(envelope.raw)):
             return "POOL_FULL"
         try:
             self._admit(envelope)
