@@ -131,6 +131,11 @@ class Pace:
             return None
         return self._owed_since_ms + self.allowance_ms
 
+    @property
+    def told(self) -> bool:
+        """It is still the leader's turn, and it was given all that."""
+        return self._stamped is Mode.OWED and self._told
+
     def tell(self, *, news: bool) -> None:
         """It was given all that. When nothing else pends that it is known to know, all this may be `news`
         to it, and its turn begins again."""

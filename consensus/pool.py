@@ -264,6 +264,20 @@ class Pool:
         if has_room and since_ms + grace_ms <= now_ms and not known and envelope is not None:
             self._passed = (envelope, now_ms)
 
+    def drop_oldest_unless(self, usable: Rule, count_max: int, now_ms: int) -> int:
+        """Drop those of the oldest pending ones, and of the one passed over, that are not `usable` any more;
+        returns how many."""
+        passed = self.passed_over
+        looked_at: dict[bytes, None] = {} if passed is None else {passed: None}
+        for envelope in self._entries:
+            if len(looked_at) >= count_max:
+                break
+            if envelope not in self._flying:
+                looked_at[envelope] = None
+        lost = [e for e in looked_at if not usable(self._entries[e])]
+        self.remove(lost, now_ms)
+        return len(lost)
+
     @property
     def relayed(self) -> int:
         """How many are pending that the leader of this view was given: it knows them."""
@@ -286,19 +300,22 @@ class Pool:
 
     def relay_passed_over(self) -> tuple[bytes, ...]:
         """The same for the one that was passed over, if there is one."""
-        if self._passed is None or self._passed[0] != self._oldest():
-            return ()
-        envelope = self._passed[0]
-        if envelope in self._relayed:
+        envelope = self.passed_over
+        if envelope is None or envelope in self._relayed:
             return ()
         self._relayed[envelope] = None
         return (envelope,)
 
-    def passed_since_ms(self) -> int | None:
-        """Since when the oldest transaction of all has been passed over; None when it has not."""
+    @property
+    def passed_over(self) -> bytes | None:
+        """Envelope hash of the oldest one of all, when it has been passed over."""
         if self._passed is None or self._passed[0] != self._oldest():
             return None
-        return self._passed[1]
+        return self._passed[0]
+
+    def passed_since_ms(self) -> int | None:
+        """Since when the oldest transaction of all has been passed over; None when it has not."""
+        return None if self._passed is None or self.passed_over is None else self._passed[1]
 
     def oldest_since_ms(self) -> int | None:
         """Since when the longest waiting organisation has waited for its oldest transaction."""

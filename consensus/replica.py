@@ -270,7 +270,9 @@ class Replica:
         s.now_ms, s.wall_ms = event.now_ms, event.wall_ms
         s.pace.tick(s.now_ms, self._waits.mode())
         self._relay()
-        dropped = s.pool.expire(s.wall_ms // 1000)
+        # Nobody waits for what a leader may refuse whose clock is ahead, as far as it may be.
+        ahead_ms = 0 if s.leads else s.config.clock_window_ms
+        dropped = s.pool.expire((s.wall_ms + ahead_ms) // 1000)
         if dropped:
             s.log("transactions_expired", count=dropped)
         if not s.slots and not s.delivered:
@@ -278,6 +280,7 @@ class Replica:
         self._fetches.ask()
         if self._status.tick():
             self._waits.watch()
+            self._forget_inadmissible()
         if not s.changing:
             self._watch_leader()
         if self._deadline_ms is not None and s.now_ms >= self._deadline_ms:
@@ -302,6 +305,22 @@ class Replica:
             envelopes = s.pool.relay_passed_over()
         if envelopes:
             s.effects.relay.append(Relay(s.leader_of(s.view), envelopes))
+
+    def _forget_inadmissible(self) -> None:
+        """Every T_STATUS, while the leader may soon be blamed: what the law would not admit any more, a
+        correct leader that heard of it later does not take."""
+        s = self._s
+        if s.leads or (
+            s.pace.late_at_ms is None and not s.pace.told and s.pool.passed_over is None
+        ):
+            return
+        dropped = s.pool.drop_oldest_unless(
+            lambda transaction: s.ledger.admits(transaction, s.wall_ms // 1000),
+            s.config.batch_transactions_max,
+            s.now_ms,
+        )
+        if dropped:
+            s.log("transactions_inadmissible", count=dropped)
 
     def _watch_leader(self) -> None:
         """Complain about a leader that is silent, passes a transaction over (§5.9) or is slow (E1)."""

@@ -12,7 +12,7 @@ from typing import Final
 
 from consensus.constants import DELIVERED_MAX
 from consensus.effects import Deliver, Execute
-from node.ledger.execute import BlockResult, execute_block
+from node.ledger.execute import BlockResult, admit, execute_block
 from node.ledger.remembered import is_remembered
 from node.pool import Pool
 from node.state import CommittedState, Overlay
@@ -20,7 +20,7 @@ from node.store import WriteBatch
 from node.unchecked import Unchecked
 from tallynet.blocks import Certificate, Header
 from tallynet.envelope import Envelope
-from tallynet.errors import invariant
+from tallynet.errors import LedgerError, invariant
 from tallynet.messages import WINDOW_MAX
 
 HELD_MAX: Final = 8 * WINDOW_MAX + DELIVERED_MAX
@@ -221,6 +221,15 @@ class Executor:
         executed = self._executed.pop(block, None)
         if executed is not None:
             executed.overlay.drop()
+
+    def admits(self, envelope: Envelope, time_s: int) -> bool:
+        """True iff the law admits it on top of the newest delivered block, not before that one's time."""
+        now = max(time_s, self.head.time_ms // 1000)
+        try:
+            admit(self.view, self._genesis, envelope, now)
+        except LedgerError:
+            return False
+        return True
 
     def is_remembered(self, transaction: bytes, valid_until: int) -> bool:
         """True iff a delivered block executed this unexpired transaction (INV-14)."""

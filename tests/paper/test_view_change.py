@@ -21,7 +21,7 @@ from tallynet.messages import (
     SignedKind,
 )  # fmt: skip
 from tests.sim.bench import Bench, signed, transactions
-from tests.sim.cluster import GENESIS
+from tests.sim.cluster import GENESIS, GENESIS_TIME_MS
 
 
 def complaints(bench: Bench) -> list[int]:
@@ -126,6 +126,33 @@ def test_everything_is_given_to_each_leader_once() -> None:
     enter_view(backup, 2)
     backup.tick(900)
     assert backup.relayed == [(0, (held.envelope,)), (2, (held.envelope,))]
+
+
+def test_nobody_is_blamed_for_what_the_law_would_not_admit_any_more() -> None:
+    """A key is revoked while an envelope that it signed waits here alone: the leader refuses it."""
+    backup = Bench()
+    (held,) = transactions(1)
+    backup.hold([held])
+    backup.tick(300)
+    backup.ledger.inadmissible.add(held.envelope)
+    backup.tick(2_000)
+    assert backup.relayed == [(0, (held.envelope,))]
+    assert complaints(backup) == []
+    assert backup.replica.statistics().pool == 0
+
+
+def test_nor_for_what_may_have_expired_by_the_leaders_clock() -> None:
+    """It may be two seconds ahead (C9): nobody blames it for what ends within them, and a leader whose own
+    clock says so proposes it all the same."""
+    ending = [replace(t, valid_until=GENESIS_TIME_MS // 1000 + 2) for t in transactions(1)]
+    backup = Bench(leader_silent_ms=10**9)
+    backup.hold(ending)
+    backup.tick(5_000)
+    assert complaints(backup) == []
+    leader = Bench(index=0)
+    leader.hold(ending)
+    leader.tick()
+    assert leader.prepares() == [1]
 
 
 def test_who_leads_gives_nobody_anything() -> None:

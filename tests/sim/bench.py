@@ -76,6 +76,9 @@ class Ledger:
     def is_remembered(self, transaction: Transaction) -> bool:
         return transaction.id in self.remembered
 
+    def admits(self, transaction: Transaction, time_s: int) -> bool:
+        return transaction.envelope not in self.inadmissible
+
     def held(self, envelope: bytes) -> Transaction | None:
         return self.bodies.get(envelope)
 
