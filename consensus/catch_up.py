@@ -187,6 +187,8 @@ class CatchUp:
         self._fetches: Final = fetches
         self._claims: Final[dict[int, int]] = {}
         """Peer -> committed height it claims."""
+        self._certain = 0
+        """The (f+1)-th highest claim, which one correct peer at least stands behind; 0 with fewer."""
         self._last_peer = 0
         self._due_ms: int | None = None
         """When the request that is out counts as unanswered; None: none is out."""
@@ -202,20 +204,23 @@ class CatchUp:
         """Peer -> committed height it claims."""
         return dict(sorted(self._claims.items()))
 
+    @property
+    def claimants(self) -> int:
+        """Peers that claim something."""
+        return len(self._claims)
+
     def claim(self, peer: int, height: int) -> None:
         """A peer says it has committed `height`; a claim, not a fact."""
+        if self._claims.get(peer) == height:
+            return
         self._claims[peer] = height
+        highest = sorted(self._claims.values(), reverse=True)
+        self._certain = highest[self._s.f] if len(highest) > self._s.f else 0
 
     @property
     def behind(self) -> int:
-        """By how much the (f+1)-th highest claim, which one correct peer at least stands behind,
-        exceeds the own height; 0 when not behind."""
+        """By how much the (f+1)-th highest claim exceeds the own height; 0 when not behind."""
         return max(0, self._certain - self._s.committed)
-
-    @property
-    def _certain(self) -> int:
-        claims = sorted(self._claims.values(), reverse=True)
-        return claims[self._s.f] if len(claims) > self._s.f else 0
 
     @property
     def caught_up(self) -> bool:

@@ -36,6 +36,7 @@ class ReplicaConfig:
     progress_ms: int = constants.T_PROGRESS_MS
     progress_max_ms: int = constants.T_PROGRESS_MAX_MS
     status_ms: int = constants.T_STATUS_MS
+    status_answer_ms: int = constants.T_STATUS_ANSWER_MS
     leader_silent_ms: int = constants.T_LEADER_SILENT_MS
     transaction_complain_ms: int = constants.T_TRANSACTION_COMPLAIN_MS
     pace_ms: int = constants.T_PACE_MS

@@ -32,6 +32,9 @@ T_PROGRESS_MAX_MS: Final = 32_000
 """Cap of the doubling (A11): after a long outage the network is back within two caps."""
 T_STATUS_MS: Final = 250
 """Period of Status, which is also the period of every retransmission."""
+T_STATUS_ANSWER_MS: Final = T_STATUS_MS // 2
+"""One validator's Status is answered, with votes or a NewView of up to 2 MiB, once in so much time. Correct
+ones send it every T_STATUS, and it may be late."""
 T_LEADER_SILENT_MS: Final = 5_000
 T_TRANSACTION_COMPLAIN_MS: Final = 5_000
 """The oldest transaction of an organisation may be passed over so long under one leader (protocol §5.9,

@@ -73,6 +73,25 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
+class Retain:
+    """Of the blocks above a height only these may still be voted on, executed or asked for by their hash:
+    the bodies of all others may go. Was one prepared elsewhere, who did that holds them."""
+
+    above: int
+    blocks: tuple[bytes, ...]
+    """Block hashes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """Send these bodies, all held by the driver, to validator `to`, in messages of a size that it takes."""
+
+    to: int
+    envelopes: tuple[bytes, ...]
+    """Envelope hashes: at most a batch, by count and by bytes."""
+
+
+@dataclass(frozen=True, slots=True)
 class Accusation:
     """A proof that convicts a validator, of a rule and place that none was kept for yet."""
 
@@ -97,9 +116,13 @@ class Effects:
     persist: list[Persist] = field(default_factory=list)
     send_after: list[Send] = field(default_factory=list)
     send_now: list[Send] = field(default_factory=list)
+    relay: list[Relay] = field(default_factory=list)
+    """May leave at once."""
     execute: list[Execute] = field(default_factory=list)
     discard: list[bytes] = field(default_factory=list)
     """Block hashes whose overlays are no longer wanted (their children went before them)."""
+    retain: list[Retain] = field(default_factory=list)
+    """About blocks of earlier steps: comes BEFORE the `hold` of this step."""
     hold: list[Hold] = field(default_factory=list)
     """Keep these bodies durably BEFORE this step's `send_after`."""
     deliver: list[Deliver] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""What the replica asks its ledger: three questions, answered from memory and without effect."""
+"""What the replica asks its ledger: four questions, answered from memory and without effect."""
 
 from __future__ import annotations
 
@@ -19,6 +19,11 @@ class LedgerView(Protocol):
         """The transaction, when the body under this envelope hash is held but the core's pool does
         not know it: after a restart, when the pool was full, when a copy waits in its place, when
         nobody could check it, or when it came inside a `Blocks` message."""
+        ...
+
+    def admits(self, transaction: Transaction, time_s: int) -> bool:
+        """True iff the body is held and a block of this header time, or of the newest block's if that is
+        later, would admit it. It was admissible when it came; a key may have been revoked since."""
         ...
 
     def wants_block(self, time_ms: int) -> bool:

@@ -11,7 +11,9 @@ three modes:
 
 A correct leader's turn lasts until a transaction has reached it and its proposal has come back. That
 is about as long as the votes take, which are measured beside it on the same machines under the same
-load: so much is allowed per turn, and what goes beyond is wasted. The *efficiency* of a view is the
+load: so much is allowed per turn, and what goes beyond is wasted. But a transaction may not have reached
+the leader at all: then its turn begins again, once, when it has been given it (decision 0017). The
+*efficiency* of a view is the
 share of its time with work that was not wasted. It is 1000 ‰ for every correct leader, whatever the
 load, the network and the cost of execution; a leader that delays each proposal to 900 ms has 30 ‰. A
 leader is slow when its view's efficiency is under half of what is expected: the best of the
@@ -65,7 +67,7 @@ class Pace:
 
     __slots__ = (
         "_blocks", "_config", "_flight_ms", "_now_ms", "_owed_since_ms", "_recent",
-        "_stamped", "_turn_ended", "_yielded", "busy_ms", "wasted_ms",
+        "_stamped", "_told", "_turn_ended", "_yielded", "busy_ms", "wasted_ms",
     )  # fmt: skip
 
     def __init__(self, config: ReplicaConfig, now_ms: int) -> None:
@@ -77,6 +79,8 @@ class Pace:
         """Since when the turn of the leader lasts that is counted now."""
         self._turn_ended = True
         """Since the last Tick the leader has done what it owed."""
+        self._told = False
+        """In this turn the leader was given what it may not have known of."""
         self._flight_ms = 0
         self._blocks = 0
         """Time in FLIGHT and blocks committed, halved together: what a block takes."""
@@ -114,10 +118,30 @@ class Pace:
             self._flight_ms += gap
         if mode is Mode.OWED and (self._turn_ended or stamped is not Mode.OWED):
             self._owed_since_ms = now_ms
-            self._turn_ended = False
+            self._turn_ended = self._told = False
         if self.busy_ms >= 2 * self._config.pace_ms:
             self.busy_ms //= 2
             self.wasted_ms //= 2
+
+    @property
+    def late_at_ms(self) -> int | None:
+        """When the leader's turn will have lasted for as long as it may: time to give it what it may not
+        know of. None when it is not its turn, or was done in this turn."""
+        if self._stamped is not Mode.OWED or self._turn_ended or self._told:
+            return None
+        return self._owed_since_ms + self.allowance_ms
+
+    @property
+    def told(self) -> bool:
+        """It is still the leader's turn, and it was given all that."""
+        return self._stamped is Mode.OWED and self._told
+
+    def tell(self, *, news: bool) -> None:
+        """It was given all that. When nothing else pends that it is known to know, all this may be `news`
+        to it, and its turn begins again."""
+        self._told = True
+        if news:
+            self._owed_since_ms = self._now_ms
 
     def committed(self) -> None:
         """A block was delivered."""

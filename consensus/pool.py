@@ -1,6 +1,7 @@
 """The pool: which held envelopes wait for a block, and which the leader proposes next.
 
 Fair by construction: one queue per organisation, drained round-robin, oldest first (protocol §5.9).
+Nor does anybody find no place: an organisation may hold no more of them than are left for all others.
 Blocks of other leaders are watched for the same: the organisation that has waited longest for its
 oldest transaction is *passed over* by a block that had room for it, that served somebody twice, or
 that served somebody who began to wait later. A leader that passes one over for
@@ -26,8 +27,8 @@ class Pool:
     """Pending transactions in queues, and those in flight: in an accepted block, not final yet."""
 
     __slots__ = (
-        "_copies", "_entries", "_flying", "_heads", "_limit", "_passed", "_queues", "_size_max",
-        "_soonest_expiry_s", "batch_since_ms", "pending", "pending_bytes", "refused",
+        "_copies", "_entries", "_flying", "_heads", "_limit", "_passed", "_queues", "_relayed",
+        "_size_max", "_soonest_expiry_s", "batch_since_ms", "pending", "pending_bytes", "refused",
     )  # fmt: skip
 
     def __init__(self, limit: int, size_max: int) -> None:
@@ -47,6 +48,8 @@ class Pool:
         """(since when in ms, envelope hash) of each organisation's oldest one; ascending."""
         self._passed: tuple[bytes, int] | None = None
         """Envelope hash of the oldest one of all when it was first passed over, and when that was."""
+        self._relayed: Final[dict[bytes, None]] = {}
+        """Pending ones that the leader of this view was given."""
         self._soonest_expiry_s = 0
         """No pending transaction expires before this second."""
         self.pending = 0
@@ -54,7 +57,7 @@ class Pool:
         self.batch_since_ms = 0
         """Since when something has been pending that was not proposed with the last batch."""
         self.refused = 0
-        """Arrivals dropped because the pool was full; their bodies stay with the driver."""
+        """Arrivals dropped because there was no room for them; their bodies stay with the driver."""
 
     @property
     def full(self) -> bool:
@@ -78,11 +81,17 @@ class Pool:
             if envelope in self._flying:
                 entries[envelope] = transaction
                 continue
-            if self.pending >= self._limit or transaction.size > self._size_max:
+            if not self._has_room(transaction.organisation) or transaction.size > self._size_max:
                 self.refused += 1
                 continue
             entries[envelope] = transaction
             self._enqueue(transaction, now_ms)
+
+    def _has_room(self, organisation: bytes) -> bool:
+        """One may take a half, two a third each, and so on (dynamic thresholds, Choudhury & Hahne 1998,
+        alpha = 1): whoever comes finds a place, however greedy the others are (decision 0018)."""
+        queue = self._queues.get(organisation)
+        return (0 if queue is None else len(queue)) < self._limit - self.pending
 
     def _enqueue(self, transaction: Transaction, now_ms: int) -> None:
         if not self.pending:
@@ -175,6 +184,7 @@ class Pool:
                 continue
             self._flying[envelope] = None
             if envelope in self._entries:
+                self._relayed.pop(envelope, None)
                 self._unqueue(transaction)
                 touched[transaction.organisation] = None
         self._restart_clocks(touched, now_ms)
@@ -185,6 +195,7 @@ class Pool:
         for envelope in envelopes:
             flew = envelope in self._flying
             self._flying.pop(envelope, None)
+            self._relayed.pop(envelope, None)
             transaction = self._entries.pop(envelope, None)
             if transaction is not None and not flew:
                 self._unqueue(transaction)
@@ -204,7 +215,9 @@ class Pool:
         What was in flight is pending again, unless a copy of it took effect in its place."""
         landed = dict(self._entries)
         flying = dict(self._flying)
-        for kept in (self._entries, self._copies, self._flying, self._queues, self._heads):
+        for kept in (
+            self._entries, self._copies, self._flying, self._queues, self._heads, self._relayed,
+        ):  # fmt: skip
             kept.clear()
         self._passed = None
         self.pending = self.pending_bytes = 0
@@ -251,11 +264,58 @@ class Pool:
         if has_room and since_ms + grace_ms <= now_ms and not known and envelope is not None:
             self._passed = (envelope, now_ms)
 
-    def passed_since_ms(self) -> int | None:
-        """Since when the oldest transaction of all has been passed over; None when it has not."""
+    def drop_oldest_unless(self, usable: Rule, count_max: int, now_ms: int) -> int:
+        """Drop those of the oldest pending ones, and of the one passed over, that are not `usable` any more;
+        returns how many."""
+        passed = self.passed_over
+        looked_at: dict[bytes, None] = {} if passed is None else {passed: None}
+        for envelope in self._entries:
+            if len(looked_at) >= count_max:
+                break
+            if envelope not in self._flying:
+                looked_at[envelope] = None
+        lost = [e for e in looked_at if not usable(self._entries[e])]
+        self.remove(lost, now_ms)
+        return len(lost)
+
+    @property
+    def relayed(self) -> int:
+        """How many are pending that the leader of this view was given: it knows them."""
+        return len(self._relayed)
+
+    def relay(self, count_max: int, bytes_max: int) -> tuple[bytes, ...]:
+        """Envelope hashes of the oldest pending ones that the leader of this view was not given yet; from
+        now on it was."""
+        found: list[bytes] = []
+        room = bytes_max
+        for envelope, transaction in self._entries.items():
+            if envelope in self._flying or envelope in self._relayed:
+                continue
+            room -= transaction.size
+            if room < 0 or len(found) >= count_max:
+                break
+            found.append(envelope)
+        self._relayed.update(dict.fromkeys(found))
+        return tuple(found)
+
+    def relay_passed_over(self) -> tuple[bytes, ...]:
+        """The same for the one that was passed over, if there is one."""
+        envelope = self.passed_over
+        if envelope is None or envelope in self._relayed:
+            return ()
+        self._relayed[envelope] = None
+        return (envelope,)
+
+    @property
+    def passed_over(self) -> bytes | None:
+        """Envelope hash of the oldest one of all, when it has been passed over."""
         if self._passed is None or self._passed[0] != self._oldest():
             return None
-        return self._passed[1]
+        return self._passed[0]
+
+    def passed_since_ms(self) -> int | None:
+        """Since when the oldest transaction of all has been passed over; None when it has not."""
+        return None if self._passed is None or self.passed_over is None else self._passed[1]
 
     def oldest_since_ms(self) -> int | None:
         """Since when the longest waiting organisation has waited for its oldest transaction."""

@@ -30,7 +30,7 @@ from typing import Final
 from consensus.ballots import Ballots
 from consensus.catch_up import CatchUp, Fetches
 from consensus.config import ReplicaConfig, Tip
-from consensus.effects import Effects, Persist
+from consensus.effects import Effects, Persist, Relay
 from consensus.events import (
     BlocksPaused,
     Event,
@@ -165,6 +165,9 @@ class Replica:
         fetch = self._fetches.next_due_ms()
         if fetch is not None and fetch < due:
             due = fetch
+        late_at_ms = s.pace.late_at_ms
+        if late_at_ms is not None and late_at_ms < due:
+            due = late_at_ms
         if s.pace.changed(self._waits.mode()):
             due = s.now_ms + 1
         if s.leads and s.pool.pending and s.top < s.limit:
@@ -268,7 +271,10 @@ class Replica:
         invariant(event.now_ms >= s.now_ms, "INV-1 monotonic time went back")
         s.now_ms, s.wall_ms = event.now_ms, event.wall_ms
         s.pace.tick(s.now_ms, self._waits.mode())
-        dropped = s.pool.expire(s.wall_ms // 1000)
+        self._relay()
+        # Nobody waits for what a leader may refuse whose clock is ahead, as far as it may be.
+        ahead_ms = 0 if s.leads else s.config.clock_window_ms
+        dropped = s.pool.expire((s.wall_ms + ahead_ms) // 1000)
         if dropped:
             s.log("transactions_expired", count=dropped)
         if not s.slots and not s.delivered:
@@ -276,6 +282,7 @@ class Replica:
         self._fetches.ask()
         if self._status.tick():
             self._waits.watch()
+            self._forget_inadmissible()
         if not s.changing:
             self._watch_leader()
         if self._deadline_ms is not None and s.now_ms >= self._deadline_ms:
@@ -283,6 +290,39 @@ class Replica:
             self._views.complain(ComplaintReason.PROGRESS_TIMEOUT)
         if s.slots or s.certified or s.pool.pending or s.changing or self._proposer.wanted:
             s.dirty = True
+
+    def _relay(self) -> None:
+        """Give the leader what it seems not to know of, before anybody may blame it for that: with one
+        liar's help one correct validator alone could change the view (Castro & Liskov 1999, §4.2;
+        decision 0017)."""
+        s, config = self._s, self._s.config
+        if s.leads or s.changing:
+            return
+        late_at_ms = s.pace.late_at_ms
+        if late_at_ms is not None and s.now_ms >= late_at_ms:
+            known = s.pool.relayed
+            envelopes = s.pool.relay(config.batch_transactions_max, config.batch_bytes_max)
+            s.pace.tell(news=bool(envelopes) and not known)
+        else:
+            envelopes = s.pool.relay_passed_over()
+        if envelopes:
+            s.effects.relay.append(Relay(s.leader_of(s.view), envelopes))
+
+    def _forget_inadmissible(self) -> None:
+        """Every T_STATUS, while the leader may soon be blamed: what the law would not admit any more, a
+        correct leader that heard of it later does not take."""
+        s = self._s
+        if s.leads or (
+            s.pace.late_at_ms is None and not s.pace.told and s.pool.passed_over is None
+        ):
+            return
+        dropped = s.pool.drop_oldest_unless(
+            lambda transaction: s.ledger.admits(transaction, s.wall_ms // 1000),
+            s.config.batch_transactions_max,
+            s.now_ms,
+        )
+        if dropped:
+            s.log("transactions_inadmissible", count=dropped)
 
     def _watch_leader(self) -> None:
         """Complain about a leader that is silent, passes a transaction over (§5.9) or is slow (E1)."""

@@ -19,7 +19,7 @@ from consensus.constants import (
     LOOKAHEAD_WINDOWS,
     VERIFIED_MAX,
 )  # fmt: skip
-from consensus.effects import ALL, Accusation, Effects, Persist, Send
+from consensus.effects import ALL, Accusation, Effects, Persist, Retain, Send
 from consensus.journal import DIVERGED, MUTE, VIEW, ViewRecord, commit_key, slot_key
 from consensus.ledger_view import LedgerView
 from consensus.pace import Pace
@@ -268,7 +268,7 @@ class State:
         self.contents[content.block] = content
 
     def keep_contents(self, named: Iterable[bytes]) -> None:
-        """Drop every content but those `named`, accepted in this view, under a sticky or a commit
+        """Drop every content, with its bodies, but those `named`, accepted in this view, under a sticky or a commit
         certificate, in execution, or committed lately: the rest could only grow with the number of
         views."""
         blocks = [slot.accepted.block for slot in self.slots.values() if slot.accepted is not None]
@@ -278,11 +278,12 @@ class State:
         blocks += [prepared.content.block for prepared in self.prepared.values()]
         blocks += [certified.block for certified in self.certified.values()]
         blocks += [execution.content.block for execution in self.executions.values()]
-        wanted = frozenset([*blocks, *named])
+        kept = dict.fromkeys([*blocks, *named])
+        self.effects.retain.append(Retain(self.committed, tuple(kept)))
         for block in [
             block
             for block, content in self.contents.items()
-            if block not in wanted and content.header.height > self.committed
+            if block not in kept and content.header.height > self.committed
         ]:
             del self.contents[block]
 

@@ -35,6 +35,8 @@ class StatusExchange:
         self._next_ms = state.now_ms
         self.seen_ms: Final[dict[int, int]] = {}
         """Validator -> when it was last heard of."""
+        self._answered_ms: Final[dict[int, int]] = {}
+        """Validator -> when a Status of its was answered last."""
 
     @property
     def next_ms(self) -> int:
@@ -70,8 +72,11 @@ class StatusExchange:
         if not s.verifier.signed(signed):
             raise RemoteProtocolError("BAD_SIGNATURE", "Status")
         self._catch_up.claim(source, status.committed)
-        if status.epoch != s.epoch:
+        answered_ms = self._answered_ms.get(source)
+        early = answered_ms is not None and s.now_ms - answered_ms < s.config.status_answer_ms
+        if status.epoch != s.epoch or early:
             return
+        self._answered_ms[source] = s.now_ms
         if status.view < s.voted_view or status.changing:
             self._views.help(source, status)
         elif status.view == s.view and not s.changing:

@@ -43,7 +43,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     pending_per_organisation: Annotated[int, Meta(ge=1, le=20_000)] = 256
     """Envelopes of one organisation waiting for a block at this node."""
     pending_total: Annotated[int, Meta(ge=1, le=200_000)] = 20_000
-    """Envelopes in the pool, all organisations."""
+    """Envelopes in the pool that own clients brought, all organisations; twice as many of others' clients."""
 
 
 class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -6,12 +6,13 @@ overlays stack. The first execution of a block is the only one: its result is pa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from consensus.constants import DELIVERED_MAX
 from consensus.effects import Deliver, Execute
-from node.ledger.execute import BlockResult, execute_block
+from node.ledger.execute import BlockResult, admit, execute_block
 from node.ledger.remembered import is_remembered
 from node.pool import Pool
 from node.state import CommittedState, Overlay
@@ -19,7 +20,13 @@ from node.store import WriteBatch
 from node.unchecked import Unchecked
 from tallynet.blocks import Certificate, Header
 from tallynet.envelope import Envelope
-from tallynet.errors import invariant
+from tallynet.errors import LedgerError, invariant
+from tallynet.messages import WINDOW_MAX
+
+HELD_MAX: Final = 8 * WINDOW_MAX + DELIVERED_MAX
+"""Candidates whose bodies are held. A window each, at most, of those accepted in this view, accepted in
+the view before it, under a sticky certificate, and chosen by a NewView, and as many that are
+certified; and those delivered that are not durable yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +76,7 @@ class Executor:
         """By block hash; bounded by the window, rivals are discarded by the core."""
         self._held: Final[dict[bytes, tuple[int, dict[bytes, Envelope]]]] = {}
         """Height and bodies by envelope hash of candidates that went to the store; above the head
-        only."""
+        only. At most HELD_MAX."""
         self.head = head
         self._newest: Overlay | CommittedState = committed
         """State after the newest delivered block, durable or about to be."""
@@ -145,6 +152,14 @@ class Executor:
         self.restore_held(block, height, bodies)
         batch.hold(height, block, [envelope.raw for envelope in bodies])
 
+    def retain(self, batch: WriteBatch, above: int, blocks: Iterable[bytes]) -> None:
+        """Let go of the bodies of all candidates above this height but these."""
+        kept = frozenset(blocks)
+        lost = [b for b, (height, _) in self._held.items() if height > above and b not in kept]
+        for block in lost:
+            height, bodies = self._held.pop(block)
+            batch.release(height, block, [envelope.raw for envelope in bodies.values()])
+
     def deliver(self, batch: WriteBatch, delivery: Deliver) -> ExecutedBlock:
         """Put a final block into the batch: block, receipts, certificate, state."""
         executed = self._executed[delivery.block]
@@ -194,6 +209,7 @@ class Executor:
     def restore_held(self, block: bytes, height: int, bodies: Sequence[Envelope]) -> None:
         """The store holds the bodies of this candidate; here they stay too until it is decided."""
         self._held[block] = (height, {envelope.hash: envelope for envelope in bodies})
+        invariant(len(self._held) <= HELD_MAX, "INV-17 held candidates")
 
     @property
     def overlays(self) -> int:
@@ -205,6 +221,15 @@ class Executor:
         executed = self._executed.pop(block, None)
         if executed is not None:
             executed.overlay.drop()
+
+    def admits(self, envelope: Envelope, time_s: int) -> bool:
+        """True iff the law admits it on top of the newest delivered block, not before that one's time."""
+        now = max(time_s, self.head.time_ms // 1000)
+        try:
+            admit(self.view, self._genesis, envelope, now)
+        except LedgerError:
+            return False
+        return True
 
     def is_remembered(self, transaction: bytes, valid_until: int) -> bool:
         """True iff a delivered block executed this unexpired transaction (INV-14)."""

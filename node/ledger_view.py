@@ -23,6 +23,11 @@ class NodeLedgerView:
         body = self._executor.envelope(envelope)
         return None if body is None else transaction_of(body)
 
+    def admits(self, transaction: Transaction, time_s: int) -> bool:
+        """By the same rules as at the door; signatures are not verified again."""
+        body = self._executor.envelope(transaction.envelope)
+        return body is not None and self._executor.admits(body, time_s)
+
     def wants_block(self, time_ms: int) -> bool:
         """True iff a day roll is due at this header time or a prologue left work."""
         return wants_block(self._executor.view, time_ms // 1000)

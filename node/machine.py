@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from consensus.config import ReplicaConfig, Tip
-from consensus.events import Event
+from consensus.events import Event, Received
 from consensus.replica import Replica
 from consensus.statistics import ReplicaStatus
 from consensus.votes import Verify
@@ -20,13 +20,14 @@ from node.executor import ExecutedBlock, Executor, Head
 from node.ledger.genesis_state import load as load_genesis_state
 from node.ledger_view import NodeLedgerView
 from node.pool import Pool
+from node.questions import CORE_ANSWER_BYTES, Questions
 from node.service import Service, StatusSource
 from node.shell import Log, Outlet, Shell
 from node.signer import Signer
 from node.state import CommittedState, Overlay
 from node.state_server import StateServer
 from node.store import Store
-from node.sync import SyncService
+from node.sync import Answer, SyncService
 from node.unchecked import Unchecked
 from node.upkeep import Upkeep
 from tallynet.blocks import Certificate, Commit, Header, verify_commit
@@ -38,8 +39,10 @@ from tallynet.messages import (
     Bodies,
     FetchBlocks,
     FetchBodies,
+    FetchProposal,
     FetchState,
     FetchStateHead,
+    FetchVotes,
     NodeState,
     NodeStatus,
     NoState,
@@ -180,6 +183,7 @@ class Machine:
             on_committed=self._committed,
             log=self._log_named,
             chores=self._upkeep,
+            on_tick=self._tick,
         )
         self.service: Final = Service(
             genesis=genesis_hash,
@@ -196,6 +200,7 @@ class Machine:
             ),
         )
         self._sync: Final = SyncService(self.executor, store)
+        self._questions: Final = Questions()
 
     def start(self) -> None:
         """Take in again what was in flight before the restart, as far as it is admissible."""
@@ -267,16 +272,15 @@ class Machine:
             match message:
                 case Bodies():
                     invalid += self.service.gossiped(source, message)
-                case FetchBlocks():
-                    self._reply(source, self._sync.blocks(message))
-                case FetchBodies():
-                    self._reply(source, self._sync.bodies(message))
-                case FetchStateHead():
-                    answer = self._state_server.head(source, message, self._clock.now_ms())
-                    self._reply(source, answer)
-                case FetchState():
-                    answer = self._state_server.part(source, message, self._clock.now_ms())
-                    self._reply(source, answer)
+                case (
+                    FetchBlocks()
+                    | FetchBodies()
+                    | FetchProposal()
+                    | FetchState()
+                    | FetchStateHead()
+                    | FetchVotes()
+                ):
+                    self._questions.put(source, message)
                 case StateHead() | StatePart() | NoState():
                     invalid += not self._upkeep.receive(source, message)
                 case Blocks():
@@ -285,11 +289,33 @@ class Machine:
                     for_core.append(message)
                 case _:
                     for_core.append(message)
+        self._answer()
         return for_core, invalid
 
-    def _reply(self, to: int, message: bytes | None) -> None:
-        if message is not None:
-            self._peers.send(to, message)
+    def _answer(self) -> None:
+        """As many questions of other validators as may be answered now."""
+        now_ms = self._clock.now_ms()
+        while (asked := self._questions.take(now_ms)) is not None:
+            source, question = asked
+            match question:
+                case FetchBlocks():
+                    answer = self._sync.blocks(question)
+                case FetchBodies():
+                    answer = self._sync.bodies(question)
+                case FetchStateHead():
+                    answer = self._state_server.head(source, question, now_ms)
+                case FetchState():
+                    answer = self._state_server.part(source, question, now_ms)
+                case FetchProposal() | FetchVotes():
+                    self._offer(Received(source, question))
+                    answer = Answer(None, CORE_ANSWER_BYTES)
+            self._questions.charge(source, answer.read_bytes, now_ms)
+            if answer.message is not None:
+                self._peers.send(source, answer.message)
+
+    def _tick(self, now_ms: int) -> None:
+        self._upkeep.tick(now_ms)
+        self._answer()
 
     def _committed(self, executed: ExecutedBlock, certificate: Certificate) -> None:
         self.service.committed(executed, certificate)

@@ -12,11 +12,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from consensus.events import Transaction
+from tallynet.codec import encode
 from tallynet.envelope import Envelope
 from tallynet.errors import TallynetError
+from tallynet.messages import Bodies
 
 POOL_BYTES_MAX: Final = 64 * 1024 * 1024
 """Together with the count limit this bounds the pool's memory (reliability §10)."""
+GOSSIP_BYTES_MAX: Final = 1024 * 1024
+"""One Bodies message (protocol table: bodies 1 MiB)."""
 
 
 class PoolRefused(TallynetError):
@@ -44,6 +48,20 @@ def transaction_of(envelope: Envelope) -> Transaction:
     )
 
 
+def in_messages(envelopes: Iterable[bytes]) -> Iterable[bytes]:
+    """Encoded `Bodies` messages of bounded size."""
+    part: list[bytes] = []
+    size = 0
+    for raw in envelopes:
+        if part and size + len(raw) > GOSSIP_BYTES_MAX:
+            yield encode(Bodies(tuple(part)))
+            part, size = [], 0
+        part.append(raw)
+        size += len(raw)
+    if part:
+        yield encode(Bodies(tuple(part)))
+
+
 class Pool:
     """Admitted envelopes by envelope hash. Nothing is in here that the law did not admit when it
     came, so nobody can put a mutilated copy in a genuine one's place, or fill it without keys."""
@@ -53,6 +71,11 @@ class Pool:
         self._copies: Final[dict[bytes, dict[bytes, None]]] = {}
         """Transaction id -> envelope hashes of its copies, in order of arrival."""
         self._per_organisation: Final[Counter[bytes]] = Counter()
+        self._bytes_of: Final[Counter[bytes]] = Counter()
+        """The same in bytes."""
+        self._own: Final[dict[bytes, None]] = {}
+        """Envelope hashes of those that this node's clients brought."""
+        self._own_bytes = 0
         self._bytes = 0
         self._refused = 0
         self._total_max: Final = total_max
@@ -73,8 +96,9 @@ class Pool:
         return None if copies is None else self._held[next(iter(copies))]
 
     def require_room(self, organisation: bytes, size: int) -> None:
-        """Raise PoolRefused unless one more envelope from a client fits."""
-        if len(self._held) >= self._total_max or self._bytes + size > POOL_BYTES_MAX:
+        """Raise PoolRefused unless one more envelope from a client fits. What others passed on takes no
+        room from this node's clients."""
+        if len(self._own) >= self._total_max or self._own_bytes + size > POOL_BYTES_MAX:
             self._refused += 1
             raise PoolRefused("POOL_FULL", "this node's pool is full; send again in a second")
         if self._per_organisation[organisation] >= self._per_organisation_max:
@@ -85,18 +109,29 @@ class Pool:
                 " send the next one when a receipt has arrived",
             )
 
-    def has_room(self, size: int) -> bool:
-        """Gossip obeys the total limits only; the gossiping node has checked its clients. Twice the
-        count, because other nodes' clients fill it too."""
-        return len(self._held) < 2 * self._total_max and self._bytes + size <= 2 * POOL_BYTES_MAX
+    def has_room(self, organisation: bytes, size: int) -> bool:
+        """Whether one more envelope that another validator passed on fits. Twice what this node's own clients
+        may have, because all other nodes' clients fill it; and no organisation may hold more than is left
+        for all others, because the validator that passes on may lie with it (decision 0018)."""
+        free = 2 * self._total_max - (len(self._held) - len(self._own))
+        free_bytes = 2 * POOL_BYTES_MAX - (self._bytes - self._own_bytes)
+        return (
+            self._per_organisation[organisation] < free
+            and self._bytes_of[organisation] + size <= free_bytes
+        )
 
-    def add(self, envelope: Envelope) -> Transaction:
-        """Hold an admitted envelope; one that is held already stays as it is."""
+    def add(self, envelope: Envelope, *, own: bool = False) -> Transaction:
+        """Hold an admitted envelope, of an `own` client or not; one that is held already stays as it is."""
         if envelope.hash not in self._held:
+            size = len(envelope.raw)
             self._held[envelope.hash] = envelope
             self._copies.setdefault(envelope.transaction, {})[envelope.hash] = None
             self._per_organisation[envelope.body.organisation] += 1
-            self._bytes += len(envelope.raw)
+            self._bytes_of[envelope.body.organisation] += size
+            self._bytes += size
+            if own:
+                self._own[envelope.hash] = None
+                self._own_bytes += size
         return transaction_of(envelope)
 
     def remove(self, envelopes: Iterable[bytes]) -> None:
@@ -109,12 +144,16 @@ class Pool:
             del copies[hash]
             if not copies:
                 del self._copies[envelope.transaction]
-            organisation = envelope.body.organisation
-            self._bytes -= len(envelope.raw)
+            organisation, size = envelope.body.organisation, len(envelope.raw)
+            self._bytes -= size
+            if hash in self._own:
+                del self._own[hash]
+                self._own_bytes -= size
             if self._per_organisation[organisation] == 1:
-                del self._per_organisation[organisation]
+                del self._per_organisation[organisation], self._bytes_of[organisation]
             else:
                 self._per_organisation[organisation] -= 1
+                self._bytes_of[organisation] -= size
 
     def remove_executed(self, transactions: Iterable[bytes]) -> None:
         """These transactions have taken effect: let go of all their copies."""

@@ -15,7 +15,7 @@ from consensus.constants import CLOCK_WINDOW_MS
 from consensus.events import Transaction, TransactionsHeld
 from node.executor import ExecutedBlock, Executor
 from node.ledger.execute import admit, dry_run
-from node.pool import Pool, PoolRefused, transaction_of
+from node.pool import Pool, PoolRefused, in_messages, transaction_of
 from node.state import CommittedState, Overlay, prove
 from node.state.view import Index
 from node.store import Store
@@ -73,8 +73,6 @@ CLOCK_SKEW_SECONDS: Final = CLOCK_WINDOW_MS // 1000
 EVIDENCE_PER_PAGE: Final = 64
 REPLY_BYTES_MAX: Final = 1024 * 1024
 """Receipts in one message: well below the frame limit of 4 MiB, proofs included."""
-GOSSIP_BYTES_MAX: Final = 1024 * 1024
-"""One Bodies message (protocol table: bodies 1 MiB)."""
 
 
 class HistoryGone(TallynetError):
@@ -173,11 +171,11 @@ class Service:
                 session.send(encode(Refused(_name(raw), error.code, error.message[:400])))
                 continue
             if envelope is not None:
-                held.append(self._pool.add(envelope))
+                held.append(self._pool.add(envelope, own=True))
                 passed_on.append(envelope.raw)
         if held:
             self._source.offer(TransactionsHeld(tuple(held)))
-            for message in _in_messages(passed_on):
+            for message in in_messages(passed_on):
                 self._source.gossip(message)
 
     def _at_the_door(self, session: Session, raw: bytes) -> Envelope | None:
@@ -263,7 +261,7 @@ class Service:
         """Why the pool must not hold an envelope of another validator; empty when it may, or does."""
         if envelope.hash in self._pool:
             return ""
-        if not self._pool.has_room(len(envelope.raw)):
+        if not self._pool.has_room(envelope.body.organisation, len(envelope.raw)):
             return "POOL_FULL"
         try:
             self._admit(envelope)
@@ -503,17 +501,3 @@ def _receipts(
         part.append(ProvenReceipt(receipt, result.tree.prove(index + 1)))
         size += len(receipt)
     yield encode(Receipts(executed.header_bytes, certificate, tuple(part)))
-
-
-def _in_messages(envelopes: list[bytes]) -> Iterable[bytes]:
-    """Encoded `Bodies` messages of bounded size."""
-    part: list[bytes] = []
-    size = 0
-    for raw in envelopes:
-        if part and size + len(raw) > GOSSIP_BYTES_MAX:
-            yield encode(Bodies(tuple(part)))
-            part, size = [], 0
-        part.append(raw)
-        size += len(raw)
-    if part:
-        yield encode(Bodies(tuple(part)))

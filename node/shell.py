@@ -16,10 +16,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from consensus.effects import ALL, Effects, Execute, Send
+from consensus.effects import ALL, Effects, Execute, Relay, Send
 from consensus.events import Event, Executed, Persisted, Tick
 from consensus.replica import Replica
 from node.executor import ExecutedBlock, Executor
+from node.pool import in_messages
 from node.store import WriteBatch
 from tallynet.blocks import Certificate
 from tallynet.errors import invariant
@@ -43,9 +44,6 @@ class Outlet(Protocol):
 
 class Chores(Protocol):
     """Work beside consensus that is written along, a bounded piece at a time (`node.upkeep`)."""
-
-    def tick(self, now_ms: int) -> None:
-        """Time passed."""
 
     def fill(self, batch: WriteBatch) -> None:
         """Add the next piece, if there is one, to what is about to be written."""
@@ -89,15 +87,17 @@ class Shell:
         on_committed: Callable[[ExecutedBlock, Certificate], None],
         log: Log,
         chores: Chores,
+        on_tick: Callable[[int], None],
     ) -> None:
         """`on_committed` is called for every block, in order, once it is durable; `log` gets the
-        events that `Effects.log` names."""
+        events that `Effects.log` names; `on_tick` is told the time after every Tick."""
         self.replica: Final = replica
         self._executor: Final = executor
         self._outlet: Final = outlet
         self._on_committed: Final = on_committed
         self._log: Final = log
         self._chores: Final = chores
+        self._on_tick: Final = on_tick
         self._closing = False
         """Nothing is stepped any more: what is on disk is about to be replaced."""
         self._last: Turn | None = None
@@ -120,7 +120,7 @@ class Shell:
             self._apply(effects)
             queue.extend(self._execute(request) for request in effects.execute)
         if isinstance(event, Tick):
-            self._chores.tick(event.now_ms)
+            self._on_tick(event.now_ms)
 
     def _apply(self, effects: Effects) -> None:
         for name, fields in effects.log:
@@ -129,6 +129,8 @@ class Shell:
         turn.step = self.replica.turn
         for entry in effects.persist:
             turn.batch.journal(entry.key, entry.value)
+        for retain in effects.retain:
+            self._executor.retain(turn.batch, retain.above, retain.blocks)
         for hold in effects.hold:
             self._executor.hold(turn.batch, hold.height, hold.block, hold.envelopes)
         room = TURN_SENDS_MAX - len(turn.sends)
@@ -139,6 +141,8 @@ class Shell:
             turn.batch.archive(archived.epoch, archived.view, archived.new_view)
         for send in effects.send_now:
             self._send(send)
+        for relay in effects.relay:
+            self._relay(relay)
         for delivery in effects.deliver:
             executed = self._executor.deliver(turn.batch, delivery)
             turn.delivered.append((executed, delivery.certificate))
@@ -154,6 +158,11 @@ class Shell:
             self._outlet.broadcast(send.message)
         else:
             self._outlet.send(send.to, send.message)
+
+    def _relay(self, relay: Relay) -> None:
+        found = [self._executor.envelope(hash) for hash in relay.envelopes]
+        for message in in_messages(envelope.raw for envelope in found if envelope is not None):
+            self._outlet.send(relay.to, message)
 
     # --- durability -------------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from node.state.tree import (
     hash_of,
 )
 from node.store import BlockRow, Snapshot, Store
+from node.sync import Answer
 from tallynet.codec import encode
 from tallynet.messages import (
     STATE_ENTITIES_MAX,
@@ -80,25 +81,26 @@ class StateServer:
         """Height of the state that is held ready; 0 for none."""
         return 0 if self._pin is None else self._pin.height
 
-    def head(self, source: int, request: FetchStateHead, now_ms: int) -> bytes:
-        """Encoded `StateHead` of a state that stays available for a while, or `NoState`."""
+    def head(self, source: int, request: FetchStateHead, now_ms: int) -> Answer:
+        """`StateHead` of a state that stays available for a while, or `NoState`."""
         pin = self._pin
         if pin is not None and not self._serves(pin, request.least, now_ms):
             others = [peer for peer, last in pin.users.items() if now_ms - last < PIN_IDLE_MS]
             if others and others != [source]:
-                return encode(NoState(request.least))
+                return _none(request.least)
             self.close()
             pin = None
         if pin is None:
             pin = self._pin = self._take(request.least, now_ms)
         if pin is None:
-            return encode(NoState(request.least))
+            return _none(request.least)
         pin.users[source] = now_ms
         root = pin.snapshot.get(STATE_TREE, ROOT_PATH)
         row = pin.row
-        return encode(
+        head = encode(
             StateHead(row.header, row.envelopes, row.certificate, count_of(root), hash_of(root))
         )
+        return Answer(head, len(head))
 
     @staticmethod
     def _serves(pin: _Pin, least: int, now_ms: int) -> bool:
@@ -114,20 +116,21 @@ class StateServer:
             return _Pin(stack.pop_all(), snapshot, tip.height, row, now_ms)
         return None
 
-    def part(self, source: int, request: FetchState, now_ms: int) -> bytes:
-        """Encoded `StatePart` with the first of the subtrees asked for, or `NoState`."""
+    def part(self, source: int, request: FetchState, now_ms: int) -> Answer:
+        """`StatePart` with the first of the subtrees asked for, or `NoState`."""
         pin = self._pin
         if pin is None or pin.height != request.height:
-            return encode(NoState(request.height))
+            return _none(request.height)
         pin.users[source] = now_ms
         found: list[StateNode | StateBucket | StateEntities] = []
-        answer = _Answer(pin.snapshot)
+        answer = _Part(pin.snapshot)
         for path in request.paths:
             subtree = answer.subtree(path, whole=request.whole)
             if subtree is None:
                 break
             found.append(subtree)
-        return encode(StatePart(request.height, tuple(found)) if found else NoState(request.height))
+        part = encode(StatePart(request.height, tuple(found)) if found else NoState(request.height))
+        return Answer(part, max(len(part), answer.read_bytes // 2))
 
     def tick(self, now_ms: int) -> None:
         """Give the pin up when its time is over or nobody uses it."""
@@ -144,7 +147,11 @@ class StateServer:
             self._pin = None
 
 
-class _Answer:
+def _none(height: int) -> Answer:
+    return Answer(encode(NoState(height)), 0)
+
+
+class _Part:
     """Fills one part; `room` and `left` only shrink."""
 
     def __init__(self, snapshot: Snapshot) -> None:
@@ -153,6 +160,11 @@ class _Answer:
         self._entities = STATE_ENTITIES_MAX
         self._left = READ_BYTES_MAX
         self._empty = True
+
+    @property
+    def read_bytes(self) -> int:
+        """Of entities, whether they fitted or not. Twice a part's worth may be read for a correct asker."""
+        return READ_BYTES_MAX - self._left
 
     def subtree(
         self, path: bytes, *, whole: bool

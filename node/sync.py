@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 from node.executor import Executor
@@ -23,6 +24,16 @@ from tallynet.messages import (
 REPLY_BYTES_MAX: Final = 1024 * 1024
 """A reply well below the frame limit of 4 MiB; the asker asks again for the rest."""
 BLOCKS_MAX: Final = 64
+BLOCK_BYTES: Final = 1024
+"""Reading a block's header, certificate and rows takes as long as so many bytes of bodies."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    message: bytes | None
+    """Encoded; None when there is nothing to say."""
+    read_bytes: int
+    """What it took: `node.questions`."""
 
 
 class SyncService:
@@ -30,8 +41,8 @@ class SyncService:
         self._executor: Final = executor
         self._store: Final = store
 
-    def blocks(self, request: FetchBlocks) -> bytes | None:
-        """Encoded `Blocks` from `first` on, at least one if there is one; `BlocksGone` when there was
+    def blocks(self, request: FetchBlocks) -> Answer:
+        """`Blocks` from `first` on, at least one if there is one; `BlocksGone` when there was
         one; None when there is none yet."""
         found: list[CertifiedBlock] = []
         size = 0
@@ -41,18 +52,18 @@ class SyncService:
                 bodies = None if row is None else reader.envelopes(height, row.block)
                 if row is None or bodies is None:
                     break
-                size += sum(len(body) for body in bodies) + 32 * len(bodies)
+                size += sum(len(body) for body in bodies) + 32 * len(bodies) + BLOCK_BYTES
                 if found and size > REPLY_BYTES_MAX:
                     break
                 found.append(CertifiedBlock(row.header, row.envelopes, row.certificate, bodies))
             if not found and request.first < (base := reader.base()):
-                return encode(BlocksGone(base))
-        return encode(Blocks(tuple(found))) if found else None
+                return Answer(encode(BlocksGone(base)), size)
+        return Answer(encode(Blocks(tuple(found))) if found else None, size)
 
-    def bodies(self, request: FetchBodies) -> bytes | None:
-        """Encoded `Bodies` of those envelopes that are held or stored; None when none is."""
+    def bodies(self, request: FetchBodies) -> Answer:
+        """`Bodies` of those envelopes that are held or stored; None when none is."""
         found: list[bytes] = []
-        size = 0
+        size = searched = 0
         stored: dict[bytes, bytes] | None = None
         for hash in request.envelopes:
             envelope = self._executor.envelope(hash)
@@ -60,6 +71,7 @@ class SyncService:
             if body is None:
                 if stored is None:
                     stored = self._stored_bodies(request.height, request.block)
+                    searched = sum(map(len, stored.values()))
                 body = stored.get(hash)
             if body is None:
                 continue
@@ -67,7 +79,7 @@ class SyncService:
             if found and size > REPLY_BYTES_MAX:
                 break
             found.append(body)
-        return encode(Bodies(tuple(found))) if found else None
+        return Answer(encode(Bodies(tuple(found))) if found else None, size + searched)
 
     def _stored_bodies(self, height: int, block: bytes) -> dict[bytes, bytes]:
         """Envelope hash -> encoded envelope of a block in the store, final or not."""

@@ -29,7 +29,7 @@ PARAMETERS: Final[dict[str, ParameterRule]] = {
     "controlled_payment_min": _tenfold(1_000_000_000),
     "day_roll_offset": ParameterRule(0, 0, 86_399),
     "default_after_days": _tenfold(30),
-    "envelope_lifetime_seconds": ParameterRule(86_400, 60, 604_800),
+    "envelope_lifetime_seconds": ParameterRule(86_400, 60, 86_400),
     "extra_review_days": _tenfold(183),
     "instruction_batch": ParameterRule(200, 20, 200),
     "max_hops": ParameterRule(10, 1, 20),
@@ -43,7 +43,8 @@ PARAMETERS: Final[dict[str, ParameterRule]] = {
     "system_work_per_block": _tenfold(2_000),
     "transfer_deadline_days": _tenfold(5),
 }
-"""`sme_payment_deny`: 0 is the mode WARN, 1 the mode DENY. Amounts are fen."""
+"""`envelope_lifetime_seconds`: no block holds an envelope that lives longer than
+`consensus.constants.TRANSACTION_TTL_S`, whatever the law says (decision 0019). `sme_payment_deny`: 0 is the mode WARN, 1 the mode DENY. Amounts are fen."""
 
 
 def parameter_id(name: str) -> bytes:

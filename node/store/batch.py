@@ -86,6 +86,11 @@ class WriteBatch:
         written again when the block is delivered."""
         self._table(BODIES).update(chunks(height_key(height) + block, pack(envelopes)))
 
+    def release(self, height: int, block: bytes, envelopes: Sequence[bytes]) -> None:
+        """Delete the bodies of a candidate that `hold` got."""
+        rows = chunks(height_key(height) + block, pack(envelopes))
+        self._table(BODIES).update(dict.fromkeys(key for key, _ in rows))
+
     def genesis(self, genesis: bytes, state_root: bytes, changes: Changes) -> None:
         """The state that the first block stands on."""
         self.state(changes)

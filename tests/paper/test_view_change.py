@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -20,7 +21,7 @@ from tallynet.messages import (
     SignedKind,
 )  # fmt: skip
 from tests.sim.bench import Bench, signed, transactions
-from tests.sim.cluster import GENESIS
+from tests.sim.cluster import GENESIS, GENESIS_TIME_MS
 
 
 def complaints(bench: Bench) -> list[int]:
@@ -93,6 +94,90 @@ def others_flow(backup: Bench, heights: range, view: int = 0, parent: bytes = GE
         parent = content.block
         backup.tick(450)
     return parent
+
+
+def test_the_leader_is_given_what_it_seems_not_to_know_long_before_a_timer_may_accuse_it() -> None:
+    """Castro & Liskov 1999, §4.2; decision 0017."""
+    backup = Bench()
+    held = transactions(3)
+    backup.hold(held)
+    backup.tick(backup.config.batch_wait_ms + backup.config.progress_ms // 4)
+    assert backup.relayed == [(0, tuple(t.envelope for t in held))]
+    assert complaints(backup) == []
+
+
+def test_it_is_given_a_batch_at_most() -> None:
+    backup = Bench(batch_transactions_max=2, batch_bytes_max=500)
+    few = transactions(3)
+    backup.hold(few)
+    backup.tick(300)
+    assert backup.relayed == [(0, tuple(t.envelope for t in few[:2]))]
+    large = Bench(batch_bytes_max=500)
+    large.hold(replace(t, size=300) for t in few)
+    large.tick(300)
+    assert large.relayed == [(0, (few[0].envelope,))]
+
+
+def test_everything_is_given_to_each_leader_once() -> None:
+    backup = Bench()
+    (held,) = transactions(1)
+    backup.hold([held])
+    backup.tick(900)
+    enter_view(backup, 2)
+    backup.tick(900)
+    assert backup.relayed == [(0, (held.envelope,)), (2, (held.envelope,))]
+
+
+def test_nobody_is_blamed_for_what_the_law_would_not_admit_any_more() -> None:
+    """A key is revoked while an envelope that it signed waits here alone: the leader refuses it."""
+    backup = Bench()
+    (held,) = transactions(1)
+    backup.hold([held])
+    backup.tick(300)
+    backup.ledger.inadmissible.add(held.envelope)
+    backup.tick(2_000)
+    assert backup.relayed == [(0, (held.envelope,))]
+    assert complaints(backup) == []
+    assert backup.replica.statistics().pool == 0
+
+
+def test_nor_for_what_may_have_expired_by_the_leaders_clock() -> None:
+    """It may be two seconds ahead (C9): nobody blames it for what ends within them, and a leader whose own
+    clock says so proposes it all the same."""
+    ending = [replace(t, valid_until=GENESIS_TIME_MS // 1000 + 2) for t in transactions(1)]
+    backup = Bench(leader_silent_ms=10**9)
+    backup.hold(ending)
+    backup.tick(5_000)
+    assert complaints(backup) == []
+    leader = Bench(index=0)
+    leader.hold(ending)
+    leader.tick()
+    assert leader.prepares() == [1]
+
+
+def test_who_leads_gives_nobody_anything() -> None:
+    leader = Bench(index=0, window=1)
+    leader.hold(transactions(3))
+    leader.tick(900)
+    assert leader.relayed == []
+
+
+def test_the_leader_is_given_what_its_blocks_pass_over() -> None:
+    backup = Bench(pace_ms=SLOW_IS_FINE)
+    (victim,) = transactions(1, organisation=b"v" * 16)
+    tip = others_flow(backup, range(1, 3))
+    backup.hold([victim])
+    content = backup.block(3, tip, ids := transactions(1, tag="block 3"))
+    backup.hold(ids)
+    backup.propose(content)  # in flight: it is not the leader's turn
+    backup.tick(300)
+    backup.prepare_all(content)
+    backup.commit_all(content)
+    later = transactions(1, tag="block 4")
+    backup.hold(later)
+    backup.propose(backup.block(4, content.block, later))
+    backup.tick(50)
+    assert backup.relayed == [(0, (victim.envelope,))]
 
 
 def test_the_transaction_timer_restarts_under_a_new_leader() -> None:
@@ -527,10 +612,22 @@ def test_laggards_are_handed_the_new_view() -> None:
     backup.take(SignedKind.NEW_VIEW)
     backup.receive(3, backup.status(3, view=0))
     assert [to for to, _ in backup.take(SignedKind.NEW_VIEW)] == [3]
+    backup.tick(backup.config.status_ms)
     backup.receive(3, backup.status(3, view=2, changing=True))
     assert [to for to, _ in backup.take(SignedKind.NEW_VIEW)] == [3]
     backup.receive(3, backup.status(3, view=2))
     assert backup.take(SignedKind.NEW_VIEW) == []
+
+
+def test_whoever_sends_status_after_status_is_handed_it_at_half_the_period() -> None:
+    backup = Bench()
+    enter_view(backup, 2)
+    for _ in range(100):
+        backup.receive(3, backup.status(3, view=0))
+        backup.receive(0, backup.status(0, view=0))
+        backup.tick(10)
+    handed = [to for to, _ in backup.take(SignedKind.NEW_VIEW)]
+    assert handed.count(3) == handed.count(0) == 1 + 1_000 // (backup.config.status_ms // 2 + 5)
 
 
 def test_laggards_are_handed_the_complaints_that_moved_us() -> None:

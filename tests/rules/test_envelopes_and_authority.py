@@ -12,8 +12,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from law_world import DIGEST, World, key_id
 
+from consensus.constants import TRANSACTION_TTL_S
 from node.ledger import joint
 from node.ledger.execute import admit, dry_run
+from node.ledger.parameters import PARAMETERS
 from node.state import Overlay
 from tallynet import commands as c
 from tallynet import records as r
@@ -51,6 +53,12 @@ def test_an_expired_envelope_is_EXPIRED_and_its_id_is_forgotten(world: World) ->
 def test_VALIDITY_TOO_LONG(world: World) -> None:
     envelope = world.envelope("core", programme(world), valid_for=86_401)
     assert world.receipt(envelope).code == "VALIDITY_TOO_LONG"
+
+
+def test_no_lifetime_can_be_set_that_no_block_admits() -> None:
+    """A leader drops unseen what lives longer than the consensus core allows (INV-14)."""
+    rule = PARAMETERS["envelope_lifetime_seconds"]
+    assert rule.default <= rule.most == TRANSACTION_TTL_S
 
 
 def test_NETWORK_MISMATCH(world: World) -> None:
@@ -193,6 +201,7 @@ def test_consent_withdraw_and_lapse(world: World) -> None:
     ("code", "name", "value", "days"),
     [
         ("PARAMETER_UNKNOWN", "colour", 1, 1),
+        ("PARAMETER_BOUNDS", "envelope_lifetime_seconds", TRANSACTION_TTL_S + 1, 1),
         ("PARAMETER_BOUNDS", "penalty_ppm_day", 2_001, 1),
         ("PARAMETER_DATE", "penalty_ppm_day", 400, 0),
     ],

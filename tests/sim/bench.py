@@ -76,6 +76,9 @@ class Ledger:
     def is_remembered(self, transaction: Transaction) -> bool:
         return transaction.id in self.remembered
 
+    def admits(self, transaction: Transaction, time_s: int) -> bool:
+        return transaction.envelope not in self.inadmissible
+
     def held(self, envelope: bytes) -> Transaction | None:
         return self.bodies.get(envelope)
 
@@ -117,6 +120,8 @@ class Bench:
         self.evidence: list[bytes] = []
         """Encoded proofs that steps since the start have emitted; `accused` are the keys of all."""
         self.discarded: list[bytes] = []
+        self.relayed: list[tuple[int, tuple[bytes, ...]]] = []
+        """(leader, envelope hashes) that it was given."""
         self.auto_execute = True
         self.replica = Replica(
             config=self.config,
@@ -166,6 +171,7 @@ class Bench:
         self.accused += [accusation.key for accusation in effects.evidence]
         self.evidence += [accusation.proof for accusation in effects.evidence]
         self.discarded += effects.discard
+        self.relayed += [(relay.to, relay.envelopes) for relay in effects.relay]
         if self.auto_persist and (effects.persist or effects.deliver):
             self.step(Persisted(self.replica.turn))
         for request in effects.execute:

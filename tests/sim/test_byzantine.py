@@ -85,6 +85,7 @@ CASES: Final[dict[str, tuple[int, tuple[Fault, ...], Callable[[Run], int]]]] = {
     "clock liar": (FIRST_LEADER, (), view_changes),
     "reply liar": (NEXT_LEADER, (), false_replies),
     "framer": (NEXT_LEADER, (), refused),
+    "whisperer": (NEXT_LEADER, (), lies),
     "mixed": (FIRST_LEADER, (), lies),
 }
 """Behaviour -> who lies, what happens besides, and how it shows."""
@@ -128,6 +129,21 @@ def test_E2_nobody_waits_for_ten_seconds_whatever_the_leader_does(behaviour: str
     run.oracles.append(waits)
     assert not run.go().violations
     assert 0 < waits.longest_ms < 10_000
+
+
+@pytest.mark.parametrize("apart_ms", [80, 700, 4_000])
+def test_an_envelope_that_one_validator_has_costs_no_leader_its_office(apart_ms: int) -> None:
+    """Under load, where blocks pass it over; with pauses, where the leader seems slow; and where nothing
+    else happens, so that the progress timer runs."""
+    requests = tuple(Request(apart_ms * i, i % 8, i) for i in range(12_000 // apart_ms))
+    for seed in range(SEEDS):
+        run = Run(
+            replace(plan("whisperer", NEXT_LEADER), seed=seed, requests=requests, length_ms=12_000)
+        )
+        outcome = run.go()
+        assert not outcome.violations
+        assert outcome.faults["Byzantine messages"]
+        assert view_changes(run) == 0
 
 
 @pytest.mark.parametrize("behaviour", ["future flooder", "replayer"])

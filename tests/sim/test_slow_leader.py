@@ -189,6 +189,23 @@ def test_E1_nor_are_long_lines() -> None:
     assert set(cluster.views()) == {0}
 
 
+def test_E1_nor_is_a_leader_whom_gossip_does_not_reach() -> None:
+    """The others give it what they hold: each of them once, well before they would complain."""
+    cluster = Paced()
+    lost: set[bytes] = set()
+
+    def drop(source: int, target: int, message: PeerMessage) -> bool:
+        if target != 0 or not isinstance(message, Bodies) or message.bodies[0] in lost:
+            return False
+        lost.add(message.bodies[0])
+        return True
+
+    cluster.drop = drop
+    assert cluster.load(12_000, 3) >= 12 * 3 - 3
+    assert lost
+    assert set(cluster.views()) == {0}
+
+
 def test_E1_where_every_leader_is_slow_views_stop_changing() -> None:
     """Proposals of everybody take 400 ms longer than votes: one round of leaders, then peace."""
     cluster = Paced()

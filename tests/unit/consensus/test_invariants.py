@@ -238,11 +238,11 @@ def test_requests_for_contents_make_room_for_each_other() -> None:
 
 def test_the_pool_keeps_its_bound_when_a_new_view_brings_everything_back() -> None:
     backup = Bench(pool_max=500)
-    first = transactions(500, tag="first")
-    backup.hold(first)
+    many = [t for i in range(800) for t in transactions(1, organisation=i.to_bytes(16, "big"))]
+    backup.hold(many[:500])
     pool = backup.replica._s.pool
-    pool.fly(first[:300], 0)
-    backup.hold(transactions(300, tag="then"))
+    pool.fly(many[:300], 0)
+    backup.hold(many[500:])
     assert pool.pending == 500
     pool.land(0, lambda _: False)
     assert pool.pending == 500

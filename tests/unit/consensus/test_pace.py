@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from consensus.pace import Mode, Pace
 from tests.sim.bench import Bench
 
@@ -41,6 +43,38 @@ def test_what_a_turn_takes_beyond_that_is_wasted() -> None:
     assert pace.efficiency is not None
     assert pace.efficiency < 60
     assert pace.is_slow
+
+
+def told(news: Sequence[bool]) -> Pace:
+    """Turns of 80 ms after blocks of 40; when one is over time, the leader is given what may be news."""
+    pace, now = Pace(CONFIG, 0), 0
+    for is_news in news:
+        pace.end_turn()
+        pace.tick(now, Mode.OWED)
+        for _ in range(8):
+            now += 10
+            pace.tick(now, Mode.OWED)
+            if pace.late_at_ms is not None and now >= pace.late_at_ms:
+                pace.tell(news=is_news)
+        pace.tick(now, Mode.FLIGHT)
+        now += 40
+        pace.tick(now, Mode.IDLE)
+        pace.committed()
+    return pace
+
+
+def test_for_what_is_news_to_the_leader_it_has_its_time_once_more() -> None:
+    assert told([True] * 20).wasted_ms == 60, "of the first turn, when no block was measured yet"
+    assert told([False] * 20).wasted_ms == 70 + 19 * 30
+
+
+def test_only_once_in_a_turn() -> None:
+    pace = Pace(CONFIG, 0)
+    for now in range(0, 3_000, 10):
+        pace.tick(now, Mode.OWED)
+        if pace.late_at_ms is not None and now >= pace.late_at_ms:
+            pace.tell(news=True)
+    assert pace.wasted_ms > 2_900
 
 
 def test_nothing_is_judged_before_three_seconds_with_work_or_without_a_block() -> None:

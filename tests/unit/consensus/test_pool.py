@@ -35,6 +35,10 @@ def filled(*counts: int) -> tuple[Pool, list[tuple[Transaction, ...]]]:
     return pool, groups
 
 
+def one_of(organisation: int) -> tuple[Transaction, ...]:
+    return transactions(1, organisation=bytes([organisation]) * 16)
+
+
 def take(pool: Pool, count: int, now_ms: int = 0) -> tuple[bytes, ...]:
     return pool.take(count, SIZE_MAX, now_ms, everything_usable, nothing_waits)
 
@@ -59,8 +63,18 @@ def test_a_batch_stops_below_its_byte_limit() -> None:
 
 def test_the_pool_is_bounded_and_says_so() -> None:
     pool = Pool(10, SIZE_MAX)
-    pool.add(transactions(12), 0, nothing_known)
+    pool.add([t for i in range(12) for t in one_of(i)], 0, nothing_known)
     assert (pool.pending, pool.full, pool.refused) == (10, True, 2)
+
+
+def test_greedy_organisations_leave_a_place_for_everybody_else() -> None:
+    pool = Pool(12, SIZE_MAX)
+    for i in range(3):
+        pool.add(transactions(100, organisation=bytes([i]) * 16), 0, nothing_known)
+    assert pool.pending == 6 + 3 + 2, "what is left is what the last one has at most"
+    (newcomer,) = one_of(3)
+    pool.add([newcomer], 0, nothing_known)
+    assert pool.get(newcomer.envelope) is not None
 
 
 def test_what_is_larger_than_a_batch_is_refused() -> None:

@@ -35,7 +35,7 @@ def test_every_stage_names_what_it_waits_for() -> None:
 
 def test_a_full_pool_shows() -> None:
     backup = Bench(pool_max=5)
-    backup.hold(transactions(9))
+    backup.hold(t for i in range(9) for t in transactions(1, organisation=bytes([i]) * 16))
     statistics = backup.replica.statistics()
     assert (statistics.pool, statistics.pool_full, statistics.pool_refused) == (5, True, 4)
 

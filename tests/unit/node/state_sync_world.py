@@ -134,9 +134,9 @@ class Source:
         """What the server says to validator 3."""
         request = decode(PeerMessage, message)
         if isinstance(request, FetchStateHead):
-            return decode(PeerMessage, self.server.head(3, request, now_ms))
+            return decode(PeerMessage, self.server.head(3, request, now_ms).message or b"")
         assert isinstance(request, FetchState)
-        return decode(PeerMessage, self.server.part(3, request, now_ms))
+        return decode(PeerMessage, self.server.part(3, request, now_ms).message or b"")
 
     def tables(self) -> dict[str, list[tuple[bytes, bytes]]]:
         with self.store.reader() as reader:

@@ -111,7 +111,7 @@ def test_mutilated_copies_inside_blocks(net: Net) -> None:
     for _ in range(3):
         net.nodes[LEADER].submit(offer(net))
         net.run(100)
-    answer = net.nodes[LEADER].machine._sync.blocks(FetchBlocks(1))
+    answer = net.nodes[LEADER].machine._sync.blocks(FetchBlocks(1)).message
     assert answer is not None
     blocks = decode(Blocks, answer).blocks
     lies = tuple(

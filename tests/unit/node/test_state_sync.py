@@ -506,12 +506,15 @@ def test_one_state_is_held_ready_for_all_and_given_up_when_nobody_asks() -> None
     server = source.server
 
     def head(peer: int, least: int, now_ms: int) -> int:
-        answer = decode(PeerMessage, server.head(peer, FetchStateHead(least), now_ms))
+        answer = decode(
+            PeerMessage, server.head(peer, FetchStateHead(least), now_ms).message or b""
+        )
         return 0 if isinstance(answer, NoState) else server.pinned
 
     def ask(peer: int, now_ms: int) -> bool:
         answer = decode(
-            PeerMessage, server.part(peer, FetchState(server.pinned, True, (b"",)), now_ms)
+            PeerMessage,
+            server.part(peer, FetchState(server.pinned, True, (b"",)), now_ms).message or b"",
         )
         return isinstance(answer, StatePart)
 
@@ -533,7 +536,9 @@ def test_one_state_is_held_ready_for_all_and_given_up_when_nobody_asks() -> None
     assert head(1, 2, 20 + PIN_SHARED_MS_MAX) == 2, "its only user may have a fresh one"
     server.tick(20 + PIN_SHARED_MS_MAX + PIN_MS_MAX)
     assert server.pinned == 0
-    assert isinstance(decode(PeerMessage, server.part(1, FetchState(2, True, (b"",)), 0)), NoState)
+    assert isinstance(
+        decode(PeerMessage, server.part(1, FetchState(2, True, (b"",)), 0).message or b""), NoState
+    )
 
 
 @settings(max_examples=100, deadline=None)
@@ -541,7 +546,9 @@ def test_one_state_is_held_ready_for_all_and_given_up_when_nobody_asks() -> None
 def test_the_server_answers_any_question(paths: list[bytes], whole: bool) -> None:
     source = source_of(50)
     source.server.head(0, FetchStateHead(1), 0)
-    answer = decode(PeerMessage, source.server.part(0, FetchState(1, whole, tuple(paths)), 0))
+    answer = decode(
+        PeerMessage, source.server.part(0, FetchState(1, whole, tuple(paths)), 0).message or b""
+    )
     assert isinstance(answer, StatePart | NoState)
     source.server.close()
 

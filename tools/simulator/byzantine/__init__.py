@@ -20,6 +20,7 @@ from tools.simulator.byzantine.schemer import Schemer
 from tools.simulator.byzantine.simple import Selective, Silent
 from tools.simulator.byzantine.sync import SyncLiar
 from tools.simulator.byzantine.view_change import GoneSilent, Hider, Spammer
+from tools.simulator.byzantine.whisperer import Whisperer
 
 BEHAVIOURS: Final[dict[str, type[Behaviour]]] = {
     "silent": Silent,
@@ -45,6 +46,7 @@ BEHAVIOURS: Final[dict[str, type[Behaviour]]] = {
     "clock liar": ClockLiar,
     "reply liar": ReplyLiar,
     "framer": Framer,
+    "whisperer": Whisperer,
     "mixed": Mixed,
 }
 

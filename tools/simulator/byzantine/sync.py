@@ -96,7 +96,7 @@ class SyncLiar(Behaviour):
         if not self._floods:
             return
         height = self.random.randint(1, max(1, self.core.committed))
-        raw = self.machine._sync.blocks(FetchBlocks(height))
+        raw = self.machine._sync.blocks(FetchBlocks(height)).message
         if raw is None:
             return
         blocks = decode(Blocks, raw).blocks[:FLOOD_BLOCKS_MAX]
