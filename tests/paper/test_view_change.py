@@ -20,7 +20,7 @@ from tallynet.messages import (
     SignedKind,
 )  # fmt: skip
 from tests.sim.bench import Bench, signed, transactions
-from tests.sim.cluster import GENESIS
+from tests.sim.validators import GENESIS
 
 
 def complaints(bench: Bench) -> list[int]:
