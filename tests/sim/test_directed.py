@@ -6,10 +6,13 @@ from collections import Counter
 
 import pytest
 
+from consensus.constants import T_TRANSACTION_COMPLAIN_MS
 from tallynet.messages import FetchVotes, Signed, SignedKind
+from tests.sim.driven import DrivenRun
 from tests.sim.plans import calm, every
+from tests.unit.node.machines import resigned
 from tools.simulator.node import SimulatedNode
-from tools.simulator.options import Fault, FaultKind, Plan
+from tools.simulator.options import Fault, FaultKind, Plan, Weather
 from tools.simulator.oracles import Oracle
 from tools.simulator.run import Run
 
@@ -96,6 +99,44 @@ def test_a_validator_that_computes_other_results_stops_alone() -> None:
     assert wrong.machine.replica.statistics().status.name == "DIVERGED"
     assert wrong.height < run.core[0].height
     assert views(run) == {0}, "the others need no view change for it"
+
+
+@pytest.mark.parametrize("n", [4, 7])
+@pytest.mark.parametrize("window", [1, 4])
+def test_copies_of_one_transaction_take_effect_once_and_nobody_is_blamed_for_the_others(
+    n: int, window: int
+) -> None:
+    """C2, INV-14: clients hand copies under other signatures to several validators, and messages get
+    lost; when the network has healed they send all of them again."""
+    lossy = Weather(loss=100, duplicate=100, delay_us=50_000, tail=0, flip=0, fifo=False)
+    run = DrivenRun(n=n, window=window, weather=lossy)
+    documents = run.documents(40)
+    machine_of = {party.id: party.keys["machine"] for party in run.town.clients}
+    copies = [
+        [
+            resigned(document, machine_of[document.body.organisation], nonce)
+            for document in documents
+        ]
+        for nonce in range(3)
+    ]
+    for i in range(len(documents)):
+        for nonce, signed_anew in enumerate(copies):
+            run.submit(run.nodes[(i + nonce) % n], signed_anew[i : i + 1])
+        run.let_pass(40)
+    run.heal()
+    for node, signed_anew in zip(run.nodes, copies, strict=False):
+        run.submit(node, signed_anew)
+    run.decide(run.decide_ms())
+    views = run.views()
+    run.let_pass(2 * T_TRANSACTION_COMPLAIN_MS)
+    assert run.views() == views
+    assert {run.replica(index).statistics().pool for index in range(n)} == {0}
+    effects = Counter(
+        receipt.transaction for _, _, receipt in run.history() if receipt.code == "OK"
+    )
+    assert [effects[document.transaction] for document in documents] == [1] * len(documents)
+    for oracle in run.oracles:
+        oracle.at_end()
 
 
 class Kinds(Oracle):
