@@ -21,7 +21,7 @@ from tallynet.messages import (
     SignedKind,
 )
 from tests.sim.bench import Bench, transactions
-from tests.sim.cluster import GENESIS, roots_of
+from tests.sim.validators import GENESIS, roots_of
 
 WRONG = (b"\1" * 32, b"\2" * 32)
 

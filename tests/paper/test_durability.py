@@ -20,7 +20,7 @@ from tallynet.messages import (
     SignedKind,
 )
 from tests.sim.bench import Bench, transactions
-from tests.sim.cluster import GENESIS, key_of
+from tests.sim.validators import GENESIS, key_of
 
 
 def certified(

@@ -24,7 +24,7 @@ from tallynet.evidence import (
 from tallynet.hashing import block_hash
 from tallynet.messages import Blocks, CertifiedBlock, PrePrepare, Signed, SignedKind
 from tests.sim.bench import Bench, signed, transactions
-from tests.sim.cluster import GENESIS, check
+from tests.sim.validators import GENESIS, check
 
 OTHER_ROOTS = (b"\1" * 32, b"\2" * 32)
 

@@ -28,7 +28,7 @@ from tallynet.messages import (
     ViewChange,
 )
 from tests.sim.bench import Bench, signed, transactions
-from tests.sim.cluster import GENESIS
+from tests.sim.validators import GENESIS
 
 HUGE = 2**62
 

@@ -21,7 +21,7 @@ from tallynet.messages import (
     SignedKind,
 )
 from tests.sim.bench import Bench, copy_of, signed, transactions
-from tests.sim.cluster import GENESIS, check
+from tests.sim.validators import GENESIS, check
 
 
 def test_5_4_1_an_idle_network_proposes_nothing() -> None:

@@ -21,7 +21,7 @@ from tallynet.messages import (
     SignedKind,
 )  # fmt: skip
 from tests.sim.bench import Bench, signed, transactions
-from tests.sim.cluster import GENESIS, GENESIS_TIME_MS
+from tests.sim.validators import GENESIS, GENESIS_TIME_MS
 
 
 def complaints(bench: Bench) -> list[int]:

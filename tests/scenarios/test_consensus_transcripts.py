@@ -1,4 +1,4 @@
-"""Golden transcripts of the consensus core: commands and everything the replicas then said.
+"""Golden transcripts of whole validators: commands and everything the consensus cores then said.
 
 A transcript is a text file: a line starting with `> ` is a command, the lines below it are what came
 out. To accept a changed protocol, run with UPDATE_TRANSCRIPTS=1 and read the difference.
@@ -28,9 +28,13 @@ from tallynet.messages import (
     SignedKind,
     ViewChange,
 )
-from tests.sim.cluster import Cluster, Node, Weather
+from tests.sim.driven import DrivenRun
+from tools.simulator.node import SimulatedNode
+from tools.simulator.options import Weather
 
 FOLDER = Path(__file__).parent / "consensus"
+START_MS = 100
+"""What validators ask each other at their start is in no transcript."""
 
 
 def describe(message: PeerMessage) -> str | None:
@@ -71,32 +75,26 @@ def describe_signed(message: Signed) -> str | None:
     return None
 
 
-class Transcript:
-    """Runs commands on a cluster with a calm network and writes down what is sent and committed."""
+class Transcript(DrivenRun):
+    """Runs commands on a network with short lines and writes down what is sent and committed."""
 
     def __init__(self) -> None:
-        self.cluster = Cluster(1, 4, 4, weather=Weather(delay_ms=0))
         self.lines: list[str] = []
         self.said: dict[str, None] = {}
         self.heights = [0] * 4
-        self._listen()
+        super().__init__(weather=Weather(0, 0, 1, 0, 0, True))
+        self.let_pass(START_MS)
 
-    def _listen(self) -> None:
-        send = self.cluster.send
+    def sent(self, node: SimulatedNode, to: int, message: bytes) -> None:
+        text = describe(self.decoded(message))
+        if text is not None:
+            line = f"{node.name} -> {'all' if to == ALL else f'n{to}'}: {text}"
+            if line not in self.said:  # what is repeated every T_STATUS is shown once
+                self.said[line] = None
+                self.lines.append(line)
+        super().sent(node, to, message)
 
-        def listening(node: Node, request: object) -> None:
-            text = describe(decode(PeerMessage, request.message))  # type: ignore[attr-defined, arg-type]
-            if text is not None:
-                to = "all" if request.to == ALL else f"n{request.to}"  # type: ignore[attr-defined]
-                line = f"{node.name} -> {to}: {text}"
-                if line not in self.said:  # what is repeated every T_STATUS is shown once
-                    self.said[line] = None
-                    self.lines.append(line)
-            send(node, request)  # type: ignore[arg-type]
-
-        self.cluster.send = listening  # type: ignore[assignment, method-assign]
-
-    def run(self, command: str) -> list[str]:
+    def command(self, command: str) -> list[str]:
         name, *words = command.split()
         self.lines, self.said = [], {}
         handler: Callable[..., None] = getattr(self, f"do_{name}")
@@ -104,32 +102,32 @@ class Transcript:
         return self.lines
 
     def do_submit(self, count: str, node: str) -> None:
-        self.cluster.submit(int(count), self.cluster.nodes[int(node)])
+        self.submit(self.nodes[int(node)], self.documents(int(count)))
 
     def do_run(self, ms: str) -> None:
-        self.cluster.run(int(ms))
-        for node in self.cluster.nodes:
-            height = len(node.disk.chain)
-            if height != self.heights[node.index]:
-                self.lines.append(f"{node.name} committed {height}")
-                self.heights[node.index] = height
+        self.let_pass(int(ms))
+        for node in self.nodes:
+            if node.alive and node.height != self.heights[node.index]:
+                self.lines.append(f"{node.name} committed {node.height}")
+                self.heights[node.index] = node.height
 
     def do_crash(self, node: str) -> None:
-        self.cluster.nodes[int(node)].crash()
+        self.nodes[int(node)].crash()
 
     def do_start(self, node: str) -> None:
-        self.cluster.nodes[int(node)].start()
+        self.nodes[int(node)].start()
 
     def do_cut(self, first: str, second: str) -> None:
-        self.cluster.cut.add(frozenset((int(first), int(second))))
+        for link in (int(first), int(second)), (int(second), int(first)):
+            self.network.cut[link] = None
 
     def do_heal(self) -> None:
-        self.cluster.cut.clear()
+        self.network.cut.clear()
 
     def do_status(self) -> None:
-        for node in self.cluster.nodes:
-            if node.alive:
-                s = node.replica.statistics()
+        for node in self.nodes:
+            if node.machine is not None:
+                s = node.machine.replica.statistics()
                 self.lines.append(
                     f"{node.name} view {s.view} {s.status.value}: {s.waiting.reason.value}"
                 )
@@ -144,7 +142,7 @@ def test_transcript(path: Path) -> None:
         if line.startswith(("#", "> ")):
             lines.append(line)
         if line.startswith("> "):
-            lines += transcript.run(line[2:])
+            lines += transcript.command(line[2:])
     actual = "\n".join(lines) + "\n"
     if os.environ.get("UPDATE_TRANSCRIPTS"):
         path.write_text(actual, encoding="utf-8")

@@ -34,7 +34,7 @@ from tallynet.messages import (
     Status,
     ViewChange,
 )
-from tests.sim.cluster import GENESIS, GENESIS_TIME_MS, key_of, roots_of, signer, verify
+from tests.sim.validators import GENESIS, GENESIS_TIME_MS, key_of, roots_of, signer, verify
 
 VALIDATORS_HASH = sha256(b"validators").digest()
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
-from tallynet.messages import FetchVotes, Signed, SignedKind
+from consensus.constants import LOOKAHEAD_WINDOWS, T_TRANSACTION_COMPLAIN_MS
+from tallynet.messages import Blocks, FetchVotes, Signed, SignedKind
+from tests.sim.driven import DrivenRun
 from tests.sim.plans import calm, every
+from tests.unit.node.machines import resigned
 from tools.simulator.node import SimulatedNode
-from tools.simulator.options import Fault, FaultKind, Plan
+from tools.simulator.options import CALM, Fault, FaultKind, Plan, Weather
 from tools.simulator.oracles import Oracle
 from tools.simulator.run import Run
 
@@ -96,6 +100,74 @@ def test_a_validator_that_computes_other_results_stops_alone() -> None:
     assert wrong.machine.replica.statistics().status.name == "DIVERGED"
     assert wrong.height < run.core[0].height
     assert views(run) == {0}, "the others need no view change for it"
+
+
+@pytest.mark.parametrize("n", [4, 7])
+@pytest.mark.parametrize("window", [1, 4])
+def test_copies_of_one_transaction_take_effect_once_and_nobody_is_blamed_for_the_others(
+    n: int, window: int
+) -> None:
+    """C2, INV-14: clients hand copies under other signatures to several validators, and messages get
+    lost; when the network has healed they send all of them again."""
+    lossy = Weather(loss=100, duplicate=100, delay_us=50_000, tail=0, flip=0, fifo=False)
+    run = DrivenRun(n=n, window=window, weather=lossy)
+    documents = run.documents(40)
+    machine_of = {party.id: party.keys["machine"] for party in run.town.clients}
+    copies = [
+        [
+            resigned(document, machine_of[document.body.organisation], nonce)
+            for document in documents
+        ]
+        for nonce in range(3)
+    ]
+    for i in range(len(documents)):
+        for nonce, signed_anew in enumerate(copies):
+            run.submit(run.nodes[(i + nonce) % n], signed_anew[i : i + 1])
+        run.let_pass(40)
+    run.heal()
+    for node, signed_anew in zip(run.nodes, copies, strict=False):
+        run.submit(node, signed_anew)
+    run.decide(run.decide_ms())
+    views = run.views()
+    run.let_pass(2 * T_TRANSACTION_COMPLAIN_MS)
+    assert run.views() == views
+    assert {run.replica(index).statistics().pool for index in range(n)} == {0}
+    effects = Counter(
+        receipt.transaction for _, _, receipt in run.history() if receipt.code == "OK"
+    )
+    assert [effects[document.transaction] for document in documents] == [1] * len(documents)
+    for oracle in run.oracles:
+        oracle.at_end()
+
+
+def test_a_block_of_a_new_view_beyond_the_window_waits_for_the_blocks_below_it() -> None:
+    """INV-7: one validator has fallen far behind and takes part in a view change. What the new view
+    proposes again is placed there when the blocks below have been fetched."""
+    run = DrivenRun(window=1, weather=replace(CALM, fifo=False))
+    run.network.part([[0, 1, 2], [3]])
+    for document in run.documents(8):
+        run.submit(run.nodes[0], [document])
+        run.let_pass(50)
+    base = run.nodes[0].height
+    assert base > LOOKAHEAD_WINDOWS * run.plan.window
+
+    def without_commits_and_blocks(_source: int, raw: bytes) -> int:
+        message = run.decoded(raw)
+        is_commit = isinstance(message, Signed) and message.kind is SignedKind.COMMIT
+        return 60_000_000 if is_commit or isinstance(message, Blocks) else 0
+
+    run.network.detour = without_commits_and_blocks
+    run.submit(run.nodes[0], run.documents(1))
+    run.let_pass(50)
+    run.nodes[0].crash()
+    run.network.cut = {}
+    run.let_pass(1_500)
+    assert run.views() == [1, 1, 1]
+    assert [node.height for node in run.nodes[1:]] == [base, base, 0]
+    run.network.detour = None
+    run.let_pass(2_000)
+    assert [node.height for node in run.nodes[1:]] == [base + 1] * 3
+    assert run.views() == [1, 1, 1]
 
 
 class Kinds(Oracle):

@@ -44,6 +44,9 @@ class Network:
         self.target = -1
         """Process that is starved under `Strategy.TARGETED`."""
         self.messages = 0
+        self.detour: Callable[[int, bytes], int] | None = None
+        """How long a message from a process takes at least, in microseconds; None: as the weather says.
+        For directed runs."""
 
     def add(self, index: int, arrive: Arrive) -> int:
         """A process for a validator; returns its number."""
@@ -103,7 +106,10 @@ class Network:
         for _ in range(copies):
             if weather.flip and random.randrange(1000) < weather.flip:
                 message = _flipped(message, random)
-            self._deliver_after(source, target, message, self._delay_us(source, target))
+            delay = self._delay_us(source, target)
+            if self.detour is not None:
+                delay = max(delay, self.detour(source, message))
+            self._deliver_after(source, target, message, delay)
 
     def _delay_us(self, source: int, target: int) -> int:
         weather, random = self.weather, self._random

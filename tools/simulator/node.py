@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import lmdb
 
+from consensus.effects import ALL
 from consensus.events import Event, Received, Tick
 from node.config import Limits
 from node.machine import Clock, Machine, prepare_store
@@ -268,7 +269,7 @@ class SimulatedNode:
     def _resume(self, life: int) -> None:
         if life != self._life or self._run.scheduler.now_us < self._paused_until_us:
             return
-        while self._backlog and self.machine is not None:
+        while self._backlog and self.machine is not None and not self.paused:
             act, arguments = self._backlog.popleft()
             self._guard(act, *arguments)
         self._schedule_tick()
@@ -416,7 +417,7 @@ class _Peers:
         if node.behaviour is not None:
             node.behaviour.send(to, message)
             return
-        node._run.sent(node, message)
+        node._run.sent(node, to, message)
         self._network.send(node.number, to, message)
 
     def broadcast(self, message: bytes) -> None:
@@ -426,7 +427,7 @@ class _Peers:
                 if to != node.index:
                     node.behaviour.send(to, message)
             return
-        node._run.sent(node, message)
+        node._run.sent(node, ALL, message)
         self._network.broadcast(node.number, message)
 
     def connected(self) -> int:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from consensus.constants import T_PROGRESS_MAX_MS
+from consensus.effects import ALL
 from node.store import WriteBatch
 from node.store.tables import BLOCKS, EVIDENCE, BlockRow, ReceiptsRow
 from tallynet.blocks import Commit, Header, Prepare
@@ -305,10 +306,11 @@ class Run:
             return decode(Prepare, signed.body)
         return decode(Commit, signed.body)
 
-    def sent(self, node: SimulatedNode, message: bytes) -> None:
+    def sent(self, node: SimulatedNode, to: int, message: bytes) -> None:
+        """A correct program sends to one validator, or to `ALL`."""
         self._trace.update(b"%d %d " % (self.scheduler.now_us, node.number))
         self._trace.update(message)
-        self._last.append((self.scheduler.now_us, node.name, "sends", message))
+        self._last.append((self.scheduler.now_us, node.name, "sends", (to, message)))
         for oracle in self.oracles:
             oracle.sent(node, message)
 
@@ -380,8 +382,10 @@ class Run:
         self._last.append((self.scheduler.now_us, who, what, ""))
 
     def _describe(self, now_us: int, who: str, what: str, detail: object) -> str:
-        if isinstance(detail, bytes):
-            detail = describe_message(self.decoded(detail))
+        if isinstance(detail, tuple):
+            to, message = detail
+            receiver = "all" if to == ALL else f"n{to}"
+            detail = f"to {receiver}: {describe_message(self.decoded(message))}"
         elif isinstance(detail, dict):
             detail = " ".join(f"{name}={value}" for name, value in detail.items())
         return f"{now_us / 1e6:10.4f} s  {who:5} {what} {detail}"

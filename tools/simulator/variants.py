@@ -92,6 +92,21 @@ VARIANTS: Final[dict[str, Variant]] = {
         storm_percent=100,
         faulty_percent=0,
     ),
+    "openers": Variant(
+        sizes=(4,),
+        lengths_ms=(8_000,),
+        requests=(20, 50),
+        faults=(2, 4),
+        kinds=(_K.HOARD, _K.HOARD, _K.CRASH_LEADER),
+        longest_ms=(600,),
+        losses=(0,),
+        delays_us=(500, 5_000, 30_000),
+        epoch_lengths=(1000,),
+        storm_percent=100,
+        faulty_percent=100,
+        lying_percent=100,
+        behaviours=("stale new view", "stale new view", "schemer", "hider"),
+    ),
     "kings": Variant(
         sizes=(4, 4, 4, 5),
         lengths_ms=(10_000,),
@@ -138,7 +153,7 @@ VARIANTS: Final[dict[str, Variant]] = {
 
 _ROTA: Final = (
     "mixed", "small", "liars", "small", "kings", "crashes", "small", "views", "liars", "small",
-    "mixed", "disks", "liars", "small", "crashes", "sizes", "liars", "hoards", "forensic", "mixed",
+    "mixed", "disks", "liars", "small", "crashes", "sizes", "openers", "hoards", "forensic", "mixed",
 )  # fmt: skip
 """The variant of seed s stands at s modulo the length, but for those that take long."""
 _RARE: Final = ((200, "molasses"), (40, "outage"))

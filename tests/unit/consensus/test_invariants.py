@@ -15,7 +15,7 @@ from tallynet.codec import encode
 from tallynet.errors import InvariantViolated
 from tallynet.messages import Signed, SignedKind
 from tests.sim.bench import Bench, transactions
-from tests.sim.cluster import signer
+from tests.sim.validators import signer
 
 Corruption = Callable[[Bench], None]
 

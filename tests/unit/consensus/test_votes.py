@@ -11,7 +11,7 @@ from tallynet.blocks import Prepare, faulty_max, quorum
 from tallynet.errors import InvariantViolated, RemoteProtocolError
 from tallynet.messages import Signed, SignedKind
 from tests.sim.bench import signed
-from tests.sim.cluster import GENESIS, key_of, verify
+from tests.sim.validators import GENESIS, key_of, verify
 
 KEYS = tuple(key_of(i) for i in range(4))
 

@@ -11,7 +11,7 @@ from consensus.statistics import ReplicaStatus, Waiting, WaitingReason
 from tallynet.messages import Blocks, CertifiedBlock, SignedKind
 from tests.paper.test_divergence import by_chain_off_ours, by_votes
 from tests.sim.bench import Bench, transactions
-from tests.sim.cluster import GENESIS
+from tests.sim.validators import GENESIS
 
 Scenario = Callable[[], tuple[Bench, tuple[int, ...], int]]
 """A bench in that state, the validators that are named, the height."""

@@ -30,7 +30,7 @@ from tallynet.messages import ClientReply, PeerMessage, Receipts, Submit
 from tallynet.receipts import EnvelopeReceipt
 from tallynet.records import Role
 from tallynet.signatures import KIND_ENVELOPE, verify_kind
-from tests.rules.law_world import World, key_of
+from tests.rules.law_world import World
 
 TICK_MS = 10
 GROUP_ORDER = 2**252 + 27_742_317_777_372_353_535_851_937_790_883_648_493
@@ -300,10 +300,10 @@ def mutilated(envelope: Envelope, filler: int = 0) -> Envelope:
     return seal_envelope(envelope.body, garbage)
 
 
-def resigned(envelope: Envelope, organisation: str, person: str, nonce: int) -> Envelope:
-    """The same signed bytes, where the first signer (this person) signed with a nonce of his choice:
+def resigned(envelope: Envelope, key: Ed25519PrivateKey, nonce: int) -> Envelope:
+    """The same signed bytes, where the first signer, whose key this is, signed with a nonce of his choice:
     valid, and different for every nonce."""
-    key, other = key_of(organisation, person), sha256(b"nonce %d" % nonce).digest()
+    other = sha256(b"nonce %d" % nonce).digest()
     commitment = Ed25519PrivateKey.from_private_bytes(other).public_key().public_bytes_raw()
     message = signed_bytes(KIND_ENVELOPE, envelope.body.genesis, envelope.signed)
     challenge = sha512(commitment + key.public_key().public_bytes_raw() + message).digest()

@@ -35,12 +35,13 @@ from tallynet.messages import (
 from tallynet.receipts import EnvelopeReceipt
 from tallynet.records import Role
 from tallynet.signatures import KIND_PREPARE
-from tests.rules.law_world import key_id
+from tests.rules.law_world import key_id, key_of
 from tests.unit.node.machines import ClientEnd, Net, mutilated, new_key, offer, resigned
 
 LEADER = 0
 VICTIM = 2
 LIAR = 3
+MAKER = key_of("bank-1", "maker")
 
 
 @pytest.fixture
@@ -242,7 +243,7 @@ def test_a_transaction_signed_anew_is_the_same_transaction(net: Net) -> None:
     """Other valid signatures, sent to other validators at once: one effect, a receipt for everybody,
     and nobody is blamed for the copies that were not proposed."""
     genuine = offer(net)
-    copies = [genuine, *(resigned(genuine, "bank-1", "maker", i) for i in range(1, 4))]
+    copies = [genuine, *(resigned(genuine, MAKER, i) for i in range(1, 4))]
     assert len({copy.hash for copy in copies}) == 4
     clients = [node.submit(copy) for node, copy in zip(net.nodes, copies, strict=True)]
     assert net.run(2_000, until=lambda: all(client.codes(genuine) for client in clients))
@@ -258,7 +259,7 @@ def test_a_second_copy_is_answered_without_disturbing_the_first(net: Net) -> Non
     net.passes = lambda _source, _to, message: not isinstance(message, PrePrepare)
     genuine = offer(net)
     first = net.nodes[VICTIM].submit(genuine)
-    second = net.nodes[VICTIM].submit(resigned(genuine, "bank-1", "maker", 1))
+    second = net.nodes[VICTIM].submit(resigned(genuine, MAKER, 1))
     third = net.nodes[VICTIM].submit(mutilated(genuine))
     pool = net.nodes[VICTIM].machine._pool
     assert len(pool) == 1
@@ -272,7 +273,7 @@ def test_a_second_copy_is_answered_without_disturbing_the_first(net: Net) -> Non
     net.heal()
     assert net.run(5_000, until=lambda: bool(asking.codes(genuine)))
     assert [c.codes(genuine) for c in (first, second, third, asking)] == [["OK"]] * 4
-    late = net.nodes[VICTIM].submit(resigned(genuine, "bank-1", "maker", 2))
+    late = net.nodes[VICTIM].submit(resigned(genuine, MAKER, 2))
     assert late.codes(genuine) == ["OK"], "the receipt of the copy that was executed"
 
 
