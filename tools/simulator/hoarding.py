@@ -35,6 +35,9 @@ APART_VIEWS: Final = {PREPARES: 1, COMMITS: 2}
 """For how many further views the hoarder is not heard and hears no votes: until another block may be certified;
 until it is committed."""
 
+LIARS_SHARE: Final = 0.4
+"""Of the views in which the hoarder is a liar, if there are any."""
+
 _Place = tuple[int, int]
 """(epoch, view)."""
 
@@ -44,10 +47,19 @@ class Hoarding:
 
     def __init__(self, run: Run, random: Random) -> None:
         self._run: Final = run
-        self._pattern: Final = random.choice(PATTERNS)
+        self._pattern: Final = random.choice(PATTERNS) if random.random() < 0.5 else self._plot()
         self._seed: Final = random.getrandbits(32)
         self._now: _Place = (0, 0)
         """Newest view in which a correct validator has voted."""
+
+    def _plot(self) -> tuple[int, ...]:
+        """Views in which a liar leads begin when one validator alone holds a block."""
+        n = self._run.plan.n
+        liars = [liar.node for liar in self._run.plan.liars]
+        return tuple(
+            FREE if view in liars else COMMITS if (view + 1) % n in liars else PREPARES
+            for view in range(n)
+        )
 
     def drops(self, source: int, target: int, raw: bytes) -> bool:
         """True iff this message from one process to another is lost."""
@@ -70,7 +82,11 @@ class Hoarding:
         return self._pattern[view % len(self._pattern)]
 
     def _hoarder(self, place: _Place) -> int:
-        return Random(self._seed + place[1]).randrange(self._run.plan.n)
+        random = Random(self._seed + place[1])
+        liars = [liar.node for liar in self._run.plan.liars]
+        if liars and random.random() < LIARS_SHARE:
+            return random.choice(liars)
+        return random.randrange(self._run.plan.n)
 
     def _is_hoarded(self, kind: SignedKind | None, place: _Place) -> bool:
         what = self._what(place[1])
@@ -78,10 +94,11 @@ class Hoarding:
 
     def _is_apart(self, number: int, place: _Place, newest: int) -> bool:
         """Whether a process that has hoarded the votes of a view, up to `newest`, is still kept apart from
-        what is about this place."""
+        what is about this place. A liar is the adversary's friend and tells whom it wants."""
         for view in range(max(0, newest - max(APART_VIEWS.values())), newest + 1):
             what = self._what(view)
-            if what != FREE and self._hoarder((self._now[0], view)) == number:
+            hoards = what != FREE and self._hoarder((self._now[0], view)) == number
+            if hoards and not self._run.is_faulty(number):
                 until = view + APART_VIEWS[what]
                 if place[1] <= until and self._now[1] <= until:
                     return True

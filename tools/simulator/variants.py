@@ -94,7 +94,7 @@ VARIANTS: Final[dict[str, Variant]] = {
     ),
     "openers": Variant(
         sizes=(4,),
-        lengths_ms=(8_000,),
+        lengths_ms=(10_000,),
         requests=(20, 50),
         faults=(2, 4),
         kinds=(_K.HOARD, _K.HOARD, _K.CRASH_LEADER),
@@ -105,7 +105,7 @@ VARIANTS: Final[dict[str, Variant]] = {
         storm_percent=100,
         faulty_percent=100,
         lying_percent=100,
-        behaviours=("stale new view", "stale new view", "schemer", "hider"),
+        behaviours=("stale new view", "stale new view", "stale new view", "schemer"),
     ),
     "kings": Variant(
         sizes=(4, 4, 4, 5),

@@ -8,26 +8,39 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from consensus.view_change import OpenViewChange, open_view_change, select_new_view
-from tallynet.blocks import Header, Prepare
+from tallynet.blocks import Commit, Header, Prepare
 from tallynet.codec import decode, encode
 from tallynet.errors import RemoteProtocolError
 from tallynet.hashing import block_hash
-from tallynet.messages import NewView, Signed, SignedKind, ViewChange
-from tools.simulator.byzantine.base import Behaviour, opened
+from tallynet.messages import (
+    NewView,
+    PeerMessage,
+    PrePrepare,
+    Signed,
+    SignedKind,
+    ViewChange,
+)
+from tools.simulator.byzantine.base import opened
+from tools.simulator.byzantine.leaders import Echo
 
 if TYPE_CHECKING:
     from tools.simulator.run import Run
 
 
-class StaleNewView(Behaviour):
+class StaleNewView(Echo):
     """As the new leader it tells different validators different beginnings: from ViewChanges picked to
-    hide certificates, from older ones, or with a list that they do not select."""
+    hide certificates, from older ones, or with a list that they do not select; and proposes other blocks in
+    the place of those that it left out, and votes for them."""
 
     def __init__(self, run: Run, index: int) -> None:
         super().__init__(run, index)
         self._several: Final = self.random.random() < 0.5
         """Everybody gets one of its own."""
+        self._ways: Final = self.random.sample(WAYS, len(WAYS))
+        """The same all the time, so that it often gets as far as its favourite can."""
         self._made: dict[bytes, NewView] = {}
+        self._rivals: Final[dict[bytes, None]] = {}
+        """Block hashes."""
 
     def send(self, to: int, message: bytes) -> None:
         value = self.run.decoded(message)
@@ -40,12 +53,36 @@ class StaleNewView(Behaviour):
         true = decode(NewView, value.body)
         if self._several or message not in self._made:
             self._made = {message: self._other(true)}
-        if not self.lie(to, self.sign(SignedKind.NEW_VIEW, self._made[message])):
+        made = self._made[message]
+        if not self.lie(to, self.sign(SignedKind.NEW_VIEW, made)):
             self.emit(to, message)
+        elif (rival := self._rival(true, made)) is not None:
+            self.lie(to, rival)
+
+    def _rival(self, true: NewView, made: NewView) -> PrePrepare | None:
+        """A new block in the place of the first one that was left out."""
+        left_out = next((raw for raw in true.proposals if raw not in made.proposals), None)
+        for _, _, message in self.ring.archive.all("PrePrepare"):
+            if isinstance(message, PrePrepare) and message.header == left_out:
+                header = decode(Header, message.header)
+                time_ms = max(header.time_ms + 1, self.node.wall_ms() // 1000 * 1000)
+                forged = encode(replace(header, time_ms=time_ms, proposer=self.index))
+                rival = block_hash(forged)
+                self._rivals[rival] = None
+                prepare = self.prepare(true.view, header.height, rival)
+                return PrePrepare(forged, message.envelopes, prepare)
+        return None
+
+    def heard(self, source: int, raw: bytes, message: PeerMessage) -> PeerMessage | None:
+        if isinstance(message, Signed) and message.kind is SignedKind.COMMIT:
+            vote = opened(Commit, message.body)
+            if vote is not None and vote.block in self._rivals:
+                super().heard(source, raw, message)
+        return message
 
     def _other(self, true: NewView) -> NewView:
         """Another NewView, by the first way that has something to change."""
-        for way in self.random.sample(WAYS, len(WAYS)):
+        for way in self._ways:
             made = way(self, true)
             if made != true:
                 return made
@@ -117,8 +154,20 @@ def _any(liar: StaleNewView, true: NewView) -> NewView:
 
 
 def _too_few(liar: StaleNewView, true: NewView) -> NewView:
-    changes = liar.changes(true.view)[: liar.core.q - 1]
-    return liar.announce(changes, true.view)
+    """Those that carry least, at least one less than it takes."""
+    changes = sorted(liar.changes(true.view), key=lambda c: len(c.prepared))
+    chosen = changes[: liar.random.randint(1, liar.core.q - 1)]
+    return liar.announce(sorted(chosen, key=lambda c: c.signed.signer), true.view)
+
+
+def _forged(liar: StaleNewView, true: NewView) -> NewView:
+    """Everybody's ViewChange without what it holds, under signatures of something else."""
+    forged = []
+    for raw in true.view_changes:
+        signed = decode(Signed, raw)
+        bare = replace(decode(ViewChange, signed.body), prepared=())
+        forged.append(encode(replace(signed, body=encode(bare))))
+    return replace(true, view_changes=tuple(forged), proposals=(), prepares=())
 
 
 def _liars_twice(liar: StaleNewView, true: NewView) -> NewView:
@@ -178,6 +227,5 @@ def _hidden(liar: StaleNewView, true: NewView) -> NewView:
 
 
 WAYS: Final[tuple[Callable[[StaleNewView, NewView], NewView], ...]] = (
-    _least, _least, _least, _any, _any, _too_few, _liars_twice, _older, _dropped, _replaced,
-    _doubled, _hidden,
+    _least, _any, _too_few, _liars_twice, _older, _dropped, _replaced, _doubled, _hidden, _forged,
 )  # fmt: skip

@@ -41,21 +41,25 @@ VIEW_CHANGES: Final = (
         "    listed = tuple(e for e in honest.entries if e.header_bytes in body.proposals)\n"
         "    selection = Selection(honest.base, listed)\n"
         "    if body",
+        "openers",
     ),
     Plant(
         "view-change-signature-unchecked", "A1", _VIEW_CHANGE,
         '    if not verifier.signed(signed):\n        raise RemoteProtocolError("BAD_SIGNATURE", "ViewChange")\n',
         "",
+        "openers",
     ),
     Plant(
         "new-view-with-few-view-changes", "INV-13", _VIEW_CHANGE,
         "    if len(signers) != quorum(n) or signers",
         "    if signers",
+        "openers",
     ),
     Plant(
         "new-view-with-one-signer-twice", "A15", _VIEW_CHANGE,
         "signers != sorted(set(signers))",
         "signers != sorted(signers)",
+        "openers",
     ),
     Plant(
         "new-view-of-anybody", "INV-13", _VIEW_CHANGE,
