@@ -14,6 +14,7 @@ from msgspec import Meta
 
 from tallynet.codec import Wire
 from tallynet.fields import (
+    Bps,
     Currency,
     Day,
     Hash,
@@ -31,11 +32,13 @@ from tallynet.fields import (
 from tallynet.records import (
     AcceptMode,
     Algorithm,
+    BackstopShare,
     CalendarEntry,
     DocumentPolicy,
     DocumentType,
     DocumentUse,
     FinancingKind,
+    GuaranteeScope,
     LineKind,
     OrganisationKind,
     PolicyRule,
@@ -402,6 +405,89 @@ class RepayConfirm(Wire, tag="financing.repay.confirm"):
     receipt_commitment: Hash
 
 
+class RediscountOffer(Wire, tag="financing.rediscount.offer"):
+    """A bank offers the tail of a bought lot to another bank. Created: Financing REDISCOUNT."""
+
+    label: Label
+    voucher: Id
+    start: Units
+    amount: Units
+    """Face."""
+    buyer: Id
+    price: Units
+    """Agreed between the two; paid by the buyer for the whole amount."""
+
+
+class RediscountAccept(Wire, tag="financing.rediscount.accept"):
+    """By the buyer; created: Instruction buyer -> seller."""
+
+    label: Label
+    financing: Id
+    price: Units
+    """As offered: the buyer signs for it."""
+
+
+class RediscountConfirm(Wire, tag="financing.rediscount.confirm"):
+    """The seller received the price; holder and exposure move."""
+
+    label: Label
+    financing: Id
+    amount: Units
+    receipt_commitment: Hash
+
+
+class RediscountCancel(Wire, tag="financing.rediscount.cancel"):
+    label: Label
+    financing: Id
+
+
+class BackstopCreate(Wire, tag="backstop.create"):
+    """Joint act of all member banks; created id: record_id(BACKSTOP, body hash, b"")."""
+
+    label: Label
+    banks: Annotated[tuple[BackstopShare, ...], Meta(min_length=1, max_length=16)]
+    lead_bank: Id
+    currency: Currency
+    debtors: Annotated[tuple[Id, ...], Meta(max_length=64)]
+    programmes: Annotated[tuple[Id, ...], Meta(max_length=64)]
+    cap: Units
+    advance_bps: Bps
+    rate_ppm: Ppm
+    basis: Small
+    recourse: bool
+    triggers: Small
+
+
+class BackstopTrigger(Wire, tag="backstop.trigger"):
+    """Open the pool for one debtor, naming why."""
+
+    label: Label
+    backstop: Id
+    debtor: Id
+    overdue_voucher: Id | None
+    distress_event: Id | None
+    """One of both is the reason."""
+
+
+class BackstopClose(Wire, tag="backstop.close"):
+    label: Label
+    backstop: Id
+
+
+class BackstopDraw(Wire, tag="backstop.draw"):
+    """Borrow from the pool on the tail of a lot. Created: Financing BACKSTOP, one Instruction a bank."""
+
+    label: Label
+    backstop: Id
+    voucher: Id
+    start: Units
+    amount: Units
+    """Face to pledge; the loan is its advance."""
+    payee: Id
+    """The drawer's verified account."""
+    purpose: Purpose
+
+
 # --- 8.8 settlement ---------------------------------------------------------------------------
 
 
@@ -425,6 +511,121 @@ class SettlementFailed(Wire, tag="settlement.failed"):
     instruction: Id
 
 
+class GuaranteeIssue(Wire, tag="guarantee.issue"):
+    label: Label
+    bank: Id
+    """Pays for the guarantor."""
+    beneficiary: Id | None
+    scope: GuaranteeScope
+    covered: Id
+    currency: Currency
+    cap: Units
+    fee: Units
+    expiry: Day
+
+
+class GuaranteeCall(Wire, tag="guarantee.call"):
+    """Demand payment for the tail of an overdue lot. Created: Instruction GUARANTEE."""
+
+    label: Label
+    guarantee: Id
+    voucher: Id
+    start: Units
+    amount: Units
+
+
+class GuaranteePayConfirm(Wire, tag="guarantee.pay.confirm"):
+    """The guarantor's bank paid the called range; the guarantor holds it now."""
+
+    label: Label
+    voucher: Id
+    start: Units
+    """Of the lot that was called."""
+    amount: Units
+    receipt_commitment: Hash
+
+
+class GuaranteeRelease(Wire, tag="guarantee.release"):
+    """By the beneficiary: the whole guarantee, or its call on the lot that starts at `start`."""
+
+    label: Label
+    guarantee: Id
+    voucher: Id | None
+    """None: the whole guarantee."""
+    start: Units
+
+
+# --- 8.9 goods --------------------------------------------------------------------------------
+
+
+class WarehouseReceiptIssue(Wire, tag="warehouse.receipt.issue"):
+    label: Label
+    owner: Id
+    sku: Name
+    unit: Name
+    location: Name
+    currency: Currency
+    quantity: Units
+    unit_value: Units
+
+
+class WarehouseReceiptPledge(Wire, tag="warehouse.receipt.pledge"):
+    label: Label
+    receipt: Id
+    financing: Id
+    advance_bps: Bps
+
+
+class WarehouseReceiptDeliver(Wire, tag="warehouse.receipt.deliver"):
+    label: Label
+    receipt: Id
+    quantity: Units
+
+
+class WarehouseReceiptRelease(Wire, tag="warehouse.receipt.release"):
+    label: Label
+    receipt: Id
+    quantity: Units
+
+
+class PrepaymentRequest(Wire, tag="prepayment.request"):
+    label: Label
+    maker: Id
+    bank: Id
+    account: Id
+    """The maker's."""
+    currency: Currency
+    amount: Units
+    sku: Name
+    unit: Name
+    ship_by: Day
+    end_day: Day
+
+
+class PrepaymentFund(Wire, tag="prepayment.fund"):
+    """Created: Financing PREPAYMENT, Instruction bank -> maker."""
+
+    label: Label
+    prepayment: Id
+    amount: Units
+    """As requested: the bank signs for it."""
+    rate_ppm: Ppm
+    basis: Small
+    advance_bps: Bps
+    """Of the goods' value, for releases."""
+
+
+class PrepaymentShip(Wire, tag="prepayment.ship"):
+    """Created: WarehouseReceipt, pledged to the bank."""
+
+    label: Label
+    prepayment: Id
+    warehouse: Id
+    location: Name
+    quantity: Units
+    unit_value: Units
+
+
 Command = (
     ParameterSet | CalendarSet | OrganisationAdmit | ConsentWithdraw
     | OrganisationRegister | KycSet | OrganisationSuspend | OrganisationResume | PolicySet
@@ -437,6 +638,11 @@ Command = (
     | OfferCreate | OfferRevoke | FinancingDraw | InstructionSend | PayoutConfirm | PayoutFail
     | FinancingRepay | RepayConfirm
     | FundsReceived | SettlementPaid | SettlementFailed
+    | RediscountOffer | RediscountAccept | RediscountConfirm | RediscountCancel
+    | BackstopCreate | BackstopTrigger | BackstopClose | BackstopDraw
+    | GuaranteeIssue | GuaranteeCall | GuaranteePayConfirm | GuaranteeRelease
+    | WarehouseReceiptIssue | WarehouseReceiptPledge | WarehouseReceiptDeliver
+    | WarehouseReceiptRelease | PrepaymentRequest | PrepaymentFund | PrepaymentShip
 )  # fmt: skip
 
 COMMAND_TYPES: Final[tuple[type[Wire], ...]] = get_args(Command)

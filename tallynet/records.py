@@ -54,6 +54,10 @@ class Kind(IntEnum):
     CONSENT = 18
     REMEMBERED = 19
     OFFER_USE = 20
+    GUARANTEE = 41
+    BACKSTOP = 42
+    WAREHOUSE_RECEIPT = 43
+    PREPAYMENT = 44
 
 
 # --- identity ---------------------------------------------------------------------------------
@@ -161,6 +165,7 @@ class CommandClass(IntEnum):
     PAYOUT = 13
     REPAYMENT = 14
     SETTLEMENT = 15
+    GOODS = 18
 
 
 class PolicyRule(Wire):
@@ -385,6 +390,8 @@ class Voucher(Wire, tag="voucher"):
     penalty_numerator: Wide
     """Accrued sum of uncovered face x ppm x days, in millionths of a fen."""
     penalty_in: Units
+    guarantees: tuple[Id, ...]
+    """Guarantees of this very voucher, oldest first; those of its debtor or programme are not listed."""
     instructions_opened: Units
     """Settlement instructions exist for lots starting below this; face when all are open."""
     event_count: Uint
@@ -405,6 +412,8 @@ class AcquiredBy(IntEnum):
     ISSUE = 1
     TRANSFER = 2
     SALE = 3
+    GUARANTEE = 4
+    """By paying its holder under a guarantee (subrogation)."""
 
 
 FLAG_NO_TRANSFER: Final = 1
@@ -445,6 +454,9 @@ class FinancingKind(IntEnum):
     LOAN_RECOURSE = 2
     LOAN_PLEDGE = 3
     EARLY_PAY = 4
+    BACKSTOP = 5
+    REDISCOUNT = 6
+    PREPAYMENT = 7
 
 
 class RateBand(Wire):
@@ -503,6 +515,8 @@ class FinancingState(IntEnum):
     OUTSTANDING = 2
     OVERDUE = 3
     REPAID = 4
+    REQUESTED = 5
+    """A rediscount that its buyer has not accepted."""
 
 
 class Purpose(IntEnum):
@@ -522,11 +536,15 @@ class Financing(Wire, tag="financing"):
 
     kind: FinancingKind
     funder: Id
+    """BACKSTOP: the lead bank. REDISCOUNT: the buyer."""
     offer: Id
+    """BACKSTOP and PREPAYMENT: the record of that kind. REDISCOUNT: zero bytes."""
     obligor: Id
-    """The drawer."""
+    """The drawer. REDISCOUNT: the seller."""
     debtor: Id
+    """PREPAYMENT: the maker."""
     voucher: Id
+    """PREPAYMENT: zero bytes; goods stand behind it, no range."""
     start: Units
     end: Units
     principal: Units
@@ -540,6 +558,7 @@ class Financing(Wire, tag="financing"):
     basis: Small
     value_day: Day
     end_day: Day
+    """BACKSTOP: 0, it runs until the range is paid."""
     accrued_to: Day
     """Loans: interest accrued up to this business date."""
     accrual: Wide
@@ -565,6 +584,9 @@ class InstructionPurpose(IntEnum):
     REPAYMENT = 3
     SURPLUS = 4
     PENALTY = 5
+    GUARANTEE = 21
+    REDISCOUNT = 22
+    REFUND = 23
 
 
 class InstructionState(IntEnum):
@@ -609,6 +631,154 @@ class BankReceipt(Wire, tag="receipt"):
     used_by: Id
     """The instruction or voucher it paid."""
     day: Day
+
+
+# --- cover --------------------------------------------------------------------------------------
+
+
+class GuaranteeScope(IntEnum):
+    VOUCHER = 1
+    DEBTOR = 2
+    PROGRAMME = 3
+
+
+class GuaranteeState(IntEnum):
+    ACTIVE = 1
+    RELEASED = 2
+    """Nothing more can be called; what was called is still payable."""
+
+
+class Guarantee(Wire, tag="guarantee"):
+    """A third party's promise to pay holders what an overdue debtor does not (voucher law §8.8)."""
+
+    guarantor: Id
+    bank: Id
+    """Pays for the guarantor and confirms it."""
+    beneficiary: Id | None
+    """Who alone may call and release it; None: every holder of a covered range may call, and the
+    guarantee ends by its expiry."""
+    scope: GuaranteeScope
+    covered: Id
+    """The voucher, debtor or programme."""
+    currency: Currency
+    cap: Units
+    called: Units
+    """Face called and not taken back, the paid part included; never above `cap`."""
+    paid: Units
+    fee: Units
+    """As agreed; information, the network opens no instruction for it."""
+    expiry: Day
+    """Last day of calls."""
+    state: GuaranteeState
+
+
+class BackstopShare(Wire):
+    bank: Id
+    share_bps: Bps
+
+
+class BackstopState(IntEnum):
+    READY = 1
+    TRIGGERED = 2
+    """For the debtors in `triggered`."""
+    CLOSED = 3
+    """No new loans; those that run, run on."""
+
+
+TRIGGER_OVERDUE: Final = 1
+TRIGGER_DISTRESS: Final = 2
+
+
+class Backstop(Wire, tag="backstop"):
+    """A pool of banks that agreed to lend to holders when a debtor is in distress (托底)."""
+
+    banks: tuple[BackstopShare, ...]
+    """Distinct, as agreed; shares sum to 10,000, leftover units go to the earlier bank."""
+    lead_bank: Id
+    """Lender of record: holds the liens and collects."""
+    currency: Currency
+    debtors: tuple[Id, ...]
+    """Sorted; the pool is for vouchers of these debtors, or"""
+    programmes: tuple[Id, ...]
+    """sorted; of these programmes."""
+    cap: Units
+    reserved: Units
+    drawn: Units
+    """Principal lent and not repaid; what a range did not bring stays used up."""
+    advance_bps: Bps
+    rate_ppm: Ppm
+    basis: Small
+    recourse: bool
+    """False: a loan ends with its range, whatever the range brought."""
+    triggers: Small
+    """Sum of TRIGGER_ values."""
+    triggered: tuple[Id, ...]
+    """Sorted debtors for whom it is open."""
+    state: BackstopState
+
+
+# --- goods --------------------------------------------------------------------------------------
+
+
+class ReceiptStatus(IntEnum):
+    STORED = 1
+    DELIVERED = 2
+
+
+class WarehouseReceipt(Wire, tag="warehouse-receipt"):
+    """Goods in a warehouse as the range `[0, quantity)` (仓单). Both cuts are from the tail, as with
+    lots, so two numbers say everything: `[0, pledged)` is pledged, `[pledged, stored)` is free,
+    `[stored, quantity)` was delivered."""
+
+    warehouse: Id
+    owner: Id
+    sku: Name
+    unit: Name
+    location: Name
+    currency: Currency
+    quantity: Units
+    stored: Units
+    pledged: Units
+    pledge_quantity: Units
+    """What the present pledge began with; releases are measured by it. 0 without a pledge."""
+    pledgee: Id | None
+    financing: Id | None
+    """The loan it is pledged for; gone from the state once repaid in full."""
+    unit_value: Units
+    price_day: Day
+    """Business date of `unit_value`."""
+    advance_bps: Bps
+    status: ReceiptStatus
+
+
+class PrepaymentState(IntEnum):
+    REQUESTED = 1
+    AWAIT_PAYOUT = 2
+    FUNDED = 3
+
+
+class Prepayment(Wire, tag="prepayment"):
+    """A distributor's order that a bank pays to the maker before the goods are shipped (1+N). It leaves
+    the state when the goods are shipped or the refund is due; the loan lives on as Financing."""
+
+    distributor: Id
+    maker: Id
+    bank: Id
+    account: Id
+    """The maker's; no money goes anywhere else."""
+    currency: Currency
+    amount: Units
+    sku: Name
+    unit: Name
+    ship_by: Day
+    """Last day of shipping."""
+    end_day: Day
+    """Of the loan."""
+    advance_bps: Bps
+    """Set by the bank when it funds, else 0."""
+    financing: Id | None
+    """The loan, from its funding on."""
+    state: PrepaymentState
 
 
 # --- network ----------------------------------------------------------------------------------
@@ -680,6 +850,7 @@ Record = (
     Network | Organisation | Key | Policy | Account | Programme | CreditLine | Document | Voucher
     | Lot | Offer | Financing | Instruction | Parameter | Calendar | Remainder | BankReceipt
     | Consent | Remembered | OfferUse
+    | Guarantee | Backstop | WarehouseReceipt | Prepayment
 )  # fmt: skip
 
 RECORD_TYPES: Final[dict[Kind, type[Record]]] = {
@@ -703,6 +874,10 @@ RECORD_TYPES: Final[dict[Kind, type[Record]]] = {
     Kind.CONSENT: Consent,
     Kind.REMEMBERED: Remembered,
     Kind.OFFER_USE: OfferUse,
+    Kind.GUARANTEE: Guarantee,
+    Kind.BACKSTOP: Backstop,
+    Kind.WAREHOUSE_RECEIPT: WarehouseReceipt,
+    Kind.PREPAYMENT: Prepayment,
 }
 NETWORK_ID: Final = bytes(16)
 

@@ -13,7 +13,14 @@ from typing import Any, Final
 from tallynet import commands as c
 from tallynet import records as r
 from tallynet.codec import Wire
-from tools.arguments import UsageError, parse_amount, parse_day, parse_rate, parse_ratio
+from tools.arguments import (
+    UsageError,
+    parse_amount,
+    parse_day,
+    parse_hex_id,
+    parse_rate,
+    parse_ratio,
+)
 from tools.records_by_name import AddressBook, commitment
 
 
@@ -162,6 +169,48 @@ def rate_band(_reading: Reading, text: str) -> r.RateBand:
     return r.RateBand(number(_reading, parts[0]), parse_rate(parts[1]), advance)
 
 
+def bank_share(reading: Reading, text: str) -> r.BackstopShare:
+    name, share = _split(text, "BANK:SHARE, e.g. bank-1:60%", 2, 2)
+    return r.BackstopShare(reading.book.organisation(name), parse_ratio(share))
+
+
+def ratio(_reading: Reading, text: str) -> int:
+    return parse_ratio(text)
+
+
+def triggers(_reading: Reading, text: str) -> int:
+    values = {"overdue": r.TRIGGER_OVERDUE, "distress": r.TRIGGER_DISTRESS}
+    words = set(text.split(","))
+    if not words <= set(values):
+        raise UsageError("USAGE", f"{text!r}: write overdue, distress or overdue,distress")
+    return sum(values[word] for word in values if word in words)
+
+
+def guarantee_cover(reading: Reading, text: str) -> tuple[r.GuaranteeScope, bytes]:
+    word, _, name = text.partition(":")
+    scope = r.GuaranteeScope.__members__.get(word.upper())
+    if scope is None:
+        raise UsageError("USAGE", f"{text!r}: write voucher:NAME, programme:NAME or debtor:NAME")
+    if scope is r.GuaranteeScope.DEBTOR:
+        return scope, reading.book.organisation(name)
+    return scope, reading.book.record(r.Kind[scope.name], name)
+
+
+def unless_none(kind: r.Kind) -> Reader:
+    """A record by its name, or none."""
+    one = of_kind(kind)
+    return lambda reading, text: None if text == "none" else one(reading, text)
+
+
+def id_or_none(_reading: Reading, text: str) -> bytes | None:
+    if text == "none":
+        return None
+    id = parse_hex_id(text)
+    if id is None:
+        raise UsageError("USAGE", f"{text!r} is no id: 32 hexadecimal digits are needed")
+    return id
+
+
 def calendar_entry(_reading: Reading, text: str) -> r.CalendarEntry:
     when, what = _split(text, "DAY:holiday or DAY:working", 2, 2)
     if what not in ("holiday", "working"):
@@ -183,6 +232,16 @@ VALID_FROM: Final = Option("first day", day)
 VALID_TO: Final = Option("last day", day)
 ORGANISATION: Final = Option("organisation: wallet name or id", organisation)
 LOT: Final = {"voucher": VOUCHER, "start": START}
+REDISCOUNT: Final = Option("rediscount: SELLER/LABEL", of_kind(r.Kind.FINANCING))
+BACKSTOP: Final = Option("backstop: hexadecimal id from the receipt", of_kind(r.Kind.BACKSTOP))
+GUARANTEE: Final = Option("guarantee: OWNER/LABEL", of_kind(r.Kind.GUARANTEE))
+STORED: Final = Option("receipt: ISSUER/LABEL", of_kind(r.Kind.WAREHOUSE_RECEIPT))
+PREPAYMENT: Final = Option("prepayment: DISTRIBUTOR/LABEL", of_kind(r.Kind.PREPAYMENT))
+SKU: Final = Option("kind of goods", plain_text)
+UNIT: Final = Option("unit they are counted in", plain_text)
+LOCATION: Final = Option("place in the warehouse", plain_text)
+QUANTITY: Final = Option("number of units", number)
+UNIT_VALUE: Final = Option("value of one unit", amount)
 
 _RULES: Final = {
     "accept_mode": Option(
@@ -216,6 +275,11 @@ def _with_rules(values: dict[str, Any]) -> dict[str, Any]:
 def _with_promise(values: dict[str, Any]) -> dict[str, Any]:
     promise = r.Promise(values.pop("promise"), True, True, True)
     return values | {"promise": promise}
+
+
+def _with_scope(values: dict[str, Any]) -> dict[str, Any]:
+    scope, covered = values["covered"]
+    return values | {"scope": scope, "covered": covered}
 
 
 def _sorted_ids(*names: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
@@ -554,6 +618,228 @@ COMMANDS: Final[dict[str, CommandEntry]] = {
         "Report that paying a holder failed.",
         "tally settlement failed --as bank-1 --instruction ID",
         {"instruction": INSTRUCTION},
+    ),
+    "financing rediscount-offer": CommandEntry(
+        c.RediscountOffer,
+        "Offer a bought range, or its tail, to another bank.",
+        "tally financing rediscount-offer --as bank-2 --label r1 --voucher harbour-tours/v1 --amount 10000.00"
+        " --buyer bank-3 --price 9950.00",
+        LOT
+        | {
+            "amount": Option("face to sell on", amount),
+            "buyer": Option("buying bank", organisation),
+            "price": Option("agreed price", amount),
+        },
+    ),
+    "financing rediscount-accept": CommandEntry(
+        c.RediscountAccept,
+        "Accept a rediscount as the buying bank.",
+        "tally financing rediscount-accept --as bank-3 --financing bank-2/r1 --price 9950.00",
+        {"financing": REDISCOUNT, "price": Option("price, as offered", amount)},
+    ),
+    "financing rediscount-confirm": CommandEntry(
+        c.RediscountConfirm,
+        "Confirm as the selling bank that the price arrived.",
+        "tally financing rediscount-confirm --as bank-2 --financing bank-2/r1 --amount 9950.00"
+        " --receipt-commitment R-2001",
+        {
+            "financing": REDISCOUNT,
+            "amount": Option("amount received", amount),
+            "receipt_commitment": RECEIPT,
+        },
+    ),
+    "financing rediscount-cancel": CommandEntry(
+        c.RediscountCancel,
+        "Call a rediscount off before it is paid.",
+        "tally financing rediscount-cancel --as bank-2 --financing bank-2/r1",
+        {"financing": REDISCOUNT},
+    ),
+    "backstop create": CommandEntry(
+        c.BackstopCreate,
+        "Agree on a pool that lends in distress (all member banks).",
+        "tally backstop create --as bank-1 --banks bank-1:60% --banks bank-2:40%"
+        " --lead-bank bank-1 --debtors harbour-tours --cap 1000000.00 --advance-bps 80%"
+        " --rate-ppm 3% --triggers overdue,distress",
+        {
+            "banks": Option("BANK:SHARE, summing to 100%, may be repeated", bank_share, many=True),
+            "lead_bank": Option("lender of record", organisation),
+            "currency": CURRENCY,
+            "debtors": Option("for vouchers of these debtors", organisation, many=True),
+            "programmes": Option("or of these programmes", of_kind(r.Kind.PROGRAMME), many=True),
+            "cap": Option("largest sum lent at one time", amount),
+            "advance_bps": Option("loan per face, e.g. 80%", ratio),
+            "rate_ppm": Option("rate per year, e.g. 3%", rate),
+            "basis": Option("360 or 365", number, "360"),
+            "recourse": Option("borrowers owe what the range does not bring", yes_no, "no"),
+            "triggers": Option("overdue, distress, or both with a comma", triggers),
+        },
+        _sorted_ids("debtors", "programmes"),
+    ),
+    "backstop trigger": CommandEntry(
+        c.BackstopTrigger,
+        "Open a pool for a debtor in distress, as lead bank or regulator.",
+        "tally backstop trigger --as bank-1 --backstop ID --debtor harbour-tours"
+        " --overdue-voucher harbour-tours/v1",
+        {
+            "backstop": BACKSTOP,
+            "debtor": Option("debtor", organisation),
+            "overdue_voucher": Option(
+                "reason: an overdue voucher of the debtor", unless_none(r.Kind.VOUCHER), "none"
+            ),
+            "distress_event": Option("reason: a distress event, by id", id_or_none, "none"),
+        },
+    ),
+    "backstop close": CommandEntry(
+        c.BackstopClose,
+        "Close a pool for new loans, as lead bank or regulator.",
+        "tally backstop close --as bank-1 --backstop ID",
+        {"backstop": BACKSTOP},
+    ),
+    "backstop draw": CommandEntry(
+        c.BackstopDraw,
+        "Borrow from a triggered pool on the tail of a lot.",
+        "tally backstop draw --as corner-parts --label b1 --backstop ID --voucher harbour-tours/v1"
+        " --amount 1000.00 --payee corner-parts/main --purpose payroll",
+        {
+            "backstop": BACKSTOP,
+            **LOT,
+            "amount": Option("face to pledge", amount),
+            "payee": Option("your verified account: OWNER/LABEL", of_kind(r.Kind.ACCOUNT)),
+            "purpose": Option("use of proceeds", member_of(r.Purpose)),
+        },
+    ),
+    "guarantee issue": CommandEntry(
+        c.GuaranteeIssue,
+        "Guarantee a voucher, a debtor or a programme.",
+        "tally guarantee issue --as bank-3 --label g1 --bank bank-3 "
+        " --covered voucher:harbour-tours/v1 --cap 500000.00 --expiry 2027-12-31",
+        {
+            "bank": Option("bank that pays for the guarantor", organisation),
+            "beneficiary": Option(
+                "who alone may call; none: every holder",
+                lambda reading, text: None if text == "none" else organisation(reading, text),
+                "none",
+            ),
+            "covered": Option(
+                "voucher:OWNER/LABEL, programme:OWNER/LABEL or debtor:NAME", guarantee_cover
+            ),
+            "currency": CURRENCY,
+            "cap": Option("largest sum of calls", amount),
+            "fee": Option("agreed fee (information)", amount, "0"),
+            "expiry": Option("last day of calls", day),
+        },
+        _with_scope,
+    ),
+    "guarantee call": CommandEntry(
+        c.GuaranteeCall,
+        "Demand payment of an overdue range, as its holder or lender.",
+        "tally guarantee call --as corner-parts --guarantee bank-3/g1 --voucher harbour-tours/v1"
+        " --amount 1000.00",
+        {"guarantee": GUARANTEE, **LOT, "amount": Option("face called", amount)},
+    ),
+    "guarantee pay-confirm": CommandEntry(
+        c.GuaranteePayConfirm,
+        "Confirm as the guarantor's bank that a call was paid.",
+        "tally guarantee pay-confirm --as bank-3 --voucher harbour-tours/v1 --amount 1000.00"
+        " --receipt-commitment G-1",
+        LOT | {"amount": Option("amount paid", amount), "receipt_commitment": RECEIPT},
+    ),
+    "guarantee release": CommandEntry(
+        c.GuaranteeRelease,
+        "Free a guarantor, or take a call on a lot back.",
+        "tally guarantee release --as corner-parts --guarantee bank-3/g1"
+        " --voucher harbour-tours/v1",
+        {
+            "guarantee": GUARANTEE,
+            "voucher": Option(
+                "take back the call on a lot of this voucher; none: the whole guarantee",
+                unless_none(r.Kind.VOUCHER),
+                "none",
+            ),
+            "start": START,
+        },
+    ),
+    "warehouse receipt-issue": CommandEntry(
+        c.WarehouseReceiptIssue,
+        "Certify stored goods, as the warehouse.",
+        "tally warehouse receipt-issue --as north-store --label w1 --owner spirits-south --sku B-12"
+        " --unit case --location hall-3 --quantity 2000 --unit-value 720.00",
+        {
+            "owner": Option("owner of the goods", organisation),
+            "sku": SKU,
+            "unit": UNIT,
+            "location": LOCATION,
+            "currency": CURRENCY,
+            "quantity": QUANTITY,
+            "unit_value": UNIT_VALUE,
+        },
+    ),
+    "warehouse receipt-pledge": CommandEntry(
+        c.WarehouseReceiptPledge,
+        "Pledge all stored goods of a receipt for a loan.",
+        "tally warehouse receipt-pledge --as spirits-south --receipt north-store/w1 --financing bank-2/p1"
+        " --advance-bps 70%",
+        {
+            "receipt": STORED,
+            "financing": Option("loan: OWNER/LABEL", of_kind(r.Kind.FINANCING)),
+            "advance_bps": Option("loan per value, e.g. 70%", ratio),
+        },
+    ),
+    "warehouse receipt-deliver": CommandEntry(
+        c.WarehouseReceiptDeliver,
+        "Hand out goods that are not pledged, as the warehouse.",
+        "tally warehouse receipt-deliver --as north-store --receipt north-store/w1 --quantity 800",
+        {"receipt": STORED, "quantity": QUANTITY},
+    ),
+    "warehouse receipt-release": CommandEntry(
+        c.WarehouseReceiptRelease,
+        "Free pledged goods, as the lender.",
+        "tally warehouse receipt-release --as bank-2 --receipt north-store/w1 --quantity 800",
+        {"receipt": STORED, "quantity": QUANTITY},
+    ),
+    "prepayment request": CommandEntry(
+        c.PrepaymentRequest,
+        "Ask a bank to pay a maker for ordered goods.",
+        "tally prepayment request --as spirits-south --label o1 --maker distillery --bank bank-2"
+        " --account distillery/main --amount 1000000.00 --sku B-12 --unit case"
+        " --ship-by 2027-04-01 --end-day 2027-06-30",
+        {
+            "maker": Option("maker of the goods", organisation),
+            "bank": Option("lending bank", organisation),
+            "account": Option("the maker's account: OWNER/LABEL", of_kind(r.Kind.ACCOUNT)),
+            "currency": CURRENCY,
+            "amount": Option("amount to be paid", amount),
+            "sku": SKU,
+            "unit": UNIT,
+            "ship_by": Option("last day of shipping", day),
+            "end_day": Option("end of the loan", day),
+        },
+    ),
+    "prepayment fund": CommandEntry(
+        c.PrepaymentFund,
+        "Grant a requested prepayment, as the bank.",
+        "tally prepayment fund --as bank-2 --label p1 --prepayment spirits-south/o1"
+        " --amount 1000000.00 --rate-ppm 4.35% --advance-bps 70%",
+        {
+            "prepayment": PREPAYMENT,
+            "amount": Option("amount, as requested", amount),
+            "rate_ppm": Option("rate per year", rate),
+            "basis": Option("360 or 365", number, "360"),
+            "advance_bps": Option("loan per value of the goods, e.g. 70%", ratio),
+        },
+    ),
+    "prepayment ship": CommandEntry(
+        c.PrepaymentShip,
+        "Report as the maker that the goods are stored, pledged to the bank.",
+        "tally prepayment ship --as distillery --label w1 --prepayment spirits-south/o1"
+        " --warehouse north-store --location hall-3 --quantity 2000 --unit-value 720.00",
+        {
+            "prepayment": PREPAYMENT,
+            "warehouse": Option("warehouse", organisation),
+            "location": LOCATION,
+            "quantity": QUANTITY,
+            "unit_value": UNIT_VALUE,
+        },
     ),
 }
 """Commands whose values fit options. Those that make keys or read files (`organisation register`,

@@ -30,9 +30,11 @@ from tools.wallet import Person
 
 NOUNS: Final = {
     "account": "Bank accounts of organisations",
+    "backstop": "Pools of banks that lend when a debtor is in distress",
     "calendar": "Working days",
     "consent": "Joint acts",
     "financing": "Draws, pay-outs and repayments",
+    "guarantee": "Guarantees of vouchers, debtors and programmes",
     "instruction": "Payment instructions",
     "key": "Keys of an organisation's people",
     "line": "Credit lines",
@@ -40,9 +42,11 @@ NOUNS: Final = {
     "offer": "Standing offers of funders",
     "organisation": "Organisations",
     "parameter": "Network parameters",
+    "prepayment": "Money for a maker before its goods are shipped",
     "programme": "Programmes: a core's rules for its chain",
     "settlement": "From maturity to money",
     "voucher": "Vouchers: issue, claim, reject, withdraw",
+    "warehouse": "Goods in store: receipts, pledges, releases",
 }
 
 NetworkOption = Annotated[

@@ -19,7 +19,7 @@ from tallynet.envelope import Envelope
 from tallynet.receipts import CommandReceipt, EnvelopeReceipt, Event, PrologueReceipt
 
 DEFAULTS: Final = {"claim_deadline_days": 10, "transfer_deadline_days": 5, "payout_timeout_seconds": 86_400,
-                   "default_after_days": 30}  # fmt: skip
+                   "default_after_days": 30, "request_expiry_days": 3}  # fmt: skip
 OPEN: Final = ("PENDING", "HELD", "TRANSFER", "FINANCING", "PLEDGED")
 STATE_NAMES: Final = {
     r.LotState.PENDING_CLAIM: "PENDING",
@@ -131,6 +131,21 @@ class Deal:
 
 
 @dataclass(slots=True)
+class Resale:
+    """A rediscount until it is paid."""
+
+    seller: bytes
+    buyer: bytes
+    voucher: bytes
+    amount: int
+    price: int
+    lapses: int
+    expires: int = 0
+    """Header time; 0 before the buyer accepts."""
+    instruction: bytes = b""
+
+
+@dataclass(slots=True)
 class Model:
     """The whole money of one network."""
 
@@ -156,6 +171,8 @@ class Model:
     """Repayment instruction -> financing, amount."""
     settlements: dict[bytes, tuple[bytes, int]] = field(default_factory=dict)
     """Settlement instruction -> voucher, start of the lot."""
+    resales: dict[bytes, Resale] = field(default_factory=dict)
+    """Open rediscounts, by financing."""
     receipts_used: set[tuple[bytes, bytes]] = field(default_factory=set)
 
     # --- days ---------------------------------------------------------------------------------
@@ -205,6 +222,10 @@ class Model:
         for deal_id, deal in sorted(self.deals.items()):
             if not deal.live and self.time >= deal.expires:
                 self._undo(deal_id)
+        for resale_id, resale in sorted(self.resales.items()):
+            late = self.time >= resale.expires if resale.expires else self.today >= resale.lapses
+            if late:
+                self._unlock(resale_id)
         for paper in self.papers.values():
             if paper.status == "PENDING" and self.today > paper.deadline:
                 self._release(paper)
@@ -239,6 +260,9 @@ class Model:
         for deal_id, deal in sorted(self.deals.items()):
             if self.papers.get(deal.voucher) is paper and not deal.live and deal_id not in sent:
                 self._undo(deal_id)
+        for resale_id, resale in sorted(self.resales.items()):
+            if self.papers[resale.voucher] is paper and resale.instruction not in self.sent:
+                self._unlock(resale_id)
 
     # --- ranges -------------------------------------------------------------------------------
 
@@ -572,6 +596,65 @@ class Model:
         self.lines[paper.line].used -= command.amount
         if paper.total(*OPEN) == 0:
             paper.status = "SETTLED"
+
+    # --- rediscount ---------------------------------------------------------------------------
+
+    def _do_RediscountOffer(
+        self, by: bytes, command: c.RediscountOffer, result: CommandReceipt
+    ) -> None:
+        paper = self.papers[command.voucher]
+        source = paper.at(command.start)
+        if (source.holder, source.state, source.by) != (by, "HELD", "SALE"):
+            raise Mismatch("a rediscount of what the bank did not buy (I9)")
+        part = self._carve(paper, source, command.amount)
+        resale = self._created(result, r.Kind.FINANCING)
+        part.state, part.lien = "FINANCING", resale
+        lapses = self.today + self.parameter("request_expiry_days") + 1
+        self.resales[resale] = Resale(
+            by, command.buyer, command.voucher, command.amount, command.price, lapses
+        )
+
+    def _do_RediscountAccept(
+        self, by: bytes, command: c.RediscountAccept, result: CommandReceipt
+    ) -> None:
+        resale = self.resales[command.financing]
+        if (by, command.price) != (resale.buyer, resale.price) or resale.expires:
+            raise Mismatch("accepted by another bank, at another price, or twice")
+        resale.expires = self.time + self.parameter("payout_timeout_seconds")
+        resale.instruction = self._created(result, r.Kind.INSTRUCTION)
+
+    def _do_RediscountConfirm(
+        self, by: bytes, command: c.RediscountConfirm, _: CommandReceipt
+    ) -> None:
+        self._use_receipt(by, command.receipt_commitment)
+        resale = self.resales.pop(command.financing)
+        if (by, command.amount) != (resale.seller, resale.price) or not resale.expires:
+            raise Mismatch("confirmed by another bank, another price, or too early")
+        paper, part = self._part_under(resale.voucher, command.financing)
+        part.state, part.lien, part.holder = "HELD", b"", resale.buyer
+        self._settle_in(paper, part)
+
+    def _do_RediscountCancel(
+        self, by: bytes, command: c.RediscountCancel, _: CommandReceipt
+    ) -> None:
+        if by not in (
+            self.resales[command.financing].seller,
+            self.resales[command.financing].buyer,
+        ):
+            raise Mismatch("cancelled by a stranger")
+        self._unlock(command.financing)
+
+    def _unlock(self, resale_id: bytes) -> None:
+        paper, part = self._part_under(self.resales.pop(resale_id).voucher, resale_id)
+        part.state, part.lien = "HELD", b""
+        self._settle_in(paper, part)
+
+    def _part_under(self, voucher: bytes, lien: bytes) -> tuple[Paper, Part]:
+        paper = self.papers[voucher]
+        for part in paper.parts:
+            if part.lien == lien:
+                return paper, part
+        raise Mismatch("a financing without its lot (I5)")
 
     # --- what must always hold ----------------------------------------------------------------
 

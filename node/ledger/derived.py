@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final, TypeVar, cast
 
+from node.ledger.loans import overdue_day
 from node.ledger.lots import lapse_day
 from node.ledger.offers import open_key
+from node.ledger.rediscount import last_day
 from node.ledger.remembered import BUCKET_BYTES, ids_of
 from node.ledger.schedule import Act, day_key, second_key
 from node.ledger.vouchers import default_day, uncovered
@@ -34,6 +36,8 @@ from tallynet.records import (
     Offer,
     OfferStatus,
     Organisation,
+    Prepayment,
+    PrepaymentState,
     Programme,
     Record,
     Remembered,
@@ -135,8 +139,12 @@ def _financing(state: StateView, id: bytes, record: Financing) -> Iterator[Index
     if record.state is FinancingState.AWAIT_PAYOUT:
         yield Index.SCHEDULE_SECONDS, second_key(record.expires, Act.PAYOUT_EXPIRE, id)
     elif record.state is FinancingState.OUTSTANDING:
-        day = _voucher_of(state, record.voucher).grace_end + 1
-        yield Index.SCHEDULE_DAYS, day_key(day, Act.LOAN_OVERDUE, id)
+        day = overdue_day(state, record)
+        if day is not None:
+            yield Index.SCHEDULE_DAYS, day_key(day, Act.LOAN_OVERDUE, id)
+    elif record.state is FinancingState.REQUESTED:
+        last = last_day(state, record)
+        yield Index.SCHEDULE_DAYS, day_key(last + 1, Act.REDISCOUNT_LAPSE, id)
 
 
 def _instruction(_state: StateView, id: bytes, record: Instruction) -> Iterator[IndexKey]:
@@ -145,6 +153,11 @@ def _instruction(_state: StateView, id: bytes, record: Instruction) -> Iterator[
     yield Index.BANK_INSTRUCTIONS, record.bank + id
     if record.purpose in _OF_VOUCHERS:
         yield Index.VOUCHER_INSTRUCTIONS, record.reference + id
+
+
+def _prepayment(_state: StateView, id: bytes, record: Prepayment) -> Iterator[IndexKey]:
+    if record.state is not PrepaymentState.AWAIT_PAYOUT:
+        yield Index.SCHEDULE_DAYS, day_key(record.ship_by + 1, Act.PREPAYMENT_LAPSE, id)
 
 
 def _consent(_state: StateView, id: bytes, record: Consent) -> Iterator[IndexKey]:
@@ -184,5 +197,6 @@ _RULES: Final[dict[Kind, Rule]] = {
     Kind.INSTRUCTION: _typed(Instruction, _instruction),
     Kind.CONSENT: _typed(Consent, _consent),
     Kind.REMEMBERED: _typed(Remembered, _remembered),
+    Kind.PREPAYMENT: _typed(Prepayment, _prepayment),
 }
 """Kinds that are not listed have no index."""

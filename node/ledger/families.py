@@ -7,9 +7,12 @@ from typing import Final
 
 from node.ledger import (
     accounts,
+    backstop,
     documents,
     financing,
+    goods,
     governance,
+    guarantees,
     joint,
     keys,
     lines,
@@ -17,7 +20,9 @@ from node.ledger import (
     lots,
     offers,
     organisations,
+    prepayment,
     programmes,
+    rediscount,
     settlement,
     vouchers,
 )
@@ -37,4 +42,9 @@ ALL: Final[tuple[ModuleType, ...]] = (
     financing,
     loans,
     settlement,
+    rediscount,
+    backstop,
+    guarantees,
+    goods,
+    prepayment,
 )

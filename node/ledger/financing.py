@@ -7,6 +7,7 @@ payment); a failure gives everything back to the fen, the rounding remainder inc
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -61,6 +62,13 @@ from tallynet.records import (
     VoucherStatus,
 )
 
+PAID: Final[dict[FinancingKind, Callable[[Context, bytes, Instruction], None]]] = {}
+"""What a confirmed pay-out does for kinds that are no draw under an offer; filled by their modules, as
+are the two tables below. Called with the instruction, whose amount and receipt were checked."""
+FAILED: Final[dict[FinancingKind, Callable[[Context, bytes, Instruction], None]]] = {}
+"""What a failed pay-out does for them."""
+CANCELLED: Final[dict[FinancingKind, Callable[[Context, bytes, Financing, str], None]]] = {}
+"""How one of them is undone before it is paid out; the text is the event's type."""
 AUTO_OFFERS_MAX: Final = 32
 """Offers an AUTO draw looks at after the programme's own order: bounds its cost."""
 SOLD: Final = frozenset({FinancingKind.SALE, FinancingKind.EARLY_PAY})
@@ -386,6 +394,9 @@ def payout_confirm(context: Context, command: PayoutConfirm) -> None:
     if command.amount != instruction.amount:
         raise refuse("AMOUNT_MISMATCH", f"the instruction is over {instruction.amount}")
     bank_receipts.use(context, command.receipt_commitment, context.acting, command.instruction)
+    if financing.kind in PAID:
+        PAID[financing.kind](context, command.instruction, instruction)
+        return
     drop_second(context, financing.expires, Act.PAYOUT_EXPIRE, financing_id)
     offer = context.require(Offer, financing.offer)
     for id in exposure_lines(offer, financing.debtor, financing.obligor):
@@ -467,12 +478,19 @@ def _lent(context: Context, id: bytes, financing: Financing, voucher: Voucher, l
 def payout_fail(context: Context, command: PayoutFail) -> None:
     """financing.payout.fail: lot back to the supplier, lines and remainder restored (§8.7)."""
     instruction = require_instruction(context, command.instruction, InstructionPurpose.PAYOUT)
+    financing = context.require(Financing, instruction.reference)
+    if financing.kind in FAILED:
+        FAILED[financing.kind](context, command.instruction, instruction)
+        return
     cancel_draw(context, instruction.reference, "financing.payout.fail")
 
 
 def cancel_draw(context: Context, financing_id: bytes, event_type: str) -> None:
     """Undo a draw that awaits its pay-out."""
     financing = context.require(Financing, financing_id)
+    if financing.kind in CANCELLED:
+        CANCELLED[financing.kind](context, financing_id, financing, event_type)
+        return
     take_off_second(context, financing.expires, Act.PAYOUT_EXPIRE, financing_id)
     offer = context.require(Offer, financing.offer)
     for id in exposure_lines(offer, financing.debtor, financing.obligor):

@@ -64,6 +64,24 @@ def release_used(context: Context, id: bytes, amount: int) -> None:
     _put(context, id, context.require(CreditLine, id), 0, -amount)
 
 
+def release_exposure(
+    context: Context, holder: bytes, debtor: bytes, currency: str, amount: int
+) -> None:
+    """Bought face is paid or sold on: its buyer's DEBTOR_EXPOSURE is free again, as far as it was
+    used (an offer need not ask for a line)."""
+    id = line_id(LineKind.DEBTOR_EXPOSURE, holder, debtor, currency)
+    line = context.find(CreditLine, id)
+    if line is not None:
+        release_used(context, id, min(amount, line.used))
+
+
+def require_room(context: Context, id: bytes, amount: int) -> None:
+    """`reserve` on a line that must exist. Raises LINE_EXCEEDED, LINE_INACTIVE."""
+    if context.find(CreditLine, id) is None:
+        raise refuse("LINE_EXCEEDED", "there is no line for this")
+    reserve(context, id, amount)
+
+
 def _put(context: Context, id: bytes, line: CreditLine, reserved: int, used: int) -> CreditLine:
     changed = msgspec.structs.replace(
         line, reserved=line.reserved + reserved, used=line.used + used

@@ -21,19 +21,23 @@ from node.ledger.redemption import readdress
 from node.ledger.rulebook import Signers, rule
 from node.ledger.schedule import HANDLERS, Act, take_off_day
 from node.ledger.vouchers import log, touch
-from node.state.view import Index
+from node.state.view import Index, StateView
 from tallynet.commands import FinancingRepay, RepayConfirm
+from tallynet.errors import invariant
 from tallynet.fields import from_wide, to_wide
 from tallynet.hashing import record_id
 from tallynet.records import (
     Account,
+    Backstop,
     CommandClass,
     Financing,
+    FinancingKind,
     FinancingState,
     Instruction,
     InstructionPurpose,
     InstructionState,
     Kind,
+    LineKind,
     LotState,
     Offer,
     OrganisationKind,
@@ -168,10 +172,8 @@ def _apply(context: Context, id: bytes, financing: Financing, amount: int) -> tu
     owed = debt(financing)
     interest = min(amount, owed.interest)
     principal = min(amount - interest, owed.principal)
-    offer = context.require(Offer, financing.offer)
     if principal:
-        for line in exposure_lines(offer, financing.debtor, financing.obligor):
-            lines.release_used(context, line, principal)
+        _free_room(context, financing, principal)
     financing = msgspec.structs.replace(
         financing,
         interest_billed=financing.interest_billed - interest,
@@ -188,11 +190,48 @@ def _apply(context: Context, id: bytes, financing: Financing, amount: int) -> tu
     return interest, principal, amount - interest - principal
 
 
+def _free_room(context: Context, financing: Financing, principal: int) -> None:
+    """Repaid principal frees the lines, or the pool, that it was lent under."""
+    if financing.kind is FinancingKind.BACKSTOP:
+        pool = context.require(Backstop, financing.offer)
+        context.put(financing.offer, msgspec.structs.replace(pool, drawn=pool.drawn - principal))
+        return
+    if financing.kind is FinancingKind.PREPAYMENT:
+        used = [borrower_line(financing)]
+    else:
+        offer = context.require(Offer, financing.offer)
+        used = exposure_lines(offer, financing.debtor, financing.obligor)
+    for line in used:
+        lines.release_used(context, line, principal)
+
+
+def borrower_line(financing: Financing) -> bytes:
+    """The line of the lender on the borrower."""
+    funder, obligor = financing.funder, financing.obligor
+    return lines.line_id(LineKind.BORROWER, funder, obligor, financing.currency)
+
+
+def overdue_day(state: StateView, financing: Financing) -> int | None:
+    """First day on which an unpaid loan is OVERDUE: after its range's grace, or after its own end day;
+    a backstop loan has none (§8.7)."""
+    if financing.kind is FinancingKind.BACKSTOP:
+        return None
+    if financing.kind is FinancingKind.PREPAYMENT:
+        return financing.end_day + 1
+    voucher = state.get(Kind.VOUCHER, financing.voucher)
+    invariant(isinstance(voucher, Voucher), "LEDGER_LOAN without its voucher")
+    return voucher.grace_end + 1 if isinstance(voucher, Voucher) else None
+
+
 def _close(context: Context, id: bytes, financing: Financing) -> None:
     """REPAID: the loan leaves the state and its lot, if still pledged, is free again."""
     drop_financing(context, id, financing)
+    day = overdue_day(context.state, financing)
+    if day is not None:
+        take_off_day(context, day, Act.LOAN_OVERDUE, id)
+    if financing.kind is FinancingKind.PREPAYMENT:
+        return  # its bank releases the goods
     voucher = context.require(Voucher, financing.voucher)
-    take_off_day(context, voucher.grace_end + 1, Act.LOAN_OVERDUE, id)
     lot = find_lot(context, financing.voucher, financing.start)
     if lot is None or lot.state is not LotState.PLEDGED or lot.lien != id:
         return  # redeemed at settlement, and perhaps joined with its neighbour
@@ -209,12 +248,30 @@ def _close(context: Context, id: bytes, financing: Financing) -> None:
     readdress(context, financing.voucher, free.start, free.holder)
 
 
-def receive_from_settlement(context: Context, financing_id: bytes, amount: int) -> int:
+def receive_from_settlement(
+    context: Context, financing_id: bytes, amount: int, *, last: bool = False
+) -> int:
     """Money that a pledged lot brought at settlement goes through the lender's waterfall; returns the
-    surplus, which is the borrower's (§9)."""
+    surplus, which is the borrower's (§9). `last`: the whole range is paid."""
     financing = accrue(context, context.require(Financing, financing_id))
     _, _, surplus = _apply(context, financing_id, financing, amount)
+    if last:
+        _end_without_recourse(context, financing_id)
     return surplus
+
+
+def _end_without_recourse(context: Context, financing_id: bytes) -> None:
+    """A backstop loan without recourse ends with its range; what the range did not bring is the banks'
+    loss and stays used up in their pool."""
+    financing = context.find(Financing, financing_id)
+    if financing is None or financing.kind is not FinancingKind.BACKSTOP:
+        return
+    if not context.require(Backstop, financing.offer).recourse:
+        drop_financing(context, financing_id, financing)
+        context.emit(
+            "backstop.shortfall", Kind.FINANCING, financing_id, source=financing.obligor,
+            target=financing.funder, amount=debt(financing).total,
+        )  # fmt: skip
 
 
 def _overdue(context: Context, financing_id: bytes) -> None:

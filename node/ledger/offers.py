@@ -27,11 +27,17 @@ from tallynet.records import (
 )
 
 _LENDERS = (OrganisationKind.BANK, OrganisationKind.FACTOR)
+_OFFERED = (
+    FinancingKind.SALE, FinancingKind.LOAN_RECOURSE, FinancingKind.LOAN_PLEDGE,
+    FinancingKind.EARLY_PAY,
+)  # fmt: skip
 _FULL = 10_000
 
 
 def _check_funder(organisation: Organisation, kind: FinancingKind) -> None:
     """Banks and factors finance; a core may pay its own vouchers early (C16, C34)."""
+    if kind not in _OFFERED:
+        raise refuse("SCHEMA_INVALID", f"{kind.name} has commands of its own")
     if kind is FinancingKind.EARLY_PAY:
         if not has_kind(organisation, OrganisationKind.CORE, *_LENDERS):
             raise refuse("NOT_LICENSED", "early payment is offered by cores, banks and factors")

@@ -32,7 +32,7 @@ from tallynet.records import (
 
 KYC_ENHANCED: Final = 3
 POLICY_RULES_MAX: Final = 64
-"""Fifteen classes with four amount bands each."""
+"""Sixteen classes with four amount bands each."""
 ENTERPRISES: Final = frozenset(
     {OrganisationKind.CORE, OrganisationKind.SUPPLIER, OrganisationKind.DISTRIBUTOR}
 )

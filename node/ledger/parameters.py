@@ -37,6 +37,7 @@ PARAMETERS: Final[dict[str, ParameterRule]] = {
     "max_tenor_days": ParameterRule(365, 1, 365),
     "payout_timeout_seconds": _tenfold(86_400),
     "penalty_ppm_day": ParameterRule(500, 0, 2_000),
+    "request_expiry_days": _tenfold(3),
     "single_signer_max": _tenfold(100_000_000),
     "sme_payment_days": _tenfold(60),
     "sme_payment_deny": ParameterRule(0, 0, 1),

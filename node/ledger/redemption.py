@@ -7,11 +7,20 @@ import msgspec
 from node.ledger import lines
 from node.ledger.accounts import settlement_account
 from node.ledger.context import Context
+from node.ledger.instructions import open_instruction
 from node.ledger.schedule import Act, take_off_day
 from node.ledger.vouchers import default_day, drop_overdue_when_covered, log
 from node.state.view import Index
 from tallynet.hashing import record_id
-from tallynet.records import Instruction, Kind, Organisation, Voucher, VoucherStatus
+from tallynet.records import (
+    Instruction,
+    InstructionState,
+    Kind,
+    Lot,
+    Organisation,
+    Voucher,
+    VoucherStatus,
+)
 
 
 def instruction_id(voucher_id: bytes, start: int) -> bytes:
@@ -27,6 +36,23 @@ def readdress(context: Context, voucher_id: bytes, start: int, payee: bytes) -> 
     if instruction is not None:
         account = settlement_account(context, payee, instruction.currency)
         context.put(id, msgspec.structs.replace(instruction, payee=payee, account=account))
+
+
+def split_instruction(context: Context, voucher_id: bytes, start: int, part: Lot) -> None:
+    """The tail of a lot became a lot of its own after the settlement instruction of `start` was opened:
+    it gets its own, for the same payee until `readdress` says otherwise."""
+    id = instruction_id(voucher_id, start)
+    instruction = context.find(Instruction, id)
+    if instruction is None or part.start == start:
+        return
+    length = part.end - part.start
+    context.put(id, msgspec.structs.replace(instruction, amount=instruction.amount - length))
+    own = msgspec.structs.replace(
+        instruction, amount=length, paid=0, start=part.start, state=InstructionState.NEW
+    )
+    own_id = instruction_id(voucher_id, part.start)
+    open_instruction(context, own_id, own)
+    context.state.index_add(Index.VOUCHER_INSTRUCTIONS, voucher_id + own_id)
 
 
 def drop_instruction(context: Context, voucher_id: bytes, start: int) -> None:

@@ -38,6 +38,7 @@ class Joint(Enum):
 
     NO = "one organisation"
     BANK_QUORUM = "the quorum of validator banks"
+    MEMBERS = "every organisation that the act names as a member"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,8 @@ class Rule:
     sentence: str
     """One sentence for people."""
     function: RuleFunction
+    members: Callable[[Any], tuple[bytes, ...]]
+    """Who must consent to an act of Joint.MEMBERS, read from its command."""
 
 
 RULES: Final[dict[type[Wire], Rule]] = {}
@@ -63,6 +66,10 @@ RULES: Final[dict[type[Wire], Rule]] = {}
 
 def no_amount(_command: object) -> int:
     return 0
+
+
+def no_members(_command: object) -> tuple[bytes, ...]:
+    return ()
 
 
 def rule(
@@ -75,6 +82,7 @@ def rule(
     api: bool = False,
     joint: Joint = Joint.NO,
     amount: Callable[[Any], int] = no_amount,
+    members: Callable[[Any], tuple[bytes, ...]] = no_members,
 ) -> Callable[[Callable[[Context, C], None]], Callable[[Context, C], None]]:
     """Register the decorated function as the rule of `command`."""
 
@@ -83,7 +91,7 @@ def rule(
             raise ValueError(f"{command_name(command)} has two rules")
         RULES[command] = Rule(
             command, command_name(command), command_class, signers, api, joint, amount, errors,
-            sentence, function,
+            sentence, function, members,
         )  # fmt: skip
         return function
 

@@ -13,7 +13,6 @@ from node.ledger.accounts import settlement_account
 from node.ledger.context import Context, refuse, require_amount
 from node.ledger.financing import cancel_draw
 from node.ledger.interest import PPM, half_up, pro_rata
-from node.ledger.lines import line_id
 from node.ledger.loans import receive_from_settlement
 from node.ledger.lots import give_back
 from node.ledger.parameters import value
@@ -30,13 +29,12 @@ from tallynet.hashing import record_id
 from tallynet.records import (
     AcquiredBy,
     CommandClass,
-    CreditLine,
     Financing,
+    FinancingKind,
     Instruction,
     InstructionPurpose,
     InstructionState,
     Kind,
-    LineKind,
     Lot,
     LotState,
     Voucher,
@@ -78,8 +76,10 @@ def _open_next(context: Context, voucher_id: bytes, voucher: Voucher) -> Voucher
         voucher = give_back(context, voucher_id, voucher, lot, "system.transfer.deem")
     elif lot.state is LotState.FINANCING_PENDING and lot.lien is not None:
         financing = context.require(Financing, lot.lien)
-        instruction = context.require(Instruction, financing.instruction)
-        if instruction.state is InstructionState.NEW:
+        instruction = context.find(Instruction, financing.instruction)
+        unsent = instruction is None or instruction.state is InstructionState.NEW
+        # A backstop lends on due vouchers too, so its draws go on.
+        if unsent and financing.kind is not FinancingKind.BACKSTOP:
             context.put(voucher_id, voucher)
             cancel_draw(context, lot.lien, "system.payout.expire")
             voucher = context.require(Voucher, voucher_id)
@@ -304,28 +304,22 @@ def _redeem(
     voucher = msgspec.structs.replace(voucher, paid=voucher.paid + amount)
     voucher = redeem_face(context, voucher_id, voucher, amount)
     if lien is not None:
-        surplus = receive_from_settlement(context, lien, amount)
+        whole = part.start == lot.start
+        surplus = receive_from_settlement(context, lien, amount, last=whole)
         voucher = context.require(Voucher, voucher_id)
         if surplus:
-            voucher = _surplus(context, voucher_id, voucher, instruction, holder, surplus)
+            lender = instruction.payee
+            voucher = pay_surplus(context, voucher_id, voucher, lender, holder, surplus)
     elif acquired is AcquiredBy.SALE:
-        _release_exposure(context, voucher, holder, amount)
+        lines.release_exposure(context, holder, voucher.debtor, voucher.currency, amount)
     return voucher
 
 
-def _release_exposure(context: Context, voucher: Voucher, holder: bytes, amount: int) -> None:
-    """Bought face is paid: the buyer's DEBTOR_EXPOSURE is free again."""
-    id = line_id(LineKind.DEBTOR_EXPOSURE, holder, voucher.debtor, voucher.currency)
-    line = context.find(CreditLine, id)
-    if line is not None:
-        lines.release_used(context, id, min(amount, line.used))
-
-
-def _surplus(
+def pay_surplus(
     context: Context,
     voucher_id: bytes,
     voucher: Voucher,
-    instruction: Instruction,
+    lender: bytes,
     borrower: bytes,
     amount: int,
 ) -> Voucher:
@@ -333,14 +327,14 @@ def _surplus(
     counter = b"surplus" + voucher.event_count.to_bytes(8, "big")
     id = record_id(Kind.INSTRUCTION, voucher_id, counter)
     onward = Instruction(
-        instruction.payee, borrower, settlement_account(context, borrower, voucher.currency),
+        lender, borrower, settlement_account(context, borrower, voucher.currency),
         amount, 0, voucher.currency, context.today, InstructionPurpose.SURPLUS, voucher_id, 0,
-        instruction.payee, InstructionState.NEW,
+        lender, InstructionState.NEW,
     )  # fmt: skip
     context.create(id, onward)
-    context.state.index_add(Index.BANK_INSTRUCTIONS, instruction.payee + id)
+    context.state.index_add(Index.BANK_INSTRUCTIONS, lender + id)
     return log(
-        context, voucher_id, voucher, "settlement.surplus", source=instruction.payee,
+        context, voucher_id, voucher, "settlement.surplus", source=lender,
         target=borrower, amount=amount, reference=id,
     )  # fmt: skip
 

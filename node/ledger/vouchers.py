@@ -244,6 +244,7 @@ def _create(
         penalty_day=0,
         penalty_numerator=ZERO_WIDE,
         penalty_in=0,
+        guarantees=(),
         instructions_opened=0,
         event_count=0,
         event_accumulator=bytes(32),

@@ -59,6 +59,7 @@ def voucher(event_count: int = 0, documents: int = 1) -> Voucher:
         penalty_day=20_690,
         penalty_numerator=to_wide(10**15),
         penalty_in=10**8,
+        guarantees=(),
         instructions_opened=10**11,
         event_count=event_count,
         event_accumulator=sha256(b"events").digest(),

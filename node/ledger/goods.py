@@ -1,0 +1,180 @@
+"""Warehouse receipts: goods as a quantity range, pledged and released from the tail (voucher law §8.9)."""
+
+from __future__ import annotations
+
+import msgspec
+
+from node.ledger.context import Context, refuse, require_amount
+from node.ledger.interest import BPS
+from node.ledger.organisations import has_kind, require_active
+from node.ledger.programmes import require_currency
+from node.ledger.rulebook import Signers, rule
+from tallynet.commands import (
+    WarehouseReceiptDeliver,
+    WarehouseReceiptIssue,
+    WarehouseReceiptPledge,
+    WarehouseReceiptRelease,
+)
+from tallynet.hashing import record_id
+from tallynet.records import (
+    CommandClass,
+    Financing,
+    FinancingKind,
+    FinancingState,
+    Kind,
+    OrganisationKind,
+    ReceiptStatus,
+    WarehouseReceipt,
+)
+
+LOANS = (FinancingKind.LOAN_PLEDGE, FinancingKind.LOAN_RECOURSE, FinancingKind.PREPAYMENT)
+LIVE = (FinancingState.OUTSTANDING, FinancingState.OVERDUE)
+
+
+def require_warehouse(context: Context, id: bytes) -> None:
+    """Raises RECORD_NOT_FOUND, ORGANISATION_INACTIVE, NOT_LICENSED."""
+    if not has_kind(require_active(context, id), OrganisationKind.WAREHOUSE):
+        raise refuse("NOT_LICENSED", "goods are stored by a warehouse")
+
+
+@rule(
+    WarehouseReceiptIssue,
+    CommandClass.GOODS,
+    Signers.MC,
+    sentence="Certifies, as the warehouse, goods that it stores for their owner.",
+    errors=("NOT_LICENSED",),
+)
+def issue(context: Context, command: WarehouseReceiptIssue) -> None:
+    """warehouse.receipt.issue by the warehouse (voucher law §8.9): range `[0, q)`, free."""
+    require_warehouse(context, context.acting)
+    require_active(context, command.owner, receiving=True)
+    require_currency(command.currency)
+    require_amount(command.quantity, "quantity")
+    require_amount(command.unit_value, "unit value")
+    id = record_id(Kind.WAREHOUSE_RECEIPT, context.acting, command.label)
+    receipt = WarehouseReceipt(
+        warehouse=context.acting,
+        owner=command.owner,
+        sku=command.sku,
+        unit=command.unit,
+        location=command.location,
+        currency=command.currency,
+        quantity=command.quantity,
+        stored=command.quantity,
+        pledged=0,
+        pledge_quantity=0,
+        pledgee=None,
+        financing=None,
+        unit_value=command.unit_value,
+        price_day=context.today,
+        advance_bps=0,
+        status=ReceiptStatus.STORED,
+    )
+    context.create(id, receipt)
+    context.emit(
+        "warehouse.receipt.issue", Kind.WAREHOUSE_RECEIPT, id, end=command.quantity,
+        source=context.acting, target=command.owner,
+    )  # fmt: skip
+
+
+@rule(
+    WarehouseReceiptPledge,
+    CommandClass.GOODS,
+    Signers.MC,
+    sentence="Pledges all goods of a receipt that are stored to the lender of a loan.",
+    errors=("RECEIPT_PLEDGED",),
+)
+def pledge(context: Context, command: WarehouseReceiptPledge) -> None:
+    """warehouse.receipt.pledge by the owner (voucher law §8.9): for a loan of the owner that runs. The
+    owner names the advance; the lender, who alone releases, need not take it as enough."""
+    receipt = context.require(WarehouseReceipt, command.receipt)
+    loan = context.require(Financing, command.financing)
+    if receipt.owner != context.acting or loan.obligor != context.acting:
+        raise refuse("NOT_AUTHORISED", "the owner pledges its goods for its own loan")
+    if receipt.pledged:
+        raise refuse("RECEIPT_PLEDGED", "the goods are pledged already")
+    if loan.kind not in LOANS or loan.state not in LIVE:
+        raise refuse("STATE_CONFLICT", f"the financing is {loan.kind.name}, {loan.state.name}")
+    if not receipt.stored:
+        raise refuse("QUANTITY_EXCEEDED", "all goods were delivered")
+    if loan.currency != receipt.currency:
+        raise refuse("CURRENCY_MISMATCH", f"the loan is in {loan.currency}")
+    if not 0 < command.advance_bps <= BPS:
+        raise refuse("AMOUNT_RANGE", "the advance is 1 to 10,000 bps")
+    pledged = msgspec.structs.replace(
+        receipt,
+        pledged=receipt.stored,
+        pledge_quantity=receipt.stored,
+        pledgee=loan.funder,
+        financing=command.financing,
+        advance_bps=command.advance_bps,
+    )
+    context.put(command.receipt, pledged)
+    context.emit(
+        "warehouse.receipt.pledge", Kind.WAREHOUSE_RECEIPT, command.receipt, end=receipt.stored,
+        source=context.acting, target=loan.funder, reference=command.financing,
+    )  # fmt: skip
+
+
+@rule(
+    WarehouseReceiptDeliver,
+    CommandClass.GOODS,
+    Signers.MC,
+    sentence="Hands goods that are not pledged out to their owner.",
+    errors=("RECEIPT_PLEDGED", "QUANTITY_EXCEEDED"),
+)
+def deliver(context: Context, command: WarehouseReceiptDeliver) -> None:
+    """warehouse.receipt.deliver by the warehouse (voucher law §8.9): unpledged only; the tail of the
+    range ends."""
+    receipt = context.require(WarehouseReceipt, command.receipt)
+    if receipt.warehouse != context.acting:
+        raise refuse("NOT_AUTHORISED", "the goods are in another warehouse")
+    require_amount(command.quantity, "quantity")
+    if command.quantity > receipt.stored:
+        raise refuse("QUANTITY_EXCEEDED", f"{receipt.stored} {receipt.unit} are stored")
+    if command.quantity > receipt.stored - receipt.pledged:
+        raise refuse("RECEIPT_PLEDGED", f"{receipt.pledged} {receipt.unit} are pledged")
+    stored = receipt.stored - command.quantity
+    status = ReceiptStatus.STORED if stored else ReceiptStatus.DELIVERED
+    context.put(command.receipt, msgspec.structs.replace(receipt, stored=stored, status=status))
+    context.emit(
+        "warehouse.receipt.deliver", Kind.WAREHOUSE_RECEIPT, command.receipt, start=stored,
+        end=receipt.stored, source=context.acting, target=receipt.owner,
+    )  # fmt: skip
+
+
+@rule(
+    WarehouseReceiptRelease,
+    CommandClass.GOODS,
+    Signers.MC,
+    sentence="Frees pledged goods, as the lender, in step with repayment.",
+    errors=("QUANTITY_EXCEEDED", "LOAN_TO_VALUE"),
+)
+def release(context: Context, command: WarehouseReceiptRelease) -> None:
+    """warehouse.receipt.release by the bank (voucher law §8.9): cumulative release <=
+    `floor(q x repaid / principal)` and remaining value x advance_bps >= outstanding x 10000 -> tail
+    unpledged. q is what the pledge began with, outstanding is principal; a loan that left the state is
+    repaid in full."""
+    receipt = context.require(WarehouseReceipt, command.receipt)
+    if receipt.pledgee != context.acting or receipt.financing is None:
+        raise refuse("NOT_AUTHORISED", "the goods are not pledged to this organisation")
+    require_amount(command.quantity, "quantity")
+    loan = context.find(Financing, receipt.financing)
+    earned, outstanding = receipt.pledge_quantity, 0
+    if loan is not None:
+        earned = receipt.pledge_quantity * loan.repaid // loan.principal
+        outstanding = loan.principal - loan.repaid
+    left = receipt.pledged - command.quantity
+    if receipt.pledge_quantity - left > earned:
+        raise refuse("QUANTITY_EXCEEDED", f"{earned} of {receipt.pledge_quantity} are paid for")
+    if left * receipt.unit_value * receipt.advance_bps < outstanding * BPS:
+        raise refuse("LOAN_TO_VALUE", "what would stay pledged is worth too little")
+    freed = msgspec.structs.replace(receipt, pledged=left)
+    if not left:
+        freed = msgspec.structs.replace(freed, pledge_quantity=0, pledgee=None, financing=None)
+    context.put(command.receipt, freed)
+    context.emit(
+        "warehouse.receipt.release", Kind.WAREHOUSE_RECEIPT, command.receipt, start=left,
+        end=receipt.pledged, source=context.acting, target=receipt.owner,
+        reference=receipt.financing,
+    )  # fmt: skip
