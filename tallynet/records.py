@@ -54,10 +54,10 @@ class Kind(IntEnum):
     CONSENT = 18
     REMEMBERED = 19
     OFFER_USE = 20
-    GUARANTEE = 41
-    BACKSTOP = 42
-    WAREHOUSE_RECEIPT = 43
-    PREPAYMENT = 44
+    GUARANTEE = 51
+    BACKSTOP = 52
+    WAREHOUSE_RECEIPT = 53
+    PREPAYMENT = 54
 
 
 # --- identity ---------------------------------------------------------------------------------

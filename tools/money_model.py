@@ -131,6 +131,24 @@ class Deal:
 
 
 @dataclass(slots=True)
+class Cover:
+    """A guarantee."""
+
+    guarantor: bytes
+    terms: c.GuaranteeIssue
+    called: int = 0
+
+
+@dataclass(slots=True)
+class Pool:
+    """A backstop."""
+
+    shares: tuple[r.BackstopShare, ...]
+    terms: c.BackstopCreate
+    drawn: int = 0
+
+
+@dataclass(slots=True)
 class Resale:
     """A rediscount until it is paid."""
 
@@ -171,6 +189,12 @@ class Model:
     """Repayment instruction -> financing, amount."""
     settlements: dict[bytes, tuple[bytes, int]] = field(default_factory=dict)
     """Settlement instruction -> voucher, start of the lot."""
+    covers: dict[bytes, Cover] = field(default_factory=dict)
+    calls: dict[tuple[bytes, int], tuple[bytes, int]] = field(default_factory=dict)
+    """Voucher and start of a lot -> guarantee called for it, amount."""
+    pools: dict[bytes, Pool] = field(default_factory=dict)
+    parts_of_loans: dict[bytes, tuple[bytes, bytes, int]] = field(default_factory=dict)
+    """Open instruction to a bank of a pool -> backstop loan, bank, amount."""
     resales: dict[bytes, Resale] = field(default_factory=dict)
     """Open rediscounts, by financing."""
     receipts_used: set[tuple[bytes, bytes]] = field(default_factory=set)
@@ -221,7 +245,10 @@ class Model:
         """Everything that time alone does, on every voucher, every block."""
         for deal_id, deal in sorted(self.deals.items()):
             if not deal.live and self.time >= deal.expires:
-                self._undo(deal_id)
+                if deal.kind is r.FinancingKind.BACKSTOP:
+                    self._close_draw(deal_id)
+                else:
+                    self._undo(deal_id)
         for resale_id, resale in sorted(self.resales.items()):
             late = self.time >= resale.expires if resale.expires else self.today >= resale.lapses
             if late:
@@ -258,7 +285,9 @@ class Model:
                 self._finish_transfer(paper, part, accepted=False)
         sent = {deal for instruction, deal in self.payouts.items() if instruction in self.sent}
         for deal_id, deal in sorted(self.deals.items()):
-            if self.papers.get(deal.voucher) is paper and not deal.live and deal_id not in sent:
+            pool = deal.kind is r.FinancingKind.BACKSTOP  # lends on due vouchers too
+            waits = not deal.live and deal_id not in sent and not pool
+            if self.papers.get(deal.voucher) is paper and waits:
                 self._undo(deal_id)
         for resale_id, resale in sorted(self.resales.items()):
             if self.papers[resale.voucher] is paper and resale.instruction not in self.sent:
@@ -494,6 +523,9 @@ class Model:
 
     def _do_PayoutConfirm(self, by: bytes, command: c.PayoutConfirm, _: CommandReceipt) -> None:
         self._use_receipt(by, command.receipt_commitment)
+        if command.instruction in self.parts_of_loans:
+            self._part_paid(by, command)
+            return
         deal_id = self.payouts.pop(command.instruction)
         deal = self.deals[deal_id]
         paper, part = self._lien_part(deal_id)
@@ -514,6 +546,10 @@ class Model:
         del self.deals[deal_id]
 
     def _do_PayoutFail(self, by: bytes, command: c.PayoutFail, _: CommandReceipt) -> None:
+        if command.instruction in self.parts_of_loans:
+            deal_id, _, _ = self.parts_of_loans.pop(command.instruction)
+            self._complete(deal_id)
+            return
         self._undo(self.payouts[command.instruction])
 
     def _undo(self, deal_id: bytes) -> None:
@@ -556,6 +592,8 @@ class Model:
         principal = min(amount - interest, owed[1])
         deal.interest_paid += interest
         deal.repaid += principal
+        if deal.kind is r.FinancingKind.BACKSTOP:
+            self.pools[deal.offer].drawn -= principal
         if interest + principal == sum(owed):
             paper = self.papers[deal.voucher]
             for part in [part for part in paper.parts if part.lien == deal_id]:
@@ -592,10 +630,133 @@ class Model:
         self._join(paper, tail)
         if lender:
             self._repaid(lender, command.amount)
+            self._end_with_range(lender)
         paper.paid += command.amount
         self.lines[paper.line].used -= command.amount
         if paper.total(*OPEN) == 0:
             paper.status = "SETTLED"
+
+    # --- guarantees ---------------------------------------------------------------------------
+
+    def _do_GuaranteeIssue(
+        self, by: bytes, command: c.GuaranteeIssue, result: CommandReceipt
+    ) -> None:
+        self.covers[self._created(result, r.Kind.GUARANTEE)] = Cover(by, command)
+
+    def _do_GuaranteeCall(self, by: bytes, command: c.GuaranteeCall, _: CommandReceipt) -> None:
+        cover, paper = self.covers[command.guarantee], self.papers[command.voucher]
+        part = paper.at(command.start)
+        lender = self.deals[part.lien].funder if part.state == "PLEDGED" else b""
+        if by not in (part.holder, lender) or paper.status not in ("OVERDUE", "DEFAULTED"):
+            raise Mismatch("a call by a stranger, or before the voucher is overdue")
+        cover.called += command.amount
+        if cover.called > cover.terms.cap or self.today > cover.terms.expiry:
+            raise Mismatch("a call beyond cap or expiry")
+        if command.amount > part.end - part.start - part.covered:
+            raise Mismatch("a call for what the debtor has funded")
+        if (command.voucher, command.start) in self.calls:
+            raise Mismatch("a lot is called twice")
+        self.calls[command.voucher, command.start] = (command.guarantee, command.amount)
+
+    def _do_GuaranteePayConfirm(
+        self, by: bytes, command: c.GuaranteePayConfirm, _: CommandReceipt
+    ) -> None:
+        self._use_receipt(by, command.receipt_commitment)
+        guarantee, called = self.calls.pop((command.voucher, command.start))
+        cover, paper = self.covers[guarantee], self.papers[command.voucher]
+        part = paper.at(command.start)
+        if by != cover.terms.bank or command.amount != min(called, part.end - part.start):
+            raise Mismatch("paid by another bank, or another amount than is called and unpaid")
+        cover.called -= called - command.amount
+        tail = self._carve(paper, part, command.amount)
+        lender = tail.lien
+        tail.holder, tail.state, tail.lien, tail.by = cover.guarantor, "HELD", b"", "GUARANTEE"
+        if lender:
+            self._repaid(lender, command.amount)
+            self._end_with_range(lender)
+
+    def _do_GuaranteeRelease(
+        self, by: bytes, command: c.GuaranteeRelease, _: CommandReceipt
+    ) -> None:
+        del by
+        if command.voucher is not None:
+            guarantee, called = self.calls.pop((command.voucher, command.start))
+            self.covers[guarantee].called -= called
+
+    # --- backstop -----------------------------------------------------------------------------
+
+    def _do_BackstopCreate(
+        self, by: bytes, command: c.BackstopCreate, result: CommandReceipt
+    ) -> None:
+        del by
+        if not result.result:  # the consent that executes a joint act carries no k of n
+            pool = Pool(command.banks, command)
+            self.pools[self._created(result, r.Kind.BACKSTOP)] = pool
+
+    def _do_BackstopDraw(self, by: bytes, command: c.BackstopDraw, result: CommandReceipt) -> None:
+        pool = self.pools[command.backstop]
+        paper = self.papers[command.voucher]
+        source = paper.at(command.start)
+        if (source.holder, source.state) != (by, "HELD"):
+            raise Mismatch("a draw on what is not held (I9)")
+        principal = command.amount * pool.terms.advance_bps // 10_000
+        if pool.drawn + self._awaited(command.backstop) + principal > pool.terms.cap:
+            raise Mismatch("a backstop lends beyond its cap")
+        part = self._carve(paper, source, command.amount)
+        loan = self._created(result, r.Kind.FINANCING)
+        part.state, part.lien = "FINANCING", loan
+        key = (pool.terms.lead_bank, by, pool.terms.currency, pool.terms.basis)
+        self.deals[loan] = Deal(
+            r.FinancingKind.BACKSTOP, pool.terms.lead_bank, by, command.voucher, part.start,
+            command.amount, command.backstop, 0, 0, key,
+            self.time + self.parameter("payout_timeout_seconds"), 0,
+            rate_ppm=pool.terms.rate_ppm, accrued_to=self.today,
+        )  # fmt: skip
+        given = shares(principal, [share.share_bps for share in pool.shares])
+        ids = [item.id for item in result.created if item.kind == r.Kind.INSTRUCTION]
+        banks = [s.bank for s, amount in zip(pool.shares, given, strict=True) if amount]
+        for id, bank, amount in zip(ids, banks, filter(None, given), strict=True):
+            self.parts_of_loans[id] = (loan, bank, amount)
+
+    def _awaited(self, pool: bytes) -> int:
+        parts = self.parts_of_loans.values()
+        return sum(amount for loan, _, amount in parts if self.deals[loan].offer == pool)
+
+    def _part_paid(self, by: bytes, command: c.PayoutConfirm) -> None:
+        deal_id, bank, amount = self.parts_of_loans.pop(command.instruction)
+        if (by, command.amount) != (bank, amount):
+            raise Mismatch("another bank paid, or another amount than its share")
+        self.deals[deal_id].principal += amount
+        self.pools[self.deals[deal_id].offer].drawn += amount
+        self._complete(deal_id)
+
+    def _close_draw(self, deal_id: bytes) -> None:
+        """The time for paying is over."""
+        parts = self.parts_of_loans.items()
+        self.parts_of_loans = {id: part for id, part in parts if part[0] != deal_id}
+        self._complete(deal_id)
+
+    def _complete(self, deal_id: bytes) -> None:
+        """When no bank is awaited any more: a loan of what was paid, or none."""
+        if any(loan == deal_id for loan, _, _ in self.parts_of_loans.values()):
+            return
+        deal = self.deals[deal_id]
+        paper, part = self._lien_part(deal_id)
+        if deal.principal:
+            part.state, deal.live = "PLEDGED", True
+            return
+        part.state, part.lien = "HELD", b""
+        self._settle_in(paper, part)
+        del self.deals[deal_id]
+
+    def _end_with_range(self, deal_id: bytes) -> None:
+        """A backstop loan without recourse ends when nothing of its range is left."""
+        deal = self.deals.get(deal_id)
+        if deal is None or deal.kind is not r.FinancingKind.BACKSTOP:
+            return
+        left = any(part.lien == deal_id for part in self.papers[deal.voucher].parts)
+        if not left and not self.pools[deal.offer].terms.recourse:
+            del self.deals[deal_id]
 
     # --- rediscount ---------------------------------------------------------------------------
 

@@ -63,8 +63,8 @@ UNPAID: Final = (VoucherStatus.OVERDUE, VoucherStatus.DEFAULTED)
     BackstopCreate,
     CommandClass.OFFER,
     Signers.MCA,
-    joint=Joint.MEMBERS,
-    members=lambda command: tuple(share.bank for share in command.banks),
+    joint=Joint.PARTIES,
+    parties=lambda _context, command: [share.bank for share in command.banks],
     amount=lambda command: command.cap,
     sentence="Agrees, with all member banks, on a pool that lends when debtors are in distress.",
     errors=("NOT_LICENSED",),
@@ -222,7 +222,7 @@ def draw(context: Context, command: BackstopDraw) -> None:
     if principal > room:
         raise refuse("BACKSTOP_CAP", f"the pool has {room} left")
     part = carve(context, command.voucher, voucher, lot, command.amount)
-    split_instruction(context, command.voucher, command.start, part)
+    voucher = split_instruction(context, command.voucher, voucher, command.start, part)
     _lend(context, command, pool, voucher, part, principal)
     context.result = (principal, pool.rate_ppm)
 

@@ -271,7 +271,7 @@ def _subrogate(
 ) -> None:
     whole = command.amount == lot.end - lot.start
     part = carve(context, command.voucher, voucher, lot, command.amount, exempt=True)
-    split_instruction(context, command.voucher, lot.start, part)
+    voucher = split_instruction(context, command.voucher, voucher, lot.start, part)
     event = voucher.event_count
     voucher = log(
         context, command.voucher, voucher, "guarantee.pay.confirm", start=part.start, end=part.end,

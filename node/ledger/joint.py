@@ -29,17 +29,12 @@ def hash_of(command: Wire) -> bytes:
 
 
 def consent(context: Context, joint_rule: Rule, command: Wire) -> None:
-    """Add the acting organisation's consent; execute when enough consented.
+    """Add the acting organisation's consent; execute when enough have consented.
 
-    Raises LedgerError NOT_AUTHORISED (not one of those who may), CONSENT_REPEATED, or what the act raises.
+    Raises LedgerError NOT_AUTHORISED (not its to consent), CONSENT_REPEATED, or what the act raises.
     """
-    if joint_rule.joint is Joint.MEMBERS:
-        parties = sorted(set(joint_rule.members(command)))
-        needed = len(parties)
-    else:
-        parties = sorted({validator.organisation for validator in context.network.validators})
-        needed = quorum(len(parties))
-    if context.acting not in parties:
+    asked, needed = _asked(context, joint_rule, command)
+    if context.acting not in asked:
         raise refuse("NOT_AUTHORISED", f"{joint_rule.name} is for {joint_rule.joint.value}")
     digest = hash_of(command)
     consent_id = record_id(Kind.CONSENT, digest, b"")
@@ -60,6 +55,15 @@ def consent(context: Context, joint_rule: Rule, command: Wire) -> None:
         context.delete(Consent, consent_id)
     context.joint_body = digest
     joint_rule.function(context, command)
+
+
+def _asked(context: Context, joint_rule: Rule, command: Wire) -> tuple[list[bytes], int]:
+    """Who may consent, and how many must."""
+    if joint_rule.joint is Joint.BANK_QUORUM:
+        banks = sorted({validator.organisation for validator in context.network.validators})
+        return banks, quorum(len(banks))
+    parties = sorted(set(joint_rule.parties(context, command)))
+    return parties, len(parties)
 
 
 def _lapse(context: Context, consent_id: bytes) -> None:

@@ -6,8 +6,7 @@ import msgspec
 
 from node.ledger import lines
 from node.ledger.accounts import settlement_account
-from node.ledger.context import Context
-from node.ledger.instructions import open_instruction
+from node.ledger.context import Context, refuse
 from node.ledger.schedule import Act, take_off_day
 from node.ledger.vouchers import default_day, drop_overdue_when_covered, log
 from node.state.view import Index
@@ -38,21 +37,30 @@ def readdress(context: Context, voucher_id: bytes, start: int, payee: bytes) -> 
         context.put(id, msgspec.structs.replace(instruction, payee=payee, account=account))
 
 
-def split_instruction(context: Context, voucher_id: bytes, start: int, part: Lot) -> None:
+def split_instruction(
+    context: Context, voucher_id: bytes, voucher: Voucher, start: int, part: Lot
+) -> Voucher:
     """The tail of a lot became a lot of its own after the settlement instruction of `start` was opened:
-    it gets its own, for the same payee until `readdress` says otherwise."""
+    it gets its own, for the same payee until `readdress` says otherwise. The caller writes the voucher."""
     id = instruction_id(voucher_id, start)
     instruction = context.find(Instruction, id)
     if instruction is None or part.start == start:
-        return
+        return voucher
     length = part.end - part.start
     context.put(id, msgspec.structs.replace(instruction, amount=instruction.amount - length))
     own = msgspec.structs.replace(
         instruction, amount=length, paid=0, start=part.start, state=InstructionState.NEW
     )
     own_id = instruction_id(voucher_id, part.start)
-    open_instruction(context, own_id, own)
+    if context.find(Instruction, own_id) is not None:
+        raise refuse("ID_IN_USE", "a settlement instruction names this part already")
+    context.put(own_id, own)
+    context.state.index_add(Index.BANK_INSTRUCTIONS, own.bank + own_id)
     context.state.index_add(Index.VOUCHER_INSTRUCTIONS, voucher_id + own_id)
+    return log(
+        context, voucher_id, voucher, "system.settlement.open", start=part.start, end=part.end,
+        source=own.payer, target=own.payee, amount=length, reference=own_id,
+    )  # fmt: skip
 
 
 def drop_instruction(context: Context, voucher_id: bytes, start: int) -> None:

@@ -34,8 +34,8 @@ class Act(IntEnum):
     VOUCHER_DEFAULT = 9
     SETTLEMENT_OPEN = 10
     """One batch of instructions; puts itself again until all are open."""
-    REDISCOUNT_LAPSE = 21
-    PREPAYMENT_LAPSE = 22
+    REDISCOUNT_LAPSE = 51
+    PREPAYMENT_LAPSE = 52
 
 
 HANDLERS: Final[dict[Act, Callable[[Context, bytes], None]]] = {}
