@@ -140,6 +140,17 @@ class Cover:
 
 
 @dataclass(slots=True)
+class Goods:
+    """A warehouse receipt: so many units stored, so many of them pledged."""
+
+    stored: int
+    pledged: int = 0
+    begun: int = 0
+    """Pledged at the beginning of the pledge."""
+    loan: bytes = b""
+
+
+@dataclass(slots=True)
 class Pool:
     """A backstop."""
 
@@ -192,6 +203,10 @@ class Model:
     covers: dict[bytes, Cover] = field(default_factory=dict)
     calls: dict[tuple[bytes, int], tuple[bytes, int]] = field(default_factory=dict)
     """Voucher and start of a lot -> guarantee called for it, amount."""
+    goods: dict[bytes, Goods] = field(default_factory=dict)
+    orders: dict[bytes, tuple[bytes, c.PrepaymentRequest]] = field(default_factory=dict)
+    """Prepayment -> distributor, request."""
+    order_of_loan: dict[bytes, bytes] = field(default_factory=dict)
     pools: dict[bytes, Pool] = field(default_factory=dict)
     parts_of_loans: dict[bytes, tuple[bytes, bytes, int]] = field(default_factory=dict)
     """Open instruction to a bank of a pool -> backstop loan, bank, amount."""
@@ -247,6 +262,8 @@ class Model:
             if not deal.live and self.time >= deal.expires:
                 if deal.kind is r.FinancingKind.BACKSTOP:
                     self._close_draw(deal_id)
+                elif deal.kind is r.FinancingKind.PREPAYMENT:
+                    del self.deals[deal_id]
                 else:
                     self._undo(deal_id)
         for resale_id, resale in sorted(self.resales.items()):
@@ -528,6 +545,11 @@ class Model:
             return
         deal_id = self.payouts.pop(command.instruction)
         deal = self.deals[deal_id]
+        if deal.kind is r.FinancingKind.PREPAYMENT:
+            if (by, command.amount) != (deal.funder, deal.principal):
+                raise Mismatch("another bank paid, or another amount")
+            deal.live = True
+            return
         paper, part = self._lien_part(deal_id)
         sold = deal.kind in (r.FinancingKind.SALE, r.FinancingKind.EARLY_PAY)
         if command.amount != (deal.amount - deal.discount if sold else deal.principal):
@@ -547,8 +569,11 @@ class Model:
 
     def _do_PayoutFail(self, by: bytes, command: c.PayoutFail, _: CommandReceipt) -> None:
         if command.instruction in self.parts_of_loans:
-            deal_id, _, _ = self.parts_of_loans.pop(command.instruction)
+            deal_id = self.parts_of_loans.pop(command.instruction)[0]
             self._complete(deal_id)
+            return
+        if self.deals[self.payouts[command.instruction]].kind is r.FinancingKind.PREPAYMENT:
+            del self.deals[self.payouts.pop(command.instruction)]
             return
         self._undo(self.payouts[command.instruction])
 
@@ -595,10 +620,10 @@ class Model:
         if deal.kind is r.FinancingKind.BACKSTOP:
             self.pools[deal.offer].drawn -= principal
         if interest + principal == sum(owed):
-            paper = self.papers[deal.voucher]
-            for part in [part for part in paper.parts if part.lien == deal_id]:
+            paper = self.papers.get(deal.voucher)
+            for part in [part for part in paper.parts if part.lien == deal_id] if paper else []:
                 part.state, part.lien = "HELD", b""
-                self._settle_in(paper, part)
+                self._settle_in(self.papers[deal.voucher], part)
             del self.deals[deal_id]
         return interest, principal, amount - interest - principal
 
@@ -682,6 +707,74 @@ class Model:
         if command.voucher is not None:
             guarantee, called = self.calls.pop((command.voucher, command.start))
             self.covers[guarantee].called -= called
+
+    # --- goods --------------------------------------------------------------------------------
+
+    def _do_WarehouseReceiptIssue(
+        self, by: bytes, command: c.WarehouseReceiptIssue, result: CommandReceipt
+    ) -> None:
+        del by
+        receipt = self._created(result, r.Kind.WAREHOUSE_RECEIPT)
+        self.goods[receipt] = Goods(command.quantity)
+
+    def _do_WarehouseReceiptPledge(
+        self, by: bytes, command: c.WarehouseReceiptPledge, _: CommandReceipt
+    ) -> None:
+        goods = self.goods[command.receipt]
+        if goods.pledged or self.deals[command.financing].drawer != by:
+            raise Mismatch("goods are pledged twice, or for somebody else's loan")
+        goods.pledged = goods.begun = goods.stored
+        goods.loan = command.financing
+
+    def _do_WarehouseReceiptDeliver(
+        self, by: bytes, command: c.WarehouseReceiptDeliver, _: CommandReceipt
+    ) -> None:
+        del by
+        goods = self.goods[command.receipt]
+        goods.stored -= command.quantity
+        if goods.stored < goods.pledged:
+            raise Mismatch("pledged goods were handed out")
+
+    def _do_WarehouseReceiptRelease(
+        self, by: bytes, command: c.WarehouseReceiptRelease, _: CommandReceipt
+    ) -> None:
+        del by
+        goods = self.goods[command.receipt]
+        goods.pledged -= command.quantity
+        loan = self.deals.get(goods.loan)
+        freed = goods.begun - goods.pledged
+        if goods.pledged < 0 or (loan and freed * loan.principal > goods.begun * loan.repaid):
+            raise Mismatch("more goods were released than the loan was repaid for")
+
+    def _do_PrepaymentRequest(
+        self, by: bytes, command: c.PrepaymentRequest, result: CommandReceipt
+    ) -> None:
+        self.orders[self._created(result, r.Kind.PREPAYMENT)] = (by, command)
+
+    def _do_PrepaymentFund(
+        self, by: bytes, command: c.PrepaymentFund, result: CommandReceipt
+    ) -> None:
+        distributor, order = self.orders[command.prepayment]
+        if (by, command.amount) != (order.bank, order.amount):
+            raise Mismatch("funded by another bank, or with another amount")
+        loan = self._created(result, r.Kind.FINANCING)
+        self.deals[loan] = Deal(
+            r.FinancingKind.PREPAYMENT, by, distributor, b"", 0, 0, command.prepayment, 0, 0,
+            (by, distributor, order.currency, command.basis),
+            self.time + self.parameter("payout_timeout_seconds"), order.amount,
+            rate_ppm=command.rate_ppm, accrued_to=self.today,
+        )  # fmt: skip
+        self.payouts[self._created(result, r.Kind.INSTRUCTION)] = loan
+        self.order_of_loan[command.prepayment] = loan
+
+    def _do_PrepaymentShip(
+        self, by: bytes, command: c.PrepaymentShip, result: CommandReceipt
+    ) -> None:
+        if by != self.orders[command.prepayment][1].maker:
+            raise Mismatch("shipped by somebody else")
+        quantity, loan = command.quantity, self.order_of_loan[command.prepayment]
+        receipt = self._created(result, r.Kind.WAREHOUSE_RECEIPT)
+        self.goods[receipt] = Goods(quantity, quantity, quantity, loan)
 
     # --- backstop -----------------------------------------------------------------------------
 
