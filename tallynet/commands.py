@@ -588,6 +588,26 @@ class WarehouseReceiptRelease(Wire, tag="warehouse.receipt.release"):
     quantity: Units
 
 
+class WarehouseReceiptPrice(Wire, tag="warehouse.receipt.price"):
+    label: Label
+    receipt: Id
+    unit_value: Units
+
+
+class WarehouseReceiptSplit(Wire, tag="warehouse.receipt.split"):
+    """Created: WarehouseReceipt for the tail of what is free."""
+
+    label: Label
+    receipt: Id
+    quantity: Units
+
+
+class WarehouseReceiptTransfer(Wire, tag="warehouse.receipt.transfer"):
+    label: Label
+    receipt: Id
+    receiver: Id
+
+
 class PrepaymentRequest(Wire, tag="prepayment.request"):
     label: Label
     maker: Id
@@ -642,7 +662,8 @@ Command = (
     | BackstopCreate | BackstopTrigger | BackstopClose | BackstopDraw
     | GuaranteeIssue | GuaranteeCall | GuaranteePayConfirm | GuaranteeRelease
     | WarehouseReceiptIssue | WarehouseReceiptPledge | WarehouseReceiptDeliver
-    | WarehouseReceiptRelease | PrepaymentRequest | PrepaymentFund | PrepaymentShip
+    | WarehouseReceiptRelease | WarehouseReceiptPrice | WarehouseReceiptSplit
+    | WarehouseReceiptTransfer | PrepaymentRequest | PrepaymentFund | PrepaymentShip
 )  # fmt: skip
 
 COMMAND_TYPES: Final[tuple[type[Wire], ...]] = get_args(Command)

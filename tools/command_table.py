@@ -797,6 +797,27 @@ COMMANDS: Final[dict[str, CommandEntry]] = {
         "tally warehouse receipt-release --as bank-2 --receipt north-store/w1 --quantity 800",
         {"receipt": STORED, "quantity": QUANTITY},
     ),
+    "warehouse receipt-price": CommandEntry(
+        c.WarehouseReceiptPrice,
+        "State, as an oracle, what a unit is worth today.",
+        "tally warehouse receipt-price --as price-board --receipt north-store/w1"
+        " --unit-value 700.00",
+        {"receipt": STORED, "unit_value": UNIT_VALUE},
+    ),
+    "warehouse receipt-split": CommandEntry(
+        c.WarehouseReceiptSplit,
+        "Cut free goods off into a receipt of their own.",
+        "tally warehouse receipt-split --as spirits-south --label w2 --receipt north-store/w1"
+        " --quantity 100",
+        {"receipt": STORED, "quantity": QUANTITY},
+    ),
+    "warehouse receipt-transfer": CommandEntry(
+        c.WarehouseReceiptTransfer,
+        "Pass a receipt that is not pledged on to a new owner.",
+        "tally warehouse receipt-transfer --as spirits-south --receipt spirits-south/w2"
+        " --receiver harbour-tours",
+        {"receipt": STORED, "receiver": Option("new owner", organisation)},
+    ),
     "prepayment request": CommandEntry(
         c.PrepaymentRequest,
         "Ask a bank to pay a maker for ordered goods.",

@@ -746,6 +746,17 @@ class Model:
         if goods.pledged < 0 or (loan and freed * loan.principal > goods.begun * loan.repaid):
             raise Mismatch("more goods were released than the loan was repaid for")
 
+    def _do_WarehouseReceiptSplit(
+        self, by: bytes, command: c.WarehouseReceiptSplit, result: CommandReceipt
+    ) -> None:
+        del by
+        goods = self.goods[command.receipt]
+        goods.stored -= command.quantity
+        if goods.stored < goods.pledged:
+            raise Mismatch("pledged goods were split off")
+        receipt = self._created(result, r.Kind.WAREHOUSE_RECEIPT)
+        self.goods[receipt] = Goods(command.quantity)
+
     def _do_PrepaymentRequest(
         self, by: bytes, command: c.PrepaymentRequest, result: CommandReceipt
     ) -> None:

@@ -13,7 +13,10 @@ from tallynet.commands import (
     WarehouseReceiptDeliver,
     WarehouseReceiptIssue,
     WarehouseReceiptPledge,
+    WarehouseReceiptPrice,
     WarehouseReceiptRelease,
+    WarehouseReceiptSplit,
+    WarehouseReceiptTransfer,
 )
 from tallynet.hashing import record_id
 from tallynet.records import (
@@ -177,4 +180,104 @@ def release(context: Context, command: WarehouseReceiptRelease) -> None:
         "warehouse.receipt.release", Kind.WAREHOUSE_RECEIPT, command.receipt, start=left,
         end=receipt.pledged, source=context.acting, target=receipt.owner,
         reference=receipt.financing,
+    )  # fmt: skip
+
+
+# --- price, split, transfer -------------------------------------------------------------------------
+
+
+@rule(
+    WarehouseReceiptPrice,
+    CommandClass.GOODS,
+    Signers.MC,
+    sentence="States, as an oracle, what a unit of stored goods is worth today.",
+    errors=("ORACLE_REQUIRED",),
+)
+def price(context: Context, command: WarehouseReceiptPrice) -> None:
+    """warehouse.receipt.price by an oracle (voucher law §8.9): the new unit value, dated today."""
+    if not has_kind(require_active(context, context.acting), OrganisationKind.ORACLE):
+        raise refuse("ORACLE_REQUIRED", "prices are stated by oracles")
+    receipt = context.require(WarehouseReceipt, command.receipt)
+    require_amount(command.unit_value, "unit value")
+    priced = msgspec.structs.replace(
+        receipt, unit_value=command.unit_value, price_day=context.today
+    )
+    context.put(command.receipt, priced)
+    context.emit(
+        "warehouse.receipt.price", Kind.WAREHOUSE_RECEIPT, command.receipt, source=context.acting,
+        target=receipt.owner, amount=command.unit_value,
+    )  # fmt: skip
+
+
+def _own(context: Context, id: bytes) -> WarehouseReceipt:
+    receipt = context.require(WarehouseReceipt, id)
+    if receipt.owner != context.acting:
+        raise refuse("NOT_AUTHORISED", "only the owner of the goods decides this")
+    return receipt
+
+
+@rule(
+    WarehouseReceiptSplit,
+    CommandClass.GOODS,
+    Signers.MC,
+    sentence="Cuts goods that are not pledged off into a receipt of their own.",
+    errors=("RECEIPT_PLEDGED", "QUANTITY_EXCEEDED"),
+)
+def split(context: Context, command: WarehouseReceiptSplit) -> None:
+    """warehouse.receipt.split by the owner (voucher law §8.9): as lots, the last units of the free part
+    become a range of their own; the rest keeps its id."""
+    receipt = _own(context, command.receipt)
+    require_amount(command.quantity, "quantity")
+    if command.quantity > receipt.stored:
+        raise refuse("QUANTITY_EXCEEDED", f"{receipt.stored} {receipt.unit} are stored")
+    if command.quantity > receipt.stored - receipt.pledged:
+        raise refuse("RECEIPT_PLEDGED", f"{receipt.pledged} {receipt.unit} are pledged")
+    if command.quantity == receipt.stored:
+        raise refuse("STATE_CONFLICT", "all that is stored is a receipt of its own already")
+    id = record_id(Kind.WAREHOUSE_RECEIPT, context.acting, command.label)
+    tail = msgspec.structs.replace(
+        receipt,
+        quantity=command.quantity,
+        stored=command.quantity,
+        pledged=0,
+        pledge_quantity=0,
+        pledgee=None,
+        financing=None,
+        advance_bps=0,
+    )
+    context.create(id, tail)
+    rest = msgspec.structs.replace(
+        receipt,
+        quantity=receipt.quantity - command.quantity,
+        stored=receipt.stored - command.quantity,
+    )
+    context.put(command.receipt, rest)
+    context.emit(
+        "warehouse.receipt.split", Kind.WAREHOUSE_RECEIPT, command.receipt, start=rest.stored,
+        end=receipt.stored, source=context.acting, reference=id,
+    )  # fmt: skip
+
+
+@rule(
+    WarehouseReceiptTransfer,
+    CommandClass.GOODS,
+    Signers.MC,
+    sentence="Passes goods that are not pledged on to a new owner.",
+    errors=("RECEIPT_PLEDGED",),
+)
+def transfer(context: Context, command: WarehouseReceiptTransfer) -> None:
+    """warehouse.receipt.transfer by the owner (voucher law §8.9): the whole receipt; split it to pass on
+    a part."""
+    receipt = _own(context, command.receipt)
+    require_active(context, command.receiver, receiving=True)
+    if command.receiver == context.acting:
+        raise refuse("RECEIVER_NOT_ELIGIBLE", "not to oneself")
+    if receipt.pledged:
+        raise refuse("RECEIPT_PLEDGED", f"{receipt.pledged} {receipt.unit} are pledged")
+    if not receipt.stored:
+        raise refuse("QUANTITY_EXCEEDED", "all goods were delivered")
+    context.put(command.receipt, msgspec.structs.replace(receipt, owner=command.receiver))
+    context.emit(
+        "warehouse.receipt.transfer", Kind.WAREHOUSE_RECEIPT, command.receipt, end=receipt.stored,
+        source=context.acting, target=command.receiver,
     )  # fmt: skip

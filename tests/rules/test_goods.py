@@ -134,6 +134,41 @@ def test_the_owner_pledges_what_is_stored_for_its_own_loan(world: Stored) -> Non
     world.refused("QUANTITY_EXCEEDED", "store", world.deliver(91, receipt))
 
 
+def test_an_oracle_prices_and_a_release_goes_by_the_new_value(world: Stored) -> None:
+    world.people["board"] = tuple(PEOPLE)
+    world.admit("board", r.OrganisationKind.ORACLE)
+    world.fund()
+    world.ok("distillery", world.shipping())
+    world.repay(40_000_000)
+    dearer = c.WarehouseReceiptPrice(world.label, world.goods, 60_000)
+    world.refused("ORACLE_REQUIRED", "retail", dearer)
+    world.ok("board", dearer)
+    world.refused("LOAN_TO_VALUE", "bank-2", world.release(800))
+    world.ok("board", c.WarehouseReceiptPrice(world.label, world.goods, 71_429))
+    world.ok("bank-2", world.release(800))
+
+
+def test_free_goods_are_split_off_and_passed_on_pledged_ones_are_not(world: Stored) -> None:
+    world.fund()
+    world.ok("distillery", world.shipping())
+    world.repay(40_000_000)
+    world.ok("bank-2", world.release(800))
+    split = lambda quantity: c.WarehouseReceiptSplit(b"part", world.goods, quantity)  # noqa: E731
+    passing = lambda receipt, to: c.WarehouseReceiptTransfer(world.label, receipt, world.ids[to])  # noqa: E731
+    world.refused("NOT_AUTHORISED", "distillery", split(1))
+    world.refused("QUANTITY_EXCEEDED", "retail", split(2_001))
+    world.refused("RECEIPT_PLEDGED", "retail", split(801))
+    world.refused("RECEIPT_PLEDGED", "retail", passing(world.goods, "distillery"))
+    part = world.ok("retail", split(300)).created[0].id
+    assert (world.ranges(world.goods), world.ranges(part)) == (
+        (1_200, 1_700, 1_700), (0, 300, 300)
+    )  # fmt: skip
+    world.refused("RECEIVER_NOT_ELIGIBLE", "retail", passing(part, "retail"))
+    world.ok("retail", passing(part, "distillery"))
+    assert world.get(r.WarehouseReceipt, part).owner == world.ids["distillery"]
+    world.refused("STATE_CONFLICT", "distillery", c.WarehouseReceiptSplit(b"x", part, 300))
+
+
 # --- scenario C of §19: 1+N -------------------------------------------------------------------------
 
 
