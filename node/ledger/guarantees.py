@@ -170,8 +170,8 @@ def call(context: Context, command: GuaranteeCall) -> None:
         raise refuse("NOT_HOLDER", "holder or lien bank call a guarantee")
     if guarantee.beneficiary not in (None, context.acting):
         raise refuse("NOT_AUTHORISED", "the guarantee names another beneficiary")
-    if guarantee.guarantor in (lot.holder, lender):
-        raise refuse("SELF_DEALING", "the guarantor would pay itself")
+    if guarantee.guarantor in (lot.holder, lender, voucher.debtor):
+        raise refuse("SELF_DEALING", "the guarantor would pay itself, or its own debt")
     if guarantee.state is not GuaranteeState.ACTIVE or context.today > guarantee.expiry:
         raise refuse("STATE_CONFLICT", "the guarantee is released or expired")
     if voucher.status not in CALLABLE:
@@ -291,12 +291,11 @@ def _subrogate(
     put_lot(context, command.voucher, own)
     readdress(context, command.voucher, own.start, guarantor)
     if lot.lien is not None:
+        borrower = context.require(Financing, lot.lien).obligor
         surplus = receive_from_settlement(context, lot.lien, command.amount, last=whole)
         if surplus:
             voucher = context.require(Voucher, command.voucher)
-            voucher = pay_surplus(
-                context, command.voucher, voucher, call.payee, lot.holder, surplus
-            )
+            voucher = pay_surplus(context, command.voucher, voucher, call.payee, borrower, surplus)
             context.put(command.voucher, voucher)
     elif lot.acquired_by is AcquiredBy.SALE:
         lines.release_exposure(

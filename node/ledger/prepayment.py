@@ -71,8 +71,8 @@ def request(context: Context, command: PrepaymentRequest) -> None:
     distributor = require_active(context, context.acting)
     if not has_kind(distributor, OrganisationKind.DISTRIBUTOR):
         raise refuse("NOT_AUTHORISED", "prepayments are requested by distributors")
-    if command.maker in (context.acting, command.bank):
-        raise refuse("SELF_DEALING", "the maker is another organisation")
+    if len({context.acting, command.maker, command.bank}) < 3:
+        raise refuse("SELF_DEALING", "distributor, maker and bank are three organisations")
     require_active(context, command.maker)
     if not has_kind(require_active(context, command.bank), OrganisationKind.BANK):
         raise refuse("NOT_LICENSED", "prepayments are lent by banks")
