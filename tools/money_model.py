@@ -297,18 +297,22 @@ class Model:
                 self._finish_transfer(paper, part, accepted=deemed)
 
     def _at_maturity(self, paper: Paper) -> None:
-        for part in list(paper.parts):
-            if part.state == "TRANSFER":
+        """Lot by lot from the first, as instructions are opened: what one gives back can join the next."""
+        for start in [part.start for part in paper.parts]:
+            part = next((part for part in paper.parts if part.start == start), None)
+            if part is not None and part.state == "TRANSFER":
                 self._finish_transfer(paper, part, accepted=False)
+            elif part is not None and part.state == "FINANCING":
+                self._cancel_unsent(part.lien)
+
+    def _cancel_unsent(self, lien: bytes) -> None:
+        """A draw or rediscount whose money is not on its way; a backstop lends on due vouchers too."""
         sent = {deal for instruction, deal in self.payouts.items() if instruction in self.sent}
-        for deal_id, deal in sorted(self.deals.items()):
-            pool = deal.kind is r.FinancingKind.BACKSTOP  # lends on due vouchers too
-            waits = not deal.live and deal_id not in sent and not pool
-            if self.papers.get(deal.voucher) is paper and waits:
-                self._undo(deal_id)
-        for resale_id, resale in sorted(self.resales.items()):
-            if self.papers[resale.voucher] is paper and resale.instruction not in self.sent:
-                self._unlock(resale_id)
+        if lien in self.resales:
+            if self.resales[lien].instruction not in self.sent:
+                self._unlock(lien)
+        elif lien not in sent and self.deals[lien].kind is not r.FinancingKind.BACKSTOP:
+            self._undo(lien)
 
     # --- ranges -------------------------------------------------------------------------------
 
@@ -565,6 +569,8 @@ class Model:
             part.state = "REDEEMED"
             self.lines[paper.line].used -= deal.amount
             self._join(paper, part)
+            if paper.total(*OPEN) == 0:
+                paper.status = "SETTLED"
         del self.deals[deal_id]
 
     def _do_PayoutFail(self, by: bytes, command: c.PayoutFail, _: CommandReceipt) -> None:
