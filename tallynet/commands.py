@@ -263,6 +263,8 @@ class ProgrammeRules(Wire):
     penalty_ppm_day: Ppm
     funding_order: Annotated[tuple[Id, ...], Meta(max_length=16)]
     open_to_all: bool
+    policy_minimum: Annotated[tuple[PolicyRule, ...], Meta(max_length=16)]
+    """What no member's policy undercuts: sorted by class and amount, as a policy."""
 
 
 class ProgrammeCreate(Wire, tag="programme.create"):

@@ -272,6 +272,8 @@ class Programme(Wire, tag="programme"):
     """True: any registered organisation counts as a member."""
     members: tuple[Id, ...]
     """Sorted. The owner is always a member."""
+    policy_minimum: tuple[PolicyRule, ...]
+    """What no member's policy undercuts in acts on the programme's vouchers (§5)."""
 
 
 class LineKind(IntEnum):
@@ -418,6 +420,8 @@ class Voucher(Wire, tag="voucher"):
     """Settlement instructions exist for lots starting below this; face when all are open."""
     event_count: Uint
     event_accumulator: Hash
+    policy_minimum: tuple[PolicyRule, ...]
+    """From the programme, as it was when issued."""
 
 
 class LotState(IntEnum):

@@ -167,6 +167,16 @@ def rate_band(_reading: Reading, text: str) -> r.RateBand:
     return r.RateBand(number(_reading, parts[0]), parse_rate(parts[1]), advance)
 
 
+def policy_rule(reading: Reading, text: str) -> r.PolicyRule:
+    of_class, least, roles, persons = _split(text, "CLASS:FROM:ROLES:PERSONS", 4, 4)
+    return r.PolicyRule(
+        member_of(r.CommandClass)(reading, of_class),
+        0 if least == "0" else amount(reading, least),
+        members_of(r.Role)(reading, roles.replace("+", ",")),
+        number(reading, persons),
+    )
+
+
 def calendar_entry(_reading: Reading, text: str) -> r.CalendarEntry:
     when, what = _split(text, "DAY:holiday or DAY:working", 2, 2)
     if what not in ("holiday", "working"):
@@ -210,10 +220,20 @@ _RULES: Final = {
     "penalty_ppm_day": Option("penalty per day, e.g. 0.05%", rate, "0.05%"),
     "funding_order": Option("offers that AUTO draws try first", of_kind(r.Kind.OFFER), many=True),
     "open_to_all": Option("every registered organisation counts as member", yes_no, "yes"),
+    "policy_minimum": Option(
+        "who must sign at least, CLASS:FROM:ROLES:PERSONS, e.g. issue:1000000.00:maker+checker:2;"
+        " classes: issue, claim, voucher, lot, draw",
+        policy_rule,
+        many=True,
+    ),
 }
 
 
 def _with_rules(values: dict[str, Any]) -> dict[str, Any]:
+    minimum = values["policy_minimum"]
+    values["policy_minimum"] = tuple(
+        sorted(minimum, key=lambda rule: (rule.command_class, rule.amount_from))
+    )
     rules = c.ProgrammeRules(**{name: values.pop(name) for name in _RULES})
     return values | {"rules": rules}
 

@@ -120,7 +120,7 @@ def _parameters(entry: CommandEntry) -> list[inspect.Parameter]:
     ]
 
 
-_OPTIONAL_LISTS: Final = frozenset({"funding_order", "debtors", "programmes"})
+_OPTIONAL_LISTS: Final = frozenset({"funding_order", "policy_minimum", "debtors", "programmes"})
 
 
 def make_command(entry: CommandEntry) -> Callable[..., None]:

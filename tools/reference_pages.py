@@ -129,7 +129,7 @@ def ledger_entry(words: str, entry: CommandEntry) -> str:
 
 def option_row(name: str, option: Option) -> str:
     default = "required" if option.default is None else f"`{option.default or '-'}`"
-    if option.many and name in ("funding_order", "debtors", "programmes"):
+    if option.many and name in ("funding_order", "policy_minimum", "debtors", "programmes"):
         default = "none"
     meaning = option.help.replace("|", "\\|")
     return f"| `--{name.replace('_', '-')}` | {meaning} | {default} |"

@@ -25,8 +25,11 @@ from tallynet.records import (
     Organisation,
     OrganisationStatus,
     Policy,
+    PolicyRule,
+    Programme,
     Role,
     Size,
+    Voucher,
 )
 from tallynet.signatures import KIND_ENVELOPE
 
@@ -54,6 +57,20 @@ FLOOR_PERSONS: Final[dict[CommandClass, int]] = {
 }
 """Network floor per class: distinct persons that no policy can undercut (§5). A MICRO organisation
 has one person and its own limit, `single_signer_max`."""
+
+
+MINIMUM_CLASSES: Final = frozenset(
+    {
+        CommandClass.ISSUE,
+        CommandClass.CLAIM,
+        CommandClass.VOUCHER,
+        CommandClass.LOT,
+        CommandClass.DRAW,
+    }
+)
+"""What members of a programme do with its vouchers: here it may ask for more than their policies do."""
+PEOPLE: Final = frozenset({Role.MAKER, Role.CHECKER, Role.APPROVER, Role.ADMIN})
+"""Roles that people have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +130,11 @@ def authorise(context: Context, organisation: Organisation, acting: Acting, rule
     )
     if persons == 0:
         raise refuse("POLICY_UNSATISFIED", "acts like this one are not delegated to this branch")
-    if rule.api and acting.roles == (Role.API,):
+    minimum = _programme_minimum(context, rule.command_class, command, amount)
+    if minimum is not None:
+        roles = tuple(sorted({*roles, *minimum.roles}))
+        persons = max(persons, minimum.persons)
+    elif rule.api and acting.roles == (Role.API,):
         if amount > acting.keys[0].cap:
             raise refuse("KEY_CAP", f"{amount} is above the machine key's cap {acting.keys[0].cap}")
         return
@@ -144,6 +165,32 @@ def lineage(context: Context, organisation: Organisation) -> Iterator[Organisati
         yield organisation
 
 
+def _band(
+    rules: tuple[PolicyRule, ...], command_class: CommandClass, amount: int
+) -> PolicyRule | None:
+    """The rule for this class and amount: the one with the largest `amount_from`."""
+    chosen = None
+    for band in rules:
+        if band.command_class is command_class and band.amount_from <= amount:
+            chosen = band
+    return chosen
+
+
+def _programme_minimum(
+    context: Context, command_class: CommandClass, command: Wire, amount: int
+) -> PolicyRule | None:
+    """What the programme asks of every member in this act, a one-person shop included: of an issue as it
+    is now, of acts on a voucher as it was when the voucher was issued (§5, §8.3)."""
+    if command_class not in MINIMUM_CLASSES:
+        return None
+    source: Programme | Voucher | None = None
+    if command_class is CommandClass.ISSUE:
+        source = context.find(Programme, getattr(command, "programme", b""))
+    else:
+        source = context.find(Voucher, getattr(command, "voucher", b""))
+    return None if source is None else _band(source.policy_minimum, command_class, amount)
+
+
 def requirement(
     context: Context,
     id: bytes,
@@ -159,13 +206,10 @@ def requirement(
         return default
     single = organisation.size is Size.MICRO and amount <= value(context, "single_signer_max")
     policy = context.find(Policy, id)
-    chosen = None
-    for band in policy.rules if policy is not None else ():
-        if band.command_class is command_class and band.amount_from <= amount:
-            chosen = band.roles, band.persons
+    chosen = _band(policy.rules, command_class, amount) if policy is not None else None
     if chosen is not None:
         floor = 1 if single else FLOOR_PERSONS.get(command_class, 1)
-        return chosen[0], max(chosen[1], floor) if chosen[1] else 0
+        return chosen.roles, max(chosen.persons, floor) if chosen.persons else 0
     if single and default[1] > 1:
         return default[0][:1], 1
     return default

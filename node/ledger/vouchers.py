@@ -252,6 +252,7 @@ def _create(
         instructions_opened=0,
         event_count=0,
         event_accumulator=bytes(32),
+        policy_minimum=programme.policy_minimum,
     )
     context.create(id, voucher)
     context.state.index_add(Index.DEBTOR_VOUCHERS, context.acting + id)

@@ -312,6 +312,7 @@ class World:
             "max_lots": 200, "min_piece": 1, "max_tenor_days": 365, "grace_days": 5,
             "document_policy": r.DocumentPolicy.CAPPED, "document_required_on_transfer": False,
             "penalty_ppm_day": 500, "funding_order": (), "open_to_all": True,
+            "policy_minimum": (),
         }  # fmt: skip
         return c.ProgrammeRules(**(base | changes))  # type: ignore[arg-type]
 

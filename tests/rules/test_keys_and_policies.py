@@ -90,6 +90,58 @@ def test_the_floor_holds_for_a_shop_that_has_grown(world: World) -> None:
     world.refused("SAME_PERSON", "stall", command, signers=ALONE)
 
 
+# --- a programme's minimum ------------------------------------------------------------------------
+
+ALL_THREE = (Role.MAKER, Role.CHECKER, Role.APPROVER)
+
+
+def test_no_policy_undercuts_the_minimum_of_the_programme(world: World) -> None:
+    """By class and amount, also for a policy that asks less and for a one-person shop."""
+    alone = PolicyRule(CommandClass.LOT, 0, (Role.MAKER,), 1)
+    world.ok("devices", c.PolicySet(world.label, (alone,), None))
+    minimum = (PolicyRule(CommandClass.LOT, 5_000, ALL_THREE, 3),)
+    voucher = world.voucher(20_000, policy_minimum=minimum)
+    maker = [("maker", Role.MAKER)]
+    world.ok("devices", transfer(world, voucher, 4_999, "shop"), signers=maker)
+    large = transfer(world, voucher, 5_000, "shop")
+    world.refused("POLICY_UNSATISFIED", "devices", large, signers=maker)
+    three = [("maker", Role.MAKER), ("checker", Role.CHECKER), ("approver", Role.APPROVER)]
+    world.ok("devices", large, signers=three)
+    piece = c.Piece(world.ids["devices"], 5_000, None)
+    back = c.LotTransfer(world.label, voucher, 10_001, (piece,))
+    world.refused("POLICY_UNSATISFIED", "shop", back, signers=ALONE)
+
+
+def test_a_changed_minimum_binds_new_vouchers_only(world: World) -> None:
+    voucher = world.voucher(20_000)
+    opened = world.get(r.Voucher, voucher).programme
+    draws = (PolicyRule(CommandClass.DRAW, 0, (Role.MAKER, Role.CHECKER), 2),)
+    issues = (PolicyRule(CommandClass.ISSUE, 0, ALL_THREE, 4),)
+    update = c.ProgrammeUpdate(world.label, opened, world.rules(policy_minimum=(*issues, *draws)))
+    world.ok("core", update)
+    world.ok("devices", world.draw("devices", voucher, 0, 100, world.offer()))
+    line = world.ids["line ISSUE bank-1 core"]
+    command = world.issue(100, world.document(100), opened, line)
+    world.refused("SAME_PERSON", "core", command)
+
+
+@pytest.mark.parametrize(
+    "minimum",
+    [
+        (PolicyRule(CommandClass.SETTLEMENT, 0, (Role.MAKER,), 1),),
+        (PolicyRule(CommandClass.LOT, 0, (Role.API,), 1),),
+        (PolicyRule(CommandClass.LOT, 0, (), 0),),
+        (PolicyRule(CommandClass.LOT, 0, (Role.MAKER,), 1),) * 2,
+    ],
+)
+def test_PROGRAMME_RULE_a_minimum_is_for_people_and_for_members_acts(
+    world: World, minimum: tuple[PolicyRule, ...]
+) -> None:
+    rules = world.rules(policy_minimum=minimum)
+    command = c.ProgrammeCreate(world.label, r.ProgrammeKind.RECEIVABLE, "CNY", rules)
+    world.refused("PROGRAMME_RULE", "core", command)
+
+
 # --- key.add, key.rotate, key.revoke --------------------------------------------------------------
 
 
