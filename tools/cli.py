@@ -202,7 +202,7 @@ def rules(
         (
             rule["name"],
             rule["sentence"],
-            "+".join(rule["signers"]) + (" or API" if rule["api"] else ""),
+            ("+".join(rule["signers"]) or "any live key") + (" or API" if rule["api"] else ""),
             rule["joint"],
             ", ".join(rule["errors"]) or "-",
         )

@@ -114,16 +114,19 @@ def revoke(context: Context, command: KeyRevoke) -> None:
 
 
 def _require_own_administrable(context: Context) -> None:
-    ids = live_keys(context, context.acting)
-    organisation = context.require(Organisation, context.acting)
-    keys = [context.require(Key, id) for id in ids]
-    require_administrable(context, context.acting, organisation, keys)
+    id = context.acting
+    require_administrable(context, id, context.require(Organisation, id), live_keys(context, id))
 
 
-def live_keys(context: Context, organisation: bytes) -> list[bytes]:
+def live_key_ids(context: Context, organisation: bytes) -> list[bytes]:
     """Ids of the keys that were not revoked."""
     found = context.state.index_scan(Index.ORGANISATION_KEYS, organisation, limit=KEYS_MAX)
     return [key[len(organisation) :] for key in found]
+
+
+def live_keys(context: Context, organisation: bytes) -> list[Key]:
+    """The keys that were not revoked."""
+    return [context.require(Key, id) for id in live_key_ids(context, organisation)]
 
 
 def _revoke(context: Context, id: bytes) -> None:

@@ -6,9 +6,9 @@ from typing import Final
 
 import msgspec
 
-from node.ledger.authority import FLOOR_PERSONS, lineage
+from node.ledger.authority import FLOOR_PERSONS, STOPS_BRANCHES, lineage
 from node.ledger.context import Context, refuse
-from node.ledger.keys import register_keys
+from node.ledger.keys import live_keys, register_keys, require_administrable
 from node.ledger.rulebook import Signers, rule
 from node.state.view import Index
 from tallynet.commands import (
@@ -56,11 +56,14 @@ def require_active(context: Context, id: bytes, *, receiving: bool = False) -> O
     """
     organisation = context.require(Organisation, id)
     status = organisation.status
-    if status is OrganisationStatus.ACTIVE:
-        return organisation
     if receiving and status in (OrganisationStatus.SUSPENDED, OrganisationStatus.RECOVERING):
         return organisation
-    raise refuse("ORGANISATION_INACTIVE", f"organisation {id.hex()} is {status.name}")
+    if status is not OrganisationStatus.ACTIVE:
+        raise refuse("ORGANISATION_INACTIVE", f"organisation {id.hex()} is {status.name}")
+    for above in () if receiving else lineage(context, organisation):
+        if above.status in STOPS_BRANCHES:
+            raise refuse("ORGANISATION_INACTIVE", f"the enterprise of {id.hex()} is suspended")
+    return organisation
 
 
 def require_issuer(context: Context, debtor: Organisation) -> None:
@@ -229,8 +232,9 @@ def _change_status(
     errors=("POLICY_TOO_WEAK",),
 )
 def policy_set(context: Context, command: PolicySet) -> None:
-    """organisation.policy.set: not below the network floors (voucher law §8.2). What a branch may do is
-    its parent's to say (§4), so the parent sets its policy."""
+    """organisation.policy.set: not below the network floors, nor more than its own people could fulfil to
+    change it again (voucher law §8.2). What a branch may do is its parent's to say (§4), so the parent
+    sets its policy."""
     id = context.acting if command.branch is None else command.branch
     organisation = context.require(Organisation, id)
     if command.branch is None and organisation.parent is not None:
@@ -238,6 +242,7 @@ def policy_set(context: Context, command: PolicySet) -> None:
     if command.branch is not None and organisation.parent != context.acting:
         raise refuse("NOT_AUTHORISED", "this is no branch of the acting organisation")
     set_policy(context, id, organisation, command.rules)
+    require_administrable(context, id, organisation, live_keys(context, id))
     context.emit("organisation.policy.set", Kind.POLICY, id)
 
 

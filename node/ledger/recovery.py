@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from node.ledger.context import Context, refuse
-from node.ledger.keys import enliven, live_keys, put_key, require_administrable, retire
+from node.ledger.keys import enliven, live_key_ids, put_key, require_administrable, retire
 from node.ledger.parameters import value
 from node.ledger.rulebook import Joint, Signers, rule
 from node.ledger.schedule import HANDLERS, Act, drop_day, put_day
@@ -80,7 +80,7 @@ def _complete(context: Context, id: bytes) -> None:
     """system.recovery.complete: the new keys replace all."""
     organisation = context.require(Organisation, id)
     recovery = context.require(Recovery, id)
-    for old in live_keys(context, id):
+    for old in live_key_ids(context, id):
         retire(context, old, context.require(Key, old))
     for new in recovery.keys:
         enliven(context, new, context.require(Key, new))

@@ -199,6 +199,14 @@ def test_an_enterprise_that_is_suspended_takes_its_branches_along(world: World) 
     world.refused("ORGANISATION_INACTIVE", "harbour", command)
 
 
+def test_offers_of_a_suspended_enterprises_branch_give_no_money(world: World) -> None:
+    voucher = world.voucher(10_000)
+    early = world.offer("harbour", kind=r.FinancingKind.EARLY_PAY)
+    world.ok("bank-1", c.OrganisationSuspend(world.label, world.ids["core"]))
+    draw = world.draw("devices", voucher, 0, 100, early)
+    world.refused("ORGANISATION_INACTIVE", "devices", draw)
+
+
 def test_SELF_DEALING_no_promise_within_one_enterprise(world: World) -> None:
     world.branch("core", "second")
     world.ok("core", c.AccountBind(b"second", world.ids["bank-1"], bytes(32), "CNY"))

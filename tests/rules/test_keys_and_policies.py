@@ -90,6 +90,13 @@ def test_the_floor_holds_for_a_shop_that_has_grown(world: World) -> None:
     world.refused("SAME_PERSON", "stall", command, signers=ALONE)
 
 
+def test_POLICY_TOO_WEAK_a_policy_that_its_own_people_could_never_change_again(
+    world: World,
+) -> None:
+    rule = PolicyRule(CommandClass.IDENTITY, 0, (Role.ADMIN,), 4)
+    world.refused("POLICY_TOO_WEAK", "core", c.PolicySet(world.label, (rule,), None))
+
+
 # --- a programme's minimum ------------------------------------------------------------------------
 
 ALL_THREE = (Role.MAKER, Role.CHECKER, Role.APPROVER)
