@@ -31,6 +31,7 @@ from tallynet.fields import (
 from tallynet.records import (
     AcceptMode,
     Algorithm,
+    BranchStatus,
     CalendarEntry,
     DocumentPolicy,
     DocumentType,
@@ -48,6 +49,8 @@ from tallynet.records import (
 )  # fmt: skip
 
 Ids = Annotated[tuple[Id, ...], Meta(max_length=256)]
+Names = Annotated[tuple[Name, ...], Meta(max_length=64)]
+"""Sorted, distinct; empty: all."""
 
 
 class NewKey(Wire):
@@ -95,6 +98,41 @@ class OrganisationAdmit(Wire, tag="governance.organisation.admit"):
     keys: NewKeys
 
 
+class IssuerBlock(Wire, tag="issuer.block"):
+    """By a regulator, or jointly by f + 1 banks, e.g. from an external overdue list."""
+
+    label: Label
+    organisation: Id
+
+
+class IssuerUnblock(Wire, tag="issuer.unblock"):
+    label: Label
+    organisation: Id
+
+
+class DistressOpen(Wire, tag="distress.open"):
+    """Created: DistressEvent, by label when a regulator opens it, by body hash when banks do."""
+
+    label: Label
+    regions: Names
+    industries: Names
+    from_day: Day
+    to_day: Day
+
+
+class DistressClose(Wire, tag="distress.close"):
+    label: Label
+    event: Id
+
+
+class DistressDeclare(Wire, tag="distress.declare"):
+    label: Label
+
+
+class DistressEnd(Wire, tag="distress.end"):
+    label: Label
+
+
 class ConsentWithdraw(Wire, tag="consent.withdraw"):
     label: Label
     body_hash: Hash
@@ -138,9 +176,47 @@ class OrganisationResume(Wire, tag="organisation.resume"):
     organisation: Id
 
 
+class BranchCreate(Wire, tag="organisation.branch.create"):
+    """By the parent: a branch (门店) of the acting enterprise; created: Organisation, by label. Sponsor,
+    level, size and industry are the parent's."""
+
+    label: Label
+    kinds: tuple[OrganisationKind, ...]
+    """Some of the parent's."""
+    region: Name
+    name_commitment: Hash
+    tax_id_commitment: Hash
+    uniqueness_tag: Hash
+    keys: NewKeys
+    policy: tuple[PolicyRule, ...]
+    """Delegated policy and limits; empty: the parent's own policy."""
+
+
+class BranchStatusSet(Wire, tag="organisation.branch.status.set"):
+    label: Label
+    branch: Id
+    status: BranchStatus
+
+
+class RecoverStart(Wire, tag="organisation.recover.start"):
+    """Joint act of the sponsor and a second attester for an organisation that lost its keys."""
+
+    label: Label
+    organisation: Id
+    keys: NewKeys
+
+
+class RecoverCancel(Wire, tag="organisation.recover.cancel"):
+    """By any live key of the organisation."""
+
+    label: Label
+
+
 class PolicySet(Wire, tag="organisation.policy.set"):
     label: Label
     rules: tuple[PolicyRule, ...]
+    branch: Id | None
+    """A branch of the acting organisation to delegate to; None: the acting organisation itself."""
 
 
 class KeyAdd(Wire, tag="key.add"):
@@ -187,6 +263,8 @@ class ProgrammeRules(Wire):
     penalty_ppm_day: Ppm
     funding_order: Annotated[tuple[Id, ...], Meta(max_length=16)]
     open_to_all: bool
+    policy_minimum: Annotated[tuple[PolicyRule, ...], Meta(max_length=16)]
+    """What no member's policy undercuts: sorted by class and amount, as a policy."""
 
 
 class ProgrammeCreate(Wire, tag="programme.create"):
@@ -431,6 +509,8 @@ Command = (
     | KeyAdd | KeyRotate | KeyRevoke | AccountBind | AccountVerify
     | ProgrammeCreate | ProgrammeUpdate | ProgrammeJoin | ProgrammeLeave
     | LineGrant | LineChange | LineSuspend | LineResume
+    | IssuerBlock | IssuerUnblock | DistressOpen | DistressClose | DistressDeclare | DistressEnd
+    | BranchCreate | BranchStatusSet | RecoverStart | RecoverCancel
     | DocumentRegister
     | VoucherIssue | VoucherClaim | VoucherReject | VoucherWithdraw
     | LotTransfer | LotAccept | LotDecline | LotRecall

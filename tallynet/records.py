@@ -54,6 +54,8 @@ class Kind(IntEnum):
     CONSENT = 18
     REMEMBERED = 19
     OFFER_USE = 20
+    RECOVERY = 31
+    DISTRESS_EVENT = 32
 
 
 # --- identity ---------------------------------------------------------------------------------
@@ -90,6 +92,14 @@ class OrganisationStatus(IntEnum):
     CLOSED = 4
 
 
+class BranchStatus(IntEnum):
+    OPEN = 1
+    RESTRICTED = 2
+    """No new issue; what it holds it may still pass on and draw on."""
+    CLOSED = 3
+    """Neither issue nor draw."""
+
+
 class Organisation(Wire, tag="organisation"):
     """A legal person on the network. Names stay outside: only salted commitments are here."""
 
@@ -111,6 +121,13 @@ class Organisation(Wire, tag="organisation"):
     """Issuer block while `overdue_count` > 0."""
     blocked_manual: bool
     overdue_count: Uint
+    """Overdue vouchers of this debtor and of its branches."""
+    parent: Id | None
+    """The enterprise, or branch of it, whose branch (门店) this is."""
+    branch_status: BranchStatus
+    """OPEN for whoever is no branch."""
+    distress_declared: bool
+    """Own declared difficulty: no new issue until it is ended."""
 
 
 class Role(IntEnum):
@@ -171,7 +188,8 @@ class PolicyRule(Wire):
     roles: tuple[Role, ...]
     """Each listed role must be played by a signer holding it; sorted, distinct."""
     persons: Small
-    """Distinct persons among the signers, at least."""
+    """Distinct persons among the signers, at least. A branch's policy may say 0, without roles: such
+    acts are not delegated to it."""
 
 
 class Policy(Wire, tag="policy"):
@@ -180,6 +198,17 @@ class Policy(Wire, tag="policy"):
 
     rules: tuple[PolicyRule, ...]
     """Sorted by class, then amount; the rule with the largest `amount_from` <= amount applies."""
+
+
+class Recovery(Wire, tag="recovery"):
+    """New keys of an organisation that lost its own, under their time lock. Id: the organisation's id."""
+
+    keys: tuple[Id, ...]
+    """Registered, but revoked until the lock ends."""
+    ends: Day
+    """Last business date on which a live key can cancel; on the next the new keys replace all."""
+    before: OrganisationStatus
+    """Status to return to: ACTIVE or SUSPENDED."""
 
 
 class AccountStatus(IntEnum):
@@ -243,6 +272,8 @@ class Programme(Wire, tag="programme"):
     """True: any registered organisation counts as a member."""
     members: tuple[Id, ...]
     """Sorted. The owner is always a member."""
+    policy_minimum: tuple[PolicyRule, ...]
+    """What no member's policy undercuts in acts on the programme's vouchers (§5)."""
 
 
 class LineKind(IntEnum):
@@ -389,6 +420,8 @@ class Voucher(Wire, tag="voucher"):
     """Settlement instructions exist for lots starting below this; face when all are open."""
     event_count: Uint
     event_accumulator: Hash
+    policy_minimum: tuple[PolicyRule, ...]
+    """From the programme, as it was when issued."""
 
 
 class LotState(IntEnum):
@@ -611,6 +644,27 @@ class BankReceipt(Wire, tag="receipt"):
     day: Day
 
 
+# --- distress ---------------------------------------------------------------------------------
+
+
+class DistressState(IntEnum):
+    OPEN = 1
+    CLOSED = 2
+
+
+class DistressEvent(Wire, tag="distress"):
+    """A difficulty that hits regions or industries for some time (C29). Backstops and waivers refer to it."""
+
+    regions: tuple[Name, ...]
+    """Sorted; empty: every region."""
+    industries: tuple[Name, ...]
+    """Sorted; empty: every industry."""
+    from_day: Day
+    to_day: Day
+    """Last day."""
+    state: DistressState
+
+
 # --- network ----------------------------------------------------------------------------------
 
 
@@ -679,7 +733,7 @@ class Remembered(Wire, tag="remembered"):
 Record = (
     Network | Organisation | Key | Policy | Account | Programme | CreditLine | Document | Voucher
     | Lot | Offer | Financing | Instruction | Parameter | Calendar | Remainder | BankReceipt
-    | Consent | Remembered | OfferUse
+    | Consent | Remembered | OfferUse | Recovery | DistressEvent
 )  # fmt: skip
 
 RECORD_TYPES: Final[dict[Kind, type[Record]]] = {
@@ -703,6 +757,8 @@ RECORD_TYPES: Final[dict[Kind, type[Record]]] = {
     Kind.CONSENT: Consent,
     Kind.REMEMBERED: Remembered,
     Kind.OFFER_USE: OfferUse,
+    Kind.RECOVERY: Recovery,
+    Kind.DISTRESS_EVENT: DistressEvent,
 }
 NETWORK_ID: Final = bytes(16)
 

@@ -117,6 +117,11 @@ def members_of(enumeration: type[Any]) -> Reader:
     )
 
 
+def names(_reading: Reading, text: str) -> tuple[str, ...]:
+    """Names separated by commas, as a sorted tuple."""
+    return tuple(sorted({part for part in text.split(",") if part}))
+
+
 def hash_of(purpose: str) -> Reader:
     """Commitment by the acting organisation to a text."""
     return lambda reading, text: commitment(purpose, reading.acting, text)
@@ -162,6 +167,16 @@ def rate_band(_reading: Reading, text: str) -> r.RateBand:
     return r.RateBand(number(_reading, parts[0]), parse_rate(parts[1]), advance)
 
 
+def policy_rule(reading: Reading, text: str) -> r.PolicyRule:
+    of_class, least, roles, persons = _split(text, "CLASS:FROM:ROLES:PERSONS", 4, 4)
+    return r.PolicyRule(
+        member_of(r.CommandClass)(reading, of_class),
+        0 if least == "0" else amount(reading, least),
+        members_of(r.Role)(reading, roles.replace("+", ",")),
+        number(reading, persons),
+    )
+
+
 def calendar_entry(_reading: Reading, text: str) -> r.CalendarEntry:
     when, what = _split(text, "DAY:holiday or DAY:working", 2, 2)
     if what not in ("holiday", "working"):
@@ -205,10 +220,20 @@ _RULES: Final = {
     "penalty_ppm_day": Option("penalty per day, e.g. 0.05%", rate, "0.05%"),
     "funding_order": Option("offers that AUTO draws try first", of_kind(r.Kind.OFFER), many=True),
     "open_to_all": Option("every registered organisation counts as member", yes_no, "yes"),
+    "policy_minimum": Option(
+        "who must sign at least, CLASS:FROM:ROLES:PERSONS, e.g. issue:1000000.00:maker+checker:2;"
+        " classes: issue, claim, voucher, lot, draw",
+        policy_rule,
+        many=True,
+    ),
 }
 
 
 def _with_rules(values: dict[str, Any]) -> dict[str, Any]:
+    minimum = values["policy_minimum"]
+    values["policy_minimum"] = tuple(
+        sorted(minimum, key=lambda rule: (rule.command_class, rule.amount_from))
+    )
     rules = c.ProgrammeRules(**{name: values.pop(name) for name in _RULES})
     return values | {"rules": rules}
 
@@ -270,6 +295,73 @@ COMMANDS: Final[dict[str, CommandEntry]] = {
         "Lift a suspension.",
         "tally organisation resume --as bank-1 --organisation corner-parts",
         {"organisation": ORGANISATION},
+    ),
+    "branch status": CommandEntry(
+        c.BranchStatusSet,
+        "Open, restrict or close a branch, as its parent, its sponsor or an oracle.",
+        "tally branch status --as bank-1 --branch harbour-kiosk --status closed",
+        {
+            "branch": Option("branch: wallet name or id", organisation),
+            "status": Option(
+                "open; restricted: no new issue; closed: neither issue nor draw",
+                member_of(r.BranchStatus),
+            ),
+        },
+    ),
+    "recovery cancel": CommandEntry(
+        c.RecoverCancel,
+        "Stop the recovery of the acting organisation: it has not lost its keys.",
+        "tally recovery cancel --as harbour-tours --sign-as maker:maker",
+        {},
+    ),
+    "issuer block": CommandEntry(
+        c.IssuerBlock,
+        "Stop new issue by a debtor (a regulator, or f + 1 banks).",
+        "tally issuer block --as bank-1 --organisation harbour-tours",
+        {"organisation": ORGANISATION},
+    ),
+    "issuer unblock": CommandEntry(
+        c.IssuerUnblock,
+        "Lift a manual issuer block (a regulator, or f + 1 banks).",
+        "tally issuer unblock --as bank-1 --organisation harbour-tours",
+        {"organisation": ORGANISATION},
+    ),
+    "distress open": CommandEntry(
+        c.DistressOpen,
+        "Declare a difficulty of regions or industries for some time (a regulator, or f + 1 banks).",
+        "tally distress open --as bank-1 --label flood --regions coast --industries tourism"
+        " --from-day 2027-07-01 --to-day 2027-09-30",
+        {
+            "regions": Option("regions, separated by commas; none: every region", names, ""),
+            "industries": Option(
+                "industries, separated by commas; none: every industry", names, ""
+            ),
+            "from_day": Option("first day, also in the past", day),
+            "to_day": Option("last day", day),
+        },
+    ),
+    "distress close": CommandEntry(
+        c.DistressClose,
+        "End a distress event before its last day (a regulator, or f + 1 banks).",
+        "tally distress close --as bank-1 --event ID",
+        {
+            "event": Option(
+                "event: OWNER/LABEL of a regulator, or the id from the receipt",
+                of_kind(r.Kind.DISTRESS_EVENT),
+            )
+        },
+    ),
+    "distress declare": CommandEntry(
+        c.DistressDeclare,
+        "Declare the acting core's own difficulty; new issue is blocked.",
+        "tally distress declare --as harbour-tours",
+        {},
+    ),
+    "distress end": CommandEntry(
+        c.DistressEnd,
+        "End the acting core's declared difficulty.",
+        "tally distress end --as harbour-tours",
+        {},
     ),
     "key revoke": CommandEntry(
         c.KeyRevoke,

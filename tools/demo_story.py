@@ -155,7 +155,19 @@ async def lines_and_offers(stage: Stage) -> None:
     today = await stage.today()
     until = today + 400
     rules = c.ProgrammeRules(
-        r.AcceptMode.IMMEDIATE, 0, 10, 200, 1, 180, 3, r.DocumentPolicy.CAPPED, False, 500, (), True
+        r.AcceptMode.IMMEDIATE,
+        0,
+        10,
+        200,
+        1,
+        180,
+        3,
+        r.DocumentPolicy.CAPPED,
+        False,
+        500,
+        (),
+        True,
+        (),
     )
     create = c.ProgrammeCreate(b"season", r.ProgrammeKind.RECEIVABLE, stage.currency, rules)
     await stage.act(CORE, f"{CORE} opens the programme 'season'", create)

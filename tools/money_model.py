@@ -157,6 +157,11 @@ class Model:
     settlements: dict[bytes, tuple[bytes, int]] = field(default_factory=dict)
     """Settlement instruction -> voucher, start of the lot."""
     receipts_used: set[tuple[bytes, bytes]] = field(default_factory=set)
+    barred: set[tuple[str, bytes]] = field(default_factory=set)
+    """(why, debtor): blocked by others, or in distress by its own word."""
+    parents: dict[bytes, bytes] = field(default_factory=dict)
+    """Branch -> what it is a branch of."""
+    branches: dict[bytes, r.BranchStatus] = field(default_factory=dict)
 
     # --- days ---------------------------------------------------------------------------------
 
@@ -318,6 +323,50 @@ class Model:
         if not result.result:
             self.working |= {entry.day: entry.working for entry in command.entries}
 
+    # --- who may issue and draw ---------------------------------------------------------------
+
+    def _above(self, organisation: bytes) -> list[bytes]:
+        """The organisation and all that it is a branch of."""
+        found = [organisation]
+        while found[-1] in self.parents:
+            found.append(self.parents[found[-1]])
+        return found
+
+    def _require_open(self, by: bytes, *shut: r.BranchStatus) -> None:
+        if any(self.branches.get(one) in shut for one in self._above(by)):
+            raise Mismatch("a closed branch issues or draws, or a restricted one issues")
+
+    def _bar(self, why: str, debtor: bytes, result: CommandReceipt, *, barred: bool) -> None:
+        if result.result:
+            return  # a consent that does not execute the joint act yet
+        if ((why, debtor) in self.barred) is barred:
+            raise Mismatch(f"{why} twice, or ended without having begun")
+        (self.barred.add if barred else self.barred.discard)((why, debtor))
+
+    def _do_IssuerBlock(self, by: bytes, command: c.IssuerBlock, result: CommandReceipt) -> None:
+        self._bar("block", command.organisation, result, barred=True)
+
+    def _do_IssuerUnblock(
+        self, by: bytes, command: c.IssuerUnblock, result: CommandReceipt
+    ) -> None:
+        self._bar("block", command.organisation, result, barred=False)
+
+    def _do_DistressDeclare(
+        self, by: bytes, command: c.DistressDeclare, result: CommandReceipt
+    ) -> None:
+        self._bar("distress", by, result, barred=True)
+
+    def _do_DistressEnd(self, by: bytes, command: c.DistressEnd, result: CommandReceipt) -> None:
+        self._bar("distress", by, result, barred=False)
+
+    def _do_BranchCreate(self, by: bytes, command: c.BranchCreate, result: CommandReceipt) -> None:
+        self.parents[self._created(result, r.Kind.ORGANISATION)] = by
+
+    def _do_BranchStatusSet(self, by: bytes, command: c.BranchStatusSet, _: CommandReceipt) -> None:
+        self.branches[command.branch] = command.status
+
+    # --- programmes and lines -----------------------------------------------------------------
+
     def _do_ProgrammeCreate(
         self, by: bytes, command: c.ProgrammeCreate, result: CommandReceipt
     ) -> None:
@@ -342,6 +391,9 @@ class Model:
                 self.documents.setdefault(item.id, [command.total, 0])
 
     def _do_VoucherIssue(self, by: bytes, command: c.VoucherIssue, result: CommandReceipt) -> None:
+        self._require_open(by, r.BranchStatus.CLOSED, r.BranchStatus.RESTRICTED)
+        if any(debtor in self._above(by) for _, debtor in self.barred):
+            raise Mismatch("a debtor that is blocked or in distress issued")
         rules = self.programmes[command.programme]
         maturity = self.roll(command.maturity)
         voucher = self._created(result, r.Kind.VOUCHER)
@@ -411,6 +463,7 @@ class Model:
         source = paper.at(command.start)
         if source.holder != by or source.state != "HELD":
             raise Mismatch("a draw on what is not held (I9)")
+        self._require_open(by, r.BranchStatus.CLOSED)
         days = paper.maturity - self.today
         offer_id = command.offer or self._offer_of(command.amount, result.result, days)
         funder, offer = self.offers[offer_id]

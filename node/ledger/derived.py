@@ -36,6 +36,7 @@ from tallynet.records import (
     Organisation,
     Programme,
     Record,
+    Recovery,
     Remembered,
     Voucher,
     VoucherStatus,
@@ -68,7 +69,8 @@ def _organisation(_state: StateView, id: bytes, record: Organisation) -> Iterato
 
 
 def _key(_state: StateView, id: bytes, record: Key) -> Iterator[IndexKey]:
-    yield Index.ORGANISATION_KEYS, record.organisation + id
+    if not record.revoked:
+        yield Index.ORGANISATION_KEYS, record.organisation + id
 
 
 def _account(_state: StateView, id: bytes, record: Account) -> Iterator[IndexKey]:
@@ -157,6 +159,10 @@ def _remembered(_state: StateView, id: bytes, record: Remembered) -> Iterator[In
         yield Index.REMEMBERED, id[:BUCKET_BYTES] + transaction
 
 
+def _recovery(_state: StateView, id: bytes, record: Recovery) -> Iterator[IndexKey]:
+    yield Index.SCHEDULE_DAYS, day_key(record.ends + 1, Act.RECOVERY_COMPLETE, id)
+
+
 Rule = Callable[[StateView, bytes, Record], Iterator[IndexKey]]
 
 
@@ -184,5 +190,6 @@ _RULES: Final[dict[Kind, Rule]] = {
     Kind.INSTRUCTION: _typed(Instruction, _instruction),
     Kind.CONSENT: _typed(Consent, _consent),
     Kind.REMEMBERED: _typed(Remembered, _remembered),
+    Kind.RECOVERY: _typed(Recovery, _recovery),
 }
 """Kinds that are not listed have no index."""

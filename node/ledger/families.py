@@ -7,6 +7,8 @@ from typing import Final
 
 from node.ledger import (
     accounts,
+    branches,
+    distress,
     documents,
     financing,
     governance,
@@ -18,6 +20,7 @@ from node.ledger import (
     offers,
     organisations,
     programmes,
+    recovery,
     settlement,
     vouchers,
 )
@@ -25,8 +28,11 @@ from node.ledger import (
 ALL: Final[tuple[ModuleType, ...]] = (
     governance,
     joint,
+    distress,
     organisations,
+    branches,
     keys,
+    recovery,
     accounts,
     programmes,
     lines,

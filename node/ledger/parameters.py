@@ -24,6 +24,7 @@ def _tenfold(default: int) -> ParameterRule:
 
 
 PARAMETERS: Final[dict[str, ParameterRule]] = {
+    "branch_depth_max": _tenfold(3),
     "claim_deadline_days": _tenfold(10),
     "consent_days": _tenfold(10),
     "controlled_payment_min": _tenfold(1_000_000_000),
@@ -37,6 +38,7 @@ PARAMETERS: Final[dict[str, ParameterRule]] = {
     "max_tenor_days": ParameterRule(365, 1, 365),
     "payout_timeout_seconds": _tenfold(86_400),
     "penalty_ppm_day": ParameterRule(500, 0, 2_000),
+    "recovery_timelock_days": _tenfold(7),
     "single_signer_max": _tenfold(100_000_000),
     "sme_payment_days": _tenfold(60),
     "sme_payment_deny": ParameterRule(0, 0, 1),

@@ -34,6 +34,8 @@ class Act(IntEnum):
     VOUCHER_DEFAULT = 9
     SETTLEMENT_OPEN = 10
     """One batch of instructions; puts itself again until all are open."""
+    RECOVERY_COMPLETE = 31
+    """The time lock of new keys has passed."""
 
 
 HANDLERS: Final[dict[Act, Callable[[Context, bytes], None]]] = {}

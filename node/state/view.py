@@ -30,7 +30,7 @@ class Index(IntEnum):
     REMEMBERED = 6
     """bucket of expiry (8 bytes) ‖ transaction id: executed and not forgotten."""
     ORGANISATION_KEYS = 7
-    """organisation ‖ key."""
+    """organisation ‖ key: those not revoked."""
     ORGANISATION_ACCOUNTS = 8
     """organisation ‖ account."""
     ORGANISATION_LINES = 9
