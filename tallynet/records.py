@@ -509,11 +509,11 @@ class FinancingState(IntEnum):
     OUTSTANDING = 2
     OVERDUE = 3
     REPAID = 4
-    RECOURSE = 5
+    RECOURSE = 11
     """The lender has claimed the range back from the borrower."""
-    ENFORCED = 6
+    ENFORCED = 12
     """The lender holds the pledged range; what it brings beyond the debt is the borrower's."""
-    WRITTEN_OFF = 7
+    WRITTEN_OFF = 13
     """A loss in the lender's books; still payable."""
 
 
@@ -646,7 +646,7 @@ class InstructionPurpose(IntEnum):
     SURPLUS = 4
     PENALTY = 5
     FEE = 6
-    REFUND = 7
+    REFUND = 23
 
 
 class InstructionState(IntEnum):
