@@ -634,6 +634,8 @@ class Model:
             part.state = "REDEEMED"
             self.lines[paper.line].used -= deal.amount
             self._join(paper, part)
+            if paper.total(*OPEN) == 0:
+                paper.status = "SETTLED"
         del self.deals[deal_id]
 
     def _do_PayoutFail(self, by: bytes, command: c.PayoutFail, _: CommandReceipt) -> None:
