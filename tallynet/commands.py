@@ -14,6 +14,7 @@ from msgspec import Meta
 
 from tallynet.codec import Wire
 from tallynet.fields import (
+    Bps,
     Currency,
     Day,
     Hash,
@@ -29,6 +30,7 @@ from tallynet.fields import (
     Units,
 )  # fmt: skip
 from tallynet.records import (
+    REQUEST_FUNDERS_MAX,
     AcceptMode,
     Algorithm,
     BranchStatus,
@@ -427,6 +429,8 @@ class OfferCreate(Wire, tag="offer.create"):
     valid_from: Day
     valid_to: Day
     lines_required: tuple[LineKind, ...]
+    registration_required: bool
+    automatic: bool
 
 
 class OfferRevoke(Wire, tag="offer.revoke"):
@@ -444,11 +448,93 @@ class FinancingDraw(Wire, tag="financing.draw"):
     start: Units
     amount: Units
     payee: Id
-    """The drawer's verified account."""
+    """The drawer's verified account; from `controlled_payment_min`, that of a controlled payee."""
     purpose: Purpose
 
 
+class BatchDraw(Wire):
+    amount: Units
+    purpose: Purpose
+
+
+class FinancingDrawBatch(Wire, tag="financing.draw_batch"):
+    """Many draws from the tail of one lot under one offer. Created: one Financing (by label), one
+    Instruction."""
+
+    label: Label
+    offer: Id
+    voucher: Id
+    start: Units
+    draws: Annotated[tuple[BatchDraw, ...], Meta(min_length=1, max_length=256)]
+    """At most `draw_batch_max`; the wire takes some more, so that the rule can say BATCH_LIMIT."""
+    payee: Id
+
+
+class FinancingRequestOpen(Wire, tag="financing.request"):
+    """Ask funders for quotes on the last `amount` fen of a lot. Created: FinancingRequest (by label)."""
+
+    label: Label
+    voucher: Id
+    start: Units
+    amount: Units
+    payee: Id
+    purpose: Purpose
+    funders: Annotated[tuple[Id, ...], Meta(min_length=1, max_length=REQUEST_FUNDERS_MAX)]
+    """Sorted, distinct; the debtor among them may quote early payment."""
+
+
+class FinancingQuote(Wire, tag="financing.quote"):
+    """A funder's firm answer to a request."""
+
+    label: Label
+    request: Id
+    amount: Units
+    """Face that it is for: the request's."""
+    kind: FinancingKind
+    rate_ppm: Ppm
+    basis: Small
+    advance_bps: Bps
+    lines: tuple[LineKind, ...]
+    registration_required: bool
+    valid_to: Day
+
+
+class FinancingAccept(Wire, tag="financing.accept"):
+    """Draw at the quote of `funder`. Created: Financing (by label), Instruction."""
+
+    label: Label
+    request: Id
+    funder: Id
+
+
+class FinancingCancel(Wire, tag="financing.cancel"):
+    label: Label
+    request: Id
+
+
+class RegistrationRecord(Wire, tag="financing.registration.record"):
+    """Evidence of an entry in the national registry. Recorded again, the newer one counts."""
+
+    label: Label
+    financing: Id
+    number_commitment: Hash
+    day: Day
+    expiry: Day
+
+
 class InstructionSend(Wire, tag="instruction.send"):
+    label: Label
+    instruction: Id
+
+
+class InstructionConfirm(Wire, tag="instruction.confirm"):
+    label: Label
+    instruction: Id
+    amount: Units
+    receipt_commitment: Hash
+
+
+class InstructionFail(Wire, tag="instruction.fail"):
     label: Label
     instruction: Id
 
@@ -478,6 +564,30 @@ class RepayConfirm(Wire, tag="financing.repay.confirm"):
     instruction: Id
     amount: Units
     receipt_commitment: Hash
+
+
+class RecourseClaim(Wire, tag="financing.recourse.claim"):
+    label: Label
+    financing: Id
+    contract_event: Hash | None
+    """Commitment to the proof of an event that the contract names; None: the voucher is overdue."""
+
+
+class RecourseRepurchase(Wire, tag="financing.recourse.repurchase"):
+    """The borrower announces what it owes for the range; created: Instruction REPAYMENT."""
+
+    label: Label
+    financing: Id
+
+
+class FinancingEnforce(Wire, tag="financing.enforce"):
+    label: Label
+    financing: Id
+
+
+class FinancingWriteOff(Wire, tag="financing.write_off"):
+    label: Label
+    financing: Id
 
 
 # --- 8.8 settlement ---------------------------------------------------------------------------
@@ -516,6 +626,9 @@ Command = (
     | LotTransfer | LotAccept | LotDecline | LotRecall
     | OfferCreate | OfferRevoke | FinancingDraw | InstructionSend | PayoutConfirm | PayoutFail
     | FinancingRepay | RepayConfirm
+    | FinancingDrawBatch | FinancingRequestOpen | FinancingQuote | FinancingAccept | FinancingCancel
+    | InstructionConfirm | InstructionFail | RegistrationRecord
+    | RecourseClaim | RecourseRepurchase | FinancingEnforce | FinancingWriteOff
     | FundsReceived | SettlementPaid | SettlementFailed
 )  # fmt: skip
 

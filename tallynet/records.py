@@ -56,6 +56,7 @@ class Kind(IntEnum):
     OFFER_USE = 20
     RECOVERY = 31
     DISTRESS_EVENT = 32
+    FINANCING_REQUEST = 33
 
 
 # --- identity ---------------------------------------------------------------------------------
@@ -463,7 +464,8 @@ class Lot(Wire, tag="lot"):
     acquired_by: AcquiredBy
     recourse_from: Id | None
     lien: Id | None
-    """The Financing of a FINANCING_PENDING or PLEDGED lot (I5)."""
+    """The Financing or FinancingRequest of a FINANCING_PENDING lot, the Financing of a PLEDGED or
+    enforced one (I5)."""
     covered: Units
     """Fen of this lot funded by the debtor and not yet paid out."""
     flags: Small
@@ -522,6 +524,10 @@ class Offer(Wire, tag="offer"):
     lines_required: tuple[LineKind, ...]
     """DEBTOR_EXPOSURE and/or BORROWER; sorted."""
     status: OfferStatus
+    registration_required: bool
+    """Pay-out only once the funder has recorded the draw's registration (voucher law §17)."""
+    automatic: bool
+    """False: a draw becomes a request, which the funder answers with a quote (§8.7)."""
 
 
 class OfferUse(Wire, tag="offer-use"):
@@ -536,6 +542,12 @@ class FinancingState(IntEnum):
     OUTSTANDING = 2
     OVERDUE = 3
     REPAID = 4
+    RECOURSE = 11
+    """The lender has claimed the range back from the borrower."""
+    ENFORCED = 12
+    """The lender holds the pledged range; what it brings beyond the debt is the borrower's."""
+    WRITTEN_OFF = 13
+    """A loss in the lender's books; still payable."""
 
 
 class Purpose(IntEnum):
@@ -550,12 +562,33 @@ class Purpose(IntEnum):
     OTHER = 7
 
 
+class PurposeAmount(Wire):
+    """Face whose proceeds serve one purpose."""
+
+    purpose: Purpose
+    amount: Units
+
+
+Purposes = Annotated[tuple[PurposeAmount, ...], Meta(max_length=len(Purpose))]
+"""Sorted by purpose, each once; the amounts sum to the face drawn."""
+
+
+class Registration(Wire):
+    """Entry in the national registry of movable property (中登网): evidence, not title (§17)."""
+
+    number_commitment: Hash
+    day: Day
+    expiry: Day
+    """Last day on which the entry counts."""
+
+
 class Financing(Wire, tag="financing"):
-    """One draw. A SALE or EARLY_PAY leaves the state once PAID; a loan lives until REPAID."""
+    """One draw or batch. A SALE or EARLY_PAY leaves the state once PAID; a loan lives until REPAID."""
 
     kind: FinancingKind
     funder: Id
-    offer: Id
+    offer: Id | None
+    """None: a quote that the drawer accepted."""
     obligor: Id
     """The drawer."""
     debtor: Id
@@ -585,11 +618,58 @@ class Financing(Wire, tag="financing"):
     """Announced by the borrower, not yet confirmed by the bank."""
     payee: Id
     """Account."""
-    purpose: Purpose
+    purposes: Purposes
     instruction: Id
     expires: Seconds
     """Pay-out must be confirmed before this header time."""
     state: FinancingState
+    lines: tuple[LineKind, ...]
+    """Kinds of the funder's lines that the principal uses; sorted."""
+    registration_required: bool
+    registration: Registration | None
+
+
+class Quote(Wire):
+    """A funder's firm terms for one request."""
+
+    funder: Id
+    kind: FinancingKind
+    rate_ppm: Ppm
+    """Per year."""
+    basis: Small
+    """360 or 365."""
+    advance_bps: Bps
+    """Loans: principal per lot length; otherwise 10,000."""
+    lines: tuple[LineKind, ...]
+    """DEBTOR_EXPOSURE and/or BORROWER; sorted."""
+    registration_required: bool
+    valid_to: Day
+    """Last day on which it can be accepted."""
+
+
+REQUEST_FUNDERS_MAX: Final = 16
+"""Funders of one request: twice the banks of a supplier, and each gives one quote at most."""
+
+
+class FinancingRequest(Wire, tag="financing-request"):
+    """A holder asks funders for quotes; the range stays locked meanwhile (C5). Leaves the state when
+    a quote is accepted, when it is cancelled, and when it lapses."""
+
+    holder: Id
+    debtor: Id
+    voucher: Id
+    start: Units
+    end: Units
+    currency: Currency
+    payee: Id
+    """Account."""
+    purposes: Purposes
+    funders: Annotated[tuple[Id, ...], Meta(min_length=1, max_length=REQUEST_FUNDERS_MAX)]
+    """Sorted: who may quote."""
+    quotes: Annotated[tuple[Quote, ...], Meta(max_length=REQUEST_FUNDERS_MAX)]
+    """Sorted by funder, one each."""
+    lapses: Day
+    """Business date on which it ends by itself."""
 
 
 class InstructionPurpose(IntEnum):
@@ -598,6 +678,8 @@ class InstructionPurpose(IntEnum):
     REPAYMENT = 3
     SURPLUS = 4
     PENALTY = 5
+    FEE = 6
+    REFUND = 23
 
 
 class InstructionState(IntEnum):
@@ -733,7 +815,7 @@ class Remembered(Wire, tag="remembered"):
 Record = (
     Network | Organisation | Key | Policy | Account | Programme | CreditLine | Document | Voucher
     | Lot | Offer | Financing | Instruction | Parameter | Calendar | Remainder | BankReceipt
-    | Consent | Remembered | OfferUse | Recovery | DistressEvent
+    | Consent | Remembered | OfferUse | Recovery | DistressEvent | FinancingRequest
 )  # fmt: skip
 
 RECORD_TYPES: Final[dict[Kind, type[Record]]] = {
@@ -759,6 +841,7 @@ RECORD_TYPES: Final[dict[Kind, type[Record]]] = {
     Kind.OFFER_USE: OfferUse,
     Kind.RECOVERY: Recovery,
     Kind.DISTRESS_EVENT: DistressEvent,
+    Kind.FINANCING_REQUEST: FinancingRequest,
 }
 NETWORK_ID: Final = bytes(16)
 

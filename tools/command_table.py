@@ -80,6 +80,10 @@ def rate(_reading: Reading, text: str) -> int:
     return parse_rate(text)
 
 
+def ratio(_reading: Reading, text: str) -> int:
+    return parse_ratio(text)
+
+
 def number(_reading: Reading, text: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 18:
         raise UsageError("USAGE", f"{text!r} is no whole number")
@@ -177,6 +181,11 @@ def policy_rule(reading: Reading, text: str) -> r.PolicyRule:
     )
 
 
+def batch_draw(reading: Reading, text: str) -> c.BatchDraw:
+    purpose, value = _split(text, "PURPOSE:AMOUNT", 2, 2)
+    return c.BatchDraw(amount(reading, value), member_of(r.Purpose)(reading, purpose))
+
+
 def calendar_entry(_reading: Reading, text: str) -> r.CalendarEntry:
     when, what = _split(text, "DAY:holiday or DAY:working", 2, 2)
     if what not in ("holiday", "working"):
@@ -193,6 +202,13 @@ INSTRUCTION: Final = Option(
     "instruction: hexadecimal id from the receipt", of_kind(r.Kind.INSTRUCTION)
 )
 RECEIPT: Final = Option("the bank's receipt number", hash_of("receipt"))
+PAYEE: Final = Option(
+    "verified account: OWNER/LABEL; yours, or for large draws that of whom you pay",
+    of_kind(r.Kind.ACCOUNT),
+)
+PURPOSE: Final = Option("use of proceeds", member_of(r.Purpose))
+FINANCING: Final = Option("financing: OWNER/LABEL", of_kind(r.Kind.FINANCING))
+REQUEST: Final = Option("request: OWNER/LABEL", of_kind(r.Kind.FINANCING_REQUEST))
 LINE: Final = Option("line: KIND:GRANTOR:OBLIGOR", line)
 VALID_FROM: Final = Option("first day", day)
 VALID_TO: Final = Option("last day", day)
@@ -547,6 +563,8 @@ COMMANDS: Final[dict[str, CommandEntry]] = {
             "lines_required": Option(
                 "lines a draw must fit in: debtor-exposure,borrower", members_of(r.LineKind), ""
             ),
+            "registration_required": Option("pay out only after registration", yes_no, "no"),
+            "automatic": Option("no: a draw becomes a request for your quote", yes_no, "yes"),
         },
         _sorted_ids("debtors", "programmes"),
     ),
@@ -571,8 +589,84 @@ COMMANDS: Final[dict[str, CommandEntry]] = {
             ),
             **LOT,
             "amount": Option("face amount to sell or pledge", amount),
-            "payee": Option("your verified account: OWNER/LABEL", of_kind(r.Kind.ACCOUNT)),
-            "purpose": Option("use of proceeds", member_of(r.Purpose)),
+            "payee": PAYEE,
+            "purpose": PURPOSE,
+        },
+    ),
+    "financing draw-batch": CommandEntry(
+        c.FinancingDrawBatch,
+        "Make many small draws from one lot under one offer, with one pay-out.",
+        "tally financing draw-batch --as corner-parts --label week-9 --offer bank-2/quick"
+        " --voucher harbour-tours/v1 --draws payroll:300.00 --draws rent:120.00"
+        " --payee corner-parts/main",
+        {
+            "offer": Option("offer: OWNER/LABEL", of_kind(r.Kind.OFFER)),
+            **LOT,
+            "draws": Option("PURPOSE:AMOUNT, may be repeated", batch_draw, many=True),
+            "payee": PAYEE,
+        },
+    ),
+    "financing request": CommandEntry(
+        c.FinancingRequestOpen,
+        "Ask funders for quotes; the range stays locked for some days.",
+        "tally financing request --as corner-parts --label r1 --voucher harbour-tours/v1"
+        " --amount 80000.00 --payee corner-parts/main --purpose goods --funders bank-2"
+        " --funders bank-3",
+        {
+            **LOT,
+            "amount": Option("face amount to sell or pledge", amount),
+            "payee": PAYEE,
+            "purpose": PURPOSE,
+            "funders": Option("whom to ask, may be repeated", organisation, many=True),
+        },
+        _sorted_ids("funders"),
+    ),
+    "financing quote": CommandEntry(
+        c.FinancingQuote,
+        "Answer a request with firm terms, once.",
+        "tally financing quote --as bank-2 --request corner-parts/r1 --amount 80000.00"
+        " --kind sale --rate-ppm 4.10% --valid-to 2027-03-03",
+        {
+            "request": REQUEST,
+            "amount": Option("face amount of the request", amount),
+            "kind": Option(
+                "sale, loan-recourse, loan-pledge, early-pay", member_of(r.FinancingKind)
+            ),
+            "rate_ppm": Option("rate per year", rate),
+            "basis": Option("360 or 365", number, "360"),
+            "advance_bps": Option("loans: principal per face", ratio, "100%"),
+            "lines": Option(
+                "lines it must fit in: debtor-exposure,borrower", members_of(r.LineKind), ""
+            ),
+            "registration_required": Option("pay out only after registration", yes_no, "no"),
+            "valid_to": Option("last day on which it can be accepted", day),
+        },
+    ),
+    "financing accept": CommandEntry(
+        c.FinancingAccept,
+        "Take a quote: the request becomes a draw.",
+        "tally financing accept --as corner-parts --label d2 --request corner-parts/r1"
+        " --funder bank-2",
+        {"request": REQUEST, "funder": Option("whose quote", organisation)},
+    ),
+    "financing cancel": CommandEntry(
+        c.FinancingCancel,
+        "Take a request for quotes back.",
+        "tally financing cancel --as corner-parts --request corner-parts/r1",
+        {"request": REQUEST},
+    ),
+    "financing registration-record": CommandEntry(
+        c.RegistrationRecord,
+        "Record that a financing is entered in the national registry.",
+        "tally financing registration-record --as bank-2 --financing corner-parts/d1"
+        " --number-commitment 'entry 0417 2208' --day 2027-03-01 --expiry 2028-03-01",
+        {
+            "financing": FINANCING,
+            "number_commitment": Option(
+                "registry number (kept as commitment)", hash_of("registration")
+            ),
+            "day": Option("day of the entry", day),
+            "expiry": Option("last day on which it counts", day),
         },
     ),
     "financing payout-confirm": CommandEntry(
@@ -597,7 +691,7 @@ COMMANDS: Final[dict[str, CommandEntry]] = {
         "Announce the repayment of a loan.",
         "tally financing repay --as corner-parts --financing corner-parts/d1 --amount 100.00",
         {
-            "financing": Option("financing: OWNER/LABEL", of_kind(r.Kind.FINANCING)),
+            "financing": FINANCING,
             "amount": Option("amount", amount),
         },
     ),
@@ -611,6 +705,57 @@ COMMANDS: Final[dict[str, CommandEntry]] = {
             "amount": Option("amount", amount),
             "receipt_commitment": RECEIPT,
         },
+    ),
+    "financing recourse-claim": CommandEntry(
+        c.RecourseClaim,
+        "Claim a range back from the borrower of a recourse loan.",
+        "tally financing recourse-claim --as bank-2 --financing corner-parts/d1",
+        {
+            "financing": FINANCING,
+            "contract_event": Option(
+                "text or number of the proof of an event that the contract names (kept as"
+                " commitment); none: the voucher is overdue",
+                lambda reading, text: (
+                    None if text == "none" else commitment("contract", reading.acting, text)
+                ),
+                "none",
+            ),
+        },
+    ),
+    "financing recourse-repurchase": CommandEntry(
+        c.RecourseRepurchase,
+        "Announce as the borrower that you pay for a range that was claimed back.",
+        "tally financing recourse-repurchase --as corner-parts --financing corner-parts/d1",
+        {"financing": FINANCING},
+    ),
+    "financing enforce": CommandEntry(
+        c.FinancingEnforce,
+        "Take over the pledged range of a loan that was not repaid.",
+        "tally financing enforce --as bank-2 --financing corner-parts/d1",
+        {"financing": FINANCING},
+    ),
+    "financing write-off": CommandEntry(
+        c.FinancingWriteOff,
+        "Mark an unpaid loan as a loss; it stays payable.",
+        "tally financing write-off --as bank-2 --financing corner-parts/d1",
+        {"financing": FINANCING},
+    ),
+    "instruction confirm": CommandEntry(
+        c.InstructionConfirm,
+        "Confirm that a fee, refund, surplus or penalty was paid.",
+        "tally instruction confirm --as bank-1 --instruction ID --amount 120.00"
+        " --receipt-commitment P-7",
+        {
+            "instruction": INSTRUCTION,
+            "amount": Option("amount paid", amount),
+            "receipt_commitment": RECEIPT,
+        },
+    ),
+    "instruction fail": CommandEntry(
+        c.InstructionFail,
+        "Report that a fee, refund, surplus or penalty could not be paid.",
+        "tally instruction fail --as bank-1 --instruction ID",
+        {"instruction": INSTRUCTION},
     ),
     "instruction send": CommandEntry(
         c.InstructionSend,

@@ -19,7 +19,8 @@ from tallynet.envelope import Envelope
 from tallynet.receipts import CommandReceipt, EnvelopeReceipt, Event, PrologueReceipt
 
 DEFAULTS: Final = {"claim_deadline_days": 10, "transfer_deadline_days": 5, "payout_timeout_seconds": 86_400,
-                   "default_after_days": 30}  # fmt: skip
+                   "default_after_days": 30, "request_expiry_days": 3}  # fmt: skip
+SOLD: Final = (r.FinancingKind.SALE, r.FinancingKind.EARLY_PAY)
 OPEN: Final = ("PENDING", "HELD", "TRANSFER", "FINANCING", "PLEDGED")
 STATE_NAMES: Final = {
     r.LotState.PENDING_CLAIM: "PENDING",
@@ -107,7 +108,8 @@ class Deal:
     voucher: bytes
     start: int
     amount: int
-    offer: bytes
+    offer: bytes | None
+    """None: a quote, whose rounding is not carried."""
     numerator: int
     discount: int
     remainder: tuple[bytes, bytes, str, int]
@@ -120,6 +122,12 @@ class Deal:
     accrued: int = 0
     """Fen x ppm x days since the value day."""
     interest_paid: int = 0
+    lines: tuple[bytes, ...] = ()
+    """The funder's lines that it uses."""
+
+    @property
+    def sold(self) -> bool:
+        return self.kind in SOLD
 
     def owed(self, today: int) -> tuple[int, int]:
         """(interest, principal) of a loan: all interest of its life, rounded once, less what was paid."""
@@ -128,6 +136,17 @@ class Deal:
         self.accrued_to = today
         year = self.remainder[3] * 1_000_000
         return (2 * self.accrued + year) // (2 * year) - self.interest_paid, left
+
+
+@dataclass(slots=True)
+class Ask:
+    """A request for quotes."""
+
+    holder: bytes
+    voucher: bytes
+    amount: int
+    lapses: int
+    quotes: dict[bytes, c.FinancingQuote] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -142,12 +161,18 @@ class Model:
     documents: dict[bytes, list[int]] = field(default_factory=dict)
     """id -> [total, occupied]."""
     lines: dict[bytes, Line] = field(default_factory=dict)
+    line_of: dict[tuple[r.LineKind, bytes, bytes, str], bytes] = field(default_factory=dict)
+    """kind, grantor, obligor, currency -> line."""
     papers: dict[bytes, Paper] = field(default_factory=dict)
     offers: dict[bytes, tuple[bytes, c.OfferCreate]] = field(default_factory=dict)
     offer_used: dict[bytes, int] = field(default_factory=dict)
     revoked: set[bytes] = field(default_factory=set)
     remainders: dict[tuple[bytes, bytes, str, int], int] = field(default_factory=dict)
     deals: dict[bytes, Deal] = field(default_factory=dict)
+    asks: dict[bytes, Ask] = field(default_factory=dict)
+    """Open requests for quotes."""
+    drawn_from: dict[bytes, bytes] = field(default_factory=dict)
+    """Financing -> funder, where AUTO chose."""
     payouts: dict[bytes, bytes] = field(default_factory=dict)
     """Pay-out instruction -> financing."""
     sent: set[bytes] = field(default_factory=set)
@@ -204,6 +229,8 @@ class Model:
         for event in events:
             if event.type == "system.settlement.open":
                 self.settlements[event.reference] = (event.subject, event.start)
+            if event.type == "financing.draw" and event.target is not None:
+                self.drawn_from[event.reference] = event.target
 
     def _by_themselves(self) -> None:
         """Everything that time alone does, on every voucher, every block."""
@@ -226,6 +253,9 @@ class Model:
             after = paper.grace_end + self.parameter("default_after_days")
             if self.today > after and paper.status == "OVERDUE":
                 paper.status = "DEFAULTED"
+        for ask_id, ask in sorted(self.asks.items()):
+            if self.today >= ask.lapses:
+                self._end_ask(ask_id)
 
     def _lapse(self, paper: Paper) -> None:
         for part in list(paper.parts):
@@ -237,13 +267,16 @@ class Model:
                 self._finish_transfer(paper, part, accepted=deemed)
 
     def _at_maturity(self, paper: Paper) -> None:
+        """Range by range, as their instructions are opened: pending transfers pay the sender, requests and
+        draws whose money is not on its way are cancelled."""
+        sent = {deal for instruction, deal in self.payouts.items() if instruction in self.sent}
         for part in list(paper.parts):
             if part.state == "TRANSFER":
                 self._finish_transfer(paper, part, accepted=False)
-        sent = {deal for instruction, deal in self.payouts.items() if instruction in self.sent}
-        for deal_id, deal in sorted(self.deals.items()):
-            if self.papers.get(deal.voucher) is paper and not deal.live and deal_id not in sent:
-                self._undo(deal_id)
+            elif part.lien in self.asks:
+                self._end_ask(part.lien)
+            elif part.state == "FINANCING" and part.lien not in sent:
+                self._undo(part.lien)
 
     # --- ranges -------------------------------------------------------------------------------
 
@@ -378,7 +411,9 @@ class Model:
         self.programmes[command.programme] = command.rules
 
     def _do_LineGrant(self, by: bytes, command: c.LineGrant, result: CommandReceipt) -> None:
-        self.lines[self._created(result, r.Kind.CREDIT_LINE)] = Line(command.granted)
+        line = self._created(result, r.Kind.CREDIT_LINE)
+        self.lines[line] = Line(command.granted)
+        self.line_of[command.kind, by, command.obligor, command.currency] = line
 
     def _do_LineChange(self, by: bytes, command: c.LineChange, result: CommandReceipt) -> None:
         self.lines[command.line].granted = command.granted
@@ -459,63 +494,173 @@ class Model:
     def _do_FinancingDraw(
         self, by: bytes, command: c.FinancingDraw, result: CommandReceipt
     ) -> None:
-        paper = self.papers[command.voucher]
-        source = paper.at(command.start)
-        if source.holder != by or source.state != "HELD":
-            raise Mismatch("a draw on what is not held (I9)")
+        amount = command.amount
+        self._draw(by, command.offer, command.voucher, command.start, amount, result)
+
+    def _do_FinancingDrawBatch(
+        self, by: bytes, command: c.FinancingDrawBatch, result: CommandReceipt
+    ) -> None:
+        amount = sum(one.amount for one in command.draws)
+        self._draw(by, command.offer, command.voucher, command.start, amount, result)
+
+    def _draw(
+        self,
+        by: bytes,
+        offer_id: bytes | None,
+        voucher: bytes,
+        start: int,
+        amount: int,
+        result: CommandReceipt,
+    ) -> None:
+        if offer_id is not None and not self.offers[offer_id][1].automatic:
+            self._ask(by, voucher, start, amount, result)
+            return
         self._require_open(by, r.BranchStatus.CLOSED)
+        paper = self.papers[voucher]
+        part = self._take(by, paper, start, amount)
+        financing = self._created(result, r.Kind.FINANCING)
         days = paper.maturity - self.today
-        offer_id = command.offer or self._offer_of(command.amount, result.result, days)
+        if offer_id is None:
+            offer_id = self._offer_of(amount, result.result, days, self.drawn_from.get(financing))
         funder, offer = self.offers[offer_id]
         rate = next(band for band in offer.grid if days <= band.days_max)
         key = (funder, by, offer.currency, offer.basis)
-        sold = offer.kind in (r.FinancingKind.SALE, r.FinancingKind.EARLY_PAY)
-        numerator = command.amount * rate.rate_ppm * days if sold else 0
         denominator = offer.basis * 1_000_000
-        total = numerator + self.remainders.get(key, 0)
-        discount = max(0, total // denominator) if sold else 0
-        if sold:
+        numerator, discount, principal = 0, 0, amount * rate.advance_bps // 10_000
+        if offer.kind in SOLD:
+            numerator, principal = amount * rate.rate_ppm * days, amount
+            total = numerator + self.remainders.get(key, 0)
+            discount = max(0, total // denominator)
             self.remainders[key] = total - discount * denominator
-        if sold and result.result[:2] != (discount, command.amount - discount):
-            raise Mismatch(f"discount {result.result[:2]}, the model has {discount} (I16)")
-        part = self._carve(paper, source, command.amount)
-        financing = self._created(result, r.Kind.FINANCING)
-        part.state, part.lien = "FINANCING", financing
-        principal = command.amount if sold else command.amount * rate.advance_bps // 10_000
-        self.deals[financing] = Deal(
-            offer.kind, funder, by, command.voucher, part.start, command.amount, offer_id,
-            numerator, discount, key, self.time + self.parameter("payout_timeout_seconds"),
-            principal, rate_ppm=rate.rate_ppm, accrued_to=self.today,
+        self.offer_used[offer_id] = self.offer_used.get(offer_id, 0) + amount
+        deal = Deal(
+            offer.kind, funder, by, voucher, part.start, amount, offer_id, numerator, discount, key,
+            0, principal, rate_ppm=rate.rate_ppm,
         )  # fmt: skip
-        self.offer_used[offer_id] = self.offer_used.get(offer_id, 0) + command.amount
+        self._open_deal(financing, deal, part, offer.lines_required, result)
+
+    def _take(self, by: bytes, paper: Paper, start: int, amount: int) -> Part:
+        """What a draw or a request sets apart."""
+        source = paper.at(start)
+        if source.holder != by or source.state != "HELD" or source.lien or paper.status != "ACTIVE":
+            raise Mismatch("a draw on what is not held (I9)")
+        return self._carve(paper, source, amount)
+
+    def _open_deal(
+        self,
+        financing: bytes,
+        deal: Deal,
+        part: Part,
+        lines: Sequence[r.LineKind],
+        result: CommandReceipt,
+    ) -> None:
+        """The range is locked until the money is confirmed, the lines are reserved."""
+        net = deal.principal - deal.discount
+        if result.result[:2] != (deal.discount, net):
+            raise Mismatch(
+                f"discount {result.result[:2]}, the model has {deal.discount, net} (I16)"
+            )
+        part.state, part.lien = "FINANCING", financing
+        deal.expires = self.time + self.parameter("payout_timeout_seconds")
+        deal.accrued_to = self.today
+        debtor, currency = self.papers[deal.voucher].debtor, deal.remainder[2]
+        for kind in lines:
+            if kind is r.LineKind.BORROWER and deal.sold:
+                continue
+            obligor = debtor if kind is r.LineKind.DEBTOR_EXPOSURE else deal.drawer
+            line = self.line_of[kind, deal.funder, obligor, currency]
+            self.lines[line].reserved += deal.principal
+            if self.lines[line].reserved + self.lines[line].used > self.lines[line].granted:
+                raise Mismatch(f"line {line.hex()} is used beyond what was granted (I4)")
+            deal.lines += (line,)
+        self.deals[financing] = deal
         self.payouts[self._created(result, r.Kind.INSTRUCTION)] = financing
 
-    def _offer_of(self, amount: int, result: tuple[int, ...], days: int) -> bytes:
-        """Which offer an AUTO draw took: the receipt names the rate, ties go by offer id (C16)."""
-        for offer_id, (_, offer) in sorted(self.offers.items()):
+    def _offer_of(
+        self, amount: int, result: tuple[int, ...], days: int, funder: bytes | None
+    ) -> bytes:
+        """Which offer an AUTO draw took: the log names the funder and the receipt the rate, ties go by
+        offer id (C16)."""
+        for offer_id, (offered_by, offer) in sorted(self.offers.items()):
             is_open = (
-                offer_id not in self.revoked and offer.valid_from <= self.today <= offer.valid_to
+                offer_id not in self.revoked
+                and offer.valid_from <= self.today <= offer.valid_to
+                and offer.automatic
             )
             fits = (
-                offer.draw_min <= amount <= offer.draw_max
+                funder in (None, offered_by)
+                and offer.draw_min <= amount <= offer.draw_max
                 and self.offer_used.get(offer_id, 0) + amount <= offer.total_cap
             )
-            sold = offer.kind in (r.FinancingKind.SALE, r.FinancingKind.EARLY_PAY)
-            rate = any(b.rate_ppm == result[2] for b in offer.grid if days <= b.days_max)
-            if is_open and fits and rate and (sold or result[0] == 0):
+            band = next((b for b in offer.grid if days <= b.days_max), None)
+            rate = band is not None and band.rate_ppm == result[2]
+            if is_open and fits and rate and (offer.kind in SOLD or result[0] == 0):
                 return offer_id
         raise Mismatch(f"no offer fits an AUTO draw at {result[2]} ppm")
+
+    # --- requests for quotes ----------------------------------------------------------------------
+
+    def _ask(
+        self, by: bytes, voucher: bytes, start: int, amount: int, result: CommandReceipt
+    ) -> None:
+        part = self._take(by, self.papers[voucher], start, amount)
+        ask = self._created(result, r.Kind.FINANCING_REQUEST)
+        part.state, part.lien = "FINANCING", ask
+        lapses = self.today + self.parameter("request_expiry_days")
+        self.asks[ask] = Ask(by, voucher, amount, lapses)
+
+    def _end_ask(self, ask_id: bytes) -> None:
+        paper, part = self._part_of(self.asks.pop(ask_id).voucher, ask_id)
+        part.state, part.lien = "HELD", b""
+        self._settle_in(paper, part)
+
+    def _do_FinancingRequestOpen(
+        self, by: bytes, command: c.FinancingRequestOpen, result: CommandReceipt
+    ) -> None:
+        self._ask(by, command.voucher, command.start, command.amount, result)
+
+    def _do_FinancingQuote(self, by: bytes, command: c.FinancingQuote, _: CommandReceipt) -> None:
+        ask = self.asks[command.request]
+        if by in ask.quotes or command.amount != ask.amount:
+            raise Mismatch("a second quote, or one for another amount")
+        ask.quotes[by] = command
+
+    def _do_FinancingCancel(self, by: bytes, command: c.FinancingCancel, _: CommandReceipt) -> None:
+        if self.asks[command.request].holder != by:
+            raise Mismatch("a request was cancelled by somebody else")
+        self._end_ask(command.request)
+
+    def _do_FinancingAccept(
+        self, by: bytes, command: c.FinancingAccept, result: CommandReceipt
+    ) -> None:
+        ask = self.asks.pop(command.request)
+        quote = ask.quotes[command.funder]
+        if ask.holder != by or self.today > quote.valid_to:
+            raise Mismatch("a quote accepted by somebody else, or too late")
+        paper, part = self._part_of(ask.voucher, command.request)
+        year = quote.basis * 1_000_000
+        discount, principal = 0, ask.amount * quote.advance_bps // 10_000
+        if quote.kind in SOLD:
+            cost = ask.amount * quote.rate_ppm * (paper.maturity - self.today)
+            discount = (2 * cost + year) // (2 * year)
+        key = (command.funder, by, paper.currency, quote.basis)
+        deal = Deal(
+            quote.kind, command.funder, by, ask.voucher, part.start, ask.amount, None, 0, discount,
+            key, 0, principal, rate_ppm=quote.rate_ppm,
+        )  # fmt: skip
+        financing = self._created(result, r.Kind.FINANCING)
+        self._open_deal(financing, deal, part, quote.lines, result)
 
     def _do_OfferRevoke(self, by: bytes, command: c.OfferRevoke, _: CommandReceipt) -> None:
         del by
         self.revoked.add(command.offer)
 
-    def _lien_part(self, deal_id: bytes) -> tuple[Paper, Part]:
-        paper = self.papers[self.deals[deal_id].voucher]
+    def _part_of(self, voucher: bytes, lien: bytes) -> tuple[Paper, Part]:
+        paper = self.papers[voucher]
         for part in paper.parts:
-            if part.lien == deal_id:
+            if part.lien == lien:
                 return paper, part
-        raise Mismatch("a financing without its lot (I5)")
+        raise Mismatch("a financing or request without its lot (I5)")
 
     def _do_InstructionSend(self, by: bytes, command: c.InstructionSend, _: CommandReceipt) -> None:
         del by
@@ -525,11 +670,13 @@ class Model:
         self._use_receipt(by, command.receipt_commitment)
         deal_id = self.payouts.pop(command.instruction)
         deal = self.deals[deal_id]
-        paper, part = self._lien_part(deal_id)
-        sold = deal.kind in (r.FinancingKind.SALE, r.FinancingKind.EARLY_PAY)
-        if command.amount != (deal.amount - deal.discount if sold else deal.principal):
+        paper, part = self._part_of(deal.voucher, deal_id)
+        if command.amount != deal.principal - deal.discount:
             raise Mismatch("another amount was paid out")
-        if not sold:
+        for line in deal.lines:
+            self.lines[line].reserved -= deal.principal
+            self.lines[line].used += deal.principal
+        if not deal.sold:
             part.state, deal.live = "PLEDGED", True
             return
         part.lien = b""
@@ -540,6 +687,8 @@ class Model:
             part.state = "REDEEMED"
             self.lines[paper.line].used -= deal.amount
             self._join(paper, part)
+            if paper.total(*OPEN) == 0:
+                paper.status = "SETTLED"
         del self.deals[deal_id]
 
     def _do_PayoutFail(self, by: bytes, command: c.PayoutFail, _: CommandReceipt) -> None:
@@ -547,27 +696,55 @@ class Model:
 
     def _undo(self, deal_id: bytes) -> None:
         deal = self.deals[deal_id]
-        paper, part = self._lien_part(deal_id)
+        paper, part = self._part_of(deal.voucher, deal_id)
         part.state, part.lien = "HELD", b""
         self._settle_in(paper, part)
-        denominator = deal.remainder[3] * 1_000_000
-        if deal.kind in (r.FinancingKind.SALE, r.FinancingKind.EARLY_PAY):
-            self.remainders[deal.remainder] -= deal.numerator - deal.discount * denominator
-        self.offer_used[deal.offer] -= deal.amount
+        for line in deal.lines:
+            self.lines[line].reserved -= deal.principal
+        if deal.offer is not None:
+            denominator = deal.remainder[3] * 1_000_000
+            if deal.sold:
+                self.remainders[deal.remainder] -= deal.numerator - deal.discount * denominator
+            self.offer_used[deal.offer] -= deal.amount
         self.payouts = {i: d for i, d in self.payouts.items() if d != deal_id}
         del self.deals[deal_id]
 
     def _do_FinancingRepay(
         self, by: bytes, command: c.FinancingRepay, result: CommandReceipt
     ) -> None:
-        deal = self.deals[command.financing]
-        if deal.drawer != by or not deal.live:
-            raise Mismatch("a repayment by somebody else, or of nothing")
-        announced = sum(n for id, n in self.repayments.values() if id == command.financing)
-        if command.amount + announced > sum(deal.owed(self.today)):
+        if command.amount > self._unannounced(by, command.financing):
             raise Mismatch("more is repaid than is owed")
         instruction = self._created(result, r.Kind.INSTRUCTION)
         self.repayments[instruction] = (command.financing, command.amount)
+
+    def _do_RecourseRepurchase(
+        self, by: bytes, command: c.RecourseRepurchase, result: CommandReceipt
+    ) -> None:
+        instruction = self._created(result, r.Kind.INSTRUCTION)
+        left = self._unannounced(by, command.financing)
+        self.repayments[instruction] = (command.financing, left)
+
+    def _unannounced(self, by: bytes, financing: bytes) -> int:
+        """What the borrower of a loan still has to announce as repaid."""
+        deal = self.deals[financing]
+        if deal.drawer != by or not deal.live:
+            raise Mismatch("a repayment by somebody else, or of nothing")
+        announced = sum(amount for id, amount in self.repayments.values() if id == financing)
+        return sum(deal.owed(self.today)) - announced
+
+    def _do_FinancingEnforce(
+        self, by: bytes, command: c.FinancingEnforce, _: CommandReceipt
+    ) -> None:
+        deal = self.deals[command.financing]
+        paper, part = self._part_of(deal.voucher, command.financing)
+        if deal.funder != by or part.state != "PLEDGED" or self.today <= paper.grace_end:
+            raise Mismatch("enforced by somebody else, too early, or twice (I9)")
+        part.state, part.holder = "HELD", by
+
+    def _do_InstructionConfirm(
+        self, by: bytes, command: c.InstructionConfirm, _: CommandReceipt
+    ) -> None:
+        self._use_receipt(by, command.receipt_commitment)
 
     def _do_RepayConfirm(self, by: bytes, command: c.RepayConfirm, result: CommandReceipt) -> None:
         self._use_receipt(by, command.receipt_commitment)
@@ -585,10 +762,12 @@ class Model:
         principal = min(amount - interest, owed[1])
         deal.interest_paid += interest
         deal.repaid += principal
+        for line in deal.lines:
+            self.lines[line].used -= principal
         if interest + principal == sum(owed):
             paper = self.papers[deal.voucher]
             for part in [part for part in paper.parts if part.lien == deal_id]:
-                part.state, part.lien = "HELD", b""
+                part.state, part.lien, part.holder = "HELD", b"", deal.drawer
                 self._settle_in(paper, part)
             del self.deals[deal_id]
         return interest, principal, amount - interest - principal
@@ -616,15 +795,24 @@ class Model:
         tail = self._carve(paper, part, command.amount)
         if tail is not part:
             part.covered = left
-        lender = tail.lien
+        lender, holder = tail.lien, tail.holder
         tail.state, tail.lien = "REDEEMED", b""
         self._join(paper, tail)
         if lender:
             self._repaid(lender, command.amount)
+        elif tail.by == "SALE":
+            self._release_exposure(paper, holder, command.amount)
         paper.paid += command.amount
         self.lines[paper.line].used -= command.amount
         if paper.total(*OPEN) == 0:
             paper.status = "SETTLED"
+
+    def _release_exposure(self, paper: Paper, holder: bytes, amount: int) -> None:
+        """Bought face is paid: the buyer's line on the debtor, if he has one, is free again."""
+        key = (r.LineKind.DEBTOR_EXPOSURE, holder, paper.debtor, paper.currency)
+        if key in self.line_of:
+            line = self.lines[self.line_of[key]]
+            line.used -= min(amount, line.used)
 
     # --- what must always hold ----------------------------------------------------------------
 

@@ -49,6 +49,7 @@ OWN_COMMANDS: Final[tuple[tuple[str, str], ...]] = (
     ("voucher show", "A voucher and all its lots, proven."),
     ("voucher list", "What an organisation holds."),
     ("instruction list", "The open payment instructions of a bank."),
+    ("financing requests", "The open requests for quotes of an organisation."),
     ("show", "Any record, proven."),
     ("status", "Newest block, business date, validators."),
     ("events", "The events of the committed log."),

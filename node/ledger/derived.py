@@ -23,6 +23,7 @@ from tallynet.records import (
     CreditLine,
     Document,
     Financing,
+    FinancingRequest,
     FinancingState,
     Instruction,
     InstructionPurpose,
@@ -127,7 +128,8 @@ def _lot(state: StateView, id: bytes, record: Lot) -> Iterator[IndexKey]:
 def _offer(_state: StateView, id: bytes, record: Offer) -> Iterator[IndexKey]:
     yield Index.FUNDER_OFFERS, record.funder + id
     if record.status is OfferStatus.OPEN:
-        yield Index.OPEN_OFFERS, open_key(record, id)
+        if record.automatic:
+            yield Index.OPEN_OFFERS, open_key(record, id)
         yield Index.SCHEDULE_DAYS, day_key(record.valid_to + 1, Act.OFFER_EXPIRE, id)
 
 
@@ -139,6 +141,12 @@ def _financing(state: StateView, id: bytes, record: Financing) -> Iterator[Index
     elif record.state is FinancingState.OUTSTANDING:
         day = _voucher_of(state, record.voucher).grace_end + 1
         yield Index.SCHEDULE_DAYS, day_key(day, Act.LOAN_OVERDUE, id)
+
+
+def _request(_state: StateView, id: bytes, record: FinancingRequest) -> Iterator[IndexKey]:
+    for party in (record.holder, *record.funders):
+        yield Index.PARTY_REQUESTS, party + id
+    yield Index.SCHEDULE_DAYS, day_key(record.lapses, Act.REQUEST_LAPSE, id)
 
 
 def _instruction(_state: StateView, id: bytes, record: Instruction) -> Iterator[IndexKey]:
@@ -187,6 +195,7 @@ _RULES: Final[dict[Kind, Rule]] = {
     Kind.LOT: _typed(Lot, _lot),
     Kind.OFFER: _typed(Offer, _offer),
     Kind.FINANCING: _typed(Financing, _financing),
+    Kind.FINANCING_REQUEST: _typed(FinancingRequest, _request),
     Kind.INSTRUCTION: _typed(Instruction, _instruction),
     Kind.CONSENT: _typed(Consent, _consent),
     Kind.REMEMBERED: _typed(Remembered, _remembered),

@@ -20,6 +20,8 @@ from node.state.view import Index
 class Act(IntEnum):
     """Prologue acts; on one day they run in this order."""
 
+    REQUEST_LAPSE = 0
+    """First, so that a range which a request had locked is free for what comes next."""
     VOUCHER_EXPIRE = 1
     """Claim deadline passed."""
     TRANSFER_LAPSE = 2

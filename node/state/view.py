@@ -57,6 +57,8 @@ class Index(IntEnum):
     """receiver ‖ voucher ‖ start: lots in TRANSFER_PENDING towards this receiver."""
     REMEMBERED_BLOCKS = 20
     """bucket of expiry (8 bytes) ‖ height (8): records of executed transaction ids, soonest first."""
+    PARTY_REQUESTS = 31
+    """holder or asked funder ‖ request for quotes."""
 
 
 class StateView(Protocol):

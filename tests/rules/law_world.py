@@ -27,9 +27,11 @@ from tallynet.codec import Wire, decode, decode_trusted, encode
 from tallynet.envelope import Envelope, EnvelopeBody, Mode, Signer, seal_envelope
 from tallynet.genesis import Genesis, GenesisKey, GenesisOrganisation, genesis_hash
 from tallynet.hashing import record_id, signed_bytes
-from tallynet.receipts import CommandReceipt, EnvelopeReceipt
+from tallynet.receipts import CommandReceipt, EnvelopeReceipt, Event
 from tallynet.records import Role
 from tallynet.signatures import KIND_ENVELOPE, KIND_REGISTER
+from tools.money_comparison import money_differences
+from tools.money_model import Model, decode_receipts
 
 MONDAY = 20_878  # 2027-03-01
 FOREVER = 2**40
@@ -69,6 +71,8 @@ class World:
     tables: MemoryReader = field(default_factory=MemoryReader)
     height: int = 0
     labels: int = 0
+    audited: bool = False
+    """Follow every block with the naive model of the money and compare."""
 
     def __post_init__(self) -> None:
         organisations = []
@@ -92,6 +96,7 @@ class World:
         opening = Overlay(self.committed)
         load(opening, self.genesis, self.hash)
         self._commit(opening)
+        self.model = Model(self.day)
 
     def _founder(self, name: str) -> GenesisOrganisation:
         tag = sha256(name.encode()).digest()
@@ -126,7 +131,15 @@ class World:
         self._commit(overlay)
         network = self.get(r.Network, r.NETWORK_ID)
         self.day = network.business_date
+        if self.audited:
+            self._audit(result, envelopes)
         return result
+
+    def _audit(self, result: BlockResult, envelopes: tuple[Envelope, ...]) -> None:
+        prologue, receipts = decode_receipts([result.prologue, *result.receipts])
+        events = [decode(Event, event) for event in result.events]
+        self.model.block(prologue, envelopes, receipts, events)
+        assert list(money_differences(self.model, self.committed)) == []
 
     def _commit(self, overlay: Overlay) -> None:
         self.root = overlay.seal()
@@ -375,6 +388,7 @@ class World:
             "programmes": (), "grid": (r.RateBand(365, 43_500, 10_000),), "basis": 360,
             "draw_min": 1, "draw_max": 10**12, "organisation_cap": 0, "total_cap": 10**12,
             "valid_from": self.day, "valid_to": self.day + 300, "lines_required": (),
+            "registration_required": False, "automatic": True,
         }  # fmt: skip
         command = c.OfferCreate(**(given | changes))  # type: ignore[arg-type]
         return self.ok(bank, command).created[0].id
