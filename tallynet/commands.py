@@ -30,9 +30,11 @@ from tallynet.fields import (
     Units,
 )  # fmt: skip
 from tallynet.records import (
+    REQUEST_FUNDERS_MAX,
     AcceptMode,
     Algorithm,
     BackstopShare,
+    BranchStatus,
     CalendarEntry,
     DocumentPolicy,
     DocumentType,
@@ -51,6 +53,8 @@ from tallynet.records import (
 )  # fmt: skip
 
 Ids = Annotated[tuple[Id, ...], Meta(max_length=256)]
+Names = Annotated[tuple[Name, ...], Meta(max_length=64)]
+"""Sorted, distinct; empty: all."""
 
 
 class NewKey(Wire):
@@ -98,6 +102,41 @@ class OrganisationAdmit(Wire, tag="governance.organisation.admit"):
     keys: NewKeys
 
 
+class IssuerBlock(Wire, tag="issuer.block"):
+    """By a regulator, or jointly by f + 1 banks, e.g. from an external overdue list."""
+
+    label: Label
+    organisation: Id
+
+
+class IssuerUnblock(Wire, tag="issuer.unblock"):
+    label: Label
+    organisation: Id
+
+
+class DistressOpen(Wire, tag="distress.open"):
+    """Created: DistressEvent, by label when a regulator opens it, by body hash when banks do."""
+
+    label: Label
+    regions: Names
+    industries: Names
+    from_day: Day
+    to_day: Day
+
+
+class DistressClose(Wire, tag="distress.close"):
+    label: Label
+    event: Id
+
+
+class DistressDeclare(Wire, tag="distress.declare"):
+    label: Label
+
+
+class DistressEnd(Wire, tag="distress.end"):
+    label: Label
+
+
 class ConsentWithdraw(Wire, tag="consent.withdraw"):
     label: Label
     body_hash: Hash
@@ -141,9 +180,47 @@ class OrganisationResume(Wire, tag="organisation.resume"):
     organisation: Id
 
 
+class BranchCreate(Wire, tag="organisation.branch.create"):
+    """By the parent: a branch (门店) of the acting enterprise; created: Organisation, by label. Sponsor,
+    level, size and industry are the parent's."""
+
+    label: Label
+    kinds: tuple[OrganisationKind, ...]
+    """Some of the parent's."""
+    region: Name
+    name_commitment: Hash
+    tax_id_commitment: Hash
+    uniqueness_tag: Hash
+    keys: NewKeys
+    policy: tuple[PolicyRule, ...]
+    """Delegated policy and limits; empty: the parent's own policy."""
+
+
+class BranchStatusSet(Wire, tag="organisation.branch.status.set"):
+    label: Label
+    branch: Id
+    status: BranchStatus
+
+
+class RecoverStart(Wire, tag="organisation.recover.start"):
+    """Joint act of the sponsor and a second attester for an organisation that lost its keys."""
+
+    label: Label
+    organisation: Id
+    keys: NewKeys
+
+
+class RecoverCancel(Wire, tag="organisation.recover.cancel"):
+    """By any live key of the organisation."""
+
+    label: Label
+
+
 class PolicySet(Wire, tag="organisation.policy.set"):
     label: Label
     rules: tuple[PolicyRule, ...]
+    branch: Id | None
+    """A branch of the acting organisation to delegate to; None: the acting organisation itself."""
 
 
 class KeyAdd(Wire, tag="key.add"):
@@ -190,6 +267,8 @@ class ProgrammeRules(Wire):
     penalty_ppm_day: Ppm
     funding_order: Annotated[tuple[Id, ...], Meta(max_length=16)]
     open_to_all: bool
+    policy_minimum: Annotated[tuple[PolicyRule, ...], Meta(max_length=16)]
+    """What no member's policy undercuts: sorted by class and amount, as a policy."""
 
 
 class ProgrammeCreate(Wire, tag="programme.create"):
@@ -352,6 +431,8 @@ class OfferCreate(Wire, tag="offer.create"):
     valid_from: Day
     valid_to: Day
     lines_required: tuple[LineKind, ...]
+    registration_required: bool
+    automatic: bool
 
 
 class OfferRevoke(Wire, tag="offer.revoke"):
@@ -369,11 +450,93 @@ class FinancingDraw(Wire, tag="financing.draw"):
     start: Units
     amount: Units
     payee: Id
-    """The drawer's verified account."""
+    """The drawer's verified account; from `controlled_payment_min`, that of a controlled payee."""
     purpose: Purpose
 
 
+class BatchDraw(Wire):
+    amount: Units
+    purpose: Purpose
+
+
+class FinancingDrawBatch(Wire, tag="financing.draw_batch"):
+    """Many draws from the tail of one lot under one offer. Created: one Financing (by label), one
+    Instruction."""
+
+    label: Label
+    offer: Id
+    voucher: Id
+    start: Units
+    draws: Annotated[tuple[BatchDraw, ...], Meta(min_length=1, max_length=256)]
+    """At most `draw_batch_max`; the wire takes some more, so that the rule can say BATCH_LIMIT."""
+    payee: Id
+
+
+class FinancingRequestOpen(Wire, tag="financing.request"):
+    """Ask funders for quotes on the last `amount` fen of a lot. Created: FinancingRequest (by label)."""
+
+    label: Label
+    voucher: Id
+    start: Units
+    amount: Units
+    payee: Id
+    purpose: Purpose
+    funders: Annotated[tuple[Id, ...], Meta(min_length=1, max_length=REQUEST_FUNDERS_MAX)]
+    """Sorted, distinct; the debtor among them may quote early payment."""
+
+
+class FinancingQuote(Wire, tag="financing.quote"):
+    """A funder's firm answer to a request."""
+
+    label: Label
+    request: Id
+    amount: Units
+    """Face that it is for: the request's."""
+    kind: FinancingKind
+    rate_ppm: Ppm
+    basis: Small
+    advance_bps: Bps
+    lines: tuple[LineKind, ...]
+    registration_required: bool
+    valid_to: Day
+
+
+class FinancingAccept(Wire, tag="financing.accept"):
+    """Draw at the quote of `funder`. Created: Financing (by label), Instruction."""
+
+    label: Label
+    request: Id
+    funder: Id
+
+
+class FinancingCancel(Wire, tag="financing.cancel"):
+    label: Label
+    request: Id
+
+
+class RegistrationRecord(Wire, tag="financing.registration.record"):
+    """Evidence of an entry in the national registry. Recorded again, the newer one counts."""
+
+    label: Label
+    financing: Id
+    number_commitment: Hash
+    day: Day
+    expiry: Day
+
+
 class InstructionSend(Wire, tag="instruction.send"):
+    label: Label
+    instruction: Id
+
+
+class InstructionConfirm(Wire, tag="instruction.confirm"):
+    label: Label
+    instruction: Id
+    amount: Units
+    receipt_commitment: Hash
+
+
+class InstructionFail(Wire, tag="instruction.fail"):
     label: Label
     instruction: Id
 
@@ -403,6 +566,30 @@ class RepayConfirm(Wire, tag="financing.repay.confirm"):
     instruction: Id
     amount: Units
     receipt_commitment: Hash
+
+
+class RecourseClaim(Wire, tag="financing.recourse.claim"):
+    label: Label
+    financing: Id
+    contract_event: Hash | None
+    """Commitment to the proof of an event that the contract names; None: the voucher is overdue."""
+
+
+class RecourseRepurchase(Wire, tag="financing.recourse.repurchase"):
+    """The borrower announces what it owes for the range; created: Instruction REPAYMENT."""
+
+    label: Label
+    financing: Id
+
+
+class FinancingEnforce(Wire, tag="financing.enforce"):
+    label: Label
+    financing: Id
+
+
+class FinancingWriteOff(Wire, tag="financing.write_off"):
+    label: Label
+    financing: Id
 
 
 class RediscountOffer(Wire, tag="financing.rediscount.offer"):
@@ -652,11 +839,16 @@ Command = (
     | KeyAdd | KeyRotate | KeyRevoke | AccountBind | AccountVerify
     | ProgrammeCreate | ProgrammeUpdate | ProgrammeJoin | ProgrammeLeave
     | LineGrant | LineChange | LineSuspend | LineResume
+    | IssuerBlock | IssuerUnblock | DistressOpen | DistressClose | DistressDeclare | DistressEnd
+    | BranchCreate | BranchStatusSet | RecoverStart | RecoverCancel
     | DocumentRegister
     | VoucherIssue | VoucherClaim | VoucherReject | VoucherWithdraw
     | LotTransfer | LotAccept | LotDecline | LotRecall
     | OfferCreate | OfferRevoke | FinancingDraw | InstructionSend | PayoutConfirm | PayoutFail
     | FinancingRepay | RepayConfirm
+    | FinancingDrawBatch | FinancingRequestOpen | FinancingQuote | FinancingAccept | FinancingCancel
+    | InstructionConfirm | InstructionFail | RegistrationRecord
+    | RecourseClaim | RecourseRepurchase | FinancingEnforce | FinancingWriteOff
     | FundsReceived | SettlementPaid | SettlementFailed
     | RediscountOffer | RediscountAccept | RediscountConfirm | RediscountCancel
     | BackstopCreate | BackstopTrigger | BackstopClose | BackstopDraw

@@ -54,6 +54,9 @@ class Kind(IntEnum):
     CONSENT = 18
     REMEMBERED = 19
     OFFER_USE = 20
+    RECOVERY = 31
+    DISTRESS_EVENT = 32
+    FINANCING_REQUEST = 33
     GUARANTEE = 51
     BACKSTOP = 52
     WAREHOUSE_RECEIPT = 53
@@ -94,6 +97,14 @@ class OrganisationStatus(IntEnum):
     CLOSED = 4
 
 
+class BranchStatus(IntEnum):
+    OPEN = 1
+    RESTRICTED = 2
+    """No new issue; what it holds it may still pass on and draw on."""
+    CLOSED = 3
+    """Neither issue nor draw."""
+
+
 class Organisation(Wire, tag="organisation"):
     """A legal person on the network. Names stay outside: only salted commitments are here."""
 
@@ -115,6 +126,13 @@ class Organisation(Wire, tag="organisation"):
     """Issuer block while `overdue_count` > 0."""
     blocked_manual: bool
     overdue_count: Uint
+    """Overdue vouchers of this debtor and of its branches."""
+    parent: Id | None
+    """The enterprise, or branch of it, whose branch (门店) this is."""
+    branch_status: BranchStatus
+    """OPEN for whoever is no branch."""
+    distress_declared: bool
+    """Own declared difficulty: no new issue until it is ended."""
 
 
 class Role(IntEnum):
@@ -176,7 +194,8 @@ class PolicyRule(Wire):
     roles: tuple[Role, ...]
     """Each listed role must be played by a signer holding it; sorted, distinct."""
     persons: Small
-    """Distinct persons among the signers, at least."""
+    """Distinct persons among the signers, at least. A branch's policy may say 0, without roles: such
+    acts are not delegated to it."""
 
 
 class Policy(Wire, tag="policy"):
@@ -185,6 +204,17 @@ class Policy(Wire, tag="policy"):
 
     rules: tuple[PolicyRule, ...]
     """Sorted by class, then amount; the rule with the largest `amount_from` <= amount applies."""
+
+
+class Recovery(Wire, tag="recovery"):
+    """New keys of an organisation that lost its own, under their time lock. Id: the organisation's id."""
+
+    keys: tuple[Id, ...]
+    """Registered, but revoked until the lock ends."""
+    ends: Day
+    """Last business date on which a live key can cancel; on the next the new keys replace all."""
+    before: OrganisationStatus
+    """Status to return to: ACTIVE or SUSPENDED."""
 
 
 class AccountStatus(IntEnum):
@@ -248,6 +278,8 @@ class Programme(Wire, tag="programme"):
     """True: any registered organisation counts as a member."""
     members: tuple[Id, ...]
     """Sorted. The owner is always a member."""
+    policy_minimum: tuple[PolicyRule, ...]
+    """What no member's policy undercuts in acts on the programme's vouchers (§5)."""
 
 
 class LineKind(IntEnum):
@@ -396,6 +428,8 @@ class Voucher(Wire, tag="voucher"):
     """Settlement instructions exist for lots starting below this; face when all are open."""
     event_count: Uint
     event_accumulator: Hash
+    policy_minimum: tuple[PolicyRule, ...]
+    """From the programme, as it was when issued."""
 
 
 class LotState(IntEnum):
@@ -439,7 +473,8 @@ class Lot(Wire, tag="lot"):
     acquired_by: AcquiredBy
     recourse_from: Id | None
     lien: Id | None
-    """The Financing of a FINANCING_PENDING or PLEDGED lot (I5)."""
+    """The Financing or FinancingRequest of a FINANCING_PENDING lot, the Financing of a PLEDGED or
+    enforced one (I5)."""
     covered: Units
     """Fen of this lot funded by the debtor and not yet paid out."""
     flags: Small
@@ -501,6 +536,10 @@ class Offer(Wire, tag="offer"):
     lines_required: tuple[LineKind, ...]
     """DEBTOR_EXPOSURE and/or BORROWER; sorted."""
     status: OfferStatus
+    registration_required: bool
+    """Pay-out only once the funder has recorded the draw's registration (voucher law §17)."""
+    automatic: bool
+    """False: a draw becomes a request, which the funder answers with a quote (§8.7)."""
 
 
 class OfferUse(Wire, tag="offer-use"):
@@ -517,6 +556,12 @@ class FinancingState(IntEnum):
     REPAID = 4
     REQUESTED = 5
     """A rediscount that its buyer has not accepted."""
+    RECOURSE = 11
+    """The lender has claimed the range back from the borrower."""
+    ENFORCED = 12
+    """The lender holds the pledged range; what it brings beyond the debt is the borrower's."""
+    WRITTEN_OFF = 13
+    """A loss in the lender's books; still payable."""
 
 
 class Purpose(IntEnum):
@@ -531,14 +576,35 @@ class Purpose(IntEnum):
     OTHER = 7
 
 
+class PurposeAmount(Wire):
+    """Face whose proceeds serve one purpose."""
+
+    purpose: Purpose
+    amount: Units
+
+
+Purposes = Annotated[tuple[PurposeAmount, ...], Meta(max_length=len(Purpose))]
+"""Sorted by purpose, each once; the amounts sum to the face drawn."""
+
+
+class Registration(Wire):
+    """Entry in the national registry of movable property (中登网): evidence, not title (§17)."""
+
+    number_commitment: Hash
+    day: Day
+    expiry: Day
+    """Last day on which the entry counts."""
+
+
 class Financing(Wire, tag="financing"):
-    """One draw. A SALE or EARLY_PAY leaves the state once PAID; a loan lives until REPAID."""
+    """One draw or batch. A SALE or EARLY_PAY leaves the state once PAID; a loan lives until REPAID."""
 
     kind: FinancingKind
     funder: Id
     """BACKSTOP: the lead bank. REDISCOUNT: the buyer."""
-    offer: Id
-    """BACKSTOP and PREPAYMENT: the record of that kind. REDISCOUNT: zero bytes."""
+    offer: Id | None
+    """BACKSTOP and PREPAYMENT: the record of that kind. None: a quote that the drawer accepted, a
+    rediscount."""
     obligor: Id
     """The drawer. REDISCOUNT: the seller."""
     debtor: Id
@@ -571,11 +637,58 @@ class Financing(Wire, tag="financing"):
     """Announced by the borrower, not yet confirmed by the bank."""
     payee: Id
     """Account."""
-    purpose: Purpose
+    purposes: Purposes
     instruction: Id
     expires: Seconds
     """Pay-out must be confirmed before this header time."""
     state: FinancingState
+    lines: tuple[LineKind, ...]
+    """Kinds of the funder's lines that the principal uses; sorted."""
+    registration_required: bool
+    registration: Registration | None
+
+
+class Quote(Wire):
+    """A funder's firm terms for one request."""
+
+    funder: Id
+    kind: FinancingKind
+    rate_ppm: Ppm
+    """Per year."""
+    basis: Small
+    """360 or 365."""
+    advance_bps: Bps
+    """Loans: principal per lot length; otherwise 10,000."""
+    lines: tuple[LineKind, ...]
+    """DEBTOR_EXPOSURE and/or BORROWER; sorted."""
+    registration_required: bool
+    valid_to: Day
+    """Last day on which it can be accepted."""
+
+
+REQUEST_FUNDERS_MAX: Final = 16
+"""Funders of one request: twice the banks of a supplier, and each gives one quote at most."""
+
+
+class FinancingRequest(Wire, tag="financing-request"):
+    """A holder asks funders for quotes; the range stays locked meanwhile (C5). Leaves the state when
+    a quote is accepted, when it is cancelled, and when it lapses."""
+
+    holder: Id
+    debtor: Id
+    voucher: Id
+    start: Units
+    end: Units
+    currency: Currency
+    payee: Id
+    """Account."""
+    purposes: Purposes
+    funders: Annotated[tuple[Id, ...], Meta(min_length=1, max_length=REQUEST_FUNDERS_MAX)]
+    """Sorted: who may quote."""
+    quotes: Annotated[tuple[Quote, ...], Meta(max_length=REQUEST_FUNDERS_MAX)]
+    """Sorted by funder, one each."""
+    lapses: Day
+    """Business date on which it ends by itself."""
 
 
 class InstructionPurpose(IntEnum):
@@ -584,6 +697,7 @@ class InstructionPurpose(IntEnum):
     REPAYMENT = 3
     SURPLUS = 4
     PENALTY = 5
+    FEE = 6
     GUARANTEE = 21
     REDISCOUNT = 22
     REFUND = 23
@@ -781,6 +895,27 @@ class Prepayment(Wire, tag="prepayment"):
     state: PrepaymentState
 
 
+# --- distress ---------------------------------------------------------------------------------
+
+
+class DistressState(IntEnum):
+    OPEN = 1
+    CLOSED = 2
+
+
+class DistressEvent(Wire, tag="distress"):
+    """A difficulty that hits regions or industries for some time (C29). Backstops and waivers refer to it."""
+
+    regions: tuple[Name, ...]
+    """Sorted; empty: every region."""
+    industries: tuple[Name, ...]
+    """Sorted; empty: every industry."""
+    from_day: Day
+    to_day: Day
+    """Last day."""
+    state: DistressState
+
+
 # --- network ----------------------------------------------------------------------------------
 
 
@@ -849,7 +984,7 @@ class Remembered(Wire, tag="remembered"):
 Record = (
     Network | Organisation | Key | Policy | Account | Programme | CreditLine | Document | Voucher
     | Lot | Offer | Financing | Instruction | Parameter | Calendar | Remainder | BankReceipt
-    | Consent | Remembered | OfferUse
+    | Consent | Remembered | OfferUse | Recovery | DistressEvent | FinancingRequest
     | Guarantee | Backstop | WarehouseReceipt | Prepayment
 )  # fmt: skip
 
@@ -874,6 +1009,9 @@ RECORD_TYPES: Final[dict[Kind, type[Record]]] = {
     Kind.CONSENT: Consent,
     Kind.REMEMBERED: Remembered,
     Kind.OFFER_USE: OfferUse,
+    Kind.RECOVERY: Recovery,
+    Kind.DISTRESS_EVENT: DistressEvent,
+    Kind.FINANCING_REQUEST: FinancingRequest,
     Kind.GUARANTEE: Guarantee,
     Kind.BACKSTOP: Backstop,
     Kind.WAREHOUSE_RECEIPT: WarehouseReceipt,

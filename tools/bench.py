@@ -182,7 +182,7 @@ class World:
         today = network.business_date if isinstance(network, r.Network) else 0
         rules = c.ProgrammeRules(
             r.AcceptMode.IMMEDIATE, 0, 10, 200, 1, 180, 5, r.DocumentPolicy.CAPPED, False, 500,
-            (), True,
+            (), True, (),
         )  # fmt: skip
         await core.act(c.ProgrammeCreate(b"p", r.ProgrammeKind.RECEIVABLE, "CNY", rules))
         granted = VOUCHERS * FACE

@@ -31,6 +31,7 @@ from tallynet.client.errors import (
 )
 from tallynet.errors import ERROR_CODES, LedgerError, TallynetError
 from tools.arguments import UsageError
+from tools.branch_cli import add_branch_commands
 from tools.chaos.cli import add_chaos_command
 from tools.document_cli import add_document_commands
 from tools.evidence_cli import add_evidence_commands
@@ -41,6 +42,7 @@ from tools.model.cli import add_model_command
 from tools.organisation_cli import add_organisation_commands
 from tools.output import OUT, Exit, Output, print_json, print_rows, stop
 from tools.participant import Refusal
+from tools.recovery_cli import add_recovery_commands
 from tools.show_cli import NotFound, add_show_commands
 from tools.simulator.cli import add_simulate_command
 from tools.testnet_cli import testnet
@@ -76,6 +78,8 @@ app = App(
 )
 nouns = add_ledger_commands(app)
 add_organisation_commands(app, nouns)
+add_branch_commands(nouns)
+add_recovery_commands(nouns)
 add_document_commands(app)
 add_show_commands(app, nouns)
 add_evidence_commands(app)
@@ -198,7 +202,7 @@ def rules(
         (
             rule["name"],
             rule["sentence"],
-            "+".join(rule["signers"]) + (" or API" if rule["api"] else ""),
+            ("+".join(rule["signers"]) or "any live key") + (" or API" if rule["api"] else ""),
             rule["joint"],
             ", ".join(rule["errors"]) or "-",
         )

@@ -87,6 +87,10 @@ def rate(_reading: Reading, text: str) -> int:
     return parse_rate(text)
 
 
+def ratio(_reading: Reading, text: str) -> int:
+    return parse_ratio(text)
+
+
 def number(_reading: Reading, text: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 18:
         raise UsageError("USAGE", f"{text!r} is no whole number")
@@ -122,6 +126,11 @@ def members_of(enumeration: type[Any]) -> Reader:
     return lambda reading, text: tuple(
         sorted(one(reading, part) for part in text.split(",") if part)
     )
+
+
+def names(_reading: Reading, text: str) -> tuple[str, ...]:
+    """Names separated by commas, as a sorted tuple."""
+    return tuple(sorted({part for part in text.split(",") if part}))
 
 
 def hash_of(purpose: str) -> Reader:
@@ -174,10 +183,6 @@ def bank_share(reading: Reading, text: str) -> r.BackstopShare:
     return r.BackstopShare(reading.book.organisation(name), parse_ratio(share))
 
 
-def ratio(_reading: Reading, text: str) -> int:
-    return parse_ratio(text)
-
-
 def triggers(_reading: Reading, text: str) -> int:
     values = {"overdue": r.TRIGGER_OVERDUE, "distress": r.TRIGGER_DISTRESS}
     words = set(text.split(","))
@@ -211,6 +216,21 @@ def id_or_none(_reading: Reading, text: str) -> bytes | None:
     return id
 
 
+def policy_rule(reading: Reading, text: str) -> r.PolicyRule:
+    of_class, least, roles, persons = _split(text, "CLASS:FROM:ROLES:PERSONS", 4, 4)
+    return r.PolicyRule(
+        member_of(r.CommandClass)(reading, of_class),
+        0 if least == "0" else amount(reading, least),
+        members_of(r.Role)(reading, roles.replace("+", ",")),
+        number(reading, persons),
+    )
+
+
+def batch_draw(reading: Reading, text: str) -> c.BatchDraw:
+    purpose, value = _split(text, "PURPOSE:AMOUNT", 2, 2)
+    return c.BatchDraw(amount(reading, value), member_of(r.Purpose)(reading, purpose))
+
+
 def calendar_entry(_reading: Reading, text: str) -> r.CalendarEntry:
     when, what = _split(text, "DAY:holiday or DAY:working", 2, 2)
     if what not in ("holiday", "working"):
@@ -227,6 +247,13 @@ INSTRUCTION: Final = Option(
     "instruction: hexadecimal id from the receipt", of_kind(r.Kind.INSTRUCTION)
 )
 RECEIPT: Final = Option("the bank's receipt number", hash_of("receipt"))
+PAYEE: Final = Option(
+    "verified account: OWNER/LABEL; yours, or for large draws that of whom you pay",
+    of_kind(r.Kind.ACCOUNT),
+)
+PURPOSE: Final = Option("use of proceeds", member_of(r.Purpose))
+FINANCING: Final = Option("financing: OWNER/LABEL", of_kind(r.Kind.FINANCING))
+REQUEST: Final = Option("request: OWNER/LABEL", of_kind(r.Kind.FINANCING_REQUEST))
 LINE: Final = Option("line: KIND:GRANTOR:OBLIGOR", line)
 VALID_FROM: Final = Option("first day", day)
 VALID_TO: Final = Option("last day", day)
@@ -264,10 +291,20 @@ _RULES: Final = {
     "penalty_ppm_day": Option("penalty per day, e.g. 0.05%", rate, "0.05%"),
     "funding_order": Option("offers that AUTO draws try first", of_kind(r.Kind.OFFER), many=True),
     "open_to_all": Option("every registered organisation counts as member", yes_no, "yes"),
+    "policy_minimum": Option(
+        "who must sign at least, CLASS:FROM:ROLES:PERSONS, e.g. issue:1000000.00:maker+checker:2;"
+        " classes: issue, claim, voucher, lot, draw",
+        policy_rule,
+        many=True,
+    ),
 }
 
 
 def _with_rules(values: dict[str, Any]) -> dict[str, Any]:
+    minimum = values["policy_minimum"]
+    values["policy_minimum"] = tuple(
+        sorted(minimum, key=lambda rule: (rule.command_class, rule.amount_from))
+    )
     rules = c.ProgrammeRules(**{name: values.pop(name) for name in _RULES})
     return values | {"rules": rules}
 
@@ -334,6 +371,73 @@ COMMANDS: Final[dict[str, CommandEntry]] = {
         "Lift a suspension.",
         "tally organisation resume --as bank-1 --organisation corner-parts",
         {"organisation": ORGANISATION},
+    ),
+    "branch status": CommandEntry(
+        c.BranchStatusSet,
+        "Open, restrict or close a branch, as its parent, its sponsor or an oracle.",
+        "tally branch status --as bank-1 --branch harbour-kiosk --status closed",
+        {
+            "branch": Option("branch: wallet name or id", organisation),
+            "status": Option(
+                "open; restricted: no new issue; closed: neither issue nor draw",
+                member_of(r.BranchStatus),
+            ),
+        },
+    ),
+    "recovery cancel": CommandEntry(
+        c.RecoverCancel,
+        "Stop the recovery of the acting organisation: it has not lost its keys.",
+        "tally recovery cancel --as harbour-tours --sign-as maker:maker",
+        {},
+    ),
+    "issuer block": CommandEntry(
+        c.IssuerBlock,
+        "Stop new issue by a debtor (a regulator, or f + 1 banks).",
+        "tally issuer block --as bank-1 --organisation harbour-tours",
+        {"organisation": ORGANISATION},
+    ),
+    "issuer unblock": CommandEntry(
+        c.IssuerUnblock,
+        "Lift a manual issuer block (a regulator, or f + 1 banks).",
+        "tally issuer unblock --as bank-1 --organisation harbour-tours",
+        {"organisation": ORGANISATION},
+    ),
+    "distress open": CommandEntry(
+        c.DistressOpen,
+        "Declare a difficulty of regions or industries for some time (a regulator, or f + 1 banks).",
+        "tally distress open --as bank-1 --label flood --regions coast --industries tourism"
+        " --from-day 2027-07-01 --to-day 2027-09-30",
+        {
+            "regions": Option("regions, separated by commas; none: every region", names, ""),
+            "industries": Option(
+                "industries, separated by commas; none: every industry", names, ""
+            ),
+            "from_day": Option("first day, also in the past", day),
+            "to_day": Option("last day", day),
+        },
+    ),
+    "distress close": CommandEntry(
+        c.DistressClose,
+        "End a distress event before its last day (a regulator, or f + 1 banks).",
+        "tally distress close --as bank-1 --event ID",
+        {
+            "event": Option(
+                "event: OWNER/LABEL of a regulator, or the id from the receipt",
+                of_kind(r.Kind.DISTRESS_EVENT),
+            )
+        },
+    ),
+    "distress declare": CommandEntry(
+        c.DistressDeclare,
+        "Declare the acting core's own difficulty; new issue is blocked.",
+        "tally distress declare --as harbour-tours",
+        {},
+    ),
+    "distress end": CommandEntry(
+        c.DistressEnd,
+        "End the acting core's declared difficulty.",
+        "tally distress end --as harbour-tours",
+        {},
     ),
     "key revoke": CommandEntry(
         c.KeyRevoke,
@@ -519,6 +623,8 @@ COMMANDS: Final[dict[str, CommandEntry]] = {
             "lines_required": Option(
                 "lines a draw must fit in: debtor-exposure,borrower", members_of(r.LineKind), ""
             ),
+            "registration_required": Option("pay out only after registration", yes_no, "no"),
+            "automatic": Option("no: a draw becomes a request for your quote", yes_no, "yes"),
         },
         _sorted_ids("debtors", "programmes"),
     ),
@@ -543,8 +649,84 @@ COMMANDS: Final[dict[str, CommandEntry]] = {
             ),
             **LOT,
             "amount": Option("face amount to sell or pledge", amount),
-            "payee": Option("your verified account: OWNER/LABEL", of_kind(r.Kind.ACCOUNT)),
-            "purpose": Option("use of proceeds", member_of(r.Purpose)),
+            "payee": PAYEE,
+            "purpose": PURPOSE,
+        },
+    ),
+    "financing draw-batch": CommandEntry(
+        c.FinancingDrawBatch,
+        "Make many small draws from one lot under one offer, with one pay-out.",
+        "tally financing draw-batch --as corner-parts --label week-9 --offer bank-2/quick"
+        " --voucher harbour-tours/v1 --draws payroll:300.00 --draws rent:120.00"
+        " --payee corner-parts/main",
+        {
+            "offer": Option("offer: OWNER/LABEL", of_kind(r.Kind.OFFER)),
+            **LOT,
+            "draws": Option("PURPOSE:AMOUNT, may be repeated", batch_draw, many=True),
+            "payee": PAYEE,
+        },
+    ),
+    "financing request": CommandEntry(
+        c.FinancingRequestOpen,
+        "Ask funders for quotes; the range stays locked for some days.",
+        "tally financing request --as corner-parts --label r1 --voucher harbour-tours/v1"
+        " --amount 80000.00 --payee corner-parts/main --purpose goods --funders bank-2"
+        " --funders bank-3",
+        {
+            **LOT,
+            "amount": Option("face amount to sell or pledge", amount),
+            "payee": PAYEE,
+            "purpose": PURPOSE,
+            "funders": Option("whom to ask, may be repeated", organisation, many=True),
+        },
+        _sorted_ids("funders"),
+    ),
+    "financing quote": CommandEntry(
+        c.FinancingQuote,
+        "Answer a request with firm terms, once.",
+        "tally financing quote --as bank-2 --request corner-parts/r1 --amount 80000.00"
+        " --kind sale --rate-ppm 4.10% --valid-to 2027-03-03",
+        {
+            "request": REQUEST,
+            "amount": Option("face amount of the request", amount),
+            "kind": Option(
+                "sale, loan-recourse, loan-pledge, early-pay", member_of(r.FinancingKind)
+            ),
+            "rate_ppm": Option("rate per year", rate),
+            "basis": Option("360 or 365", number, "360"),
+            "advance_bps": Option("loans: principal per face", ratio, "100%"),
+            "lines": Option(
+                "lines it must fit in: debtor-exposure,borrower", members_of(r.LineKind), ""
+            ),
+            "registration_required": Option("pay out only after registration", yes_no, "no"),
+            "valid_to": Option("last day on which it can be accepted", day),
+        },
+    ),
+    "financing accept": CommandEntry(
+        c.FinancingAccept,
+        "Take a quote: the request becomes a draw.",
+        "tally financing accept --as corner-parts --label d2 --request corner-parts/r1"
+        " --funder bank-2",
+        {"request": REQUEST, "funder": Option("whose quote", organisation)},
+    ),
+    "financing cancel": CommandEntry(
+        c.FinancingCancel,
+        "Take a request for quotes back.",
+        "tally financing cancel --as corner-parts --request corner-parts/r1",
+        {"request": REQUEST},
+    ),
+    "financing registration-record": CommandEntry(
+        c.RegistrationRecord,
+        "Record that a financing is entered in the national registry.",
+        "tally financing registration-record --as bank-2 --financing corner-parts/d1"
+        " --number-commitment 'entry 0417 2208' --day 2027-03-01 --expiry 2028-03-01",
+        {
+            "financing": FINANCING,
+            "number_commitment": Option(
+                "registry number (kept as commitment)", hash_of("registration")
+            ),
+            "day": Option("day of the entry", day),
+            "expiry": Option("last day on which it counts", day),
         },
     ),
     "financing payout-confirm": CommandEntry(
@@ -569,7 +751,7 @@ COMMANDS: Final[dict[str, CommandEntry]] = {
         "Announce the repayment of a loan.",
         "tally financing repay --as corner-parts --financing corner-parts/d1 --amount 100.00",
         {
-            "financing": Option("financing: OWNER/LABEL", of_kind(r.Kind.FINANCING)),
+            "financing": FINANCING,
             "amount": Option("amount", amount),
         },
     ),
@@ -583,6 +765,57 @@ COMMANDS: Final[dict[str, CommandEntry]] = {
             "amount": Option("amount", amount),
             "receipt_commitment": RECEIPT,
         },
+    ),
+    "financing recourse-claim": CommandEntry(
+        c.RecourseClaim,
+        "Claim a range back from the borrower of a recourse loan.",
+        "tally financing recourse-claim --as bank-2 --financing corner-parts/d1",
+        {
+            "financing": FINANCING,
+            "contract_event": Option(
+                "text or number of the proof of an event that the contract names (kept as"
+                " commitment); none: the voucher is overdue",
+                lambda reading, text: (
+                    None if text == "none" else commitment("contract", reading.acting, text)
+                ),
+                "none",
+            ),
+        },
+    ),
+    "financing recourse-repurchase": CommandEntry(
+        c.RecourseRepurchase,
+        "Announce as the borrower that you pay for a range that was claimed back.",
+        "tally financing recourse-repurchase --as corner-parts --financing corner-parts/d1",
+        {"financing": FINANCING},
+    ),
+    "financing enforce": CommandEntry(
+        c.FinancingEnforce,
+        "Take over the pledged range of a loan that was not repaid.",
+        "tally financing enforce --as bank-2 --financing corner-parts/d1",
+        {"financing": FINANCING},
+    ),
+    "financing write-off": CommandEntry(
+        c.FinancingWriteOff,
+        "Mark an unpaid loan as a loss; it stays payable.",
+        "tally financing write-off --as bank-2 --financing corner-parts/d1",
+        {"financing": FINANCING},
+    ),
+    "instruction confirm": CommandEntry(
+        c.InstructionConfirm,
+        "Confirm that a fee, refund, surplus or penalty was paid.",
+        "tally instruction confirm --as bank-1 --instruction ID --amount 120.00"
+        " --receipt-commitment P-7",
+        {
+            "instruction": INSTRUCTION,
+            "amount": Option("amount paid", amount),
+            "receipt_commitment": RECEIPT,
+        },
+    ),
+    "instruction fail": CommandEntry(
+        c.InstructionFail,
+        "Report that a fee, refund, surplus or penalty could not be paid.",
+        "tally instruction fail --as bank-1 --instruction ID",
+        {"instruction": INSTRUCTION},
     ),
     "instruction send": CommandEntry(
         c.InstructionSend,

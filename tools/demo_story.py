@@ -155,7 +155,19 @@ async def lines_and_offers(stage: Stage) -> None:
     today = await stage.today()
     until = today + 400
     rules = c.ProgrammeRules(
-        r.AcceptMode.IMMEDIATE, 0, 10, 200, 1, 180, 3, r.DocumentPolicy.CAPPED, False, 500, (), True
+        r.AcceptMode.IMMEDIATE,
+        0,
+        10,
+        200,
+        1,
+        180,
+        3,
+        r.DocumentPolicy.CAPPED,
+        False,
+        500,
+        (),
+        True,
+        (),
     )
     create = c.ProgrammeCreate(b"season", r.ProgrammeKind.RECEIVABLE, stage.currency, rules)
     await stage.act(CORE, f"{CORE} opens the programme 'season'", create)
@@ -178,6 +190,7 @@ async def lines_and_offers(stage: Stage) -> None:
         offer = c.OfferCreate(
             label, financing, stage.currency, (stage.id(CORE),), (),
             (r.RateBand(365, rate, advance),), 360, 1, 10**10, 0, 10**11, today, until, exposure,
+            False, True,
         )  # fmt: skip
         text = f"{bank} offers {financing.name.lower().replace('_', ' ')} at {rate / 10_000:.2f} %"
         await stage.act(bank, text, offer)

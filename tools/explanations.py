@@ -69,8 +69,10 @@ LEDGER: Final[dict[str, str]] = {
     " are admitted by the banks together.",
     "BRANCH_DEPTH": "Branches may not be nested that deep.",
     "BRANCH_CLOSED": "The branch is closed: it can neither issue nor draw.",
-    "POLICY_TOO_WEAK": "The policy is below the network's floor for this class of acts.",
-    "RECOVERY_TIMELOCK": "The recovery's time lock has not passed.",
+    "POLICY_TOO_WEAK": "The policy is below the network's floor for this class of acts; or too few"
+    " people would be left who can change keys.",
+    "RECOVERY_TIMELOCK": "A recovery runs and its time lock has not passed; or it has, and it is too"
+    " late to cancel.",
     "ACCOUNT_DUPLICATE": "This account is bound already.",
     "ACCOUNT_UNVERIFIED": "The account is not verified. Its bank has to confirm it first"
     " (`tally account verify`).",
@@ -191,6 +193,10 @@ LOCAL: Final[dict[str, str]] = {
     " `--help` shows examples.",
     "WALLET_EXISTS": "A wallet of this name exists. Choose another name; keys are never overwritten.",
     "WALLET_MISSING": "There is no wallet of this name. `tally wallet list` shows the known ones.",
+    "RECOVERY_MISSING": "No recovery of this organisation was started from this network directory"
+    " (`tally recovery start`).",
+    "RECOVERY_PENDING": "The new keys are not in force: the time lock has not passed, or the recovery was"
+    " cancelled.",
     "WALLET_INVALID": "wallet.json cannot be read. Restore it from a copy.",
     "SIGNERS_MISSING": "The wallet has not enough people for the roles needed."
     " Add one (`tally key add`).",

@@ -31,11 +31,14 @@ from tools.wallet import Person
 NOUNS: Final = {
     "account": "Bank accounts of organisations",
     "backstop": "Pools of banks that lend when a debtor is in distress",
+    "branch": "Branches of an enterprise",
     "calendar": "Working days",
     "consent": "Joint acts",
+    "distress": "Difficulties of a debtor, or of regions and industries",
     "financing": "Draws, pay-outs and repayments",
     "guarantee": "Guarantees of vouchers, debtors and programmes",
     "instruction": "Payment instructions",
+    "issuer": "Blocks of a debtor's new issue",
     "key": "Keys of an organisation's people",
     "line": "Credit lines",
     "lot": "Parts of a voucher: pass on, accept, decline, recall",
@@ -44,6 +47,7 @@ NOUNS: Final = {
     "parameter": "Network parameters",
     "prepayment": "Money for a maker before its goods are shipped",
     "programme": "Programmes: a core's rules for its chain",
+    "recovery": "New keys for an organisation that lost its own",
     "settlement": "From maturity to money",
     "voucher": "Vouchers: issue, claim, reject, withdraw",
     "warehouse": "Goods in store: receipts, pledges, releases",
@@ -120,7 +124,7 @@ def _parameters(entry: CommandEntry) -> list[inspect.Parameter]:
     ]
 
 
-_OPTIONAL_LISTS: Final = frozenset({"funding_order", "debtors", "programmes"})
+_OPTIONAL_LISTS: Final = frozenset({"funding_order", "policy_minimum", "debtors", "programmes"})
 
 
 def make_command(entry: CommandEntry) -> Callable[..., None]:

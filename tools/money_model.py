@@ -20,6 +20,7 @@ from tallynet.receipts import CommandReceipt, EnvelopeReceipt, Event, PrologueRe
 
 DEFAULTS: Final = {"claim_deadline_days": 10, "transfer_deadline_days": 5, "payout_timeout_seconds": 86_400,
                    "default_after_days": 30, "request_expiry_days": 3}  # fmt: skip
+SOLD: Final = (r.FinancingKind.SALE, r.FinancingKind.EARLY_PAY)
 OPEN: Final = ("PENDING", "HELD", "TRANSFER", "FINANCING", "PLEDGED")
 STATE_NAMES: Final = {
     r.LotState.PENDING_CLAIM: "PENDING",
@@ -107,7 +108,8 @@ class Deal:
     voucher: bytes
     start: int
     amount: int
-    offer: bytes
+    offer: bytes | None
+    """None: a quote, whose rounding is not carried."""
     numerator: int
     discount: int
     remainder: tuple[bytes, bytes, str, int]
@@ -120,6 +122,12 @@ class Deal:
     accrued: int = 0
     """Fen x ppm x days since the value day."""
     interest_paid: int = 0
+    lines: tuple[bytes, ...] = ()
+    """The funder's lines that it uses."""
+
+    @property
+    def sold(self) -> bool:
+        return self.kind in SOLD
 
     def owed(self, today: int) -> tuple[int, int]:
         """(interest, principal) of a loan: all interest of its life, rounded once, less what was paid."""
@@ -175,6 +183,17 @@ class Resale:
 
 
 @dataclass(slots=True)
+class Ask:
+    """A request for quotes."""
+
+    holder: bytes
+    voucher: bytes
+    amount: int
+    lapses: int
+    quotes: dict[bytes, c.FinancingQuote] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
 class Model:
     """The whole money of one network."""
 
@@ -186,12 +205,18 @@ class Model:
     documents: dict[bytes, list[int]] = field(default_factory=dict)
     """id -> [total, occupied]."""
     lines: dict[bytes, Line] = field(default_factory=dict)
+    line_of: dict[tuple[r.LineKind, bytes, bytes, str], bytes] = field(default_factory=dict)
+    """kind, grantor, obligor, currency -> line."""
     papers: dict[bytes, Paper] = field(default_factory=dict)
     offers: dict[bytes, tuple[bytes, c.OfferCreate]] = field(default_factory=dict)
     offer_used: dict[bytes, int] = field(default_factory=dict)
     revoked: set[bytes] = field(default_factory=set)
     remainders: dict[tuple[bytes, bytes, str, int], int] = field(default_factory=dict)
     deals: dict[bytes, Deal] = field(default_factory=dict)
+    asks: dict[bytes, Ask] = field(default_factory=dict)
+    """Open requests for quotes."""
+    drawn_from: dict[bytes, bytes] = field(default_factory=dict)
+    """Financing -> funder, where AUTO chose."""
     payouts: dict[bytes, bytes] = field(default_factory=dict)
     """Pay-out instruction -> financing."""
     sent: set[bytes] = field(default_factory=set)
@@ -213,6 +238,11 @@ class Model:
     resales: dict[bytes, Resale] = field(default_factory=dict)
     """Open rediscounts, by financing."""
     receipts_used: set[tuple[bytes, bytes]] = field(default_factory=set)
+    barred: set[tuple[str, bytes]] = field(default_factory=set)
+    """(why, debtor): blocked by others, or in distress by its own word."""
+    parents: dict[bytes, bytes] = field(default_factory=dict)
+    """Branch -> what it is a branch of."""
+    branches: dict[bytes, r.BranchStatus] = field(default_factory=dict)
 
     # --- days ---------------------------------------------------------------------------------
 
@@ -255,6 +285,8 @@ class Model:
         for event in events:
             if event.type == "system.settlement.open":
                 self.settlements[event.reference] = (event.subject, event.start)
+            if event.type == "financing.draw" and event.target is not None:
+                self.drawn_from[event.reference] = event.target
 
     def _by_themselves(self) -> None:
         """Everything that time alone does, on every voucher, every block."""
@@ -263,7 +295,7 @@ class Model:
                 if deal.kind is r.FinancingKind.BACKSTOP:
                     self._close_draw(deal_id)
                 elif deal.kind is r.FinancingKind.PREPAYMENT:
-                    del self.deals[deal_id]
+                    self._drop_prepayment(deal_id)
                 else:
                     self._undo(deal_id)
         for resale_id, resale in sorted(self.resales.items()):
@@ -286,6 +318,9 @@ class Model:
             after = paper.grace_end + self.parameter("default_after_days")
             if self.today > after and paper.status == "OVERDUE":
                 paper.status = "DEFAULTED"
+        for ask_id, ask in sorted(self.asks.items()):
+            if self.today >= ask.lapses:
+                self._end_ask(ask_id)
 
     def _lapse(self, paper: Paper) -> None:
         for part in list(paper.parts):
@@ -297,7 +332,7 @@ class Model:
                 self._finish_transfer(paper, part, accepted=deemed)
 
     def _at_maturity(self, paper: Paper) -> None:
-        """Lot by lot from the first, as instructions are opened: what one gives back can join the next."""
+        """Range by range from the first, as instructions are opened: what one gives back can join the next."""
         for start in [part.start for part in paper.parts]:
             part = next((part for part in paper.parts if part.start == start), None)
             if part is not None and part.state == "TRANSFER":
@@ -306,9 +341,11 @@ class Model:
                 self._cancel_unsent(part.lien)
 
     def _cancel_unsent(self, lien: bytes) -> None:
-        """A draw or rediscount whose money is not on its way; a backstop lends on due vouchers too."""
+        """Requests, and what is not on its way; a backstop lends on due vouchers too."""
         sent = {deal for instruction, deal in self.payouts.items() if instruction in self.sent}
-        if lien in self.resales:
+        if lien in self.asks:
+            self._end_ask(lien)
+        elif lien in self.resales:
             if self.resales[lien].instruction not in self.sent:
                 self._unlock(lien)
         elif lien not in sent and self.deals[lien].kind is not r.FinancingKind.BACKSTOP:
@@ -392,6 +429,50 @@ class Model:
         if not result.result:
             self.working |= {entry.day: entry.working for entry in command.entries}
 
+    # --- who may issue and draw ---------------------------------------------------------------
+
+    def _above(self, organisation: bytes) -> list[bytes]:
+        """The organisation and all that it is a branch of."""
+        found = [organisation]
+        while found[-1] in self.parents:
+            found.append(self.parents[found[-1]])
+        return found
+
+    def _require_open(self, by: bytes, *shut: r.BranchStatus) -> None:
+        if any(self.branches.get(one) in shut for one in self._above(by)):
+            raise Mismatch("a closed branch issues or draws, or a restricted one issues")
+
+    def _bar(self, why: str, debtor: bytes, result: CommandReceipt, *, barred: bool) -> None:
+        if result.result:
+            return  # a consent that does not execute the joint act yet
+        if ((why, debtor) in self.barred) is barred:
+            raise Mismatch(f"{why} twice, or ended without having begun")
+        (self.barred.add if barred else self.barred.discard)((why, debtor))
+
+    def _do_IssuerBlock(self, by: bytes, command: c.IssuerBlock, result: CommandReceipt) -> None:
+        self._bar("block", command.organisation, result, barred=True)
+
+    def _do_IssuerUnblock(
+        self, by: bytes, command: c.IssuerUnblock, result: CommandReceipt
+    ) -> None:
+        self._bar("block", command.organisation, result, barred=False)
+
+    def _do_DistressDeclare(
+        self, by: bytes, command: c.DistressDeclare, result: CommandReceipt
+    ) -> None:
+        self._bar("distress", by, result, barred=True)
+
+    def _do_DistressEnd(self, by: bytes, command: c.DistressEnd, result: CommandReceipt) -> None:
+        self._bar("distress", by, result, barred=False)
+
+    def _do_BranchCreate(self, by: bytes, command: c.BranchCreate, result: CommandReceipt) -> None:
+        self.parents[self._created(result, r.Kind.ORGANISATION)] = by
+
+    def _do_BranchStatusSet(self, by: bytes, command: c.BranchStatusSet, _: CommandReceipt) -> None:
+        self.branches[command.branch] = command.status
+
+    # --- programmes and lines -----------------------------------------------------------------
+
     def _do_ProgrammeCreate(
         self, by: bytes, command: c.ProgrammeCreate, result: CommandReceipt
     ) -> None:
@@ -403,7 +484,9 @@ class Model:
         self.programmes[command.programme] = command.rules
 
     def _do_LineGrant(self, by: bytes, command: c.LineGrant, result: CommandReceipt) -> None:
-        self.lines[self._created(result, r.Kind.CREDIT_LINE)] = Line(command.granted)
+        line = self._created(result, r.Kind.CREDIT_LINE)
+        self.lines[line] = Line(command.granted)
+        self.line_of[command.kind, by, command.obligor, command.currency] = line
 
     def _do_LineChange(self, by: bytes, command: c.LineChange, result: CommandReceipt) -> None:
         self.lines[command.line].granted = command.granted
@@ -416,6 +499,9 @@ class Model:
                 self.documents.setdefault(item.id, [command.total, 0])
 
     def _do_VoucherIssue(self, by: bytes, command: c.VoucherIssue, result: CommandReceipt) -> None:
+        self._require_open(by, r.BranchStatus.CLOSED, r.BranchStatus.RESTRICTED)
+        if any(debtor in self._above(by) for _, debtor in self.barred):
+            raise Mismatch("a debtor that is blocked or in distress issued")
         rules = self.programmes[command.programme]
         maturity = self.roll(command.maturity)
         voucher = self._created(result, r.Kind.VOUCHER)
@@ -481,62 +567,173 @@ class Model:
     def _do_FinancingDraw(
         self, by: bytes, command: c.FinancingDraw, result: CommandReceipt
     ) -> None:
-        paper = self.papers[command.voucher]
-        source = paper.at(command.start)
-        if source.holder != by or source.state != "HELD":
-            raise Mismatch("a draw on what is not held (I9)")
+        amount = command.amount
+        self._draw(by, command.offer, command.voucher, command.start, amount, result)
+
+    def _do_FinancingDrawBatch(
+        self, by: bytes, command: c.FinancingDrawBatch, result: CommandReceipt
+    ) -> None:
+        amount = sum(one.amount for one in command.draws)
+        self._draw(by, command.offer, command.voucher, command.start, amount, result)
+
+    def _draw(
+        self,
+        by: bytes,
+        offer_id: bytes | None,
+        voucher: bytes,
+        start: int,
+        amount: int,
+        result: CommandReceipt,
+    ) -> None:
+        if offer_id is not None and not self.offers[offer_id][1].automatic:
+            self._ask(by, voucher, start, amount, result)
+            return
+        self._require_open(by, r.BranchStatus.CLOSED)
+        paper = self.papers[voucher]
+        part = self._take(by, paper, start, amount)
+        financing = self._created(result, r.Kind.FINANCING)
         days = paper.maturity - self.today
-        offer_id = command.offer or self._offer_of(command.amount, result.result, days)
+        if offer_id is None:
+            offer_id = self._offer_of(amount, result.result, days, self.drawn_from.get(financing))
         funder, offer = self.offers[offer_id]
         rate = next(band for band in offer.grid if days <= band.days_max)
         key = (funder, by, offer.currency, offer.basis)
-        sold = offer.kind in (r.FinancingKind.SALE, r.FinancingKind.EARLY_PAY)
-        numerator = command.amount * rate.rate_ppm * days if sold else 0
         denominator = offer.basis * 1_000_000
-        total = numerator + self.remainders.get(key, 0)
-        discount = max(0, total // denominator) if sold else 0
-        if sold:
+        numerator, discount, principal = 0, 0, amount * rate.advance_bps // 10_000
+        if offer.kind in SOLD:
+            numerator, principal = amount * rate.rate_ppm * days, amount
+            total = numerator + self.remainders.get(key, 0)
+            discount = max(0, total // denominator)
             self.remainders[key] = total - discount * denominator
-        if sold and result.result[:2] != (discount, command.amount - discount):
-            raise Mismatch(f"discount {result.result[:2]}, the model has {discount} (I16)")
-        part = self._carve(paper, source, command.amount)
-        financing = self._created(result, r.Kind.FINANCING)
-        part.state, part.lien = "FINANCING", financing
-        principal = command.amount if sold else command.amount * rate.advance_bps // 10_000
-        self.deals[financing] = Deal(
-            offer.kind, funder, by, command.voucher, part.start, command.amount, offer_id,
-            numerator, discount, key, self.time + self.parameter("payout_timeout_seconds"),
-            principal, rate_ppm=rate.rate_ppm, accrued_to=self.today,
+        self.offer_used[offer_id] = self.offer_used.get(offer_id, 0) + amount
+        deal = Deal(
+            offer.kind, funder, by, voucher, part.start, amount, offer_id, numerator, discount, key,
+            0, principal, rate_ppm=rate.rate_ppm,
         )  # fmt: skip
-        self.offer_used[offer_id] = self.offer_used.get(offer_id, 0) + command.amount
+        self._open_deal(financing, deal, part, offer.lines_required, result)
+
+    def _take(self, by: bytes, paper: Paper, start: int, amount: int) -> Part:
+        """What a draw or a request sets apart."""
+        source = paper.at(start)
+        if source.holder != by or source.state != "HELD" or source.lien or paper.status != "ACTIVE":
+            raise Mismatch("a draw on what is not held (I9)")
+        return self._carve(paper, source, amount)
+
+    def _open_deal(
+        self,
+        financing: bytes,
+        deal: Deal,
+        part: Part,
+        lines: Sequence[r.LineKind],
+        result: CommandReceipt,
+    ) -> None:
+        """The range is locked until the money is confirmed, the lines are reserved."""
+        net = deal.principal - deal.discount
+        if result.result[:2] != (deal.discount, net):
+            raise Mismatch(
+                f"discount {result.result[:2]}, the model has {deal.discount, net} (I16)"
+            )
+        part.state, part.lien = "FINANCING", financing
+        deal.expires = self.time + self.parameter("payout_timeout_seconds")
+        deal.accrued_to = self.today
+        debtor, currency = self.papers[deal.voucher].debtor, deal.remainder[2]
+        for kind in lines:
+            if kind is r.LineKind.BORROWER and deal.sold:
+                continue
+            obligor = debtor if kind is r.LineKind.DEBTOR_EXPOSURE else deal.drawer
+            line = self.line_of[kind, deal.funder, obligor, currency]
+            self.lines[line].reserved += deal.principal
+            if self.lines[line].reserved + self.lines[line].used > self.lines[line].granted:
+                raise Mismatch(f"line {line.hex()} is used beyond what was granted (I4)")
+            deal.lines += (line,)
+        self.deals[financing] = deal
         self.payouts[self._created(result, r.Kind.INSTRUCTION)] = financing
 
-    def _offer_of(self, amount: int, result: tuple[int, ...], days: int) -> bytes:
-        """Which offer an AUTO draw took: the receipt names the rate, ties go by offer id (C16)."""
-        for offer_id, (_, offer) in sorted(self.offers.items()):
+    def _offer_of(
+        self, amount: int, result: tuple[int, ...], days: int, funder: bytes | None
+    ) -> bytes:
+        """Which offer an AUTO draw took: the log names the funder and the receipt the rate, ties go by
+        offer id (C16)."""
+        for offer_id, (offered_by, offer) in sorted(self.offers.items()):
             is_open = (
-                offer_id not in self.revoked and offer.valid_from <= self.today <= offer.valid_to
+                offer_id not in self.revoked
+                and offer.valid_from <= self.today <= offer.valid_to
+                and offer.automatic
             )
             fits = (
-                offer.draw_min <= amount <= offer.draw_max
+                funder in (None, offered_by)
+                and offer.draw_min <= amount <= offer.draw_max
                 and self.offer_used.get(offer_id, 0) + amount <= offer.total_cap
             )
-            sold = offer.kind in (r.FinancingKind.SALE, r.FinancingKind.EARLY_PAY)
-            rate = any(b.rate_ppm == result[2] for b in offer.grid if days <= b.days_max)
-            if is_open and fits and rate and (sold or result[0] == 0):
+            band = next((b for b in offer.grid if days <= b.days_max), None)
+            rate = band is not None and band.rate_ppm == result[2]
+            if is_open and fits and rate and (offer.kind in SOLD or result[0] == 0):
                 return offer_id
         raise Mismatch(f"no offer fits an AUTO draw at {result[2]} ppm")
+
+    # --- requests for quotes ----------------------------------------------------------------------
+
+    def _ask(
+        self, by: bytes, voucher: bytes, start: int, amount: int, result: CommandReceipt
+    ) -> None:
+        part = self._take(by, self.papers[voucher], start, amount)
+        ask = self._created(result, r.Kind.FINANCING_REQUEST)
+        part.state, part.lien = "FINANCING", ask
+        lapses = self.today + self.parameter("request_expiry_days")
+        self.asks[ask] = Ask(by, voucher, amount, lapses)
+
+    def _end_ask(self, ask_id: bytes) -> None:
+        paper, part = self._part_of(self.asks.pop(ask_id).voucher, ask_id)
+        part.state, part.lien = "HELD", b""
+        self._settle_in(paper, part)
+
+    def _do_FinancingRequestOpen(
+        self, by: bytes, command: c.FinancingRequestOpen, result: CommandReceipt
+    ) -> None:
+        self._ask(by, command.voucher, command.start, command.amount, result)
+
+    def _do_FinancingQuote(self, by: bytes, command: c.FinancingQuote, _: CommandReceipt) -> None:
+        ask = self.asks[command.request]
+        if by in ask.quotes or command.amount != ask.amount:
+            raise Mismatch("a second quote, or one for another amount")
+        ask.quotes[by] = command
+
+    def _do_FinancingCancel(self, by: bytes, command: c.FinancingCancel, _: CommandReceipt) -> None:
+        if self.asks[command.request].holder != by:
+            raise Mismatch("a request was cancelled by somebody else")
+        self._end_ask(command.request)
+
+    def _do_FinancingAccept(
+        self, by: bytes, command: c.FinancingAccept, result: CommandReceipt
+    ) -> None:
+        ask = self.asks.pop(command.request)
+        quote = ask.quotes[command.funder]
+        if ask.holder != by or self.today > quote.valid_to:
+            raise Mismatch("a quote accepted by somebody else, or too late")
+        paper, part = self._part_of(ask.voucher, command.request)
+        year = quote.basis * 1_000_000
+        discount, principal = 0, ask.amount * quote.advance_bps // 10_000
+        if quote.kind in SOLD:
+            cost = ask.amount * quote.rate_ppm * (paper.maturity - self.today)
+            discount = (2 * cost + year) // (2 * year)
+        key = (command.funder, by, paper.currency, quote.basis)
+        deal = Deal(
+            quote.kind, command.funder, by, ask.voucher, part.start, ask.amount, None, 0, discount,
+            key, 0, principal, rate_ppm=quote.rate_ppm,
+        )  # fmt: skip
+        financing = self._created(result, r.Kind.FINANCING)
+        self._open_deal(financing, deal, part, quote.lines, result)
 
     def _do_OfferRevoke(self, by: bytes, command: c.OfferRevoke, _: CommandReceipt) -> None:
         del by
         self.revoked.add(command.offer)
 
-    def _lien_part(self, deal_id: bytes) -> tuple[Paper, Part]:
-        paper = self.papers[self.deals[deal_id].voucher]
+    def _part_of(self, voucher: bytes, lien: bytes) -> tuple[Paper, Part]:
+        paper = self.papers[voucher]
         for part in paper.parts:
-            if part.lien == deal_id:
+            if part.lien == lien:
                 return paper, part
-        raise Mismatch("a financing without its lot (I5)")
+        raise Mismatch("a financing or request without its lot (I5)")
 
     def _do_InstructionSend(self, by: bytes, command: c.InstructionSend, _: CommandReceipt) -> None:
         del by
@@ -552,13 +749,14 @@ class Model:
         if deal.kind is r.FinancingKind.PREPAYMENT:
             if (by, command.amount) != (deal.funder, deal.principal):
                 raise Mismatch("another bank paid, or another amount")
+            self._use_lines(deal)
             deal.live = True
             return
-        paper, part = self._lien_part(deal_id)
-        sold = deal.kind in (r.FinancingKind.SALE, r.FinancingKind.EARLY_PAY)
-        if command.amount != (deal.amount - deal.discount if sold else deal.principal):
+        paper, part = self._part_of(deal.voucher, deal_id)
+        if command.amount != deal.principal - deal.discount:
             raise Mismatch("another amount was paid out")
-        if not sold:
+        self._use_lines(deal)
+        if not deal.sold:
             part.state, deal.live = "PLEDGED", True
             return
         part.lien = b""
@@ -579,33 +777,61 @@ class Model:
             self._complete(deal_id)
             return
         if self.deals[self.payouts[command.instruction]].kind is r.FinancingKind.PREPAYMENT:
-            del self.deals[self.payouts.pop(command.instruction)]
+            self._drop_prepayment(self.payouts.pop(command.instruction))
             return
         self._undo(self.payouts[command.instruction])
 
     def _undo(self, deal_id: bytes) -> None:
         deal = self.deals[deal_id]
-        paper, part = self._lien_part(deal_id)
+        paper, part = self._part_of(deal.voucher, deal_id)
         part.state, part.lien = "HELD", b""
         self._settle_in(paper, part)
-        denominator = deal.remainder[3] * 1_000_000
-        if deal.kind in (r.FinancingKind.SALE, r.FinancingKind.EARLY_PAY):
-            self.remainders[deal.remainder] -= deal.numerator - deal.discount * denominator
-        self.offer_used[deal.offer] -= deal.amount
+        for line in deal.lines:
+            self.lines[line].reserved -= deal.principal
+        if deal.offer is not None:
+            denominator = deal.remainder[3] * 1_000_000
+            if deal.sold:
+                self.remainders[deal.remainder] -= deal.numerator - deal.discount * denominator
+            self.offer_used[deal.offer] -= deal.amount
         self.payouts = {i: d for i, d in self.payouts.items() if d != deal_id}
         del self.deals[deal_id]
 
     def _do_FinancingRepay(
         self, by: bytes, command: c.FinancingRepay, result: CommandReceipt
     ) -> None:
-        deal = self.deals[command.financing]
-        if deal.drawer != by or not deal.live:
-            raise Mismatch("a repayment by somebody else, or of nothing")
-        announced = sum(n for id, n in self.repayments.values() if id == command.financing)
-        if command.amount + announced > sum(deal.owed(self.today)):
+        if command.amount > self._unannounced(by, command.financing):
             raise Mismatch("more is repaid than is owed")
         instruction = self._created(result, r.Kind.INSTRUCTION)
         self.repayments[instruction] = (command.financing, command.amount)
+
+    def _do_RecourseRepurchase(
+        self, by: bytes, command: c.RecourseRepurchase, result: CommandReceipt
+    ) -> None:
+        instruction = self._created(result, r.Kind.INSTRUCTION)
+        left = self._unannounced(by, command.financing)
+        self.repayments[instruction] = (command.financing, left)
+
+    def _unannounced(self, by: bytes, financing: bytes) -> int:
+        """What the borrower of a loan still has to announce as repaid."""
+        deal = self.deals[financing]
+        if deal.drawer != by or not deal.live:
+            raise Mismatch("a repayment by somebody else, or of nothing")
+        announced = sum(amount for id, amount in self.repayments.values() if id == financing)
+        return sum(deal.owed(self.today)) - announced
+
+    def _do_FinancingEnforce(
+        self, by: bytes, command: c.FinancingEnforce, _: CommandReceipt
+    ) -> None:
+        deal = self.deals[command.financing]
+        paper, part = self._part_of(deal.voucher, command.financing)
+        if deal.funder != by or part.state != "PLEDGED" or self.today <= paper.grace_end:
+            raise Mismatch("enforced by somebody else, too early, or twice (I9)")
+        part.state, part.holder = "HELD", by
+
+    def _do_InstructionConfirm(
+        self, by: bytes, command: c.InstructionConfirm, _: CommandReceipt
+    ) -> None:
+        self._use_receipt(by, command.receipt_commitment)
 
     def _do_RepayConfirm(self, by: bytes, command: c.RepayConfirm, result: CommandReceipt) -> None:
         self._use_receipt(by, command.receipt_commitment)
@@ -624,11 +850,13 @@ class Model:
         deal.interest_paid += interest
         deal.repaid += principal
         if deal.kind is r.FinancingKind.BACKSTOP:
-            self.pools[deal.offer].drawn -= principal
+            self.pools[deal.offer or b""].drawn -= principal
+        for line in deal.lines:
+            self.lines[line].used -= principal
         if interest + principal == sum(owed):
             paper = self.papers.get(deal.voucher)
             for part in [part for part in paper.parts if part.lien == deal_id] if paper else []:
-                part.state, part.lien = "HELD", b""
+                part.state, part.lien, part.holder = "HELD", b"", deal.drawer
                 self._settle_in(self.papers[deal.voucher], part)
             del self.deals[deal_id]
         return interest, principal, amount - interest - principal
@@ -656,16 +884,25 @@ class Model:
         tail = self._carve(paper, part, command.amount)
         if tail is not part:
             part.covered = left
-        lender = tail.lien
+        lender, holder = tail.lien, tail.holder
         tail.state, tail.lien = "REDEEMED", b""
         self._join(paper, tail)
         if lender:
             self._repaid(lender, command.amount)
             self._end_with_range(lender)
+        elif tail.by == "SALE":
+            self._release_exposure(paper, holder, command.amount)
         paper.paid += command.amount
         self.lines[paper.line].used -= command.amount
         if paper.total(*OPEN) == 0:
             paper.status = "SETTLED"
+
+    def _release_exposure(self, paper: Paper, holder: bytes, amount: int) -> None:
+        """Bought face is paid: the buyer's line on the debtor, if he has one, is free again."""
+        key = (r.LineKind.DEBTOR_EXPOSURE, holder, paper.debtor, paper.currency)
+        if key in self.line_of:
+            line = self.lines[self.line_of[key]]
+            line.used -= min(amount, line.used)
 
     # --- guarantees ---------------------------------------------------------------------------
 
@@ -701,6 +938,8 @@ class Model:
         cover.called -= called - command.amount
         tail = self._carve(paper, part, command.amount)
         lender = tail.lien
+        if not lender and tail.by == "SALE":
+            self._release_exposure(paper, tail.holder, command.amount)
         tail.holder, tail.state, tail.lien, tail.by = cover.guarantor, "HELD", b"", "GUARANTEE"
         if lender:
             self._repaid(lender, command.amount)
@@ -713,6 +952,16 @@ class Model:
         if command.voucher is not None:
             guarantee, called = self.calls.pop((command.voucher, command.start))
             self.covers[guarantee].called -= called
+
+    def _use_lines(self, deal: Deal) -> None:
+        for line in deal.lines:
+            self.lines[line].reserved -= deal.principal
+            self.lines[line].used += deal.principal
+
+    def _drop_prepayment(self, deal_id: bytes) -> None:
+        deal = self.deals.pop(deal_id)
+        for line in deal.lines:
+            self.lines[line].reserved -= deal.principal
 
     # --- goods --------------------------------------------------------------------------------
 
@@ -781,6 +1030,9 @@ class Model:
             self.time + self.parameter("payout_timeout_seconds"), order.amount,
             rate_ppm=command.rate_ppm, accrued_to=self.today,
         )  # fmt: skip
+        line = self.line_of[r.LineKind.BORROWER, by, distributor, order.currency]
+        self.lines[line].reserved += order.amount
+        self.deals[loan].lines = (line,)
         self.payouts[self._created(result, r.Kind.INSTRUCTION)] = loan
         self.order_of_loan[command.prepayment] = loan
 
@@ -837,7 +1089,7 @@ class Model:
         if (by, command.amount) != (bank, amount):
             raise Mismatch("another bank paid, or another amount than its share")
         self.deals[deal_id].principal += amount
-        self.pools[self.deals[deal_id].offer].drawn += amount
+        self.pools[self.deals[deal_id].offer or b""].drawn += amount
         self._complete(deal_id)
 
     def _close_draw(self, deal_id: bytes) -> None:
@@ -851,7 +1103,7 @@ class Model:
         if any(loan == deal_id for loan, _, _ in self.parts_of_loans.values()):
             return
         deal = self.deals[deal_id]
-        paper, part = self._lien_part(deal_id)
+        paper, part = self._part_of(self.deals[deal_id].voucher, deal_id)
         if deal.principal:
             part.state, deal.live = "PLEDGED", True
             return
@@ -865,7 +1117,7 @@ class Model:
         if deal is None or deal.kind is not r.FinancingKind.BACKSTOP:
             return
         left = any(part.lien == deal_id for part in self.papers[deal.voucher].parts)
-        if not left and not self.pools[deal.offer].terms.recourse:
+        if not left and not self.pools[deal.offer or b""].terms.recourse:
             del self.deals[deal_id]
 
     # --- rediscount ---------------------------------------------------------------------------
@@ -893,6 +1145,7 @@ class Model:
             raise Mismatch("accepted by another bank, at another price, or twice")
         resale.expires = self.time + self.parameter("payout_timeout_seconds")
         resale.instruction = self._created(result, r.Kind.INSTRUCTION)
+        self._exposure(resale).reserved += resale.amount
 
     def _do_RediscountConfirm(
         self, by: bytes, command: c.RediscountConfirm, _: CommandReceipt
@@ -901,7 +1154,10 @@ class Model:
         resale = self.resales.pop(command.financing)
         if (by, command.amount) != (resale.seller, resale.price) or not resale.expires:
             raise Mismatch("confirmed by another bank, another price, or too early")
-        paper, part = self._part_under(resale.voucher, command.financing)
+        line = self._exposure(resale)
+        line.reserved, line.used = line.reserved - resale.amount, line.used + resale.amount
+        paper, part = self._part_of(resale.voucher, command.financing)
+        self._release_exposure(paper, resale.seller, resale.amount)
         part.state, part.lien, part.holder = "HELD", b"", resale.buyer
         self._settle_in(paper, part)
 
@@ -916,16 +1172,17 @@ class Model:
         self._unlock(command.financing)
 
     def _unlock(self, resale_id: bytes) -> None:
-        paper, part = self._part_under(self.resales.pop(resale_id).voucher, resale_id)
+        resale = self.resales.pop(resale_id)
+        if resale.expires:
+            self._exposure(resale).reserved -= resale.amount
+        paper, part = self._part_of(resale.voucher, resale_id)
         part.state, part.lien = "HELD", b""
         self._settle_in(paper, part)
 
-    def _part_under(self, voucher: bytes, lien: bytes) -> tuple[Paper, Part]:
-        paper = self.papers[voucher]
-        for part in paper.parts:
-            if part.lien == lien:
-                return paper, part
-        raise Mismatch("a financing without its lot (I5)")
+    def _exposure(self, resale: Resale) -> Line:
+        paper = self.papers[resale.voucher]
+        key = (r.LineKind.DEBTOR_EXPOSURE, resale.buyer, paper.debtor, paper.currency)
+        return self.lines[self.line_of[key]]
 
     # --- what must always hold ----------------------------------------------------------------
 

@@ -80,7 +80,7 @@ def registration(
     keeps double registration out."""
     salt = os.urandom(32)
     tax = tax_id or f"test-{wallet.name}"
-    _keep_opening(network, wallet, salt, tax)
+    keep_opening(network, wallet, salt, tax)
     return OrganisationRegister(
         wallet.name.encode(),
         (kind,),
@@ -96,7 +96,7 @@ def registration(
     )
 
 
-def _keep_opening(network: Path, wallet: Wallet, salt: bytes, tax_id: str) -> None:
+def keep_opening(network: Path, wallet: Wallet, salt: bytes, tax_id: str) -> None:
     """Write what opens the wallet's commitments, readable by its owner only."""
     path = network / WALLETS / wallet.name / OPENING_FILE
     opening = {"name": wallet.name, "tax_id": tax_id, "salt": salt.hex()}

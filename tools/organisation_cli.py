@@ -42,7 +42,7 @@ from tools.ledger_cli import (
 from tools.onboarding import new_key, new_organisation, registration
 from tools.output import Output, print_json, print_rows
 from tools.participant import new_label
-from tools.records_by_name import label_bytes
+from tools.records_by_name import AddressBook, label_bytes
 from tools.wallet import (
     BANK_PEOPLE,
     WALLETS,
@@ -264,15 +264,17 @@ def policy(
     *,
     as_: AsOption,
     rules: Path,
+    branch: str = "",
     network: NetworkOption = DEFAULT_NETWORK,
     sign_as: SignAsOption = "",
     dry_run: DryRunOption = False,
     output: OutputOption = Output.table,
 ) -> None:
-    """Set who must sign what in the acting organisation, from a JSON file.
+    """Set who must sign what in the acting organisation, or in a branch of it, from a JSON file.
 
     The file is a list of rules; amounts are fen, and classes that are not listed
-    keep the default:
+    keep the default. A rule of a branch without roles and with 0 persons is a
+    limit: from this amount on such acts are not delegated to it.
 
     [{"command_class": "ISSUE", "amount_from": 0,
     "roles": ["MAKER", "CHECKER"], "persons": 2}]
@@ -285,10 +287,14 @@ def policy(
     ----------
     rules
         The file.
+    branch
+        A branch of the acting organisation: wallet name or id. Default: the organisation itself.
     """
+    delegated = AddressBook(network).organisation(branch) if branch else None
     found = from_plain(tuple[PolicyRule, ...], read_json(rules))
     ordered = tuple(sorted(found, key=lambda rule: (rule.command_class, rule.amount_from)))
-    execute(Common(network, as_, "", sign_as, dry_run, output), c.PolicySet(new_label(), ordered))
+    command = c.PolicySet(new_label(), ordered, delegated)
+    execute(Common(network, as_, "", sign_as, dry_run, output), command)
 
 
 def key_add(
@@ -410,7 +416,7 @@ def replace_key(network: Path, wallet: Wallet, old: Person, added: Person) -> No
     current.rename(directory / f"{old.name}-{old.public_key[:8]}.revoked")
     (directory / f"{added.name}.key").rename(current)
     renewed = Person(old.name, old.roles, added.public_key)
-    people = tuple(renewed if known is old else known for known in wallet.people)
+    people = tuple(renewed if known == old else known for known in wallet.people)
     write_wallet(network, msgspec.structs.replace(wallet, people=people))
 
 

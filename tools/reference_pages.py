@@ -37,6 +37,9 @@ OWN_COMMANDS: Final[tuple[tuple[str, str], ...]] = (
     ("organisation register", "Register an enterprise as its sponsor bank; makes wallet and keys."),
     ("organisation admit", "Admit an institution: a joint act of the bank quorum."),
     ("organisation policy", "Set who must sign what in the acting organisation."),
+    ("branch create", "Create a branch of the acting enterprise; makes wallet and keys."),
+    ("recovery start", "Attest new keys of an organisation that lost its own; makes them."),
+    ("recovery adopt", "Let the wallet use the recovered keys once their time lock has passed."),
     ("key add", "Make and register a key for a further person."),
     ("key rotate", "Replace a person's key by a new one."),
     ("wallet list", "The organisations whose wallets are here."),
@@ -46,6 +49,7 @@ OWN_COMMANDS: Final[tuple[tuple[str, str], ...]] = (
     ("voucher show", "A voucher and all its lots, proven."),
     ("voucher list", "What an organisation holds."),
     ("instruction list", "The open payment instructions of a bank."),
+    ("financing requests", "The open requests for quotes of an organisation."),
     ("show", "Any record, proven."),
     ("status", "Newest block, business date, validators."),
     ("events", "The events of the committed log."),
@@ -106,8 +110,8 @@ def ledger_entry(words: str, entry: CommandEntry) -> str:
     from node.ledger.rulebook import RULES
 
     rule = RULES[entry.command]
-    signers = " and ".join(role.name.lower() for role in rule.signers.roles)
-    if rule.signers.persons > len(rule.signers.roles):
+    signers = " and ".join(role.name.lower() for role in rule.signers.roles) or "any live key"
+    if rule.signers.persons > len(rule.signers.roles) > 0:
         signers += f" ({rule.signers.persons} persons)"
     if rule.api:
         signers += ", or a machine key within its cap"
@@ -126,7 +130,7 @@ def ledger_entry(words: str, entry: CommandEntry) -> str:
 
 def option_row(name: str, option: Option) -> str:
     default = "required" if option.default is None else f"`{option.default or '-'}`"
-    if option.many and name in ("funding_order", "debtors", "programmes"):
+    if option.many and name in ("funding_order", "policy_minimum", "debtors", "programmes"):
         default = "none"
     meaning = option.help.replace("|", "\\|")
     return f"| `--{name.replace('_', '-')}` | {meaning} | {default} |"

@@ -1,5 +1,5 @@
 """Reading the network: `tally voucher show|list`, `tally show`, `tally events`, `tally transaction`,
-`tally instruction list`.
+`tally instruction list`, `tally financing requests`.
 
 Records are proven against a quorum's certificate before they are shown. Lists come from a node's
 indexes: each entry is proven when it is read, but a node could leave entries out; the events are one
@@ -29,6 +29,7 @@ from tallynet.records import (
     FLAG_FROZEN,
     FLAG_NO_TRANSFER,
     NETWORK_ID,
+    FinancingRequest,
     Instruction,
     Kind,
     Lot,
@@ -518,11 +519,66 @@ def instruction_row(id: bytes, record: Instruction, names: Mapping[bytes, str]) 
     )
 
 
+# --- requests for quotes --------------------------------------------------------------------------
+
+
+def financing_requests(
+    *,
+    as_: AsOption,
+    network: NetworkOption = DEFAULT_NETWORK,
+    output: OutputOption = Output.table,
+) -> None:
+    """List the open requests for quotes that an organisation made or was asked in, with their quotes.
+
+    For example:
+
+        tally financing requests --as bank-2
+    """
+    trio.run(_financing_requests, network, as_, output)
+
+
+async def _financing_requests(network: Path, acting: str, output: Output) -> None:
+    book = AddressBook(network)
+    found: list[tuple[bytes, FinancingRequest]] = []
+    async with connect(network) as client:
+        async for entry in client.index_all(Index.PARTY_REQUESTS, book.organisation(acting)):
+            record = await client.read(Kind.FINANCING_REQUEST, entry[ID_BYTES:])
+            if isinstance(record, FinancingRequest):
+                found.append((entry[ID_BYTES:], record))
+    if output is Output.json:
+        print_json([{"id": id.hex()} | to_plain(record) for id, record in found])
+        return
+    names = book.names()
+    columns = ("request", "holder", "voucher", "start", "amount", "", "for", "lapses", "quotes")
+    rows = [request_row(id, record, names) for id, record in found]
+    print_rows(f"open requests for quotes of {acting} ({UNPROVEN})", columns, rows)
+
+
+def request_row(id: bytes, record: FinancingRequest, names: Mapping[bytes, str]) -> Sequence[str]:
+    quotes = [
+        f"{name_of(quote.funder, names)} {quote.kind.name} {format_rate(quote.rate_ppm)}"
+        f" to {format_day(quote.valid_to)}"
+        for quote in record.quotes
+    ]
+    return (
+        id.hex(),
+        name_of(record.holder, names),
+        record.voucher.hex(),
+        str(record.start),
+        format_amount(record.end - record.start, record.currency),
+        record.currency,
+        ", ".join(use.purpose.name for use in record.purposes),
+        format_day(record.lapses),
+        "; ".join(quotes) or "-",
+    )
+
+
 def add_show_commands(app: App, nouns: dict[str, App]) -> None:
     """Add the commands of this module."""
     nouns["voucher"].command(voucher_show, name="show")
     nouns["voucher"].command(voucher_list, name="list")
     nouns["instruction"].command(instruction_list, name="list")
+    nouns["financing"].command(financing_requests, name="requests")
     app.command(show, name="show")
     app.command(status, name="status")
     app.command(events, name="events")

@@ -6,25 +6,30 @@ is then checked against the policy for its class and amount.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from node.ledger.context import Context, refuse
 from node.ledger.parameters import value
-from node.ledger.rulebook import Rule
+from node.ledger.rulebook import Rule, Signers
 from node.state.view import StateView
 from tallynet.codec import Wire
+from tallynet.commands import LotAccept, LotDecline, RecoverCancel
 from tallynet.envelope import Envelope
 from tallynet.records import (
+    BranchStatus,
     CommandClass,
     Key,
     Kind,
     Organisation,
     OrganisationStatus,
     Policy,
+    PolicyRule,
+    Programme,
     Role,
     Size,
+    Voucher,
 )
 from tallynet.signatures import KIND_ENVELOPE
 
@@ -35,6 +40,37 @@ SUSPENDED_MAY: Final = frozenset(
     {CommandClass.CLAIM, CommandClass.REPAYMENT, CommandClass.SETTLEMENT, CommandClass.PAYOUT}
 )
 """A suspended organisation may only receive, settle and repay (voucher law §8.2)."""
+SUSPENDED_MAY_TOO: Final = frozenset({LotAccept, LotDecline, RecoverCancel})
+"""Of other classes: answering a transfer, and stopping a recovery that its people did not want."""
+CLOSED_MAY_NOT: Final = frozenset({CommandClass.ISSUE, CommandClass.DRAW})
+"""A closed branch cannot issue or draw (voucher law §8.2)."""
+STOPS_BRANCHES: Final = frozenset({OrganisationStatus.SUSPENDED, OrganisationStatus.CLOSED})
+"""What stops an enterprise stops its branches; that it lost its keys does not."""
+FLOOR_PERSONS: Final[dict[CommandClass, int]] = {
+    CommandClass.GOVERNANCE: 2,
+    CommandClass.IDENTITY: 2,
+    CommandClass.ISSUE: 2,
+    CommandClass.LINE: 2,
+    CommandClass.OFFER: 2,
+    CommandClass.PAYOUT: 2,
+    CommandClass.SETTLEMENT: 2,
+}
+"""Network floor per class: distinct persons that no policy can undercut (§5). A MICRO organisation
+has one person and its own limit, `single_signer_max`."""
+
+
+MINIMUM_CLASSES: Final = frozenset(
+    {
+        CommandClass.ISSUE,
+        CommandClass.CLAIM,
+        CommandClass.VOUCHER,
+        CommandClass.LOT,
+        CommandClass.DRAW,
+    }
+)
+"""What members of a programme do with its vouchers: here it may ask for more than their policies do."""
+PEOPLE: Final = frozenset({Role.MAKER, Role.CHECKER, Role.APPROVER, Role.ADMIN})
+"""Roles that people have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,22 +117,27 @@ def check_signatures(envelope: Envelope, acting: Acting, genesis: bytes, verify:
 def authorise(context: Context, organisation: Organisation, acting: Acting, rule: Rule, command: Wire) -> None:  # fmt: skip
     """Policy of the acting organisation for this command (maker-checker, I10).
 
-    Raises LedgerError ORGANISATION_INACTIVE, KEY_CAP, SAME_PERSON, POLICY_UNSATISFIED.
+    Raises LedgerError ORGANISATION_INACTIVE, BRANCH_CLOSED, KEY_CAP, SAME_PERSON,
+    POLICY_UNSATISFIED.
     """
-    if (
-        organisation.status is not OrganisationStatus.ACTIVE
-        and rule.command_class not in SUSPENDED_MAY
-    ):
-        raise refuse("ORGANISATION_INACTIVE", f"the organisation is {organisation.status.name}")
+    _check_standing(context, organisation, rule)
     for key, role in zip(acting.keys, acting.roles, strict=True):
         if role not in key.roles:
             raise refuse("POLICY_UNSATISFIED", f"a key signs as {role.name} without that role")
     amount = rule.amount(command)
-    if rule.api and acting.roles == (Role.API,):
+    roles, persons = requirement(
+        context, context.acting, organisation, rule.command_class, rule.signers, amount
+    )
+    if persons == 0:
+        raise refuse("POLICY_UNSATISFIED", "acts like this one are not delegated to this branch")
+    minimum = _programme_minimum(context, rule.command_class, command, amount)
+    if minimum is not None:
+        roles = tuple(sorted({*roles, *minimum.roles}))
+        persons = max(persons, minimum.persons)
+    elif rule.api and acting.roles == (Role.API,):
         if amount > acting.keys[0].cap:
             raise refuse("KEY_CAP", f"{amount} is above the machine key's cap {acting.keys[0].cap}")
         return
-    roles, persons = requirement(context, organisation, rule, amount)
     for role in roles:
         if role not in acting.roles:
             raise refuse("POLICY_UNSATISFIED", f"nobody signs as {role.name}")
@@ -104,23 +145,71 @@ def authorise(context: Context, organisation: Organisation, acting: Acting, rule
         raise refuse("SAME_PERSON", f"{persons} distinct persons must sign")
 
 
+def _check_standing(context: Context, organisation: Organisation, rule: Rule) -> None:
+    """Suspended and the like: only what is listed above. A branch stands no better than those above it."""
+    exempt = rule.command_class in SUSPENDED_MAY or rule.command in SUSPENDED_MAY_TOO
+    if organisation.status is not OrganisationStatus.ACTIVE and not exempt:
+        raise refuse("ORGANISATION_INACTIVE", f"the organisation is {organisation.status.name}")
+    for above in lineage(context, organisation):
+        if above.status in STOPS_BRANCHES and not exempt:
+            raise refuse("ORGANISATION_INACTIVE", f"its enterprise is {above.status.name}")
+        if above.branch_status is BranchStatus.CLOSED and rule.command_class in CLOSED_MAY_NOT:
+            raise refuse("BRANCH_CLOSED", "a closed branch can neither issue nor draw")
+
+
+def lineage(context: Context, organisation: Organisation) -> Iterator[Organisation]:
+    """The organisation, then what it is a branch of, up to the enterprise: `branch_depth_max` steps."""
+    yield organisation
+    while organisation.parent is not None:
+        organisation = context.require(Organisation, organisation.parent)
+        yield organisation
+
+
+def _band(
+    rules: tuple[PolicyRule, ...], command_class: CommandClass, amount: int
+) -> PolicyRule | None:
+    """The rule for this class and amount: the one with the largest `amount_from`."""
+    chosen = None
+    for band in rules:
+        if band.command_class is command_class and band.amount_from <= amount:
+            chosen = band
+    return chosen
+
+
+def _programme_minimum(
+    context: Context, command_class: CommandClass, command: Wire, amount: int
+) -> PolicyRule | None:
+    """What the programme asks of every member in this act, a one-person shop included: of an issue as it
+    is now, of acts on a voucher as it was when the voucher was issued (§5, §8.3)."""
+    if command_class not in MINIMUM_CLASSES:
+        return None
+    source: Programme | Voucher | None = None
+    if command_class is CommandClass.ISSUE:
+        source = context.find(Programme, getattr(command, "programme", b""))
+    else:
+        source = context.find(Voucher, getattr(command, "voucher", b""))
+    return None if source is None else _band(source.policy_minimum, command_class, amount)
+
+
 def requirement(
-    context: Context, organisation: Organisation, rule: Rule, amount: int
+    context: Context,
+    id: bytes,
+    organisation: Organisation,
+    command_class: CommandClass,
+    signers: Signers,
+    amount: int,
 ) -> tuple[tuple[Role, ...], int]:
-    """Roles and number of distinct persons for this class and amount."""
-    default = rule.signers.roles, rule.signers.persons
-    policy = context.find(Policy, context.acting)
-    if policy is not None:
-        chosen = None
-        for band in policy.rules:
-            if band.command_class is rule.command_class and band.amount_from <= amount:
-                chosen = band.roles, band.persons
-        if chosen is not None:
-            return chosen
-    if (
-        organisation.size is Size.MICRO
-        and default[1] > 1
-        and amount <= value(context, "single_signer_max")
-    ):
+    """Roles and number of distinct persons for this class and amount, never below the network's floor;
+    no persons means that nobody may."""
+    default = signers.roles, signers.persons
+    if signers is Signers.ANY:
+        return default
+    single = organisation.size is Size.MICRO and amount <= value(context, "single_signer_max")
+    policy = context.find(Policy, id)
+    chosen = _band(policy.rules, command_class, amount) if policy is not None else None
+    if chosen is not None:
+        floor = 1 if single else FLOOR_PERSONS.get(command_class, 1)
+        return chosen.roles, max(chosen.persons, floor) if chosen.persons else 0
+    if single and default[1] > 1:
         return default[0][:1], 1
     return default

@@ -14,9 +14,12 @@ import msgspec
 
 from node.ledger.accounts import require_verified
 from node.ledger.context import Context, refuse, require_amount
-from node.ledger.financing import CANCELLED, FAILED, PAID, drop_financing, settle_in
+from node.ledger.distress import covers
+from node.ledger.drawing import settle_in
+from node.ledger.financing import CANCELLED, FAILED, PAID, drop_financing
 from node.ledger.instructions import end_instruction, open_instruction
 from node.ledger.interest import BPS, pro_rata
+from node.ledger.loans import source_of
 from node.ledger.organisations import has_kind, require_active
 from node.ledger.parameters import value
 from node.ledger.programmes import require_currency
@@ -36,6 +39,7 @@ from tallynet.records import (
     Backstop,
     BackstopState,
     CommandClass,
+    DistressEvent,
     Financing,
     FinancingKind,
     FinancingState,
@@ -45,7 +49,9 @@ from tallynet.records import (
     Kind,
     Lot,
     LotState,
+    Organisation,
     OrganisationKind,
+    PurposeAmount,
     Voucher,
     VoucherStatus,
 )
@@ -148,10 +154,11 @@ def _is_distressed(context: Context, pool: Backstop, command: BackstopTrigger) -
 
 
 def in_declared_difficulty(context: Context, debtor: bytes, event: bytes) -> bool:
-    """True iff the debtor declared its difficulty and lies inside this open distress event. This
-    release records neither, so nothing holds yet."""
-    del context, debtor, event
-    return False
+    """True iff the debtor declared its difficulty and lies inside this open distress event."""
+    organisation = context.require(Organisation, debtor)
+    return organisation.distress_declared and covers(
+        context, context.require(DistressEvent, event), organisation
+    )
 
 
 def _open_for(
@@ -284,10 +291,13 @@ def _lend(
             repaid=0,
             repayment_pending=0,
             payee=command.payee,
-            purpose=command.purpose,
+            purposes=(PurposeAmount(command.purpose, command.amount),),
             instruction=_instruction_id(id, 0),
             expires=expires,
             state=FinancingState.AWAIT_PAYOUT,
+            lines=(),
+            registration_required=False,
+            registration=None,
         ),
     )
     shares = pro_rata(principal, [share.share_bps for share in pool.banks])
@@ -322,13 +332,13 @@ def _paid(context: Context, instruction_id: bytes, instruction: Instruction) -> 
     """financing.payout.confirm by one member bank; the last one's pledges the range."""
     financing = context.require(Financing, instruction.reference)
     end_instruction(context, instruction_id, instruction)
-    pool = context.require(Backstop, financing.offer)
+    pool = context.require(Backstop, source_of(financing))
     changed = msgspec.structs.replace(
         pool,
         reserved=pool.reserved - instruction.amount,
         drawn=pool.drawn + instruction.amount,
     )
-    context.put(financing.offer, changed)
+    context.put(source_of(financing), changed)
     context.emit(
         "backstop.paid", Kind.FINANCING, instruction.reference, source=instruction.payer,
         target=financing.obligor, amount=instruction.amount, reference=instruction_id,
@@ -345,7 +355,7 @@ def _failed(context: Context, instruction_id: bytes, instruction: Instruction) -
 
 def _cancelled(context: Context, id: bytes, financing: Financing, event_type: str) -> None:
     """The time is over, or a freeze came: what is not paid by now never will be."""
-    pool = context.require(Backstop, financing.offer)
+    pool = context.require(Backstop, source_of(financing))
     for position in range(len(pool.banks)):
         instruction_id = _instruction_id(id, position)
         instruction = context.find(Instruction, instruction_id)
@@ -358,16 +368,16 @@ def _drop_share(
     context: Context, instruction_id: bytes, instruction: Instruction, financing: Financing
 ) -> Financing:
     end_instruction(context, instruction_id, instruction)
-    pool = context.require(Backstop, financing.offer)
+    pool = context.require(Backstop, source_of(financing))
     reserved = pool.reserved - instruction.amount
-    context.put(financing.offer, msgspec.structs.replace(pool, reserved=reserved))
+    context.put(source_of(financing), msgspec.structs.replace(pool, reserved=reserved))
     principal = financing.principal - instruction.amount
     return msgspec.structs.replace(financing, principal=principal, net=principal)
 
 
 def _finish(context: Context, id: bytes, financing: Financing, event_type: str) -> None:
     """When no instruction is open any more: a loan of what was paid, or none."""
-    pool = context.require(Backstop, financing.offer)
+    pool = context.require(Backstop, source_of(financing))
     positions = range(len(pool.banks))
     if any(context.find(Instruction, _instruction_id(id, at)) is not None for at in positions):
         context.put(id, financing)

@@ -25,6 +25,7 @@ from tallynet.records import (
     CreditLine,
     Document,
     Financing,
+    FinancingRequest,
     FinancingState,
     Instruction,
     InstructionPurpose,
@@ -40,6 +41,7 @@ from tallynet.records import (
     PrepaymentState,
     Programme,
     Record,
+    Recovery,
     Remembered,
     Voucher,
     VoucherStatus,
@@ -72,7 +74,8 @@ def _organisation(_state: StateView, id: bytes, record: Organisation) -> Iterato
 
 
 def _key(_state: StateView, id: bytes, record: Key) -> Iterator[IndexKey]:
-    yield Index.ORGANISATION_KEYS, record.organisation + id
+    if not record.revoked:
+        yield Index.ORGANISATION_KEYS, record.organisation + id
 
 
 def _account(_state: StateView, id: bytes, record: Account) -> Iterator[IndexKey]:
@@ -129,7 +132,8 @@ def _lot(state: StateView, id: bytes, record: Lot) -> Iterator[IndexKey]:
 def _offer(_state: StateView, id: bytes, record: Offer) -> Iterator[IndexKey]:
     yield Index.FUNDER_OFFERS, record.funder + id
     if record.status is OfferStatus.OPEN:
-        yield Index.OPEN_OFFERS, open_key(record, id)
+        if record.automatic:
+            yield Index.OPEN_OFFERS, open_key(record, id)
         yield Index.SCHEDULE_DAYS, day_key(record.valid_to + 1, Act.OFFER_EXPIRE, id)
 
 
@@ -145,6 +149,12 @@ def _financing(state: StateView, id: bytes, record: Financing) -> Iterator[Index
     elif record.state is FinancingState.REQUESTED:
         last = last_day(state, record)
         yield Index.SCHEDULE_DAYS, day_key(last + 1, Act.REDISCOUNT_LAPSE, id)
+
+
+def _request(_state: StateView, id: bytes, record: FinancingRequest) -> Iterator[IndexKey]:
+    for party in (record.holder, *record.funders):
+        yield Index.PARTY_REQUESTS, party + id
+    yield Index.SCHEDULE_DAYS, day_key(record.lapses, Act.REQUEST_LAPSE, id)
 
 
 def _instruction(_state: StateView, id: bytes, record: Instruction) -> Iterator[IndexKey]:
@@ -168,6 +178,10 @@ def _remembered(_state: StateView, id: bytes, record: Remembered) -> Iterator[In
     yield Index.REMEMBERED_BLOCKS, id
     for transaction in ids_of(record):
         yield Index.REMEMBERED, id[:BUCKET_BYTES] + transaction
+
+
+def _recovery(_state: StateView, id: bytes, record: Recovery) -> Iterator[IndexKey]:
+    yield Index.SCHEDULE_DAYS, day_key(record.ends + 1, Act.RECOVERY_COMPLETE, id)
 
 
 Rule = Callable[[StateView, bytes, Record], Iterator[IndexKey]]
@@ -194,9 +208,11 @@ _RULES: Final[dict[Kind, Rule]] = {
     Kind.LOT: _typed(Lot, _lot),
     Kind.OFFER: _typed(Offer, _offer),
     Kind.FINANCING: _typed(Financing, _financing),
+    Kind.FINANCING_REQUEST: _typed(FinancingRequest, _request),
     Kind.INSTRUCTION: _typed(Instruction, _instruction),
     Kind.CONSENT: _typed(Consent, _consent),
     Kind.REMEMBERED: _typed(Remembered, _remembered),
     Kind.PREPAYMENT: _typed(Prepayment, _prepayment),
+    Kind.RECOVERY: _typed(Recovery, _recovery),
 }
 """Kinds that are not listed have no index."""

@@ -7,38 +7,50 @@ payment); a failure gives everything back to the fen, the rounding remainder inc
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
 from node.ledger import bank_receipts, lines
-from node.ledger.accounts import require_verified
 from node.ledger.context import Context, refuse, require_amount
-from node.ledger.interest import BPS, carried_discount, numerator, undo_discount
-from node.ledger.lines import line_id
-from node.ledger.organisations import has_kind, require_active
-from node.ledger.parameters import value
-from node.ledger.ranges import carve, coalesce, get_lot, put_lot, require_free
-from node.ledger.redemption import drop_instruction, readdress, redeem_face
-from node.ledger.rulebook import Signers, rule
-from node.ledger.schedule import (
-    HANDLERS,
-    Act,
-    drop_second,
-    put_day,
-    put_second,
-    take_off_second,
+from node.ledger.drawing import (
+    SOLD,
+    Terms,
+    Wanted,
+    exposure_lines,
+    open_financing,
+    require_counterparties,
+    require_drawable,
+    require_lines,
+    settle_in,
+    sums_by_purpose,
+    unlock,
 )
-from node.ledger.vouchers import log, require_active_voucher, touch
+from node.ledger.interest import BPS, carried_discount, numerator, undo_discount
+from node.ledger.offers import lowest_rate_of
+from node.ledger.organisations import require_active
+from node.ledger.parameters import value
+from node.ledger.ranges import carve, coalesce, get_lot, put_lot
+from node.ledger.redemption import drop_instruction, readdress, redeem_face
+from node.ledger.registration import require_registration
+from node.ledger.requests import open_request
+from node.ledger.rulebook import Signers, rule
+from node.ledger.schedule import HANDLERS, Act, drop_second, put_day, take_off_second
+from node.ledger.vouchers import log, touch
 from node.state.view import Index
-from tallynet.commands import FinancingDraw, InstructionSend, PayoutConfirm, PayoutFail
+from tallynet.commands import (
+    FinancingDraw,
+    FinancingDrawBatch,
+    InstructionSend,
+    PayoutConfirm,
+    PayoutFail,
+)
 from tallynet.errors import LedgerError, invariant
-from tallynet.fields import ZERO_WIDE, from_wide, to_wide
+from tallynet.fields import from_wide, to_wide
 from tallynet.hashing import record_id
 from tallynet.records import (
-    Account,
     AcquiredBy,
     CommandClass,
     Financing,
@@ -48,18 +60,16 @@ from tallynet.records import (
     InstructionPurpose,
     InstructionState,
     Kind,
-    LineKind,
     Lot,
     LotState,
     Offer,
     OfferStatus,
     OfferUse,
-    OrganisationKind,
     Programme,
+    PurposeAmount,
     RateBand,
     Remainder,
     Voucher,
-    VoucherStatus,
 )
 
 PAID: Final[dict[FinancingKind, Callable[[Context, bytes, Instruction], None]]] = {}
@@ -71,23 +81,17 @@ CANCELLED: Final[dict[FinancingKind, Callable[[Context, bytes, Financing, str], 
 """How one of them is undone before it is paid out; the text is the event's type."""
 AUTO_OFFERS_MAX: Final = 32
 """Offers an AUTO draw looks at after the programme's own order: bounds its cost."""
-SOLD: Final = frozenset({FinancingKind.SALE, FinancingKind.EARLY_PAY})
-"""Kinds that take a discount; loans pay the principal in full (Civil Code 670)."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """An offer that passed every check for this draw, with the price."""
+    """An offer that passed every check for this draw, with what it gives."""
 
     id: bytes
     offer: Offer
-    band: RateBand
-    days: int
-    principal: int
-    discount: int
-    numerator: int
-    remainder_id: bytes
+    terms: Terms
     remainder: int
+    """Rounding carried on after a sale."""
 
 
 # --- draw -------------------------------------------------------------------------------------------
@@ -105,56 +109,112 @@ class _Source:
     ),
 )  # fmt: skip
 def draw(context: Context, command: FinancingDraw) -> None:
-    """financing.draw (voucher law §8.7). Receipt result: discount, net, rate ppm, days."""
-    voucher = require_active_voucher(context, command.voucher)
-    lot = get_lot(context, command.voucher, command.start)
-    if lot.holder != context.acting:
-        raise refuse("NOT_HOLDER", "the lot is held by another organisation")
-    require_free(lot)
-    if voucher.maturity - voucher.issue_day > value(context, "extra_review_days"):
-        raise refuse("REVIEW_REQUIRED", "a tenor this long must be reviewed by a bank first")
-    account = require_verified(context, command.payee, context.acting, voucher.currency)
-    require_amount(command.amount)
-    if command.amount > lot.end - lot.start:
-        raise refuse("AMOUNT_RANGE", f"{command.amount} of a lot of {lot.end - lot.start}")
-    if command.amount >= value(context, "controlled_payment_min"):
-        raise refuse(
-            "PAYEE_NOT_ALLOWED", "draws of this size are paid to a controlled payee, not to oneself"
+    """financing.draw (voucher law §8.7). Receipt result: discount, net, rate ppm, days; under an offer
+    that is not automatic no result, and a request instead of a financing."""
+    purposes = (PurposeAmount(command.purpose, command.amount),)
+    wanted = Wanted(command.voucher, command.start, command.amount, command.payee, purposes)
+    voucher, lot = require_drawable(context, wanted)
+    if command.offer is None:
+        source = _best(context, wanted, voucher)
+    else:
+        source = _check_source(context, wanted, voucher, command.offer, (command.amount,))
+    _draw(context, command.label, wanted, voucher, lot, source)
+
+
+def _batch_amount(command: FinancingDrawBatch) -> int:
+    return sum(one.amount for one in command.draws)
+
+
+@rule(
+    FinancingDrawBatch,
+    CommandClass.DRAW,
+    Signers.M,
+    amount=_batch_amount,
+    sentence="Makes many small draws from one lot under one offer, with one pay-out.",
+    errors=("BATCH_LIMIT",),
+)
+def draw_batch(context: Context, command: FinancingDrawBatch) -> None:
+    """financing.draw_batch (voucher law §8.7): one carve, one Financing, one Instruction, which keep the
+    sum by purpose. Each draw keeps the offer's limits of one draw. The discount is that of the sum: with
+    the carried remainder many draws cost what one does (§11). Receipt result as of a draw."""
+    most = value(context, "draw_batch_max")
+    if len(command.draws) > most:
+        raise refuse("BATCH_LIMIT", f"{len(command.draws)} draws; at most {most} in a batch")
+    amounts = tuple(one.amount for one in command.draws)
+    for amount in amounts:
+        require_amount(amount)
+    purposes = sums_by_purpose((one.purpose, one.amount) for one in command.draws)
+    wanted = Wanted(command.voucher, command.start, sum(amounts), command.payee, purposes)
+    voucher, lot = require_drawable(context, wanted)
+    source = _check_source(context, wanted, voucher, command.offer, amounts)
+    _draw(context, command.label, wanted, voucher, lot, source)
+
+
+def _draw(
+    context: Context, label: bytes, wanted: Wanted, voucher: Voucher, lot: Lot, source: _Source
+) -> None:
+    offer = source.offer
+    if not offer.automatic:
+        open_request(context, label, wanted, voucher, lot, (offer.funder,))
+        return
+    part = carve(context, wanted.voucher, voucher, lot, wanted.amount)
+    open_financing(context, label, wanted, voucher, part, source.terms)
+    if offer.kind in SOLD:
+        context.put(
+            _remainder_id(offer.funder, context.acting, offer.currency, offer.basis),
+            Remainder(to_wide(source.remainder)),
         )
-    source = _choose(context, command, voucher)
-    _reserve(context, source, voucher)
-    part = carve(context, command.voucher, voucher, lot, command.amount)
-    _open(context, command, voucher, part, source, account)
+    _use_offer(context, source.id, offer, context.acting, wanted.amount)
 
 
-def _choose(context: Context, command: FinancingDraw, voucher: Voucher) -> _Source:
-    """The named offer, or AUTO: the programme's order, then by lowest rate, ties by id; the first
-    that passes every check wins, else the last refusal counts (C16)."""
-    if command.offer is not None:
-        return _check_source(context, command, voucher, command.offer)
+# --- the source of the money --------------------------------------------------------------------------
+
+
+def _best(context: Context, wanted: Wanted, voucher: Voucher) -> _Source:
+    """AUTO: the programme's order, then the open offer that is cheapest for this tenor, ties by id; only
+    sources that pass every check, their lines too, so that banks take over when the core's money or a
+    bank's line is used up (C16). Otherwise the last refusal counts. An offer that is not automatic is
+    passed over: it would lock the range until its funder answers."""
     last = refuse("NO_OFFER", "no open offer fits this draw")
-    for offer_id in _candidates(context, voucher):
+    programme = context.require(Programme, voucher.programme)
+    for id in programme.funding_order:
         try:
-            return _check_source(context, command, voucher, offer_id)
+            return _check_automatic(context, wanted, voucher, id)
         except LedgerError as error:
             last = error
-    raise last
+    best: _Source | None = None
+    prefix = voucher.currency.encode()
+    for key in context.state.index_scan(Index.OPEN_OFFERS, prefix, limit=AUTO_OFFERS_MAX):
+        lowest, id = lowest_rate_of(key), key[-16:]
+        if best is not None and lowest > best.terms.rate_ppm:
+            break  # whatever the tenor, no later offer is cheaper
+        if id in programme.funding_order:
+            continue
+        try:
+            source = _check_automatic(context, wanted, voucher, id)
+        except LedgerError as error:
+            last = error
+            continue
+        if best is None or (source.terms.rate_ppm, id) < (best.terms.rate_ppm, best.id):
+            best = source
+    if best is None:
+        raise last
+    return best
 
 
-def _candidates(context: Context, voucher: Voucher) -> list[bytes]:
-    programme = context.require(Programme, voucher.programme)
-    found = [id for id in programme.funding_order if context.find(Offer, id) is not None]
-    keys = context.state.index_scan(
-        Index.OPEN_OFFERS, voucher.currency.encode(), limit=AUTO_OFFERS_MAX
-    )
-    found += [key[-16:] for key in keys if key[-16:] not in found]
-    return found
+def _check_automatic(
+    context: Context, wanted: Wanted, voucher: Voucher, offer_id: bytes
+) -> _Source:
+    source = _check_source(context, wanted, voucher, offer_id, (wanted.amount,))
+    if not source.offer.automatic:
+        raise refuse("NO_OFFER", "the offer is not automatic; name it to ask for a quote")
+    return source
 
 
 def _check_source(
-    context: Context, command: FinancingDraw, voucher: Voucher, offer_id: bytes
+    context: Context, wanted: Wanted, voucher: Voucher, offer_id: bytes, draws: Sequence[int]
 ) -> _Source:
-    """Every check of the row on one offer, without writing."""
+    """Every check of the row on one offer, without writing; `draws` are the amounts one by one."""
     offer = context.find(Offer, offer_id)
     if offer is None:
         raise refuse("NO_OFFER", f"no offer {offer_id.hex()}")
@@ -162,43 +222,36 @@ def _check_source(
     if offer.status is not OfferStatus.OPEN or not offer.valid_from <= today <= offer.valid_to:
         raise refuse("NO_OFFER", "the offer is not open today")
     require_active(context, offer.funder)
-    _check_parties(context, voucher, offer)
-    days = voucher.maturity - today
-    if days < 1:
-        raise refuse("DATE_RANGE", "nothing is left to finance on the day of maturity")
-    band = next((band for band in offer.grid if days <= band.days_max), None)
-    if band is None:
-        raise refuse("TENOR_BAND", f"the offer has no rate for {days} days")
-    _check_caps(context, command, offer_id, offer)
-    return _price(context, command, offer_id, offer, band, days)
-
-
-def _check_parties(context: Context, voucher: Voucher, offer: Offer) -> None:
-    if offer.funder == context.acting:
-        raise refuse("SELF_DEALING", "funder and drawer are the same organisation")
-    early = offer.kind is FinancingKind.EARLY_PAY
-    if offer.funder == voucher.debtor and not early:
-        raise refuse("SELF_DEALING", "the debtor may only pay early")
-    if early and offer.funder != voucher.debtor:
-        raise refuse("OFFER_SCOPE", "early payment comes from the debtor itself")
+    require_counterparties(context, voucher, offer.funder, offer.kind)
     if (
         (offer.debtors and voucher.debtor not in offer.debtors)
         or (offer.programmes and voucher.programme not in offer.programmes)
         or offer.currency != voucher.currency
     ):
         raise refuse("OFFER_SCOPE", "the offer is for other debtors, programmes or currencies")
+    days = voucher.maturity - today
+    if days < 1:
+        raise refuse("DATE_RANGE", "nothing is left to finance on the day of maturity")
+    band = next((band for band in offer.grid if days <= band.days_max), None)
+    if band is None:
+        raise refuse("TENOR_BAND", f"the offer has no rate for {days} days")
+    _check_caps(context, offer_id, offer, draws)
+    source = _price(context, wanted.amount, offer_id, offer, band, days)
+    if offer.automatic:
+        require_lines(context, source.terms, voucher)
+    return source
 
 
 def _use_id(offer_id: bytes, drawer: bytes) -> bytes:
     return record_id(Kind.OFFER_USE, offer_id + drawer, b"")
 
 
-def _check_caps(context: Context, command: FinancingDraw, offer_id: bytes, offer: Offer) -> None:
-    amount = command.amount
-    if not offer.draw_min <= amount <= offer.draw_max:
+def _check_caps(context: Context, offer_id: bytes, offer: Offer, draws: Sequence[int]) -> None:
+    if not offer.draw_min <= min(draws) <= max(draws) <= offer.draw_max:
         raise refuse(
             "OFFER_CAP", f"a draw is {offer.draw_min} to {offer.draw_max} under this offer"
         )
+    amount = sum(draws)
     if offer.used + amount > offer.total_cap:
         raise refuse("OFFER_CAP", f"the offer has {offer.total_cap - offer.used} left")
     if offer.organisation_cap:
@@ -208,55 +261,32 @@ def _check_caps(context: Context, command: FinancingDraw, offer_id: bytes, offer
 
 
 def _price(
-    context: Context,
-    command: FinancingDraw,
-    offer_id: bytes,
-    offer: Offer,
-    band: RateBand,
-    days: int,
+    context: Context, amount: int, offer_id: bytes, offer: Offer, band: RateBand, days: int
 ) -> _Source:
     """Discount with carried remainder for sales, principal by advance rate for loans (§11)."""
-    remainder_id = _remainder_id(offer, context.acting)
-    if offer.kind not in SOLD:
-        principal = command.amount * band.advance_bps // BPS
+    principal, discount, n, remainder = amount, 0, 0, 0
+    if offer.kind in SOLD:
+        kept = context.find(
+            Remainder, _remainder_id(offer.funder, context.acting, offer.currency, offer.basis)
+        )
+        n = numerator(amount, band.rate_ppm, days)
+        carried = from_wide(kept.value) if kept else 0
+        discount, remainder = carried_discount(n, carried, offer.basis)
+        if amount - discount <= 0:
+            raise refuse("NET_NOT_POSITIVE", "the discount takes the whole amount")
+    else:
+        principal = amount * band.advance_bps // BPS
         if principal == 0:
             raise refuse("NET_NOT_POSITIVE", "the advance on this amount is less than one unit")
-        return _Source(offer_id, offer, band, days, principal, 0, 0, remainder_id, 0)
-    kept = context.find(Remainder, remainder_id)
-    n = numerator(command.amount, band.rate_ppm, days)
-    carried = from_wide(kept.value) if kept else 0
-    discount, remainder = carried_discount(n, carried, offer.basis)
-    if command.amount - discount <= 0:
-        raise refuse("NET_NOT_POSITIVE", "the discount takes the whole amount")
-    return _Source(
-        offer_id, offer, band, days, command.amount, discount, n, remainder_id, remainder
-    )
+    terms = Terms(
+        offer.funder, offer.kind, offer_id, band.rate_ppm, offer.basis, days, principal, discount,
+        n, offer.lines_required, offer.registration_required,
+    )  # fmt: skip
+    return _Source(offer_id, offer, terms, remainder)
 
 
-def _remainder_id(offer: Offer, drawer: bytes) -> bytes:
-    basis = offer.basis.to_bytes(2, "big")
-    return record_id(Kind.REMAINDER, offer.funder + drawer, offer.currency.encode() + basis)
-
-
-def exposure_lines(offer: Offer, debtor: bytes, drawer: bytes) -> list[bytes]:
-    """Ids of the lines that a draw under this offer must fit in."""
-    found = []
-    for kind in offer.lines_required:
-        obligor = debtor if kind is LineKind.DEBTOR_EXPOSURE else drawer
-        if kind is LineKind.BORROWER and offer.kind in SOLD:
-            continue
-        found.append(line_id(kind, offer.funder, obligor, offer.currency))
-    return found
-
-
-def _reserve(context: Context, source: _Source, voucher: Voucher) -> None:
-    for id in exposure_lines(source.offer, voucher.debtor, context.acting):
-        try:
-            lines.reserve(context, id, source.principal)
-        except LedgerError as error:
-            if error.code == "RECORD_NOT_FOUND":
-                raise refuse("LINE_EXCEEDED", "the funder has no line for this draw") from None
-            raise
+def _remainder_id(funder: bytes, drawer: bytes, currency: str, basis: int) -> bytes:
+    return record_id(Kind.REMAINDER, funder + drawer, currency.encode() + basis.to_bytes(2, "big"))
 
 
 def _use_offer(context: Context, offer_id: bytes, offer: Offer, drawer: bytes, amount: int) -> None:
@@ -266,76 +296,6 @@ def _use_offer(context: Context, offer_id: bytes, offer: Offer, drawer: bytes, a
         id = _use_id(offer_id, drawer)
         used = context.find(OfferUse, id)
         context.put(id, OfferUse((used.used if used else 0) + amount))
-
-
-def _open(
-    context: Context,
-    command: FinancingDraw,
-    voucher: Voucher,
-    part: Lot,
-    source: _Source,
-    account: Account,
-) -> None:
-    offer = source.offer
-    financing_id = record_id(Kind.FINANCING, context.acting, command.label)
-    instruction_id = record_id(Kind.INSTRUCTION, financing_id, bytes(4))
-    net = source.principal - source.discount
-    expires = context.time + value(context, "payout_timeout_seconds")
-    financing = Financing(
-        kind=offer.kind,
-        funder=offer.funder,
-        offer=source.id,
-        obligor=context.acting,
-        debtor=voucher.debtor,
-        voucher=command.voucher,
-        start=part.start,
-        end=part.end,
-        principal=source.principal,
-        discount=source.discount,
-        net=net,
-        numerator=to_wide(source.numerator),
-        currency=voucher.currency,
-        rate_ppm=source.band.rate_ppm,
-        basis=offer.basis,
-        value_day=context.today,
-        end_day=voucher.maturity,
-        accrued_to=context.today,
-        accrual=ZERO_WIDE,
-        interest_billed=0,
-        repaid=0,
-        repayment_pending=0,
-        payee=command.payee,
-        purpose=command.purpose,
-        instruction=instruction_id,
-        expires=expires,
-        state=FinancingState.AWAIT_PAYOUT,
-    )
-    context.create(financing_id, financing)
-    funder = require_active(context, offer.funder)
-    bank = offer.funder if has_kind(funder, OrganisationKind.BANK) else account.bank
-    instruction = Instruction(
-        offer.funder, context.acting, command.payee, net, 0, voucher.currency, context.today,
-        InstructionPurpose.PAYOUT, financing_id, 0, bank, InstructionState.NEW,
-    )  # fmt: skip
-    context.create(instruction_id, instruction)
-    context.state.index_add(Index.BANK_INSTRUCTIONS, bank + instruction_id)
-    context.state.index_add(Index.PARTY_FINANCINGS, offer.funder + financing_id)
-    context.state.index_add(Index.PARTY_FINANCINGS, context.acting + financing_id)
-    put_second(context, expires, Act.PAYOUT_EXPIRE, financing_id)
-    if offer.kind in SOLD:
-        context.put(source.remainder_id, Remainder(to_wide(source.remainder)))
-    _use_offer(context, source.id, offer, context.acting, command.amount)
-    event = voucher.event_count
-    voucher = log(
-        context, command.voucher, voucher, "financing.draw", start=part.start, end=part.end,
-        source=context.acting, target=offer.funder, amount=net, reference=financing_id,
-    )  # fmt: skip
-    locked = msgspec.structs.replace(
-        part, state=LotState.FINANCING_PENDING, lien=financing_id, newest_event=event
-    )
-    put_lot(context, command.voucher, locked)
-    context.put(command.voucher, voucher)
-    context.result = (source.discount, net, source.band.rate_ppm, source.days)
 
 
 # --- pay-out ----------------------------------------------------------------------------------------
@@ -383,7 +343,7 @@ def send(context: Context, command: InstructionSend) -> None:
     api=True,
     amount=lambda command: command.amount,
     sentence="Confirms as the paying bank that a draw was paid out.",
-    errors=("AMOUNT_MISMATCH", "RECEIPT_REUSED"),
+    errors=("AMOUNT_MISMATCH", "REGISTRATION_REQUIRED", "RECEIPT_REUSED"),
 )
 def payout_confirm(context: Context, command: PayoutConfirm) -> None:
     """financing.payout.confirm (voucher law §8.7): SALE -> holder = funder; loans -> PLEDGED with
@@ -393,13 +353,13 @@ def payout_confirm(context: Context, command: PayoutConfirm) -> None:
     financing = context.require(Financing, financing_id)
     if command.amount != instruction.amount:
         raise refuse("AMOUNT_MISMATCH", f"the instruction is over {instruction.amount}")
+    require_registration(context, financing)
     bank_receipts.use(context, command.receipt_commitment, context.acting, command.instruction)
     if financing.kind in PAID:
         PAID[financing.kind](context, command.instruction, instruction)
         return
     drop_second(context, financing.expires, Act.PAYOUT_EXPIRE, financing_id)
-    offer = context.require(Offer, financing.offer)
-    for id in exposure_lines(offer, financing.debtor, financing.obligor):
+    for id in exposure_lines(financing):
         lines.use_reserved(context, id, financing.principal)
     voucher = touch(context, financing.voucher)
     lot = get_lot(context, financing.voucher, financing.start)
@@ -492,13 +452,14 @@ def cancel_draw(context: Context, financing_id: bytes, event_type: str) -> None:
         CANCELLED[financing.kind](context, financing_id, financing, event_type)
         return
     take_off_second(context, financing.expires, Act.PAYOUT_EXPIRE, financing_id)
-    offer = context.require(Offer, financing.offer)
-    for id in exposure_lines(offer, financing.debtor, financing.obligor):
+    for id in exposure_lines(financing):
         lines.unreserve(context, id, financing.principal)
-    face = financing.end - financing.start
-    _use_offer(context, financing.offer, offer, financing.obligor, -face)
-    if financing.kind in SOLD:
-        _give_back_remainder(context, offer, financing)
+    if financing.offer is not None:
+        offer = context.require(Offer, financing.offer)
+        face = financing.end - financing.start
+        _use_offer(context, financing.offer, offer, financing.obligor, -face)
+        if financing.kind in SOLD:
+            _give_back_remainder(context, financing)
     instruction = context.require(Instruction, financing.instruction)
     _drop_instruction(context, financing.instruction, instruction)
     drop_financing(context, financing_id, financing)
@@ -510,20 +471,11 @@ def cancel_draw(context: Context, financing_id: bytes, event_type: str) -> None:
         source=financing.funder, target=financing.obligor, reference=financing_id,
     )  # fmt: skip
     context.put(financing.voucher, voucher)
-    held = msgspec.structs.replace(lot, state=LotState.HELD, lien=None, newest_event=event)
-    put_lot(context, financing.voucher, held)
-    settle_in(context, financing.voucher, voucher, held)
+    unlock(context, financing.voucher, voucher, lot, event)
 
 
-def settle_in(context: Context, voucher_id: bytes, voucher: Voucher, lot: Lot) -> None:
-    """Join a lot that is HELD again with its equals; no more after maturity, when every lot has a
-    settlement instruction of its own that names its start."""
-    if voucher.status is VoucherStatus.ACTIVE:
-        coalesce(context, voucher_id, lot)
-
-
-def _give_back_remainder(context: Context, offer: Offer, financing: Financing) -> None:
-    id = _remainder_id(offer, financing.obligor)
+def _give_back_remainder(context: Context, financing: Financing) -> None:
+    id = _remainder_id(financing.funder, financing.obligor, financing.currency, financing.basis)
     kept = context.require(Remainder, id)
     restored = undo_discount(
         from_wide(financing.numerator), financing.discount, from_wide(kept.value), financing.basis

@@ -10,6 +10,7 @@ from tallynet.genesis import Genesis, GenesisOrganisation
 from tallynet.hashing import record_id
 from tallynet.records import (
     NETWORK_ID,
+    BranchStatus,
     Key,
     Kind,
     Network,
@@ -62,7 +63,7 @@ def _load_organisation(state: StateView, given: GenesisOrganisation) -> None:
         Organisation(
             given.kinds, OrganisationStatus.ACTIVE, KYC_ENHANCED, given.size, None, given.industry,
             given.region, given.name_commitment, given.tax_id_commitment, given.uniqueness_tag,
-            False, False, 0,
+            False, False, 0, None, BranchStatus.OPEN, False,
         ),
     )  # fmt: skip
     state.index_add(Index.ORGANISATIONS, given.id)

@@ -36,8 +36,9 @@ def line_id(kind: LineKind, grantor: bytes, obligor: bytes, currency: str) -> by
 # --- what other families call -----------------------------------------------------------------------
 
 
-def reserve(context: Context, id: bytes, amount: int) -> CreditLine:
-    """Reserve room. Raises LedgerError LINE_INACTIVE, LINE_EXCEEDED, RECORD_NOT_FOUND."""
+def require_room(context: Context, id: bytes, amount: int) -> CreditLine:
+    """A line with room for `amount`. Raises LedgerError LINE_INACTIVE, LINE_EXCEEDED,
+    RECORD_NOT_FOUND."""
     line = context.require(CreditLine, id)
     if line.status is not LineStatus.ACTIVE or not (
         line.valid_from <= context.today <= line.valid_to
@@ -46,7 +47,12 @@ def reserve(context: Context, id: bytes, amount: int) -> CreditLine:
     if line.reserved + line.used + amount > line.granted:
         room = max(0, line.granted - line.reserved - line.used)
         raise refuse("LINE_EXCEEDED", f"{amount} exceeds the line's free room of {room}")
-    return _put(context, id, line, amount, 0)
+    return line
+
+
+def reserve(context: Context, id: bytes, amount: int) -> CreditLine:
+    """Reserve room. Raises what `require_room` raises."""
+    return _put(context, id, require_room(context, id, amount), amount, 0)
 
 
 def use_reserved(context: Context, id: bytes, amount: int) -> None:
@@ -75,8 +81,8 @@ def release_exposure(
         release_used(context, id, min(amount, line.used))
 
 
-def require_room(context: Context, id: bytes, amount: int) -> None:
-    """`reserve` on a line that must exist. Raises LINE_EXCEEDED, LINE_INACTIVE."""
+def reserve_if_there(context: Context, id: bytes, amount: int) -> None:
+    """`reserve`; without a line there is no room. Raises LINE_EXCEEDED, LINE_INACTIVE."""
     if context.find(CreditLine, id) is None:
         raise refuse("LINE_EXCEEDED", "there is no line for this")
     reserve(context, id, amount)

@@ -8,12 +8,8 @@ import msgspec
 
 from node.ledger import bank_receipts, lines
 from node.ledger.context import Context, refuse, require_amount
-from node.ledger.financing import (
-    drop_financing,
-    exposure_lines,
-    require_instruction,
-    settle_in,
-)
+from node.ledger.drawing import exposure_lines, settle_in
+from node.ledger.financing import drop_financing, require_instruction
 from node.ledger.interest import bill, numerator
 from node.ledger.organisations import has_kind, require_active
 from node.ledger.ranges import find_lot, put_lot
@@ -37,14 +33,20 @@ from tallynet.records import (
     InstructionPurpose,
     InstructionState,
     Kind,
-    LineKind,
+    Lot,
     LotState,
-    Offer,
     OrganisationKind,
     Voucher,
 )
 
-_LIVE = (FinancingState.OUTSTANDING, FinancingState.OVERDUE)
+_LIVE = (
+    FinancingState.OUTSTANDING,
+    FinancingState.OVERDUE,
+    FinancingState.RECOURSE,
+    FinancingState.ENFORCED,
+    FinancingState.WRITTEN_OFF,
+)
+"""Late payment is possible in every state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,22 +113,32 @@ def repay(context: Context, command: FinancingRepay) -> None:
         raise refuse(
             "OVERPAYMENT", f"{owed.total} is owed, {financing.repayment_pending} announced"
         )
-    counter = context.joint_body or record_id(Kind.INSTRUCTION, context.acting, command.label)
-    instruction_id = record_id(Kind.INSTRUCTION, command.financing, counter)
+    announce(
+        context, command.label, command.financing, financing, command.amount, "financing.repay"
+    )
+
+
+def announce(
+    context: Context, label: bytes, id: bytes, financing: Financing, amount: int, event_type: str
+) -> None:
+    """The borrower of an accrued loan says that it pays `amount`: Instruction REPAYMENT to the bank that
+    collects. Receipt result: interest and principal owed today."""
+    counter = context.joint_body or record_id(Kind.INSTRUCTION, context.acting, label)
+    instruction_id = record_id(Kind.INSTRUCTION, id, counter)
     bank = _collecting_bank(context, financing)
     instruction = Instruction(
-        context.acting, financing.funder, None, command.amount, 0, financing.currency,
-        context.today, InstructionPurpose.REPAYMENT, command.financing, 0, bank,
-        InstructionState.NEW,
+        context.acting, financing.funder, None, amount, 0, financing.currency, context.today,
+        InstructionPurpose.REPAYMENT, id, 0, bank, InstructionState.NEW,
     )  # fmt: skip
     context.create(instruction_id, instruction)
     context.state.index_add(Index.BANK_INSTRUCTIONS, bank + instruction_id)
-    pending = financing.repayment_pending + command.amount
-    context.put(command.financing, msgspec.structs.replace(financing, repayment_pending=pending))
+    pending = financing.repayment_pending + amount
+    context.put(id, msgspec.structs.replace(financing, repayment_pending=pending))
     context.emit(
-        "financing.repay", Kind.FINANCING, command.financing, source=context.acting,
-        target=financing.funder, amount=command.amount, reference=instruction_id,
+        event_type, Kind.FINANCING, id, source=context.acting, target=financing.funder,
+        amount=amount, reference=instruction_id,
     )  # fmt: skip
+    owed = debt(financing)
     context.result = (owed.interest, owed.principal)
 
 
@@ -193,22 +205,17 @@ def _apply(context: Context, id: bytes, financing: Financing, amount: int) -> tu
 def _free_room(context: Context, financing: Financing, principal: int) -> None:
     """Repaid principal frees the lines, or the pool, that it was lent under."""
     if financing.kind is FinancingKind.BACKSTOP:
-        pool = context.require(Backstop, financing.offer)
-        context.put(financing.offer, msgspec.structs.replace(pool, drawn=pool.drawn - principal))
-        return
-    if financing.kind is FinancingKind.PREPAYMENT:
-        used = [borrower_line(financing)]
-    else:
-        offer = context.require(Offer, financing.offer)
-        used = exposure_lines(offer, financing.debtor, financing.obligor)
-    for line in used:
+        id = source_of(financing)
+        pool = context.require(Backstop, id)
+        context.put(id, msgspec.structs.replace(pool, drawn=pool.drawn - principal))
+    for line in exposure_lines(financing):
         lines.release_used(context, line, principal)
 
 
-def borrower_line(financing: Financing) -> bytes:
-    """The line of the lender on the borrower."""
-    funder, obligor = financing.funder, financing.obligor
-    return lines.line_id(LineKind.BORROWER, funder, obligor, financing.currency)
+def source_of(financing: Financing) -> bytes:
+    """The pool of a BACKSTOP loan, the order of a PREPAYMENT."""
+    invariant(financing.offer is not None, "LEDGER_LOAN without its source")
+    return financing.offer or b""
 
 
 def overdue_day(state: StateView, financing: Financing) -> int | None:
@@ -224,7 +231,8 @@ def overdue_day(state: StateView, financing: Financing) -> int | None:
 
 
 def _close(context: Context, id: bytes, financing: Financing) -> None:
-    """REPAID: the loan leaves the state and its lot, if still pledged, is free again."""
+    """REPAID: the loan leaves the state; what is left of its lot is the borrower's, without lien, also
+    after it was enforced."""
     drop_financing(context, id, financing)
     day = overdue_day(context.state, financing)
     if day is not None:
@@ -232,9 +240,9 @@ def _close(context: Context, id: bytes, financing: Financing) -> None:
     if financing.kind is FinancingKind.PREPAYMENT:
         return  # its bank releases the goods
     voucher = context.require(Voucher, financing.voucher)
-    lot = find_lot(context, financing.voucher, financing.start)
-    if lot is None or lot.state is not LotState.PLEDGED or lot.lien != id:
-        return  # redeemed at settlement, and perhaps joined with its neighbour
+    lot = pledged_lot(context, id, financing)
+    if lot is None:
+        return
     event = voucher.event_count
     voucher = log(
         context, financing.voucher, touch(context, financing.voucher), "financing.release",
@@ -242,10 +250,19 @@ def _close(context: Context, id: bytes, financing: Financing) -> None:
         reference=id,
     )  # fmt: skip
     context.put(financing.voucher, voucher)
-    free = msgspec.structs.replace(lot, state=LotState.HELD, lien=None, newest_event=event)
+    free = msgspec.structs.replace(
+        lot, holder=financing.obligor, state=LotState.HELD, lien=None, newest_event=event
+    )
     put_lot(context, financing.voucher, free)
     settle_in(context, financing.voucher, voucher, free)
     readdress(context, financing.voucher, free.start, free.holder)
+
+
+def pledged_lot(context: Context, id: bytes, financing: Financing) -> Lot | None:
+    """What is left of the range that secures a loan; None once settlement has redeemed it, and perhaps
+    joined it with its neighbour."""
+    lot = find_lot(context, financing.voucher, financing.start)
+    return lot if lot is not None and lot.lien == id else None
 
 
 def receive_from_settlement(
@@ -266,7 +283,7 @@ def _end_without_recourse(context: Context, financing_id: bytes) -> None:
     financing = context.find(Financing, financing_id)
     if financing is None or financing.kind is not FinancingKind.BACKSTOP:
         return
-    if not context.require(Backstop, financing.offer).recourse:
+    if not context.require(Backstop, source_of(financing)).recourse:
         drop_financing(context, financing_id, financing)
         context.emit(
             "backstop.shortfall", Kind.FINANCING, financing_id, source=financing.obligor,

@@ -34,7 +34,7 @@ _OFFERED = (
 _FULL = 10_000
 
 
-def _check_funder(organisation: Organisation, kind: FinancingKind) -> None:
+def check_funder(organisation: Organisation, kind: FinancingKind) -> None:
     """Banks and factors finance; a core may pay its own vouchers early (C16, C34)."""
     if kind not in _OFFERED:
         raise refuse("SCHEMA_INVALID", f"{kind.name} has commands of its own")
@@ -45,19 +45,39 @@ def _check_funder(organisation: Organisation, kind: FinancingKind) -> None:
         raise refuse("NOT_LICENSED", "only banks and factors buy or lend")
 
 
+def check_terms(kind: FinancingKind, lines: tuple[LineKind, ...], basis: int) -> None:
+    """Raises LedgerError SCHEMA_INVALID, LINE_KIND: what offers and quotes have in common."""
+    if tuple(sorted(set(lines))) != lines:
+        raise refuse("SCHEMA_INVALID", "lines must be sorted and distinct")
+    if LineKind.ISSUE in lines or basis not in (360, 365):
+        raise refuse("SCHEMA_INVALID", "lines are DEBTOR_EXPOSURE or BORROWER; basis 360 or 365")
+    if kind is FinancingKind.EARLY_PAY and lines:
+        raise refuse("LINE_KIND", "early payment extinguishes the debt and needs no line")
+
+
+def check_advance(kind: FinancingKind, advance_bps: int) -> None:
+    """Raises LedgerError TENOR_BAND."""
+    loan = kind in (FinancingKind.LOAN_PLEDGE, FinancingKind.LOAN_RECOURSE)
+    if not 0 < advance_bps <= _FULL or (not loan and advance_bps != _FULL):
+        raise refuse("TENOR_BAND", "advance is up to 100 % for loans, and 100 % otherwise")
+
+
 def _check_grid(kind: FinancingKind, grid: tuple[RateBand, ...]) -> None:
     if any(a.days_max >= b.days_max for a, b in pairwise(grid)):
         raise refuse("TENOR_BAND", "bands must ascend by days")
-    loan = kind in (FinancingKind.LOAN_PLEDGE, FinancingKind.LOAN_RECOURSE)
     for band in grid:
-        if not 0 < band.advance_bps <= _FULL or (not loan and band.advance_bps != _FULL):
-            raise refuse("TENOR_BAND", "advance is up to 100 % for loans, and 100 % otherwise")
+        check_advance(kind, band.advance_bps)
 
 
 def open_key(offer: Offer, id: bytes) -> bytes:
     """Entry of OPEN_OFFERS: AUTO walks them by lowest rate, then by id."""
     lowest = min(band.rate_ppm for band in offer.grid)
     return offer.currency.encode() + lowest.to_bytes(4, "big") + id
+
+
+def lowest_rate_of(key: bytes) -> int:
+    """The rate in an entry of OPEN_OFFERS."""
+    return int.from_bytes(key[3:7], "big")
 
 
 @rule(
@@ -70,17 +90,12 @@ def open_key(offer: Offer, id: bytes) -> bytes:
 )
 def create(context: Context, command: OfferCreate) -> None:
     """offer.create (voucher law §8.7)."""
-    _check_funder(require_active(context, context.acting), command.kind)
+    check_funder(require_active(context, context.acting), command.kind)
     require_currency(command.currency)
     for ids in (command.debtors, command.programmes):
         if tuple(sorted(set(ids))) != ids:
             raise refuse("SCHEMA_INVALID", "debtors and programmes must be sorted and distinct")
-    if tuple(sorted(set(command.lines_required))) != command.lines_required:
-        raise refuse("SCHEMA_INVALID", "lines must be sorted and distinct")
-    if LineKind.ISSUE in command.lines_required or command.basis not in (360, 365):
-        raise refuse("SCHEMA_INVALID", "lines are DEBTOR_EXPOSURE or BORROWER; basis 360 or 365")
-    if command.kind is FinancingKind.EARLY_PAY and command.lines_required:
-        raise refuse("LINE_KIND", "early payment extinguishes the debt and needs no line")
+    check_terms(command.kind, command.lines_required, command.basis)
     require_amount(command.draw_min, "draw_min")
     require_amount(command.draw_max, "draw_max")
     require_amount(command.total_cap, "total_cap")
@@ -94,11 +109,12 @@ def create(context: Context, command: OfferCreate) -> None:
         context.acting, command.kind, command.currency, command.debtors, command.programmes,
         command.grid, command.basis, command.draw_min, command.draw_max, command.organisation_cap,
         command.total_cap, 0, command.valid_from, command.valid_to, command.lines_required,
-        OfferStatus.OPEN,
+        OfferStatus.OPEN, command.registration_required, command.automatic,
     )  # fmt: skip
     context.create(id, offer)
     context.state.index_add(Index.FUNDER_OFFERS, context.acting + id)
-    context.state.index_add(Index.OPEN_OFFERS, open_key(offer, id))
+    if offer.automatic:
+        context.state.index_add(Index.OPEN_OFFERS, open_key(offer, id))
     put_day(context, command.valid_to + 1, Act.OFFER_EXPIRE, id)
     context.emit("offer.create", Kind.OFFER, id, source=context.acting, amount=command.total_cap)
 
@@ -122,7 +138,8 @@ def revoke(context: Context, command: OfferRevoke) -> None:
 
 
 def _close(context: Context, id: bytes, offer: Offer, status: OfferStatus) -> None:
-    context.state.index_remove(Index.OPEN_OFFERS, open_key(offer, id))
+    if offer.automatic:
+        context.state.index_remove(Index.OPEN_OFFERS, open_key(offer, id))
     context.put(id, msgspec.structs.replace(offer, status=status))
 
 

@@ -6,8 +6,9 @@ from typing import Final
 
 import msgspec
 
+from node.ledger.authority import FLOOR_PERSONS, STOPS_BRANCHES, lineage
 from node.ledger.context import Context, refuse
-from node.ledger.keys import register_keys
+from node.ledger.keys import live_keys, register_keys, require_administrable
 from node.ledger.rulebook import Signers, rule
 from node.state.view import Index
 from tallynet.commands import (
@@ -19,6 +20,7 @@ from tallynet.commands import (
 )
 from tallynet.hashing import record_id
 from tallynet.records import (
+    BranchStatus,
     CommandClass,
     Kind,
     Organisation,
@@ -39,17 +41,6 @@ ENTERPRISES: Final = frozenset(
 """Kinds that a sponsor bank registers."""
 INSTITUTIONS: Final = frozenset(kind for kind in OrganisationKind if kind not in ENTERPRISES)
 """Kinds that only the bank quorum admits: nobody registers as a bank (§21)."""
-FLOOR_PERSONS: Final[dict[CommandClass, int]] = {
-    CommandClass.GOVERNANCE: 2,
-    CommandClass.IDENTITY: 2,
-    CommandClass.ISSUE: 2,
-    CommandClass.LINE: 2,
-    CommandClass.OFFER: 2,
-    CommandClass.PAYOUT: 2,
-    CommandClass.SETTLEMENT: 2,
-}
-"""Network floor per class: distinct persons that no policy can undercut (§5). A MICRO organisation
-has one person and its own limit, `single_signer_max`."""
 
 
 def has_kind(organisation: Organisation, *kinds: OrganisationKind) -> bool:
@@ -58,17 +49,55 @@ def has_kind(organisation: Organisation, *kinds: OrganisationKind) -> bool:
 
 
 def require_active(context: Context, id: bytes, *, receiving: bool = False) -> Organisation:
-    """The organisation, if it may act; one that is suspended may still receive (§8.2).
+    """The organisation, if it may act; one that is suspended, or has lost its keys, may still receive
+    (§8.2).
 
     Raises LedgerError RECORD_NOT_FOUND, ORGANISATION_INACTIVE.
     """
     organisation = context.require(Organisation, id)
     status = organisation.status
-    if status is OrganisationStatus.ACTIVE:
+    if receiving and status in (OrganisationStatus.SUSPENDED, OrganisationStatus.RECOVERING):
         return organisation
-    if receiving and status is OrganisationStatus.SUSPENDED:
-        return organisation
-    raise refuse("ORGANISATION_INACTIVE", f"organisation {id.hex()} is {status.name}")
+    if status is not OrganisationStatus.ACTIVE:
+        raise refuse("ORGANISATION_INACTIVE", f"organisation {id.hex()} is {status.name}")
+    for above in () if receiving else lineage(context, organisation):
+        if above.status in STOPS_BRANCHES:
+            raise refuse("ORGANISATION_INACTIVE", f"the enterprise of {id.hex()} is suspended")
+    return organisation
+
+
+def require_issuer(context: Context, debtor: Organisation) -> None:
+    """The debtor may promise: neither it nor the enterprise whose branch it is was blocked, is overdue,
+    or declared distress, and no branch on the way was restricted (§8.1, §9; C41).
+
+    Raises LedgerError ISSUER_BLOCKED.
+    """
+    for above in lineage(context, debtor):
+        if above.blocked_automatic or above.blocked_manual or above.distress_declared:
+            raise refuse("ISSUER_BLOCKED", "overdue vouchers, an order or distress stop new issue")
+        if above.branch_status is not BranchStatus.OPEN:
+            raise refuse("ISSUER_BLOCKED", f"the branch is {above.branch_status.name}")
+
+
+def count_overdue(context: Context, debtor: bytes, change: int) -> None:
+    """One overdue voucher more or less: the automatic block stands while any is left (§9). A branch's
+    debts are its enterprise's, so they block it too, and with it the other branches."""
+    id: bytes | None = debtor
+    while id is not None:
+        organisation = context.require(Organisation, id)
+        count = organisation.overdue_count + change
+        changed = msgspec.structs.replace(
+            organisation, overdue_count=count, blocked_automatic=count > 0
+        )
+        context.put(id, changed)
+        id = organisation.parent
+
+
+def same_enterprise(context: Context, a: Organisation, b: Organisation) -> bool:
+    """Whether both are one enterprise or branches of it."""
+    *_, top_a = lineage(context, a)
+    *_, top_b = lineage(context, b)
+    return top_a.uniqueness_tag == top_b.uniqueness_tag
 
 
 def register(context: Context, id: bytes, organisation: Organisation) -> None:
@@ -108,12 +137,12 @@ def organisation_register(context: Context, command: OrganisationRegister) -> No
         tuple(sorted(set(command.kinds))), OrganisationStatus.ACTIVE, command.kyc_level,
         command.size, context.acting, command.industry, command.region,
         command.name_commitment, command.tax_id_commitment, command.uniqueness_tag,
-        False, False, 0,
+        False, False, 0, None, BranchStatus.OPEN, False,
     )  # fmt: skip
     register(context, id, organisation)
     register_keys(context, id, command.keys)
     if command.policy:
-        _set_policy(context, id, organisation, command.policy)
+        set_policy(context, id, organisation, command.policy)
     context.emit("organisation.register", Kind.ORGANISATION, id, source=context.acting, target=id)
 
 
@@ -203,15 +232,24 @@ def _change_status(
     errors=("POLICY_TOO_WEAK",),
 )
 def policy_set(context: Context, command: PolicySet) -> None:
-    """organisation.policy.set: not below the network floors (voucher law §8.2)."""
-    organisation = context.require(Organisation, context.acting)
-    _set_policy(context, context.acting, organisation, command.rules)
-    context.emit("organisation.policy.set", Kind.POLICY, context.acting)
+    """organisation.policy.set: not below the network floors, nor more than its own people could fulfil to
+    change it again (voucher law §8.2). What a branch may do is its parent's to say (§4), so the parent
+    sets its policy."""
+    id = context.acting if command.branch is None else command.branch
+    organisation = context.require(Organisation, id)
+    if command.branch is None and organisation.parent is not None:
+        raise refuse("NOT_AUTHORISED", "a branch's policy is delegated to it by its parent")
+    if command.branch is not None and organisation.parent != context.acting:
+        raise refuse("NOT_AUTHORISED", "this is no branch of the acting organisation")
+    set_policy(context, id, organisation, command.rules)
+    require_administrable(context, id, organisation, live_keys(context, id))
+    context.emit("organisation.policy.set", Kind.POLICY, id)
 
 
-def _set_policy(
+def set_policy(
     context: Context, id: bytes, organisation: Organisation, rules: tuple[PolicyRule, ...]
 ) -> None:
+    """Write a policy. Raises LedgerError BATCH_LIMIT, SCHEMA_INVALID, POLICY_TOO_WEAK."""
     if len(rules) > POLICY_RULES_MAX:
         raise refuse("BATCH_LIMIT", f"a policy has at most {POLICY_RULES_MAX} rules")
     order = [(band.command_class, band.amount_from) for band in rules]
@@ -223,6 +261,8 @@ def _set_policy(
 
 
 def _check_floor(organisation: Organisation, band: PolicyRule) -> None:
+    if organisation.parent is not None and not band.roles and band.persons == 0:
+        return  # not delegated: the limit of a branch
     if not band.roles or band.persons < 1 or Role.API in band.roles or Role.NODE in band.roles:
         raise refuse("POLICY_TOO_WEAK", "a rule names people's roles and at least one person")
     if organisation.size is Size.MICRO:

@@ -24,11 +24,13 @@ def _tenfold(default: int) -> ParameterRule:
 
 
 PARAMETERS: Final[dict[str, ParameterRule]] = {
+    "branch_depth_max": _tenfold(3),
     "claim_deadline_days": _tenfold(10),
     "consent_days": _tenfold(10),
     "controlled_payment_min": _tenfold(1_000_000_000),
     "day_roll_offset": ParameterRule(0, 0, 86_399),
     "default_after_days": _tenfold(30),
+    "draw_batch_max": ParameterRule(200, 20, 200),
     "envelope_lifetime_seconds": ParameterRule(86_400, 60, 86_400),
     "extra_review_days": _tenfold(183),
     "instruction_batch": ParameterRule(200, 20, 200),
@@ -37,6 +39,7 @@ PARAMETERS: Final[dict[str, ParameterRule]] = {
     "max_tenor_days": ParameterRule(365, 1, 365),
     "payout_timeout_seconds": _tenfold(86_400),
     "penalty_ppm_day": ParameterRule(500, 0, 2_000),
+    "recovery_timelock_days": _tenfold(7),
     "request_expiry_days": _tenfold(3),
     "single_signer_max": _tenfold(100_000_000),
     "sme_payment_days": _tenfold(60),

@@ -16,7 +16,7 @@ from node.ledger.financing import CANCELLED, FAILED, PAID, drop_financing
 from node.ledger.goods import require_warehouse
 from node.ledger.instructions import end_instruction, open_instruction
 from node.ledger.interest import BPS
-from node.ledger.loans import borrower_line, overdue_day
+from node.ledger.loans import overdue_day, source_of
 from node.ledger.organisations import has_kind, require_active
 from node.ledger.parameters import value
 from node.ledger.rulebook import Signers, rule
@@ -43,10 +43,12 @@ from tallynet.records import (
     InstructionPurpose,
     InstructionState,
     Kind,
+    LineKind,
     OrganisationKind,
     Prepayment,
     PrepaymentState,
     Purpose,
+    PurposeAmount,
     ReceiptStatus,
     WarehouseReceipt,
 )
@@ -133,7 +135,7 @@ def fund(context: Context, command: PrepaymentFund) -> None:
         raise refuse("AMOUNT_RANGE", "basis 360 or 365; the advance is 1 to 10,000 bps")
     id = record_id(Kind.FINANCING, context.acting, command.label)
     loan = _loan(context, command, prepayment, id)
-    lines.require_room(context, borrower_line(loan), loan.principal)
+    lines.reserve_if_there(context, _line(loan), loan.principal)
     context.create(id, loan)
     context.state.index_add(Index.PARTY_FINANCINGS, loan.funder + id)
     context.state.index_add(Index.PARTY_FINANCINGS, loan.obligor + id)
@@ -184,11 +186,19 @@ def _loan(
         repaid=0,
         repayment_pending=0,
         payee=prepayment.account,
-        purpose=Purpose.GOODS,
+        purposes=(PurposeAmount(Purpose.GOODS, prepayment.amount),),
         instruction=record_id(Kind.INSTRUCTION, id, bytes(4)),
         expires=context.time + value(context, "payout_timeout_seconds"),
         state=FinancingState.AWAIT_PAYOUT,
+        lines=(LineKind.BORROWER,),
+        registration_required=False,
+        registration=None,
     )
+
+
+def _line(loan: Financing) -> bytes:
+    """The bank's line on the distributor."""
+    return lines.line_id(LineKind.BORROWER, loan.funder, loan.obligor, loan.currency)
 
 
 # --- pay-out ----------------------------------------------------------------------------------------
@@ -200,13 +210,13 @@ def _paid(context: Context, instruction_id: bytes, instruction: Instruction) -> 
     loan = context.require(Financing, id)
     end_instruction(context, instruction_id, instruction)
     take_off_second(context, loan.expires, Act.PAYOUT_EXPIRE, id)
-    lines.use_reserved(context, borrower_line(loan), loan.principal)
+    lines.use_reserved(context, _line(loan), loan.principal)
     loan = msgspec.structs.replace(loan, state=FinancingState.OUTSTANDING)
     context.put(id, loan)
     day = overdue_day(context.state, loan)
     if day is not None:
         put_day(context, day, Act.LOAN_OVERDUE, id)
-    _await(context, loan.offer, PrepaymentState.FUNDED, id)
+    _await(context, source_of(loan), PrepaymentState.FUNDED, id)
     context.emit(
         "financing.payout.confirm", Kind.FINANCING, id, source=loan.funder,
         target=instruction.payee, amount=instruction.amount,
@@ -231,10 +241,10 @@ def _failed(context: Context, _instruction_id: bytes, instruction: Instruction) 
 def _cancelled(context: Context, id: bytes, loan: Financing, event_type: str) -> None:
     """The maker was not paid: the bank may fund the request again."""
     take_off_second(context, loan.expires, Act.PAYOUT_EXPIRE, id)
-    lines.unreserve(context, borrower_line(loan), loan.principal)
+    lines.unreserve(context, _line(loan), loan.principal)
     end_instruction(context, loan.instruction, context.require(Instruction, loan.instruction))
     drop_financing(context, id, loan)
-    _await(context, loan.offer, PrepaymentState.REQUESTED, None)
+    _await(context, source_of(loan), PrepaymentState.REQUESTED, None)
     context.emit(event_type, Kind.FINANCING, id, source=loan.funder, target=loan.obligor)
 
 

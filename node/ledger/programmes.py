@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from node.ledger.authority import MINIMUM_CLASSES, PEOPLE
 from node.ledger.context import Context, refuse
 from node.ledger.organisations import has_kind
 from node.ledger.parameters import PARAMETERS, value
@@ -26,6 +27,7 @@ from tallynet.records import (
     Kind,
     Organisation,
     OrganisationKind,
+    PolicyRule,
     Programme,
 )
 
@@ -64,6 +66,20 @@ def _check_rules(context: Context, rules: ProgrammeRules) -> None:
         raise refuse("PROGRAMME_RULE", "hops, lots, tenor and smallest piece must be positive")
     if (rules.accept_mode is AcceptMode.DEEMED) != (rules.deemed_days > 0):
         raise refuse("PROGRAMME_RULE", "deemed_days belongs to the mode DEEMED, and only to it")
+    _check_minimum(rules.policy_minimum)
+
+
+def _check_minimum(minimum: tuple[PolicyRule, ...]) -> None:
+    """PROGRAMME_RULE unless it is a policy of people for what members do with vouchers."""
+    order = [(band.command_class, band.amount_from) for band in minimum]
+    if sorted(set(order)) != order:
+        raise refuse("PROGRAMME_RULE", "the minimum must be sorted by class and amount, distinct")
+    for band in minimum:
+        if band.command_class not in MINIMUM_CLASSES:
+            names = ", ".join(one.name for one in sorted(MINIMUM_CLASSES))
+            raise refuse("PROGRAMME_RULE", f"a programme has a minimum for {names} only")
+        if not band.roles or band.persons < 1 or not PEOPLE.issuperset(band.roles):
+            raise refuse("PROGRAMME_RULE", "the minimum names roles of people, at least one person")
 
 
 @rule(
@@ -86,7 +102,7 @@ def create(context: Context, command: ProgrammeCreate) -> None:
         context.acting, command.kind, command.currency, given.accept_mode, given.deemed_days,
         given.max_hops, given.max_lots, given.min_piece, given.max_tenor_days, given.grace_days,
         given.document_policy, given.document_required_on_transfer, given.penalty_ppm_day,
-        given.funding_order, given.open_to_all, (),
+        given.funding_order, given.open_to_all, (), given.policy_minimum,
     )  # fmt: skip
     context.create(id, programme)
     context.state.index_add(Index.OWNER_PROGRAMMES, context.acting + id)

@@ -66,12 +66,17 @@ def require_free(lot: Lot) -> None:
         raise refuse("LOT_LOCKED", f"the lot is {lot.state.name}")
     if lot.state is not LotState.HELD:
         raise refuse("LOT_STATE", f"the lot is {lot.state.name}")
+    require_unblocked(lot)
+    if lot.lien is not None:
+        raise refuse("LOT_ENCUMBERED", "the lot carries a lien")
+
+
+def require_unblocked(lot: Lot) -> None:
+    """Raises LedgerError LOT_FROZEN, LOT_DISPUTED."""
     if lot.flags & FLAG_FROZEN:
         raise refuse("LOT_FROZEN", "the lot is frozen")
     if lot.flags & FLAG_DISPUTED:
         raise refuse("LOT_DISPUTED", "the lot is disputed")
-    if lot.lien is not None:
-        raise refuse("LOT_ENCUMBERED", "the lot carries a lien")
 
 
 def carve(

@@ -7,6 +7,7 @@ import msgspec
 from node.ledger import lines
 from node.ledger.accounts import settlement_account
 from node.ledger.context import Context, refuse
+from node.ledger.organisations import count_overdue
 from node.ledger.schedule import Act, take_off_day
 from node.ledger.vouchers import default_day, drop_overdue_when_covered, log
 from node.state.view import Index
@@ -16,7 +17,6 @@ from tallynet.records import (
     InstructionState,
     Kind,
     Lot,
-    Organisation,
     Voucher,
     VoucherStatus,
 )
@@ -84,7 +84,7 @@ def redeem_face(context: Context, voucher_id: bytes, voucher: Voucher, amount: i
         voucher = log(context, voucher_id, voucher, "system.voucher.settle", end=voucher.face)
         _clear_agenda(context, voucher_id, voucher, before)
         if before in (VoucherStatus.OVERDUE, VoucherStatus.DEFAULTED):
-            _unblock(context, voucher.debtor)
+            count_overdue(context, voucher.debtor, -1)
     else:
         drop_overdue_when_covered(context, voucher_id, voucher)
     context.put(voucher_id, voucher)
@@ -103,13 +103,3 @@ def _clear_agenda(
         day = default_day(context.state, voucher) + 1
         take_off_day(context, day, Act.VOUCHER_DEFAULT, voucher_id)
     take_off_day(context, voucher.maturity, Act.SETTLEMENT_OPEN, voucher_id)
-
-
-def _unblock(context: Context, debtor: bytes) -> None:
-    """The automatic block falls when the debtor's overdue count is zero again (§9)."""
-    organisation = context.require(Organisation, debtor)
-    count = organisation.overdue_count - 1
-    context.put(
-        debtor,
-        msgspec.structs.replace(organisation, overdue_count=count, blocked_automatic=count > 0),
-    )

@@ -14,7 +14,8 @@ import msgspec
 from node.ledger import bank_receipts, lines
 from node.ledger.accounts import settlement_account
 from node.ledger.context import Context, refuse, require_amount
-from node.ledger.financing import CANCELLED, drop_financing, settle_in
+from node.ledger.drawing import settle_in
+from node.ledger.financing import CANCELLED, drop_financing
 from node.ledger.instructions import end_instruction, open_instruction
 from node.ledger.lines import line_id
 from node.ledger.organisations import has_kind, require_active
@@ -48,7 +49,6 @@ from tallynet.records import (
     LineKind,
     LotState,
     OrganisationKind,
-    Purpose,
     Voucher,
 )
 
@@ -107,7 +107,7 @@ def offer(context: Context, command: RediscountOffer) -> None:
     deal = Financing(
         kind=FinancingKind.REDISCOUNT,
         funder=command.buyer,
-        offer=NONE,
+        offer=None,
         obligor=context.acting,
         debtor=voucher.debtor,
         voucher=command.voucher,
@@ -128,10 +128,13 @@ def offer(context: Context, command: RediscountOffer) -> None:
         repaid=0,
         repayment_pending=0,
         payee=settlement_account(context, context.acting, voucher.currency) or NONE,
-        purpose=Purpose.OTHER,
+        purposes=(),
         instruction=record_id(Kind.INSTRUCTION, id, bytes(4)),
         expires=0,
         state=FinancingState.REQUESTED,
+        lines=(LineKind.DEBTOR_EXPOSURE,),
+        registration_required=False,
+        registration=None,
     )
     context.create(id, deal)
     context.state.index_add(Index.PARTY_FINANCINGS, command.buyer + id)
@@ -174,7 +177,7 @@ def accept(context: Context, command: RediscountAccept) -> None:
     voucher = require_active_voucher(context, deal.voucher)
     if command.price != deal.net:
         raise refuse("AMOUNT_MISMATCH", f"the price is {deal.net}")
-    lines.require_room(context, _exposure(deal), deal.principal)
+    lines.reserve_if_there(context, _exposure(deal), deal.principal)
     instruction = Instruction(
         deal.funder, deal.obligor, None if deal.payee == NONE else deal.payee, deal.net, 0,
         deal.currency, context.today, InstructionPurpose.REDISCOUNT, command.financing, 0,

@@ -27,6 +27,8 @@ class Signers(Enum):
     MC = ((Role.MAKER, Role.CHECKER), 2)
     MCA = ((Role.MAKER, Role.CHECKER, Role.APPROVER), 3)
     AD2 = ((Role.ADMIN,), 2)
+    ANY = ((), 1)
+    """Any live key, whatever the organisation's policy."""
 
     def __init__(self, roles: tuple[Role, ...], persons: int) -> None:
         self.roles = roles
@@ -39,6 +41,8 @@ class Joint(Enum):
     NO = "one organisation"
     BANK_QUORUM = "the quorum of validator banks"
     PARTIES = "all parties of the act"
+    REGULATOR_OR_BANKS = "a regulator alone, or f + 1 validator banks"
+    SPONSOR_AND_ATTESTER = "the sponsor and a second bank"
 
 
 @dataclass(frozen=True, slots=True)

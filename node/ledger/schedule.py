@@ -20,6 +20,8 @@ from node.state.view import Index
 class Act(IntEnum):
     """Prologue acts; on one day they run in this order."""
 
+    REQUEST_LAPSE = 0
+    """First, so that a range which a request had locked is free for what comes next."""
     VOUCHER_EXPIRE = 1
     """Claim deadline passed."""
     TRANSFER_LAPSE = 2
@@ -34,6 +36,8 @@ class Act(IntEnum):
     VOUCHER_DEFAULT = 9
     SETTLEMENT_OPEN = 10
     """One batch of instructions; puts itself again until all are open."""
+    RECOVERY_COMPLETE = 31
+    """The time lock of new keys has passed."""
     REDISCOUNT_LAPSE = 51
     PREPAYMENT_LAPSE = 52
 

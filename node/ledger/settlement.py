@@ -18,6 +18,7 @@ from node.ledger.lots import give_back
 from node.ledger.parameters import value
 from node.ledger.ranges import carve, coalesce, get_lot, put_lot
 from node.ledger.redemption import instruction_id, redeem_face
+from node.ledger.requests import cancel_request
 from node.ledger.rulebook import Signers, rule
 from node.ledger.schedule import HANDLERS, Act, put_day
 from node.ledger.vouchers import drop_overdue_when_covered, log, touch, uncovered
@@ -31,6 +32,7 @@ from tallynet.records import (
     CommandClass,
     Financing,
     FinancingKind,
+    FinancingRequest,
     Instruction,
     InstructionPurpose,
     InstructionState,
@@ -75,14 +77,9 @@ def _open_next(context: Context, voucher_id: bytes, voucher: Voucher) -> Voucher
     if lot.state is LotState.TRANSFER_PENDING:
         voucher = give_back(context, voucher_id, voucher, lot, "system.transfer.deem")
     elif lot.state is LotState.FINANCING_PENDING and lot.lien is not None:
-        financing = context.require(Financing, lot.lien)
-        instruction = context.find(Instruction, financing.instruction)
-        unsent = instruction is None or instruction.state is InstructionState.NEW
-        # A backstop lends on due vouchers too, so its draws go on.
-        if unsent and financing.kind is not FinancingKind.BACKSTOP:
-            context.put(voucher_id, voucher)
-            cancel_draw(context, lot.lien, "system.payout.expire")
-            voucher = context.require(Voucher, voucher_id)
+        context.put(voucher_id, voucher)
+        _cancel_unsent(context, lot.lien)
+        voucher = context.require(Voucher, voucher_id)
     # The lot may have been joined with its left neighbour, whose instruction then covers it too.
     starts = [s for s in context.state.lot_starts(voucher_id) if s <= start]
     lot = get_lot(context, voucher_id, starts[-1])
@@ -92,6 +89,20 @@ def _open_next(context: Context, voucher_id: bytes, voucher: Voucher) -> Voucher
     if lot.start < start:
         return _enlarge(context, voucher_id, voucher, lot)
     return _instruct(context, voucher_id, voucher, lot)
+
+
+def _cancel_unsent(context: Context, id: bytes) -> None:
+    """A request for quotes, or a draw or rediscount whose money the bank has not sent."""
+    opened = context.find(FinancingRequest, id)
+    if opened is not None:
+        cancel_request(context, id, opened, "system.expire")
+        return
+    financing = context.require(Financing, id)
+    if financing.kind is FinancingKind.BACKSTOP:
+        return  # it lends on due vouchers too
+    instruction = context.find(Instruction, financing.instruction)
+    if instruction is None or instruction.state is InstructionState.NEW:
+        cancel_draw(context, id, "system.payout.expire")
 
 
 def _enlarge(context: Context, voucher_id: bytes, voucher: Voucher, lot: Lot) -> Voucher:
@@ -227,7 +238,7 @@ def _settlement(context: Context, id: bytes) -> Instruction:
     instruction = context.require(Instruction, id)
     if instruction.bank != context.acting:
         raise refuse("NOT_AUTHORISED", "another bank executes this instruction")
-    if instruction.purpose not in (InstructionPurpose.SETTLEMENT, InstructionPurpose.PENALTY):
+    if instruction.purpose is not InstructionPurpose.SETTLEMENT:
         raise refuse("STATE_CONFLICT", f"the instruction is for {instruction.purpose.name}")
     if instruction.state is InstructionState.PAID:
         raise refuse("SETTLEMENT_REPLAY", "the instruction is paid already")
@@ -252,8 +263,7 @@ def paid(context: Context, command: SettlementPaid) -> None:
         raise refuse("OVERPAYMENT", f"{instruction.amount - instruction.paid} is still to be paid")
     voucher_id = instruction.reference
     voucher = touch(context, voucher_id)
-    if instruction.purpose is InstructionPurpose.SETTLEMENT:
-        voucher = _redeem(context, voucher_id, voucher, instruction, command.amount)
+    voucher = _redeem(context, voucher_id, voucher, instruction, command.amount)
     bank_receipts.use(context, command.receipt_commitment, context.acting, command.instruction)
     _advance(context, command.instruction, instruction, command.amount)
     voucher = log(
@@ -304,12 +314,13 @@ def _redeem(
     voucher = msgspec.structs.replace(voucher, paid=voucher.paid + amount)
     voucher = redeem_face(context, voucher_id, voucher, amount)
     if lien is not None:
+        borrower = context.require(Financing, lien).obligor
         whole = part.start == lot.start
         surplus = receive_from_settlement(context, lien, amount, last=whole)
         voucher = context.require(Voucher, voucher_id)
         if surplus:
             lender = instruction.payee
-            voucher = pay_surplus(context, voucher_id, voucher, lender, holder, surplus)
+            voucher = pay_surplus(context, voucher_id, voucher, lender, borrower, surplus)
     elif acquired is AcquiredBy.SALE:
         lines.release_exposure(context, holder, voucher.debtor, voucher.currency, amount)
     return voucher

@@ -9,7 +9,13 @@ import msgspec
 
 from node.ledger import calendar, documents, lines
 from node.ledger.context import Context, refuse, require_amount
-from node.ledger.organisations import has_kind, require_active
+from node.ledger.organisations import (
+    count_overdue,
+    has_kind,
+    require_active,
+    require_issuer,
+    same_enterprise,
+)
 from node.ledger.parameters import value, value_on
 from node.ledger.programmes import is_member
 from node.ledger.ranges import get_lot, put_lot
@@ -131,16 +137,15 @@ def issue(context: Context, command: VoucherIssue) -> None:
     debtor = require_active(context, context.acting)
     if not has_kind(debtor, OrganisationKind.CORE):
         raise refuse("NOT_AUTHORISED", "vouchers are issued by core enterprises")
-    if command.payee == context.acting:
-        raise refuse("SELF_DEALING", "payer and payee are the same organisation")
     payee = require_active(context, command.payee, receiving=True)
+    if same_enterprise(context, debtor, payee):
+        raise refuse("SELF_DEALING", "payer and payee belong to the same enterprise")
     clearing = require_active(context, command.clearing_bank)
     if not has_kind(clearing, OrganisationKind.CLEARING, OrganisationKind.BANK):
         raise refuse("NOT_LICENSED", "the clearing bank must be a bank or a clearing institution")
     programme = context.require(Programme, command.programme)
     line = context.require(CreditLine, command.issue_line)
-    if debtor.blocked_automatic or debtor.blocked_manual:
-        raise refuse("ISSUER_BLOCKED", "overdue vouchers or an order stop new issue")
+    require_issuer(context, debtor)
     if not (is_member(programme, context.acting) and is_member(programme, command.payee)):
         raise refuse("PROGRAMME_NOT_MEMBER", "issuer and payee must be members of the programme")
     _check_values(command, programme)
@@ -248,6 +253,7 @@ def _create(
         instructions_opened=0,
         event_count=0,
         event_accumulator=bytes(32),
+        policy_minimum=programme.policy_minimum,
     )
     context.create(id, voucher)
     context.state.index_add(Index.DEBTOR_VOUCHERS, context.acting + id)
@@ -384,11 +390,7 @@ def _mature(context: Context, voucher_id: bytes, voucher: Voucher) -> Voucher:
 def _overdue(context: Context, voucher_id: bytes, voucher: Voucher) -> Voucher:
     """system.voucher.overdue: the debtor is blocked automatically, the penalty runs (§9)."""
     take_off_day(context, voucher.grace_end + 1, Act.VOUCHER_OVERDUE, voucher_id)
-    debtor = context.require(Organisation, voucher.debtor)
-    blocked = msgspec.structs.replace(
-        debtor, overdue_count=debtor.overdue_count + 1, blocked_automatic=True
-    )
-    context.put(voucher.debtor, blocked)
+    count_overdue(context, voucher.debtor, 1)
     voucher = msgspec.structs.replace(
         voucher, status=VoucherStatus.OVERDUE, penalty_day=voucher.grace_end + 1
     )

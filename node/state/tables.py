@@ -6,7 +6,7 @@ dictionary. Nothing in `node.state` knows which.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left, bisect_right, insort
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -90,7 +90,7 @@ class MemoryReader:
 
     def __init__(self) -> None:
         self._tables: Final[dict[str, dict[bytes, bytes]]] = {name: {} for name in STATE_TABLES}
-        self._sorted: Final[dict[str, list[bytes]]] = {}
+        self._sorted: Final[dict[str, list[bytes]]] = {name: [] for name in STATE_TABLES}
 
     def get(self, table: str, key: bytes) -> bytes | None:
         return self._tables[table].get(key)
@@ -99,9 +99,7 @@ class MemoryReader:
         self, table: str, prefix: bytes, after: bytes, limit: int
     ) -> list[tuple[bytes, bytes]]:
         rows = self._tables[table]
-        keys = self._sorted.get(table)
-        if keys is None:
-            keys = self._sorted[table] = sorted(rows)
+        keys = self._sorted[table]
         at = bisect_left(keys, prefix)
         if after >= prefix:
             at = bisect_right(keys, after)
@@ -114,10 +112,11 @@ class MemoryReader:
     def apply(self, changes: Changes) -> None:
         """Make a block's changes part of the tables."""
         for table, rows in changes.by_table():
-            kept = self._tables[table]
+            kept, keys = self._tables[table], self._sorted[table]
             for key, value in rows:
-                if value is None:
-                    kept.pop(key, None)
-                else:
+                if value is not None:
+                    if key not in kept:
+                        insort(keys, key)
                     kept[key] = value
-            self._sorted.pop(table, None)
+                elif kept.pop(key, None) is not None:
+                    del keys[bisect_left(keys, key)]

@@ -30,7 +30,7 @@ class Index(IntEnum):
     REMEMBERED = 6
     """bucket of expiry (8 bytes) ‖ transaction id: executed and not forgotten."""
     ORGANISATION_KEYS = 7
-    """organisation ‖ key."""
+    """organisation ‖ key: those not revoked."""
     ORGANISATION_ACCOUNTS = 8
     """organisation ‖ account."""
     ORGANISATION_LINES = 9
@@ -57,6 +57,8 @@ class Index(IntEnum):
     """receiver ‖ voucher ‖ start: lots in TRANSFER_PENDING towards this receiver."""
     REMEMBERED_BLOCKS = 20
     """bucket of expiry (8 bytes) ‖ height (8): records of executed transaction ids, soonest first."""
+    PARTY_REQUESTS = 31
+    """holder or asked funder ‖ request for quotes."""
 
 
 class StateView(Protocol):

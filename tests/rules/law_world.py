@@ -27,16 +27,18 @@ from tallynet.codec import Wire, decode, decode_trusted, encode
 from tallynet.envelope import Envelope, EnvelopeBody, Mode, Signer, seal_envelope
 from tallynet.genesis import Genesis, GenesisKey, GenesisOrganisation, genesis_hash
 from tallynet.hashing import record_id, signed_bytes
-from tallynet.receipts import CommandReceipt, EnvelopeReceipt
+from tallynet.receipts import CommandReceipt, EnvelopeReceipt, Event
 from tallynet.records import Role
 from tallynet.signatures import KIND_ENVELOPE, KIND_REGISTER
+from tools.money_comparison import money_differences
+from tools.money_model import Model, decode_receipts
 
 MONDAY = 20_878  # 2027-03-01
 FOREVER = 2**40
 PEOPLE = {
     "maker": (Role.MAKER, Role.ADMIN),
     "checker": (Role.CHECKER, Role.ADMIN),
-    "approver": (Role.APPROVER,),
+    "approver": (Role.APPROVER, Role.ADMIN),
     "machine": (Role.API,),
 }
 DIGEST = sha256(b"x").digest()
@@ -69,6 +71,8 @@ class World:
     tables: MemoryReader = field(default_factory=MemoryReader)
     height: int = 0
     labels: int = 0
+    audited: bool = False
+    """Follow every block with the naive model of the money and compare."""
 
     def __post_init__(self) -> None:
         organisations = []
@@ -92,6 +96,7 @@ class World:
         opening = Overlay(self.committed)
         load(opening, self.genesis, self.hash)
         self._commit(opening)
+        self.model = Model(self.day)
 
     def _founder(self, name: str) -> GenesisOrganisation:
         tag = sha256(name.encode()).digest()
@@ -126,7 +131,15 @@ class World:
         self._commit(overlay)
         network = self.get(r.Network, r.NETWORK_ID)
         self.day = network.business_date
+        if self.audited:
+            self._audit(result, envelopes)
         return result
+
+    def _audit(self, result: BlockResult, envelopes: tuple[Envelope, ...]) -> None:
+        prologue, receipts = decode_receipts([result.prologue, *result.receipts])
+        events = [decode(Event, event) for event in result.events]
+        self.model.block(prologue, envelopes, receipts, events)
+        assert list(money_differences(self.model, self.committed)) == []
 
     def _commit(self, overlay: Overlay) -> None:
         self.root = overlay.seal()
@@ -177,6 +190,8 @@ class World:
             default = RULES[type(command)].signers
             return [("owner", Role.ADMIN if default is Signers.AD2 else Role.MAKER)]
         rule = RULES[type(command)]
+        if rule.signers is Signers.ANY:
+            return [("maker", Role.MAKER)]
         if rule.signers is Signers.AD2:
             return [("maker", Role.ADMIN), ("checker", Role.ADMIN)]
         names = {Role.MAKER: "maker", Role.CHECKER: "checker", Role.APPROVER: "approver"}
@@ -266,8 +281,38 @@ class World:
         self.ok(bank, c.AccountVerify(self.label, self.account(name)))
         return self.ids[name]
 
+    def admit(self, name: str, *kinds: r.OrganisationKind) -> bytes:
+        """An institution, by three of the four banks."""
+        tag = sha256(name.encode()).digest()
+        keys = tuple(self.new_key(name, person, roles) for person, roles in PEOPLE.items())
+        command = c.OrganisationAdmit(b"admit", kinds, "finance", "home", tag, tag, tag, keys)
+        receipt = self.jointly(command, "bank-1", "bank-2", "bank-3")
+        self.ids[name], self.people[name] = receipt.created[0].id, tuple(PEOPLE)
+        return self.ids[name]
+
+    def jointly(self, command: Wire, *by: str) -> CommandReceipt:
+        """The same act by several organisations; the receipt of the last, which executes it."""
+        *receipts, last = [self.ok(one, command) for one in by]
+        assert all(receipt.result for receipt in receipts)
+        assert not last.result
+        return last
+
     def account(self, name: str) -> bytes:
         return record_id(r.Kind.ACCOUNT, self.ids[name], b"main")
+
+    def branch(self, parent: str, name: str, policy: tuple[r.PolicyRule, ...] = ()) -> bytes:
+        command = self.branch_of(parent, name, policy)
+        self.ids[name] = self.ok(parent, command).created[0].id
+        self.people[name] = tuple(PEOPLE)
+        return self.ids[name]
+
+    def branch_of(
+        self, parent: str, name: str, policy: tuple[r.PolicyRule, ...] = ()
+    ) -> c.BranchCreate:
+        tag = sha256(name.encode()).digest()
+        kinds = self.get(r.Organisation, self.ids[parent]).kinds
+        keys = tuple(self.new_key(name, person, roles) for person, roles in PEOPLE.items())
+        return c.BranchCreate(name.encode(), kinds, "island", tag, tag, tag, keys, policy)
 
     def core_and_suppliers(self) -> None:
         self.join("core", r.OrganisationKind.CORE, r.Size.LARGE)
@@ -280,6 +325,7 @@ class World:
             "max_lots": 200, "min_piece": 1, "max_tenor_days": 365, "grace_days": 5,
             "document_policy": r.DocumentPolicy.CAPPED, "document_required_on_transfer": False,
             "penalty_ppm_day": 500, "funding_order": (), "open_to_all": True,
+            "policy_minimum": (),
         }  # fmt: skip
         return c.ProgrammeRules(**(base | changes))  # type: ignore[arg-type]
 
@@ -342,6 +388,7 @@ class World:
             "programmes": (), "grid": (r.RateBand(365, 43_500, 10_000),), "basis": 360,
             "draw_min": 1, "draw_max": 10**12, "organisation_cap": 0, "total_cap": 10**12,
             "valid_from": self.day, "valid_to": self.day + 300, "lines_required": (),
+            "registration_required": False, "automatic": True,
         }  # fmt: skip
         command = c.OfferCreate(**(given | changes))  # type: ignore[arg-type]
         return self.ok(bank, command).created[0].id

@@ -14,7 +14,6 @@ from followed_world import FollowedWorld
 from law_world import PEOPLE
 
 from node.ledger import backstop as rules
-from node.ledger.context import Context
 from node.state.view import Index
 from tallynet import commands as c
 from tallynet import records as r
@@ -160,18 +159,20 @@ def test_a_regulator_triggers_and_closes(world: Pooled) -> None:
     world.refused("STATE_CONFLICT", "bank-3", c.BackstopClose(world.label, world.pool))
 
 
-def test_declared_difficulty_inside_a_distress_event_triggers(
-    world: Pooled, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The event and the declaration are read by one function, asked for this debtor and this event."""
-
-    def declared(_context: Context, debtor: bytes, event: bytes) -> bool:
-        return (debtor, event) == (world.ids["core"], bytes(16))
-
-    monkeypatch.setattr(rules, "in_declared_difficulty", declared)
-    other = world.trigger(overdue_voucher=None, distress_event=bytes([1]) * 16)
+def test_declared_difficulty_inside_a_distress_event_triggers(world: Pooled) -> None:
+    """Both are needed: an open event that hits the debtor, and the debtor's own declaration."""
+    world.people["regulator"] = tuple(PEOPLE)
+    world.admit("regulator", r.OrganisationKind.REGULATOR)
+    flood = c.DistressOpen(world.label, ("coast",), (), world.day, world.day + 60)
+    event = world.ok("regulator", flood).created[0].id
+    quake = c.DistressOpen(world.label, ("hills",), (), world.day, world.day + 60)
+    elsewhere = world.ok("regulator", quake).created[0].id
+    trigger = world.trigger(overdue_voucher=None, distress_event=event)
+    world.refused("BACKSTOP_NOT_TRIGGERED", "bank-3", trigger)
+    world.ok("core", c.DistressDeclare(world.label))
+    other = world.trigger(overdue_voucher=None, distress_event=elsewhere)
     world.refused("BACKSTOP_NOT_TRIGGERED", "bank-3", other)
-    world.ok("bank-3", world.trigger(overdue_voucher=None, distress_event=bytes(16)))
+    world.ok("bank-3", trigger)
     assert world.ok("devices", world.draw_on(100)).result == (80, 30_000)
 
 

@@ -139,9 +139,9 @@ def test_section_21_kinds_only_through_sponsor_or_bank_quorum(world: World) -> N
 
 def test_POLICY_TOO_WEAK_below_the_floor(world: World) -> None:
     rule = r.PolicyRule(r.CommandClass.ISSUE, 0, (Role.MAKER,), 1)
-    world.refused("POLICY_TOO_WEAK", "core", c.PolicySet(world.label, (rule,)))
+    world.refused("POLICY_TOO_WEAK", "core", c.PolicySet(world.label, (rule,), None))
     strict = r.PolicyRule(r.CommandClass.PROGRAMME, 0, (Role.MAKER, Role.CHECKER, Role.APPROVER), 3)
-    world.ok("core", c.PolicySet(world.label, (strict,)))
+    world.ok("core", c.PolicySet(world.label, (strict,), None))
     world.refused("POLICY_UNSATISFIED", "core", programme(world))
 
 

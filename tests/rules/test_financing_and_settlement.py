@@ -23,7 +23,7 @@ EXPOSURE = (r.LineKind.DEBTOR_EXPOSURE,)
 
 @pytest.fixture
 def world() -> World:
-    made = World()
+    made = World(audited=True)
     made.core_and_suppliers()
     return made
 
@@ -46,7 +46,9 @@ def pay_all(world: World, voucher: bytes) -> dict[str, int]:
     paid: dict[str, int] = {}
     for id, instruction in instructions(world, voucher):
         amount = instruction.amount - instruction.paid
-        world.ok("bank-1", c.SettlementPaid(world.label, id, amount, receipt_number(world)))
+        penalty = instruction.purpose is r.InstructionPurpose.PENALTY
+        command = c.InstructionConfirm if penalty else c.SettlementPaid
+        world.ok("bank-1", command(world.label, id, amount, receipt_number(world)))
         holder = names[instruction.payee]
         paid[holder] = paid.get(holder, 0) + amount
     return paid

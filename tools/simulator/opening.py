@@ -55,7 +55,7 @@ def opening(town: Town) -> tuple[Sequence[tuple[Party, Sequence[Any]]], ...]:
 def _programme(number: int) -> c.ProgrammeCreate:
     mode = (r.AcceptMode.IMMEDIATE, r.AcceptMode.EXPLICIT)[number]
     rules = c.ProgrammeRules(
-        mode, 0, 10, 200, 1, 365, 1, r.DocumentPolicy.CAPPED, False, 500, (), True
+        mode, 0, 10, 200, 1, 365, 1, r.DocumentPolicy.CAPPED, False, 500, (), True, ()
     )
     return c.ProgrammeCreate(b"p%d" % number, r.ProgrammeKind.RECEIVABLE, CURRENCY, rules)
 
@@ -67,7 +67,7 @@ def _issue_line(core: Party) -> c.LineGrant:
 def _offer(kind: r.FinancingKind) -> c.OfferCreate:
     return c.OfferCreate(
         kind.name.lower().encode(), kind, CURRENCY, (), (), (r.RateBand(365, 43_500, 10_000),), 360,
-        1, 10**8, 0, 10**9, MONDAY, MONDAY + 300, (),
+        1, 10**8, 0, 10**9, MONDAY, MONDAY + 300, (), False, True,
     )  # fmt: skip
 
 

@@ -64,6 +64,8 @@ class Party:
         needed = RULES[command].signers
         if "owner" in self.keys:
             return [("owner", Role.ADMIN if needed is Signers.AD2 else Role.MAKER)]
+        if needed is Signers.ANY:
+            return [("maker", Role.MAKER)]
         if needed is Signers.AD2:
             return [("maker", Role.ADMIN), ("checker", Role.ADMIN)]
         return [(_NAMES[role], role) for role in needed.roles]

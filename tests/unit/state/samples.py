@@ -63,6 +63,7 @@ def voucher(event_count: int = 0, documents: int = 1) -> Voucher:
         instructions_opened=10**11,
         event_count=event_count,
         event_accumulator=sha256(b"events").digest(),
+        policy_minimum=(),
     )
 
 

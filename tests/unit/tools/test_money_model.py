@@ -6,6 +6,7 @@ import pytest
 
 from tallynet import commands as c
 from tallynet import records as r
+from tallynet.codec import Wire
 from tallynet.receipts import CommandReceipt, Created, PrologueReceipt
 from tools.money_model import Deal, Line, Mismatch, Model, Paper, Part
 
@@ -105,3 +106,54 @@ def test_what_a_pledged_lot_brings_at_settlement_repays_its_loan() -> None:
         (62, "REDEEMED"),
     ]
     assert DEAL not in model.deals
+
+
+# --- who may issue --------------------------------------------------------------------------------
+
+CORE, SHOP = ADA, BANK
+"""An enterprise and its branch."""
+OK = CommandReceipt("OK", (), 0, ())
+STOPS = [
+    (BANK, c.IssuerBlock(b"x", CORE), c.IssuerUnblock(b"x", CORE)),
+    (CORE, c.DistressDeclare(b"x"), c.DistressEnd(b"x")),
+    (CORE, *(c.BranchStatusSet(b"x", SHOP, to) for to in (r.BranchStatus.CLOSED, r.BranchStatus.OPEN))),
+]  # fmt: skip
+
+
+def issue_by_the_branch(model: Model) -> str:
+    """What the model says of it; the documents never add up, which it looks at last."""
+    created = CommandReceipt("OK", (Created(r.Kind.VOUCHER, OFFER),), 0, ())
+    promise = r.Promise(bytes(32), True, True, True)
+    command = c.VoucherIssue(b"v", ADA, "CNY", 1, MATURITY, promise, (), PAPER, LINE, ADA)
+    with pytest.raises(Mismatch) as caught:
+        model._apply(SHOP, command, created)
+    return str(caught.value)
+
+
+def enterprise_with_branch() -> Model:
+    model = Model(MATURITY - 1)
+    model.programmes[PAPER] = c.ProgrammeRules(
+        r.AcceptMode.IMMEDIATE, 0, 9, 9, 1, 99, 5, r.DocumentPolicy.CAPPED, False, 500, (), True, ()
+    )
+    created = CommandReceipt("OK", (Created(r.Kind.ORGANISATION, SHOP),), 0, ())
+    keys = (c.NewKey(bytes(32), (), r.Algorithm.ED25519, bytes(32), 0, 1, 0, bytes(64)),)
+    none = bytes(32)
+    model._apply(CORE, c.BranchCreate(b"b", (), "coast", none, none, none, keys, ()), created)
+    return model
+
+
+@pytest.mark.parametrize(("by", "stop", "end"), STOPS)
+def test_what_stops_an_enterprise_or_its_branch_stops_issue_until_it_ends(
+    by: bytes, stop: Wire, end: Wire
+) -> None:
+    model = enterprise_with_branch()
+    model._apply(by, stop, OK)
+    assert "documents" not in issue_by_the_branch(model)
+    model._apply(by, end, OK)
+    assert "documents" in issue_by_the_branch(model)
+
+
+def test_a_consent_to_a_block_is_no_block() -> None:
+    model = enterprise_with_branch()
+    model._apply(BANK, c.IssuerBlock(b"x", CORE), CommandReceipt("OK", (), 0, (1, 2)))
+    assert "documents" in issue_by_the_branch(model)

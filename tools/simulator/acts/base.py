@@ -134,4 +134,4 @@ class Act:
         if self._random.random() < 0.95:
             return ()
         rules = (r.PolicyRule(r.CommandClass.LOT, 0, (r.Role.MAKER,), 1),)
-        return (c.PolicySet(self._label, rules),)
+        return (c.PolicySet(self._label, rules, None),)

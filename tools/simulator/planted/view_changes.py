@@ -32,7 +32,7 @@ VIEW_CHANGES: Final = (
         "selection-skips-gaps", "A5", _VIEW_CHANGE,
         "        if chosen is None or chosen.parent != parent:\n            break\n",
         "        if chosen is None:\n            continue\n",
-        "hoards",
+        "views",
     ),
     Plant(
         "selection-trusts-the-leader", "A1", _VIEW_CHANGE,

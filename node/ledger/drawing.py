@@ -1,0 +1,262 @@
+"""What a draw, a batch and an accepted quote have in common: conditions, terms, opening (§8.7, §15).
+
+Opening a financing reserves its lines, locks its range and orders the pay-out, in one act.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from node.ledger import lines
+from node.ledger.accounts import require_verified
+from node.ledger.context import Context, refuse, require_amount
+from node.ledger.lines import line_id
+from node.ledger.organisations import has_kind, require_active
+from node.ledger.parameters import value
+from node.ledger.ranges import coalesce, get_lot, put_lot, require_free
+from node.ledger.schedule import Act, put_second
+from node.ledger.vouchers import log, require_active_voucher
+from node.state.view import Index
+from tallynet.errors import LedgerError
+from tallynet.fields import ZERO_WIDE, to_wide
+from tallynet.hashing import record_id
+from tallynet.records import (
+    Account,
+    Financing,
+    FinancingKind,
+    FinancingState,
+    Instruction,
+    InstructionPurpose,
+    InstructionState,
+    Kind,
+    LineKind,
+    Lot,
+    LotState,
+    OrganisationKind,
+    Purpose,
+    PurposeAmount,
+    Voucher,
+    VoucherStatus,
+)
+
+SOLD: Final = frozenset({FinancingKind.SALE, FinancingKind.EARLY_PAY})
+"""Kinds that take a discount; loans pay the principal in full (Civil Code 670)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a holder asks cash for: the last `amount` fen of a lot."""
+
+    voucher: bytes
+    start: int
+    amount: int
+    payee: bytes
+    """Account."""
+    purposes: tuple[PurposeAmount, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What one funder gives for it today, by its offer or its quote."""
+
+    funder: bytes
+    kind: FinancingKind
+    offer: bytes | None
+    """None: a quote."""
+    rate_ppm: int
+    basis: int
+    days: int
+    principal: int
+    discount: int
+    numerator: int
+    lines: tuple[LineKind, ...]
+    registration_required: bool
+
+
+def sums_by_purpose(uses: Iterable[tuple[Purpose, int]]) -> tuple[PurposeAmount, ...]:
+    """Each purpose once, with the sum of its amounts."""
+    sums: dict[Purpose, int] = {}
+    for purpose, amount in uses:
+        sums[purpose] = sums.get(purpose, 0) + amount
+    return tuple(PurposeAmount(purpose, sums[purpose]) for purpose in sorted(sums))
+
+
+# --- conditions ---------------------------------------------------------------------------------------
+
+
+def require_financeable(context: Context, voucher_id: bytes) -> Voucher:
+    """A voucher that new money may go into. Raises VOUCHER_STATE, REVIEW_REQUIRED."""
+    voucher = require_active_voucher(context, voucher_id)
+    if voucher.maturity - voucher.issue_day > value(context, "extra_review_days"):
+        raise refuse("REVIEW_REQUIRED", "a tenor this long must be reviewed by a bank first")
+    return voucher
+
+
+def require_drawable(context: Context, wanted: Wanted) -> tuple[Voucher, Lot]:
+    """The voucher and the free lot of the acting holder, for an amount that the lot has.
+
+    Raises LedgerError VOUCHER_STATE, NOT_HOLDER, LOT_LOCKED, LOT_FROZEN, REVIEW_REQUIRED,
+    PAYEE_NOT_ALLOWED, AMOUNT_RANGE and others of those checks.
+    """
+    voucher = require_financeable(context, wanted.voucher)
+    lot = get_lot(context, wanted.voucher, wanted.start)
+    if lot.holder != context.acting:
+        raise refuse("NOT_HOLDER", "the lot is held by another organisation")
+    require_free(lot)
+    require_amount(wanted.amount)
+    if wanted.amount > lot.end - lot.start:
+        raise refuse("AMOUNT_RANGE", f"{wanted.amount} of a lot of {lot.end - lot.start}")
+    require_payee(context, wanted, voucher.currency)
+    return voucher, lot
+
+
+def require_payee(context: Context, wanted: Wanted, currency: str) -> Account:
+    """The drawer's own account, or, from `controlled_payment_min` on, that of whom it pays (受托支付,
+    C19): there the proceeds never pass through the drawer's hands.
+
+    Raises LedgerError PAYEE_NOT_ALLOWED, ACCOUNT_UNVERIFIED, CURRENCY_MISMATCH, RECORD_NOT_FOUND.
+    """
+    owner = context.acting
+    if wanted.amount >= value(context, "controlled_payment_min"):
+        owner = context.require(Account, wanted.payee).organisation
+        if owner == context.acting:
+            raise refuse(
+                "PAYEE_NOT_ALLOWED",
+                "draws of this size are paid to a controlled payee, not to oneself",
+            )
+    return require_verified(context, wanted.payee, owner, currency)
+
+
+def require_counterparties(
+    context: Context, voucher: Voucher, funder: bytes, kind: FinancingKind
+) -> None:
+    """Raises LedgerError SELF_DEALING, OFFER_SCOPE: nobody finances himself, and the debtor, only he,
+    pays early."""
+    if funder == context.acting:
+        raise refuse("SELF_DEALING", "funder and drawer are the same organisation")
+    early = kind is FinancingKind.EARLY_PAY
+    if funder == voucher.debtor and not early:
+        raise refuse("SELF_DEALING", "the debtor may only pay early")
+    if early and funder != voucher.debtor:
+        raise refuse("OFFER_SCOPE", "early payment comes from the debtor itself")
+
+
+# --- lines --------------------------------------------------------------------------------------------
+
+
+def _line_ids(deal: Terms | Financing, debtor: bytes, drawer: bytes, currency: str) -> list[bytes]:
+    found = []
+    for kind in deal.lines:
+        if kind is LineKind.BORROWER and deal.kind in SOLD:
+            continue
+        obligor = debtor if kind is LineKind.DEBTOR_EXPOSURE else drawer
+        found.append(line_id(kind, deal.funder, obligor, currency))
+    return found
+
+
+def exposure_lines(financing: Financing) -> list[bytes]:
+    """Ids of the lines that the financing uses."""
+    return _line_ids(financing, financing.debtor, financing.obligor, financing.currency)
+
+
+def require_lines(context: Context, terms: Terms, voucher: Voucher) -> None:
+    """Raises LedgerError LINE_EXCEEDED, LINE_INACTIVE unless every line has room for the principal."""
+    for id in _line_ids(terms, voucher.debtor, context.acting, voucher.currency):
+        try:
+            lines.require_room(context, id, terms.principal)
+        except LedgerError as error:
+            if error.code == "RECORD_NOT_FOUND":
+                raise refuse("LINE_EXCEEDED", "the funder has no line for this draw") from None
+            raise
+
+
+# --- opening ------------------------------------------------------------------------------------------
+
+
+def open_financing(
+    context: Context, label: bytes, wanted: Wanted, voucher: Voucher, part: Lot, terms: Terms
+) -> None:
+    """Financing AWAIT_PAYOUT, Instruction NEW, lines reserved, the range locked; writes the voucher.
+    Receipt result: discount, net, rate ppm, days. Raises LedgerError PAYEE_NOT_ALLOWED, ID_IN_USE."""
+    account = context.require(Account, wanted.payee)
+    if account.organisation == terms.funder:
+        raise refuse("PAYEE_NOT_ALLOWED", "payer and payee are the same organisation")
+    financing_id = record_id(Kind.FINANCING, context.acting, label)
+    instruction_id = record_id(Kind.INSTRUCTION, financing_id, bytes(4))
+    net = terms.principal - terms.discount
+    expires = context.time + value(context, "payout_timeout_seconds")
+    financing = Financing(
+        kind=terms.kind,
+        funder=terms.funder,
+        offer=terms.offer,
+        obligor=context.acting,
+        debtor=voucher.debtor,
+        voucher=wanted.voucher,
+        start=part.start,
+        end=part.end,
+        principal=terms.principal,
+        discount=terms.discount,
+        net=net,
+        numerator=to_wide(terms.numerator),
+        currency=voucher.currency,
+        rate_ppm=terms.rate_ppm,
+        basis=terms.basis,
+        value_day=context.today,
+        end_day=voucher.maturity,
+        accrued_to=context.today,
+        accrual=ZERO_WIDE,
+        interest_billed=0,
+        repaid=0,
+        repayment_pending=0,
+        payee=wanted.payee,
+        purposes=wanted.purposes,
+        instruction=instruction_id,
+        expires=expires,
+        state=FinancingState.AWAIT_PAYOUT,
+        lines=terms.lines,
+        registration_required=terms.registration_required,
+        registration=None,
+    )
+    context.create(financing_id, financing)
+    for id in exposure_lines(financing):
+        lines.reserve(context, id, financing.principal)
+    funder = require_active(context, terms.funder)
+    bank = terms.funder if has_kind(funder, OrganisationKind.BANK) else account.bank
+    instruction = Instruction(
+        terms.funder, account.organisation, wanted.payee, net, 0, voucher.currency, context.today,
+        InstructionPurpose.PAYOUT, financing_id, 0, bank, InstructionState.NEW,
+    )  # fmt: skip
+    context.create(instruction_id, instruction)
+    context.state.index_add(Index.BANK_INSTRUCTIONS, bank + instruction_id)
+    context.state.index_add(Index.PARTY_FINANCINGS, terms.funder + financing_id)
+    context.state.index_add(Index.PARTY_FINANCINGS, context.acting + financing_id)
+    put_second(context, expires, Act.PAYOUT_EXPIRE, financing_id)
+    event = voucher.event_count
+    voucher = log(
+        context, wanted.voucher, voucher, "financing.draw", start=part.start, end=part.end,
+        source=context.acting, target=terms.funder, amount=net, reference=financing_id,
+    )  # fmt: skip
+    locked = msgspec.structs.replace(
+        part, state=LotState.FINANCING_PENDING, lien=financing_id, newest_event=event
+    )
+    put_lot(context, wanted.voucher, locked)
+    context.put(wanted.voucher, voucher)
+    context.result = (terms.discount, net, terms.rate_ppm, terms.days)
+
+
+def unlock(context: Context, voucher_id: bytes, voucher: Voucher, lot: Lot, event: int) -> None:
+    """The range is its holder's again; `event` is the event that says so."""
+    held = msgspec.structs.replace(lot, state=LotState.HELD, lien=None, newest_event=event)
+    put_lot(context, voucher_id, held)
+    settle_in(context, voucher_id, voucher, held)
+
+
+def settle_in(context: Context, voucher_id: bytes, voucher: Voucher, lot: Lot) -> None:
+    """Join a lot that is HELD again with its equals; no more after maturity, when every lot has a
+    settlement instruction of its own that names its start."""
+    if voucher.status is VoucherStatus.ACTIVE:
+        coalesce(context, voucher_id, lot)

@@ -1,0 +1,84 @@
+"""Instructions without a command of their own: fees, refunds, surpluses, penalties (§8.7)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from node.ledger import bank_receipts
+from node.ledger.accounts import settlement_account
+from node.ledger.context import Context, refuse
+from node.ledger.rulebook import Signers, rule
+from node.state.view import Index
+from tallynet.commands import InstructionConfirm, InstructionFail
+from tallynet.records import CommandClass, Instruction, InstructionPurpose, InstructionState, Kind
+
+PLAIN: Final = frozenset(
+    {
+        InstructionPurpose.FEE,
+        InstructionPurpose.REFUND,
+        InstructionPurpose.SURPLUS,
+        InstructionPurpose.PENALTY,
+    }
+)
+"""Purposes whose payment changes nothing but the instruction."""
+_OPEN: Final = (InstructionState.NEW, InstructionState.SENT, InstructionState.FAILED)
+
+
+def _plain(context: Context, id: bytes) -> Instruction:
+    instruction = context.require(Instruction, id)
+    if instruction.bank != context.acting:
+        raise refuse("NOT_AUTHORISED", "another bank executes this instruction")
+    if instruction.purpose not in PLAIN:
+        raise refuse("STATE_CONFLICT", f"{instruction.purpose.name} has commands of its own")
+    if instruction.state not in _OPEN:
+        raise refuse("STATE_CONFLICT", f"the instruction is {instruction.state.name}")
+    return instruction
+
+
+@rule(
+    InstructionConfirm,
+    CommandClass.PAYOUT,
+    Signers.MC,
+    api=True,
+    amount=lambda command: command.amount,
+    sentence="Confirms as the paying bank that a fee, refund, surplus or penalty was paid.",
+    errors=("STATE_CONFLICT", "AMOUNT_MISMATCH", "RECEIPT_REUSED"),
+)
+def confirm(context: Context, command: InstructionConfirm) -> None:
+    """instruction.confirm (voucher law §8.7): paid in full, the instruction leaves the state; log and
+    receipts keep it."""
+    instruction = _plain(context, command.instruction)
+    if command.amount != instruction.amount - instruction.paid:
+        raise refuse("AMOUNT_MISMATCH", f"{instruction.amount - instruction.paid} is to be paid")
+    bank_receipts.use(context, command.receipt_commitment, context.acting, command.instruction)
+    context.delete(Instruction, command.instruction)
+    context.state.index_remove(Index.BANK_INSTRUCTIONS, instruction.bank + command.instruction)
+    if instruction.purpose is InstructionPurpose.PENALTY:
+        key = instruction.reference + command.instruction
+        context.state.index_remove(Index.VOUCHER_INSTRUCTIONS, key)
+    context.emit(
+        "instruction.confirm", Kind.INSTRUCTION, command.instruction, source=instruction.payer,
+        target=instruction.payee, amount=command.amount, reference=instruction.reference,
+    )  # fmt: skip
+
+
+@rule(
+    InstructionFail,
+    CommandClass.PAYOUT,
+    Signers.MC,
+    api=True,
+    sentence="Reports that a fee, refund, surplus or penalty could not be paid.",
+    errors=("STATE_CONFLICT",),
+)
+def fail(context: Context, command: InstructionFail) -> None:
+    """instruction.fail (voucher law §8.7): FAILED. What is owed stays owed, so the instruction stays with
+    the bank, names the payee's first verified account, and can still be confirmed once it is paid."""
+    instruction = _plain(context, command.instruction)
+    account = settlement_account(context, instruction.payee, instruction.currency)
+    failed = msgspec.structs.replace(instruction, state=InstructionState.FAILED, account=account)
+    context.put(command.instruction, failed)
+    context.emit(
+        "instruction.fail", Kind.INSTRUCTION, command.instruction, target=instruction.payee
+    )

@@ -1,0 +1,253 @@
+"""A holder asks several funders, they quote, it takes one (voucher law §8.7 financing.request; C5).
+
+The request locks its range, so every quote is for something that nobody else can get meanwhile. At most
+one quote per funder asked; a quote is firm until its last day.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+
+import msgspec
+
+from node.ledger.context import Context, refuse
+from node.ledger.drawing import (
+    SOLD,
+    Terms,
+    Wanted,
+    open_financing,
+    require_counterparties,
+    require_drawable,
+    require_financeable,
+    require_lines,
+    require_payee,
+    unlock,
+)
+from node.ledger.interest import BPS, denominator, half_up, numerator
+from node.ledger.offers import check_advance, check_funder, check_terms
+from node.ledger.organisations import require_active
+from node.ledger.parameters import value
+from node.ledger.ranges import carve, get_lot, put_lot
+from node.ledger.rulebook import Signers, rule
+from node.ledger.schedule import HANDLERS, Act, put_day, take_off_day
+from node.ledger.vouchers import log, touch
+from node.state.view import Index
+from tallynet.commands import (
+    FinancingAccept,
+    FinancingCancel,
+    FinancingQuote,
+    FinancingRequestOpen,
+)
+from tallynet.hashing import record_id
+from tallynet.records import (
+    CommandClass,
+    FinancingKind,
+    FinancingRequest,
+    Kind,
+    Lot,
+    LotState,
+    PurposeAmount,
+    Quote,
+    Voucher,
+)
+
+# --- request and cancel -------------------------------------------------------------------------------
+
+
+@rule(
+    FinancingRequestOpen,
+    CommandClass.DRAW,
+    Signers.MC,
+    amount=lambda command: command.amount,
+    sentence="Asks funders for quotes on the tail of a lot, which stays locked meanwhile.",
+    errors=("LOT_LOCKED", "SELF_DEALING", "PAYEE_NOT_ALLOWED", "REVIEW_REQUIRED"),
+)
+def request(context: Context, command: FinancingRequestOpen) -> None:
+    """financing.request (voucher law §8.7): FINANCING_PENDING for `request_expiry_days`."""
+    if tuple(sorted(set(command.funders))) != command.funders:
+        raise refuse("SCHEMA_INVALID", "funders must be sorted and distinct")
+    for funder in command.funders:
+        require_active(context, funder)
+    purposes = (PurposeAmount(command.purpose, command.amount),)
+    wanted = Wanted(command.voucher, command.start, command.amount, command.payee, purposes)
+    voucher, lot = require_drawable(context, wanted)
+    if context.acting in command.funders:
+        raise refuse("SELF_DEALING", "funder and drawer are the same organisation")
+    open_request(context, command.label, wanted, voucher, lot, command.funders)
+
+
+def open_request(
+    context: Context,
+    label: bytes,
+    wanted: Wanted,
+    voucher: Voucher,
+    lot: Lot,
+    funders: tuple[bytes, ...],
+) -> None:
+    """Carve and lock the range for a request; writes the voucher. Raises LOT_LIMIT, ID_IN_USE."""
+    part = carve(context, wanted.voucher, voucher, lot, wanted.amount)
+    id = record_id(Kind.FINANCING_REQUEST, context.acting, label)
+    lapses = context.today + value(context, "request_expiry_days")
+    opened = FinancingRequest(
+        context.acting, voucher.debtor, wanted.voucher, part.start, part.end, voucher.currency,
+        wanted.payee, wanted.purposes, funders, (), lapses,
+    )  # fmt: skip
+    context.create(id, opened)
+    for party in (context.acting, *funders):
+        context.state.index_add(Index.PARTY_REQUESTS, party + id)
+    put_day(context, lapses, Act.REQUEST_LAPSE, id)
+    event = voucher.event_count
+    voucher = log(
+        context, wanted.voucher, voucher, "financing.request", start=part.start, end=part.end,
+        source=context.acting, amount=wanted.amount, reference=id,
+    )  # fmt: skip
+    locked = msgspec.structs.replace(
+        part, state=LotState.FINANCING_PENDING, lien=id, newest_event=event
+    )
+    put_lot(context, wanted.voucher, locked)
+    context.put(wanted.voucher, voucher)
+
+
+@rule(
+    FinancingCancel,
+    CommandClass.DRAW,
+    Signers.MC,
+    sentence="Takes back a request for quotes; the range is free again.",
+)
+def cancel(context: Context, command: FinancingCancel) -> None:
+    """financing.cancel (voucher law §8.7)."""
+    opened = context.require(FinancingRequest, command.request)
+    if opened.holder != context.acting:
+        raise refuse("NOT_AUTHORISED", "only the holder cancels its request")
+    touch(context, opened.voucher)
+    cancel_request(context, command.request, opened, "financing.cancel")
+
+
+def cancel_request(context: Context, id: bytes, opened: FinancingRequest, event_type: str) -> None:
+    """End a request without a draw: the holder has its range back."""
+    _drop(context, id, opened)
+    voucher = context.require(Voucher, opened.voucher)
+    lot = get_lot(context, opened.voucher, opened.start)
+    event = voucher.event_count
+    voucher = log(
+        context, opened.voucher, voucher, event_type, start=lot.start, end=lot.end,
+        target=opened.holder, reference=id,
+    )  # fmt: skip
+    context.put(opened.voucher, voucher)
+    unlock(context, opened.voucher, voucher, lot, event)
+
+
+def _drop(context: Context, id: bytes, opened: FinancingRequest) -> None:
+    context.delete(FinancingRequest, id)
+    for party in (opened.holder, *opened.funders):
+        context.state.index_remove(Index.PARTY_REQUESTS, party + id)
+    take_off_day(context, opened.lapses, Act.REQUEST_LAPSE, id)
+
+
+def _lapse(context: Context, id: bytes) -> None:
+    """system.expire: nobody's quote was accepted in time."""
+    opened = context.find(FinancingRequest, id)
+    if opened is not None:
+        touch(context, opened.voucher)
+        cancel_request(context, id, opened, "system.expire")
+
+
+HANDLERS[Act.REQUEST_LAPSE] = _lapse
+
+
+# --- quote --------------------------------------------------------------------------------------------
+
+
+@rule(
+    FinancingQuote,
+    CommandClass.OFFER,
+    Signers.MC,
+    amount=lambda command: command.amount,
+    sentence="Answers a request with firm terms.",
+    errors=("QUOTE_EXPIRED", "NOT_LICENSED", "OFFER_SCOPE", "SELF_DEALING"),
+)
+def quote(context: Context, command: FinancingQuote) -> None:
+    """financing.quote (voucher law §8.7): by a funder that was asked, once. No line is reserved before the
+    holder accepts (§15)."""
+    opened = context.require(FinancingRequest, command.request)
+    if context.acting not in opened.funders:
+        raise refuse("NOT_AUTHORISED", "the holder did not ask this organisation")
+    funder = require_active(context, context.acting)
+    check_funder(funder, command.kind)
+    early = command.kind is FinancingKind.EARLY_PAY
+    if early != (context.acting == opened.debtor):
+        code = "OFFER_SCOPE" if early else "SELF_DEALING"
+        raise refuse(code, "early payment comes from the debtor, and nothing else does")
+    if context.today >= opened.lapses:
+        raise refuse("QUOTE_EXPIRED", "the request has lapsed")
+    if any(known.funder == context.acting for known in opened.quotes):
+        raise refuse("STATE_CONFLICT", "this organisation has quoted already")
+    if command.amount != opened.end - opened.start:
+        raise refuse("AMOUNT_MISMATCH", f"the request is for {opened.end - opened.start}")
+    check_terms(command.kind, command.lines, command.basis)
+    check_advance(command.kind, command.advance_bps)
+    if command.valid_to < context.today:
+        raise refuse("DATE_RANGE", "the quote could never be accepted")
+    quotes = list(opened.quotes)
+    given = Quote(
+        context.acting, command.kind, command.rate_ppm, command.basis, command.advance_bps,
+        command.lines, command.registration_required, command.valid_to,
+    )  # fmt: skip
+    insort(quotes, given, key=lambda known: known.funder)
+    context.put(command.request, msgspec.structs.replace(opened, quotes=tuple(quotes)))
+    context.emit(
+        "financing.quote", Kind.FINANCING_REQUEST, command.request, source=context.acting,
+        target=opened.holder, amount=command.amount,
+    )  # fmt: skip
+
+
+# --- accept -------------------------------------------------------------------------------------------
+
+
+@rule(
+    FinancingAccept,
+    CommandClass.DRAW,
+    Signers.MC,
+    sentence="Takes a quote: the request becomes a draw at its terms.",
+    errors=(
+        "QUOTE_EXPIRED", "LINE_EXCEEDED", "NET_NOT_POSITIVE", "PAYEE_NOT_ALLOWED", "SELF_DEALING",
+    ),
+)  # fmt: skip
+def accept(context: Context, command: FinancingAccept) -> None:
+    """financing.accept (voucher law §8.7): continues as a draw, with the draw's checks as they stand today.
+    Receipt result: discount, net, rate ppm, days."""
+    opened = context.require(FinancingRequest, command.request)
+    if opened.holder != context.acting:
+        raise refuse("NOT_AUTHORISED", "only the holder accepts a quote")
+    chosen = next((known for known in opened.quotes if known.funder == command.funder), None)
+    if chosen is None:
+        raise refuse("RECORD_NOT_FOUND", "this organisation has not quoted")
+    if context.today > chosen.valid_to or context.today >= opened.lapses:
+        raise refuse("QUOTE_EXPIRED", f"the quote was valid to day {chosen.valid_to}")
+    voucher = require_financeable(context, opened.voucher)
+    require_active(context, chosen.funder)
+    require_counterparties(context, voucher, chosen.funder, chosen.kind)
+    amount = opened.end - opened.start
+    wanted = Wanted(opened.voucher, opened.start, amount, opened.payee, opened.purposes)
+    require_payee(context, wanted, voucher.currency)
+    terms = _price(amount, chosen, voucher.maturity - context.today)
+    require_lines(context, terms, voucher)
+    _drop(context, command.request, opened)
+    part = get_lot(context, opened.voucher, opened.start)
+    open_financing(context, command.label, wanted, voucher, part, terms)
+
+
+def _price(amount: int, chosen: Quote, days: int) -> Terms:
+    """A single quote: discount half-up to one unit, nothing carried (§11). Raises NET_NOT_POSITIVE."""
+    principal, discount, n = amount, 0, 0
+    if chosen.kind in SOLD:
+        n = numerator(amount, chosen.rate_ppm, days)
+        discount = half_up(n, denominator(chosen.basis))
+    else:
+        principal = amount * chosen.advance_bps // BPS
+    if principal - discount <= 0:
+        raise refuse("NET_NOT_POSITIVE", "nothing would be paid out")
+    return Terms(
+        chosen.funder, chosen.kind, None, chosen.rate_ppm, chosen.basis, days, principal, discount,
+        n, chosen.lines, chosen.registration_required,
+    )  # fmt: skip
