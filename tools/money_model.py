@@ -231,6 +231,8 @@ class Model:
     goods: dict[bytes, Goods] = field(default_factory=dict)
     orders: dict[bytes, tuple[bytes, c.PrepaymentRequest]] = field(default_factory=dict)
     """Prepayment -> distributor, request."""
+    refunds: dict[bytes, bytes] = field(default_factory=dict)
+    """Refund instruction of a maker -> the loan it repays."""
     order_of_loan: dict[bytes, bytes] = field(default_factory=dict)
     pools: dict[bytes, Pool] = field(default_factory=dict)
     parts_of_loans: dict[bytes, tuple[bytes, bytes, int]] = field(default_factory=dict)
@@ -285,6 +287,8 @@ class Model:
         for event in events:
             if event.type == "system.settlement.open":
                 self.settlements[event.reference] = (event.subject, event.start)
+            elif event.type == "prepayment.refund":
+                self.refunds[event.reference] = event.subject
             if event.type == "financing.draw" and event.target is not None:
                 self.drawn_from[event.reference] = event.target
 
@@ -832,6 +836,9 @@ class Model:
         self, by: bytes, command: c.InstructionConfirm, _: CommandReceipt
     ) -> None:
         self._use_receipt(by, command.receipt_commitment)
+        loan = self.refunds.pop(command.instruction, b"")
+        if loan in self.deals:
+            self._repaid(loan, command.amount)
 
     def _do_RepayConfirm(self, by: bytes, command: c.RepayConfirm, result: CommandReceipt) -> None:
         self._use_receipt(by, command.receipt_commitment)

@@ -9,6 +9,7 @@ import msgspec
 from node.ledger import bank_receipts
 from node.ledger.accounts import settlement_account
 from node.ledger.context import Context, refuse
+from node.ledger.prepayment import refunded
 from node.ledger.rulebook import Signers, rule
 from node.state.view import Index
 from tallynet.commands import InstructionConfirm, InstructionFail
@@ -22,7 +23,7 @@ PLAIN: Final = frozenset(
         InstructionPurpose.PENALTY,
     }
 )
-"""Purposes whose payment changes nothing but the instruction."""
+"""Purposes whose payment changes nothing but the instruction; a maker's refund repays its loan too."""
 _OPEN: Final = (InstructionState.NEW, InstructionState.SENT, InstructionState.FAILED)
 
 
@@ -58,6 +59,8 @@ def confirm(context: Context, command: InstructionConfirm) -> None:
     if instruction.purpose is InstructionPurpose.PENALTY:
         key = instruction.reference + command.instruction
         context.state.index_remove(Index.VOUCHER_INSTRUCTIONS, key)
+    if instruction.purpose is InstructionPurpose.REFUND:
+        refunded(context, instruction)
     context.emit(
         "instruction.confirm", Kind.INSTRUCTION, command.instruction, source=instruction.payer,
         target=instruction.payee, amount=command.amount, reference=instruction.reference,

@@ -10,13 +10,13 @@ from __future__ import annotations
 import msgspec
 
 from node.ledger import lines
-from node.ledger.accounts import require_verified
+from node.ledger.accounts import require_verified, settlement_account
 from node.ledger.context import Context, refuse, require_amount
 from node.ledger.financing import CANCELLED, FAILED, PAID, drop_financing
 from node.ledger.goods import require_warehouse
 from node.ledger.instructions import end_instruction, open_instruction
 from node.ledger.interest import BPS
-from node.ledger.loans import overdue_day, source_of
+from node.ledger.loans import overdue_day, receive_from_settlement, source_of
 from node.ledger.organisations import has_kind, require_active
 from node.ledger.parameters import value
 from node.ledger.rulebook import Signers, rule
@@ -333,6 +333,27 @@ def _lapse(context: Context, id: bytes) -> None:
         "prepayment.refund", Kind.FINANCING, prepayment.financing, source=prepayment.maker,
         target=prepayment.bank, amount=order.amount, reference=refund_id,
     )  # fmt: skip
+
+
+def refunded(context: Context, refund: Instruction) -> None:
+    """The maker's refund repays the loan; what the distributor had repaid since the refund was opened goes
+    on to it. Of a loan that is gone the bank owes the maker the money back, outside the network."""
+    loan = context.find(Financing, refund.reference)
+    if loan is None or loan.kind is not FinancingKind.PREPAYMENT:
+        return
+    surplus = receive_from_settlement(context, refund.reference, refund.amount)
+    if surplus:
+        onward = msgspec.structs.replace(
+            refund,
+            payer=loan.funder,
+            payee=loan.obligor,
+            account=settlement_account(context, loan.obligor, loan.currency),
+            amount=surplus,
+            purpose=InstructionPurpose.SURPLUS,
+            state=InstructionState.NEW,
+        )
+        id = record_id(Kind.INSTRUCTION, refund.reference, b"surplus")
+        open_instruction(context, id, onward)
 
 
 HANDLERS[Act.PREPAYMENT_LAPSE] = _lapse

@@ -289,6 +289,21 @@ def test_a_maker_that_does_not_ship_owes_the_bank_a_refund(world: Stored) -> Non
     world.refused("RECORD_NOT_FOUND", "distillery", world.shipping())
 
 
+def test_the_refund_repays_the_loan_and_what_is_too_much_goes_to_the_distributor(
+    world: Stored,
+) -> None:
+    world.fund()
+    world.roll_to(world.ship_by + 1)
+    world.repay(30_000_000)
+    refund = record_id(r.Kind.INSTRUCTION, world.loan, b"refund")
+    receipt = sha256(b"refund").digest()
+    world.ok("bank-2", c.InstructionConfirm(world.label, refund, LENT, receipt))
+    assert world.state.get(r.Kind.FINANCING, world.loan) is None
+    assert world.used() == (0, 0)
+    onward = world.get(r.Instruction, record_id(r.Kind.INSTRUCTION, world.loan, b"surplus"))
+    assert (onward.payee, onward.amount) == (world.ids["retail"], 30_000_000)
+
+
 def test_a_payout_confirmed_after_the_deadline_is_refunded_at_once(world: Stored) -> None:
     world.ok("retail", world.requesting())
     world.roll_to(world.ship_by)
