@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 
-import pytest
 from hypothesis import HealthCheck, settings
 
 # No deadline and no complaint about slow examples: on a shared machine one example may wait for a core, and a
@@ -15,14 +14,3 @@ settings.register_profile(
 # The same examples in every run, so that a change is judged by what it changed. Developers search new ones.
 settings.register_profile("ci", settings.get_profile("tallynet"), derandomize=True, database=None)
 settings.load_profile("ci" if os.environ.get("CI") else "tallynet")
-
-NEEDS_THE_MACHINE = ("tests/end_to_end/", "tests/docs/", "tests/sim/test_seeds.py")
-"""Whole networks, and sweeps in one process per core: one after the other, in one of the processes that share the
-suite."""
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    for item in items:
-        path = item.path.relative_to(config.rootpath).as_posix()
-        if path.startswith(NEEDS_THE_MACHINE):
-            item.add_marker(pytest.mark.xdist_group("machine"))

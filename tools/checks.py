@@ -19,8 +19,6 @@ CHECKS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("layers", ("lint-imports",)),
     ("purity and hygiene", ("pytest", "tests/lint")),
 )
-WHOLE_SUITE: Final = ("-n", "2", "--dist", "loadgroup")
-"""Two processes; what needs the machine for itself is one group, so that it is never twice at once."""
 EXIT_USAGE: Final = 2
 EXIT_INTERRUPTED: Final = 130
 
@@ -72,7 +70,7 @@ def test(words: list[str]) -> int:
         print(f"{error.code}: {error.message}", file=sys.stderr)
         return 1
     here = Path.cwd()
-    return _run("pytest", *([from_here(word, here) for word in words] or WHOLE_SUITE))
+    return _run("pytest", *(from_here(word, here) for word in words))
 
 
 def main() -> int:

@@ -185,7 +185,7 @@ def test_bombs_are_refused_fast(data: bytes) -> None:
     started = time.process_time()
     with pytest.raises(RemoteProtocolError):
         decode(PeerMessage, data)
-    assert time.process_time() - started < 0.25  # of the processor, not of the clock
+    assert time.process_time() - started < 2  # of the processor; a bomb takes minutes
 
 
 @given(st.binary(max_size=200))
