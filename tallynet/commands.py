@@ -16,6 +16,7 @@ from tallynet.codec import Wire
 from tallynet.fields import (
     Currency,
     Day,
+    Epoch,
     Hash,
     Id,
     Label,
@@ -31,6 +32,7 @@ from tallynet.fields import (
 from tallynet.records import (
     AcceptMode,
     Algorithm,
+    AttestationKind,
     CalendarEntry,
     DocumentPolicy,
     DocumentType,
@@ -45,6 +47,7 @@ from tallynet.records import (
     RateBand,
     Role,
     Size,
+    WrappedKey,
 )  # fmt: skip
 
 Ids = Annotated[tuple[Id, ...], Meta(max_length=256)]
@@ -260,6 +263,49 @@ class DocumentRegister(Wire, tag="document.register"):
     delivery_day: Day | None
 
 
+class DocumentAttest(Wire, tag="document.attest"):
+    label: Label
+    document: Id
+    kind: AttestationKind
+
+
+class DocumentVoid(Wire, tag="document.void"):
+    """By an oracle; or jointly by owner and debtor."""
+
+    label: Label
+    document: Id
+
+
+class AccessGrant(Wire, tag="document.access.grant"):
+    """By the owner: the document's key for one reader, who stays unknown to everybody else."""
+
+    label: Label
+    document: Id
+    hint: Hash
+    """`hashing.reader_hint`: the owner gives its secret to the reader with the ciphertext."""
+    epoch: Epoch
+    """Of the reader's encryption key."""
+    wrapped_key: WrappedKey
+
+
+class OpenedField(Wire):
+    """A field as the ciphertext gives it."""
+
+    path: Annotated[str, Meta(min_length=1, max_length=256)]
+    salt: Hash
+    value: Annotated[bytes, Meta(max_length=65_536)]
+
+
+class DocumentComplaint(Wire, tag="document.complaint"):
+    """By a reader: the ciphertext with the registered hash does not give the registered root."""
+
+    label: Label
+    document: Id
+    secret: Hash
+    """Of the reader's hint; shows that a key was granted to the acting organisation."""
+    fields: Annotated[tuple[OpenedField, ...], Meta(min_length=1, max_length=16)]
+
+
 # --- 8.5 voucher ------------------------------------------------------------------------------
 
 
@@ -432,6 +478,7 @@ Command = (
     | ProgrammeCreate | ProgrammeUpdate | ProgrammeJoin | ProgrammeLeave
     | LineGrant | LineChange | LineSuspend | LineResume
     | DocumentRegister
+    | DocumentAttest | DocumentVoid | AccessGrant | DocumentComplaint
     | VoucherIssue | VoucherClaim | VoucherReject | VoucherWithdraw
     | LotTransfer | LotAccept | LotDecline | LotRecall
     | OfferCreate | OfferRevoke | FinancingDraw | InstructionSend | PayoutConfirm | PayoutFail

@@ -54,6 +54,7 @@ class Kind(IntEnum):
     CONSENT = 18
     REMEMBERED = 19
     OFFER_USE = 20
+    DOCUMENT_READER = 41
 
 
 # --- identity ---------------------------------------------------------------------------------
@@ -290,6 +291,24 @@ class DocumentStatus(IntEnum):
     VOID = 2
 
 
+class AttestationKind(IntEnum):
+    INVOICE_GENUINE = 1
+    GOODS_RECEIVED = 2
+    CONTRACT_SEALED = 3
+
+
+class Attestation(Wire):
+    """What somebody else than the owner says about a document."""
+
+    kind: AttestationKind
+    attestor: Id
+    day: Day
+
+
+WrappedKey = Annotated[bytes, Meta(min_length=80, max_length=1_280)]
+"""HPKE (RFC 9180) encapsulation and sealed key: 80 bytes with X25519, 1,200 with X25519 + ML-KEM-768."""
+
+
 class Document(Wire, tag="document"):
     """A sealed trade document. Id: `record_id(DOCUMENT, b"", uniqueness_tag)`: one per invoice
     across all banks (§16.5)."""
@@ -313,6 +332,20 @@ class Document(Wire, tag="document"):
     """Number of uncancelled vouchers using it."""
     delivery_day: Day | None
     status: DocumentStatus
+    attestations: tuple[Attestation, ...]
+    """In order of time; one per kind and attestor."""
+
+
+class DocumentReader(Wire, tag="document-reader"):
+    """The document's key, wrapped for one reader. Id: record_id(DOCUMENT_READER, document, hint), where
+    the hint is an HMAC (`hashing.reader_hint`), so that the state does not say who reads what (§16.3)."""
+
+    document: Id
+    epoch: Epoch
+    """Of the reader's encryption key; a newer grant replaces an older one."""
+    wrapped_key: WrappedKey
+    complained: bool
+    """The reader has said that the ciphertext does not match the root."""
 
 
 # --- vouchers and lots ------------------------------------------------------------------------
@@ -680,6 +713,7 @@ Record = (
     Network | Organisation | Key | Policy | Account | Programme | CreditLine | Document | Voucher
     | Lot | Offer | Financing | Instruction | Parameter | Calendar | Remainder | BankReceipt
     | Consent | Remembered | OfferUse
+    | DocumentReader
 )  # fmt: skip
 
 RECORD_TYPES: Final[dict[Kind, type[Record]]] = {
@@ -703,6 +737,7 @@ RECORD_TYPES: Final[dict[Kind, type[Record]]] = {
     Kind.CONSENT: Consent,
     Kind.REMEMBERED: Remembered,
     Kind.OFFER_USE: OfferUse,
+    Kind.DOCUMENT_READER: DocumentReader,
 }
 NETWORK_ID: Final = bytes(16)
 

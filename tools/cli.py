@@ -76,7 +76,7 @@ app = App(
 )
 nouns = add_ledger_commands(app)
 add_organisation_commands(app, nouns)
-add_document_commands(app)
+add_document_commands(app, nouns)
 add_show_commands(app, nouns)
 add_evidence_commands(app)
 add_simulate_command(app)

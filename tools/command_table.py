@@ -169,6 +169,18 @@ def calendar_entry(_reading: Reading, text: str) -> r.CalendarEntry:
     return r.CalendarEntry(parse_day(when), what == "working")
 
 
+def some_bytes(_reading: Reading, text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        raise UsageError("USAGE", f"{text!r} is not hexadecimal") from None
+
+
+def opened_field(reading: Reading, text: str) -> c.OpenedField:
+    path, salt, value = _split(text, "PATH:SALT:VALUE, salt and value in hexadecimal", 3, 3)
+    return c.OpenedField(path, digest(reading, salt), some_bytes(reading, value))
+
+
 # --- common options -------------------------------------------------------------------------------
 
 VOUCHER: Final = Option("voucher: OWNER/LABEL", of_kind(r.Kind.VOUCHER))
@@ -181,6 +193,7 @@ RECEIPT: Final = Option("the bank's receipt number", hash_of("receipt"))
 LINE: Final = Option("line: KIND:GRANTOR:OBLIGOR", line)
 VALID_FROM: Final = Option("first day", day)
 VALID_TO: Final = Option("last day", day)
+DOCUMENT: Final = Option("document: OWNER/LABEL or id", of_kind(r.Kind.DOCUMENT))
 ORGANISATION: Final = Option("organisation: wallet name or id", organisation)
 LOT: Final = {"voucher": VOUCHER, "start": START}
 
@@ -361,6 +374,46 @@ COMMANDS: Final[dict[str, CommandEntry]] = {
         "Resume a suspended line.",
         "tally line resume --as bank-1 --line issue:bank-1:harbour-tours",
         {"line": LINE},
+    ),
+    "document attest": CommandEntry(
+        c.DocumentAttest,
+        "Attest as oracle, bank or counterparty what a document says.",
+        "tally document attest --as bank-1 --document gate-devices/inv-1 --kind invoice-genuine",
+        {
+            "document": DOCUMENT,
+            "kind": Option(
+                "invoice-genuine, goods-received, contract-sealed", member_of(r.AttestationKind)
+            ),
+        },
+    ),
+    "document void": CommandEntry(
+        c.DocumentVoid,
+        "Declare a document void, as oracle, or owner and debtor together.",
+        "tally document void --as gate-devices --document gate-devices/inv-1",
+        {"document": DOCUMENT},
+    ),
+    "document grant": CommandEntry(
+        c.AccessGrant,
+        "Give a reader the wrapped key of a document.",
+        "tally document grant --as gate-devices --document gate-devices/inv-1 --hint HEX --epoch 1"
+        " --wrapped-key HEX",
+        {
+            "document": DOCUMENT,
+            "hint": Option("HMAC that names the reader, 64 hexadecimal digits", digest),
+            "epoch": Option("epoch of the reader's encryption key", number),
+            "wrapped_key": Option("HPKE encapsulation and sealed key, hexadecimal", some_bytes),
+        },
+    ),
+    "document complain": CommandEntry(
+        c.DocumentComplaint,
+        "Say as a reader that the ciphertext does not match the document's root.",
+        "tally document complain --as bank-2 --document gate-devices/inv-1 --secret HEX"
+        " --fields payable:SALT:VALUE",
+        {
+            "document": DOCUMENT,
+            "secret": Option("secret of the reader's hint, 64 hexadecimal digits", digest),
+            "fields": Option("PATH:SALT:VALUE as the ciphertext gives it", opened_field, many=True),
+        },
     ),
     "voucher issue": CommandEntry(
         c.VoucherIssue,

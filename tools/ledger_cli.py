@@ -32,6 +32,7 @@ NOUNS: Final = {
     "account": "Bank accounts of organisations",
     "calendar": "Working days",
     "consent": "Joint acts",
+    "document": "Trade documents: sealed here, known to the network by commitments",
     "financing": "Draws, pay-outs and repayments",
     "instruction": "Payment instructions",
     "key": "Keys of an organisation's people",

@@ -7,6 +7,7 @@ from typing import Final
 
 from node.ledger import (
     accounts,
+    document_access,
     documents,
     financing,
     governance,
@@ -31,6 +32,7 @@ ALL: Final[tuple[ModuleType, ...]] = (
     programmes,
     lines,
     documents,
+    document_access,
     vouchers,
     lots,
     offers,

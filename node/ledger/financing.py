@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from node.ledger import bank_receipts, lines
+from node.ledger import bank_receipts, documents, lines
 from node.ledger.accounts import require_verified
 from node.ledger.context import Context, refuse, require_amount
 from node.ledger.interest import BPS, carried_discount, numerator, undo_discount
@@ -92,8 +92,8 @@ class _Source:
     amount=lambda command: command.amount,
     sentence="Sells or pledges the tail of a lot under a standing offer, for cash at once.",
     errors=(
-        "NO_OFFER", "OFFER_SCOPE", "OFFER_CAP", "TENOR_BAND", "LINE_EXCEEDED", "LOT_LOCKED",
-        "LOT_DISPUTED", "SELF_DEALING", "PAYEE_NOT_ALLOWED", "NET_NOT_POSITIVE", "REVIEW_REQUIRED",
+        "NO_OFFER", "OFFER_SCOPE", "OFFER_CAP", "TENOR_BAND", "LINE_EXCEEDED", "DOCUMENT_VOID",
+        "LOT_LOCKED", "LOT_DISPUTED", "SELF_DEALING", "PAYEE_NOT_ALLOWED", "NET_NOT_POSITIVE", "REVIEW_REQUIRED",
     ),
 )  # fmt: skip
 def draw(context: Context, command: FinancingDraw) -> None:
@@ -103,6 +103,7 @@ def draw(context: Context, command: FinancingDraw) -> None:
     if lot.holder != context.acting:
         raise refuse("NOT_HOLDER", "the lot is held by another organisation")
     require_free(lot)
+    documents.require_none_void(context, voucher)
     if voucher.maturity - voucher.issue_day > value(context, "extra_review_days"):
         raise refuse("REVIEW_REQUIRED", "a tenor this long must be reviewed by a bank first")
     account = require_verified(context, command.payee, context.acting, voucher.currency)

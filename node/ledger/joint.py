@@ -12,7 +12,7 @@ import msgspec
 
 from node.ledger.context import Context, refuse
 from node.ledger.parameters import value
-from node.ledger.rulebook import Rule, Signers, rule
+from node.ledger.rulebook import Joint, Rule, Signers, rule
 from node.ledger.schedule import HANDLERS, Act, drop_day, put_day
 from tallynet.blocks import quorum
 from tallynet.codec import Wire, encode
@@ -29,20 +29,19 @@ def hash_of(command: Wire) -> bytes:
 
 
 def consent(context: Context, joint_rule: Rule, command: Wire) -> None:
-    """Add the acting bank's consent; execute when the quorum is reached.
+    """Add the acting organisation's consent; execute when enough have consented.
 
-    Raises LedgerError NOT_AUTHORISED (no validator bank), CONSENT_REPEATED, or what the act raises.
+    Raises LedgerError NOT_AUTHORISED (not its to consent), CONSENT_REPEATED, or what the act raises.
     """
-    banks = sorted({validator.organisation for validator in context.network.validators})
-    if context.acting not in banks:
-        raise refuse("NOT_AUTHORISED", f"{joint_rule.name} is for the validators' banks")
-    needed = quorum(len(banks))
+    asked, needed = _asked(context, joint_rule, command)
+    if context.acting not in asked:
+        raise refuse("NOT_AUTHORISED", f"{joint_rule.name} is for {joint_rule.joint.value}")
     digest = hash_of(command)
     consent_id = record_id(Kind.CONSENT, digest, b"")
     found = context.find(Consent, consent_id)
     given = list(found.organisations) if found is not None else []
     if context.acting in given:
-        raise refuse("CONSENT_REPEATED", "this bank has consented already")
+        raise refuse("CONSENT_REPEATED", "this organisation has consented already")
     insort(given, context.acting)
     if len(given) < needed:
         if found is None:
@@ -56,6 +55,15 @@ def consent(context: Context, joint_rule: Rule, command: Wire) -> None:
         context.delete(Consent, consent_id)
     context.joint_body = digest
     joint_rule.function(context, command)
+
+
+def _asked(context: Context, joint_rule: Rule, command: Wire) -> tuple[list[bytes], int]:
+    """Who may consent, and how many must."""
+    if joint_rule.joint is Joint.BANK_QUORUM:
+        banks = sorted({validator.organisation for validator in context.network.validators})
+        return banks, quorum(len(banks))
+    parties = sorted(set(joint_rule.parties(context, command)))
+    return parties, len(parties)
 
 
 def _lapse(context: Context, consent_id: bytes) -> None:

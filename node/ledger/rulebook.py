@@ -6,7 +6,7 @@ reads like its row. `node.ledger.execute` imports all families and looks rules u
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final, TypeVar
@@ -38,6 +38,7 @@ class Joint(Enum):
 
     NO = "one organisation"
     BANK_QUORUM = "the quorum of validator banks"
+    PARTIES = "all parties of the act"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,8 @@ class Rule:
     api: bool
     """An API key within its cap may sign alone."""
     joint: Joint
+    parties: Callable[[Context, Any], Sequence[bytes]]
+    """PARTIES: the organisations that must all consent."""
     amount: Callable[[Any], int]
     """Amount that policies and key caps look at; 0 where a command has none."""
     errors: tuple[str, ...]
@@ -65,6 +68,10 @@ def no_amount(_command: object) -> int:
     return 0
 
 
+def no_parties(_context: Context, _command: object) -> Sequence[bytes]:
+    return ()
+
+
 def rule(
     command: type[C],
     command_class: CommandClass,
@@ -74,6 +81,7 @@ def rule(
     errors: tuple[str, ...] = (),
     api: bool = False,
     joint: Joint = Joint.NO,
+    parties: Callable[[Context, C], Sequence[bytes]] = no_parties,
     amount: Callable[[Any], int] = no_amount,
 ) -> Callable[[Callable[[Context, C], None]], Callable[[Context, C], None]]:
     """Register the decorated function as the rule of `command`."""
@@ -82,8 +90,8 @@ def rule(
         if command in RULES:
             raise ValueError(f"{command_name(command)} has two rules")
         RULES[command] = Rule(
-            command, command_name(command), command_class, signers, api, joint, amount, errors,
-            sentence, function,
+            command, command_name(command), command_class, signers, api, joint, parties,
+            amount, errors, sentence, function,
         )  # fmt: skip
         return function
 
