@@ -306,6 +306,22 @@ class DocumentComplaint(Wire, tag="document.complaint"):
     fields: Annotated[tuple[OpenedField, ...], Meta(min_length=1, max_length=16)]
 
 
+class FlowAnchorPublish(Wire, tag="flow.anchor.publish"):
+    """Totals of the business records of a period, which lies within one day and after the last one."""
+
+    label: Label
+    stream: Name
+    day: Day
+    from_second: Uint
+    """Of the day, included."""
+    to_second: Uint
+    """Excluded; 86,400 completes the day."""
+    count: Uint
+    sum: Units
+    records_root: Hash
+    """Over the records, for proofs of inclusion."""
+
+
 # --- 8.5 voucher ------------------------------------------------------------------------------
 
 
@@ -395,6 +411,7 @@ class OfferCreate(Wire, tag="offer.create"):
     valid_from: Day
     valid_to: Day
     lines_required: tuple[LineKind, ...]
+    stop_on_flow_collapse: bool = False
 
 
 class OfferRevoke(Wire, tag="offer.revoke"):
@@ -479,6 +496,7 @@ Command = (
     | LineGrant | LineChange | LineSuspend | LineResume
     | DocumentRegister
     | DocumentAttest | DocumentVoid | AccessGrant | DocumentComplaint
+    | FlowAnchorPublish
     | VoucherIssue | VoucherClaim | VoucherReject | VoucherWithdraw
     | LotTransfer | LotAccept | LotDecline | LotRecall
     | OfferCreate | OfferRevoke | FinancingDraw | InstructionSend | PayoutConfirm | PayoutFail

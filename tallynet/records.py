@@ -55,6 +55,7 @@ class Kind(IntEnum):
     REMEMBERED = 19
     OFFER_USE = 20
     DOCUMENT_READER = 41
+    FLOW_ANCHOR = 42
 
 
 # --- identity ---------------------------------------------------------------------------------
@@ -348,6 +349,34 @@ class DocumentReader(Wire, tag="document-reader"):
     """The reader has said that the ciphertext does not match the root."""
 
 
+class FlowAlarm(IntEnum):
+    NONE = 1
+    COLLAPSED = 2
+
+
+class FlowAnchor(Wire, tag="flow"):
+    """One stream of a publisher's business records, known by totals. Id: record_id(FLOW_ANCHOR,
+    publisher, stream)."""
+
+    publisher: Id
+    stream: Name
+    last_day: Day
+    """Day of the newest period; `daily` ends with it."""
+    last_second: Uint
+    """Second of that day with which the newest period ended."""
+    count: Uint
+    """Of the newest period: records, their sum, and the root over them."""
+    sum: Units
+    records_root: Hash
+    daily: tuple[Units, ...]
+    """Sums of consecutive days, oldest first: as many as the alarm looks at, and one."""
+    alarm: FlowAlarm
+    frozen_baseline: Wide | None
+    """B of the day on which the alarm was raised; None without alarm."""
+    next_check: Day
+    """Business date whose roll checks the stream next, 0: none before another anchor."""
+
+
 # --- vouchers and lots ------------------------------------------------------------------------
 
 
@@ -522,6 +551,8 @@ class Offer(Wire, tag="offer"):
     lines_required: tuple[LineKind, ...]
     """DEBTOR_EXPOSURE and/or BORROWER; sorted."""
     status: OfferStatus
+    stop_on_flow_collapse: bool
+    """No draws while the flow of the voucher's debtor has collapsed."""
 
 
 class OfferUse(Wire, tag="offer-use"):
@@ -713,7 +744,7 @@ Record = (
     Network | Organisation | Key | Policy | Account | Programme | CreditLine | Document | Voucher
     | Lot | Offer | Financing | Instruction | Parameter | Calendar | Remainder | BankReceipt
     | Consent | Remembered | OfferUse
-    | DocumentReader
+    | DocumentReader | FlowAnchor
 )  # fmt: skip
 
 RECORD_TYPES: Final[dict[Kind, type[Record]]] = {
@@ -738,6 +769,7 @@ RECORD_TYPES: Final[dict[Kind, type[Record]]] = {
     Kind.REMEMBERED: Remembered,
     Kind.OFFER_USE: OfferUse,
     Kind.DOCUMENT_READER: DocumentReader,
+    Kind.FLOW_ANCHOR: FlowAnchor,
 }
 NETWORK_ID: Final = bytes(16)
 

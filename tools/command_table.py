@@ -415,6 +415,21 @@ COMMANDS: Final[dict[str, CommandEntry]] = {
             "fields": Option("PATH:SALT:VALUE as the ciphertext gives it", opened_field, many=True),
         },
     ),
+    "flow anchor": CommandEntry(
+        c.FlowAnchorPublish,
+        "Anchor the totals of the business records of a period.",
+        "tally flow anchor --as harbour-tours --stream bookings --day 2027-03-01 --count 1200"
+        " --sum 140000.00 --records-root HEX",
+        {
+            "stream": Option("name of the stream", plain_text),
+            "day": Option("business date of the records", day),
+            "from_second": Option("first second of the period in its day", number, "0"),
+            "to_second": Option("second after its last; 86400 completes the day", number, "86400"),
+            "count": Option("number of records", number),
+            "sum": Option("their sum", amount),
+            "records_root": Option("root over the records, 64 hexadecimal digits", digest),
+        },
+    ),
     "voucher issue": CommandEntry(
         c.VoucherIssue,
         "Promise to pay a supplier, bound to trade documents.",
@@ -507,6 +522,9 @@ COMMANDS: Final[dict[str, CommandEntry]] = {
             "valid_to": VALID_TO,
             "lines_required": Option(
                 "lines a draw must fit in: debtor-exposure,borrower", members_of(r.LineKind), ""
+            ),
+            "stop_on_flow_collapse": Option(
+                "no draws while the debtor's business flow has collapsed", yes_no, "no"
             ),
         },
         _sorted_ids("debtors", "programmes"),

@@ -34,6 +34,7 @@ NOUNS: Final = {
     "consent": "Joint acts",
     "document": "Trade documents: sealed here, known to the network by commitments",
     "financing": "Draws, pay-outs and repayments",
+    "flow": "Anchored totals of business records",
     "instruction": "Payment instructions",
     "key": "Keys of an organisation's people",
     "line": "Credit lines",

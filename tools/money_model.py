@@ -19,7 +19,8 @@ from tallynet.envelope import Envelope
 from tallynet.receipts import CommandReceipt, EnvelopeReceipt, Event, PrologueReceipt
 
 DEFAULTS: Final = {"claim_deadline_days": 10, "transfer_deadline_days": 5, "payout_timeout_seconds": 86_400,
-                   "default_after_days": 30}  # fmt: skip
+                   "default_after_days": 30, "flow_window_days": 7, "flow_baseline_days": 28,
+                   "flow_collapse_bps": 3_000, "flow_recover_bps": 6_000}  # fmt: skip
 OPEN: Final = ("PENDING", "HELD", "TRANSFER", "FINANCING", "PLEDGED")
 STATE_NAMES: Final = {
     r.LotState.PENDING_CLAIM: "PENDING",
@@ -131,6 +132,29 @@ class Deal:
 
 
 @dataclass(slots=True)
+class Flow:
+    """Anchored business of one stream, by day."""
+
+    days: dict[int, int] = field(default_factory=dict)
+    frozen: int | None = None
+    """Baseline of the day on which it collapsed."""
+
+    def total(self, begin: int, end: int) -> int:
+        return sum(amount for day, amount in self.days.items() if begin <= day <= end)
+
+    def check(self, last: int, window: int, baseline: int, fall: int, rise: int) -> None:
+        """The alarm of voucher law §8.4 over the days that end with `last`."""
+        if last - min(self.days) + 1 < window + baseline:
+            return
+        newest = self.total(last - window + 1, last) * baseline * 10_000
+        before = self.total(last - window - baseline + 1, last - window)
+        if self.frozen is None and newest < before * window * fall:
+            self.frozen = before
+        elif self.frozen is not None and newest >= self.frozen * window * rise:
+            self.frozen = None
+
+
+@dataclass(slots=True)
 class Model:
     """The whole money of one network."""
 
@@ -157,6 +181,8 @@ class Model:
     settlements: dict[bytes, tuple[bytes, int]] = field(default_factory=dict)
     """Settlement instruction -> voucher, start of the lot."""
     receipts_used: set[tuple[bytes, bytes]] = field(default_factory=set)
+    flows: dict[tuple[bytes, str], Flow] = field(default_factory=dict)
+    """By publisher and stream."""
 
     # --- days ---------------------------------------------------------------------------------
 
@@ -183,7 +209,10 @@ class Model:
         self.time = prologue.time
         if not 0 <= prologue.business_date - self.today <= 1:
             raise Mismatch("the business date moved by more than a day in one block")
+        rolled = prologue.business_date > self.today
         self.today = prologue.business_date
+        for flow in self.flows.values() if rolled else ():
+            self._check_flow(flow, self.today - 1)
         self._by_themselves()
         self._learn_instructions(events)
         for envelope, receipt in zip(envelopes, receipts, strict=True):
@@ -341,6 +370,26 @@ class Model:
             if item.kind == r.Kind.DOCUMENT:
                 self.documents.setdefault(item.id, [command.total, 0])
 
+    def _check_flow(self, flow: Flow, last: int) -> None:
+        days = self.parameter("flow_window_days"), self.parameter("flow_baseline_days")
+        bps = self.parameter("flow_collapse_bps"), self.parameter("flow_recover_bps")
+        flow.check(last, *days, *bps)
+
+    def _do_FlowAnchorPublish(
+        self, by: bytes, command: c.FlowAnchorPublish, _: CommandReceipt
+    ) -> None:
+        flow = self.flows.setdefault((by, command.stream), Flow())
+        flow.days[command.day] = flow.days.get(command.day, 0) + command.sum
+        if command.to_second == 86_400:
+            self._check_flow(flow, max(command.day, self.today - 1))
+
+    def _stopped(self, offer: c.OfferCreate, debtor: bytes) -> bool:
+        collapsed = any(
+            publisher == debtor and flow.frozen is not None
+            for (publisher, _), flow in self.flows.items()
+        )
+        return offer.stop_on_flow_collapse and collapsed
+
     def _do_VoucherIssue(self, by: bytes, command: c.VoucherIssue, result: CommandReceipt) -> None:
         rules = self.programmes[command.programme]
         maturity = self.roll(command.maturity)
@@ -412,8 +461,10 @@ class Model:
         if source.holder != by or source.state != "HELD":
             raise Mismatch("a draw on what is not held (I9)")
         days = paper.maturity - self.today
-        offer_id = command.offer or self._offer_of(command.amount, result.result, days)
+        offer_id = command.offer or self._offer_of(paper, command.amount, result.result, days)
         funder, offer = self.offers[offer_id]
+        if self._stopped(offer, paper.debtor):
+            raise Mismatch("a draw while the debtor's flow has collapsed")
         rate = next(band for band in offer.grid if days <= band.days_max)
         key = (funder, by, offer.currency, offer.basis)
         sold = offer.kind in (r.FinancingKind.SALE, r.FinancingKind.EARLY_PAY)
@@ -437,12 +488,12 @@ class Model:
         self.offer_used[offer_id] = self.offer_used.get(offer_id, 0) + command.amount
         self.payouts[self._created(result, r.Kind.INSTRUCTION)] = financing
 
-    def _offer_of(self, amount: int, result: tuple[int, ...], days: int) -> bytes:
+    def _offer_of(self, paper: Paper, amount: int, result: tuple[int, ...], days: int) -> bytes:
         """Which offer an AUTO draw took: the receipt names the rate, ties go by offer id (C16)."""
         for offer_id, (_, offer) in sorted(self.offers.items()):
             is_open = (
                 offer_id not in self.revoked and offer.valid_from <= self.today <= offer.valid_to
-            )
+            ) and not self._stopped(offer, paper.debtor)
             fits = (
                 offer.draw_min <= amount <= offer.draw_max
                 and self.offer_used.get(offer_id, 0) + amount <= offer.total_cap

@@ -24,6 +24,7 @@ from tallynet.records import (
     Document,
     Financing,
     FinancingState,
+    FlowAnchor,
     Instruction,
     InstructionPurpose,
     InstructionState,
@@ -87,6 +88,12 @@ def _line(_state: StateView, id: bytes, record: CreditLine) -> Iterator[IndexKey
 def _document(_state: StateView, id: bytes, record: Document) -> Iterator[IndexKey]:
     for party in record.parties:
         yield Index.PARTY_DOCUMENTS, party + id
+
+
+def _flow(_state: StateView, id: bytes, record: FlowAnchor) -> Iterator[IndexKey]:
+    yield Index.PUBLISHER_FLOWS, record.publisher + id
+    if record.next_check:
+        yield Index.SCHEDULE_DAYS, day_key(record.next_check, Act.FLOW_CHECK, id)
 
 
 def _voucher(state: StateView, id: bytes, record: Voucher) -> Iterator[IndexKey]:
@@ -177,6 +184,7 @@ _RULES: Final[dict[Kind, Rule]] = {
     Kind.PROGRAMME: _typed(Programme, _programme),
     Kind.CREDIT_LINE: _typed(CreditLine, _line),
     Kind.DOCUMENT: _typed(Document, _document),
+    Kind.FLOW_ANCHOR: _typed(FlowAnchor, _flow),
     Kind.VOUCHER: _typed(Voucher, _voucher),
     Kind.LOT: _typed(Lot, _lot),
     Kind.OFFER: _typed(Offer, _offer),

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from node.ledger import bank_receipts, documents, lines
+from node.ledger import bank_receipts, documents, flow, lines
 from node.ledger.accounts import require_verified
 from node.ledger.context import Context, refuse, require_amount
 from node.ledger.interest import BPS, carried_discount, numerator, undo_discount
@@ -94,6 +94,7 @@ class _Source:
     errors=(
         "NO_OFFER", "OFFER_SCOPE", "OFFER_CAP", "TENOR_BAND", "LINE_EXCEEDED", "DOCUMENT_VOID",
         "LOT_LOCKED", "LOT_DISPUTED", "SELF_DEALING", "PAYEE_NOT_ALLOWED", "NET_NOT_POSITIVE", "REVIEW_REQUIRED",
+        "FLOW_COLLAPSED",
     ),
 )  # fmt: skip
 def draw(context: Context, command: FinancingDraw) -> None:
@@ -156,6 +157,8 @@ def _check_source(
         raise refuse("NO_OFFER", "the offer is not open today")
     require_active(context, offer.funder)
     _check_parties(context, voucher, offer)
+    if offer.stop_on_flow_collapse:
+        flow.require_none_collapsed(context, voucher.debtor)
     days = voucher.maturity - today
     if days < 1:
         raise refuse("DATE_RANGE", "nothing is left to finance on the day of maturity")

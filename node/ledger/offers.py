@@ -88,7 +88,7 @@ def create(context: Context, command: OfferCreate) -> None:
         context.acting, command.kind, command.currency, command.debtors, command.programmes,
         command.grid, command.basis, command.draw_min, command.draw_max, command.organisation_cap,
         command.total_cap, 0, command.valid_from, command.valid_to, command.lines_required,
-        OfferStatus.OPEN,
+        OfferStatus.OPEN, command.stop_on_flow_collapse,
     )  # fmt: skip
     context.create(id, offer)
     context.state.index_add(Index.FUNDER_OFFERS, context.acting + id)

@@ -34,6 +34,8 @@ class Act(IntEnum):
     VOUCHER_DEFAULT = 9
     SETTLEMENT_OPEN = 10
     """One batch of instructions; puts itself again until all are open."""
+    FLOW_CHECK = 41
+    """The collapse alarm of a stream, every day while there can be one."""
 
 
 HANDLERS: Final[dict[Act, Callable[[Context, bytes], None]]] = {}

@@ -57,6 +57,8 @@ class Index(IntEnum):
     """receiver ‖ voucher ‖ start: lots in TRANSFER_PENDING towards this receiver."""
     REMEMBERED_BLOCKS = 20
     """bucket of expiry (8 bytes) ‖ height (8): records of executed transaction ids, soonest first."""
+    PUBLISHER_FLOWS = 41
+    """publisher ‖ flow anchor."""
 
 
 class StateView(Protocol):
