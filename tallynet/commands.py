@@ -14,6 +14,7 @@ from msgspec import Meta
 
 from tallynet.codec import Wire
 from tallynet.fields import (
+    Bps,
     Currency,
     Day,
     Epoch,
@@ -37,6 +38,7 @@ from tallynet.records import (
     DocumentPolicy,
     DocumentType,
     DocumentUse,
+    FeeTerms,
     FinancingKind,
     LineKind,
     OrganisationKind,
@@ -46,7 +48,10 @@ from tallynet.records import (
     Purpose,
     RateBand,
     Role,
+    ScopeValue,
     Size,
+    WaiverKind,
+    WaiverScope,
     WrappedKey,
 )  # fmt: skip
 
@@ -241,6 +246,33 @@ class LineSuspend(Wire, tag="line.suspend"):
 class LineResume(Wire, tag="line.resume"):
     label: Label
     line: Id
+
+
+class FeeScheduleSet(Wire, tag="fee.schedule.set"):
+    """By the operator for the network, or by the owner for a programme. Replaces what was set for this day
+    and later ones."""
+
+    label: Label
+    programme: Id | None
+    terms: FeeTerms
+
+
+class WaiverGrant(Wire, tag="waiver.grant"):
+    label: Label
+    programme: Id | None
+    scope: WaiverScope
+    value: ScopeValue
+    kind: WaiverKind
+    bps: Bps
+    days: Small
+    valid_from: Day
+    valid_to: Day
+    cap_total: Units
+
+
+class WaiverRevoke(Wire, tag="waiver.revoke"):
+    label: Label
+    waiver: Id
 
 
 # --- 8.4 documents ----------------------------------------------------------------------------
@@ -494,6 +526,7 @@ Command = (
     | KeyAdd | KeyRotate | KeyRevoke | AccountBind | AccountVerify
     | ProgrammeCreate | ProgrammeUpdate | ProgrammeJoin | ProgrammeLeave
     | LineGrant | LineChange | LineSuspend | LineResume
+    | FeeScheduleSet | WaiverGrant | WaiverRevoke
     | DocumentRegister
     | DocumentAttest | DocumentVoid | AccessGrant | DocumentComplaint
     | FlowAnchorPublish

@@ -56,6 +56,8 @@ class Kind(IntEnum):
     OFFER_USE = 20
     DOCUMENT_READER = 41
     FLOW_ANCHOR = 42
+    FEE_SCHEDULE = 43
+    WAIVER = 44
 
 
 # --- identity ---------------------------------------------------------------------------------
@@ -273,6 +275,76 @@ class CreditLine(Wire, tag="line"):
     valid_from: Day
     valid_to: Day
     status: LineStatus
+
+
+# --- fees -------------------------------------------------------------------------------------
+
+
+class FeeTerms(Wire):
+    """What a draw costs from a day on."""
+
+    effective_day: Day
+    bps: Bps
+    """Of the face financed, rounded up."""
+    minimum: Units
+    free_below: Units
+    """A smaller face costs nothing."""
+    debtor_bps: Bps
+    """The debtor's share of the fee; the drawer bears the rest."""
+
+
+class FeeSchedule(Wire, tag="fee-schedule"):
+    """Platform fee of a programme, or of the network for programmes without their own. Id:
+    record_id(FEE_SCHEDULE, b"", programme or empty)."""
+
+    owner: Id
+    """Who set it and is paid."""
+    programme: Id | None
+    terms: tuple[FeeTerms, ...]
+    """Those in force and those to come, ascending by day."""
+
+
+class WaiverKind(IntEnum):
+    EXEMPT = 1
+    REDUCE = 2
+    DEFER = 3
+
+
+class WaiverScope(IntEnum):
+    """What of a draw a waiver's value is compared with."""
+
+    DRAWER = 1
+    INDUSTRY = 2
+    """Of the drawer; so are region and size."""
+    REGION = 3
+    SIZE = 4
+    DEBTOR = 5
+
+
+ScopeValue = Annotated[bytes, Meta(min_length=1, max_length=256)]
+"""An organisation's id; a name in UTF-8; a size as one byte."""
+
+
+class Waiver(Wire, tag="waiver"):
+    """Fees that are not charged, charged less, or charged later (C30, C31)."""
+
+    owner: Id
+    programme: Id | None
+    """Whose schedule it waives; None: the network's."""
+    scope: WaiverScope
+    value: ScopeValue
+    kind: WaiverKind
+    bps: Bps
+    """REDUCE: the part that is waived; otherwise 0."""
+    days: Small
+    """DEFER: days after the draw; otherwise 0."""
+    valid_from: Day
+    valid_to: Day
+    cap_total: Units
+    """Largest sum waived or deferred, 0: none."""
+    used: Units
+    """Of draws accepted and not undone."""
+    revoked: bool
 
 
 # --- documents --------------------------------------------------------------------------------
@@ -581,6 +653,20 @@ class Purpose(IntEnum):
     OTHER = 7
 
 
+class Fee(Wire):
+    """The platform fee of one draw, computed at the draw and instructed with its pay-out."""
+
+    payee: Id
+    drawer: Units
+    """The drawer's share: deducted from a sale unless it is deferred, else instructed beside it."""
+    debtor: Units
+    due: Day
+    deferred: bool
+    waiver: Id | None
+    waived: Units
+    """Counted in the waiver's `used`."""
+
+
 class Financing(Wire, tag="financing"):
     """One draw. A SALE or EARLY_PAY leaves the state once PAID; a loan lives until REPAID."""
 
@@ -621,6 +707,7 @@ class Financing(Wire, tag="financing"):
     expires: Seconds
     """Pay-out must be confirmed before this header time."""
     state: FinancingState
+    fee: Fee | None
 
 
 class InstructionPurpose(IntEnum):
@@ -629,6 +716,7 @@ class InstructionPurpose(IntEnum):
     REPAYMENT = 3
     SURPLUS = 4
     PENALTY = 5
+    FEE = 6
 
 
 class InstructionState(IntEnum):
@@ -744,7 +832,7 @@ Record = (
     Network | Organisation | Key | Policy | Account | Programme | CreditLine | Document | Voucher
     | Lot | Offer | Financing | Instruction | Parameter | Calendar | Remainder | BankReceipt
     | Consent | Remembered | OfferUse
-    | DocumentReader | FlowAnchor
+    | DocumentReader | FlowAnchor | FeeSchedule | Waiver
 )  # fmt: skip
 
 RECORD_TYPES: Final[dict[Kind, type[Record]]] = {
@@ -770,6 +858,8 @@ RECORD_TYPES: Final[dict[Kind, type[Record]]] = {
     Kind.OFFER_USE: OfferUse,
     Kind.DOCUMENT_READER: DocumentReader,
     Kind.FLOW_ANCHOR: FlowAnchor,
+    Kind.FEE_SCHEDULE: FeeSchedule,
+    Kind.WAIVER: Waiver,
 }
 NETWORK_ID: Final = bytes(16)
 

@@ -181,6 +181,28 @@ def opened_field(reading: Reading, text: str) -> c.OpenedField:
     return c.OpenedField(path, digest(reading, salt), some_bytes(reading, value))
 
 
+def programme_or_network(reading: Reading, text: str) -> bytes | None:
+    return None if text == "network" else reading.book.record(r.Kind.PROGRAMME, text)
+
+
+def fee_terms(reading: Reading, text: str) -> r.FeeTerms:
+    form = "DAY:RATIO:MINIMUM:FREE_BELOW[:DEBTOR_SHARE], e.g. 2027-03-01:0.05%:1.00:100.00:50%"
+    parts = _split(text, form, 4, 5)
+    amounts = amount(reading, parts[2]), amount(reading, parts[3])
+    share = parse_ratio(parts[4]) if len(parts) == 5 else 0
+    return r.FeeTerms(parse_day(parts[0]), parse_ratio(parts[1]), *amounts, share)
+
+
+def waiver_scope(reading: Reading, text: str) -> tuple[r.WaiverScope, bytes]:
+    name, value = _split(text, "drawer|industry|region|size|debtor:VALUE", 2, 2)
+    scope: r.WaiverScope = member_of(r.WaiverScope)(reading, name)
+    if scope in (r.WaiverScope.DRAWER, r.WaiverScope.DEBTOR):
+        return scope, reading.book.organisation(value)
+    if scope is r.WaiverScope.SIZE:
+        return scope, bytes((member_of(r.Size)(reading, value),))
+    return scope, value.encode()
+
+
 # --- common options -------------------------------------------------------------------------------
 
 VOUCHER: Final = Option("voucher: OWNER/LABEL", of_kind(r.Kind.VOUCHER))
@@ -233,6 +255,11 @@ def _with_promise(values: dict[str, Any]) -> dict[str, Any]:
 
 def _sorted_ids(*names: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
     return lambda values: values | {name: tuple(sorted(values[name])) for name in names}
+
+
+def _with_scope(values: dict[str, Any]) -> dict[str, Any]:
+    scope, value = values["scope"]
+    return values | {"scope": scope, "value": value}
 
 
 COMMANDS: Final[dict[str, CommandEntry]] = {
@@ -374,6 +401,40 @@ COMMANDS: Final[dict[str, CommandEntry]] = {
         "Resume a suspended line.",
         "tally line resume --as bank-1 --line issue:bank-1:harbour-tours",
         {"line": LINE},
+    ),
+    "fee set": CommandEntry(
+        c.FeeScheduleSet,
+        "Set the platform fee of the network or of a programme from a day on.",
+        "tally fee set --as harbour-tours --programme harbour-tours/season"
+        " --terms 2027-03-01:0.05%:1.00:100.00:50%",
+        {
+            "programme": Option("OWNER/LABEL, or network", programme_or_network, "network"),
+            "terms": Option("DAY:RATIO:MINIMUM:FREE_BELOW[:DEBTOR_SHARE]", fee_terms),
+        },
+    ),
+    "waiver grant": CommandEntry(
+        c.WaiverGrant,
+        "Waive, reduce or defer a fee for an enterprise, industry, region or size.",
+        "tally waiver grant --as harbour-tours --label w1 --programme harbour-tours/season"
+        " --scope region:coast --kind reduce --bps 3333 --valid-from 2027-03-01"
+        " --valid-to 2027-12-31",
+        {
+            "programme": Option("OWNER/LABEL, or network", programme_or_network, "network"),
+            "scope": Option("drawer, industry, region, size or debtor, then :VALUE", waiver_scope),
+            "kind": Option("exempt, reduce, defer", member_of(r.WaiverKind)),
+            "bps": Option("reduce: the part waived, in hundredths of a percent", number, "0"),
+            "days": Option("defer: days after the draw", number, "0"),
+            "valid_from": VALID_FROM,
+            "valid_to": VALID_TO,
+            "cap_total": Option("largest sum waived, 0: none", amount, "0"),
+        },
+        _with_scope,
+    ),
+    "waiver revoke": CommandEntry(
+        c.WaiverRevoke,
+        "End a waiver; accepted draws keep it.",
+        "tally waiver revoke --as harbour-tours --waiver harbour-tours/w1",
+        {"waiver": Option("waiver: OWNER/LABEL", of_kind(r.Kind.WAIVER))},
     ),
     "document attest": CommandEntry(
         c.DocumentAttest,

@@ -33,6 +33,7 @@ NOUNS: Final = {
     "calendar": "Working days",
     "consent": "Joint acts",
     "document": "Trade documents: sealed here, known to the network by commitments",
+    "fee": "Platform fees",
     "financing": "Draws, pay-outs and repayments",
     "flow": "Anchored totals of business records",
     "instruction": "Payment instructions",
@@ -44,6 +45,7 @@ NOUNS: Final = {
     "parameter": "Network parameters",
     "programme": "Programmes: a core's rules for its chain",
     "settlement": "From maturity to money",
+    "waiver": "Waivers of platform fees",
     "voucher": "Vouchers: issue, claim, reject, withdraw",
 }
 

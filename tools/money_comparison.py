@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from node.state import CommittedState, Overlay
-from tallynet.records import CreditLine, Document, Kind, Lot, LotState, Voucher, lot_id
+from tallynet.records import CreditLine, Document, Kind, Lot, LotState, Voucher, Waiver, lot_id
 from tools.money_model import STATE_NAMES, Line, Model, Paper, Part
 
 _Range = tuple[int, int, bytes, str]
@@ -24,6 +24,10 @@ def money_differences(model: Model, state: CommittedState) -> Iterator[str]:
             occupied,
         ):
             yield f"document {document_id.hex()}: model has {occupied} of {total}"
+    for waiver_id, used in sorted(model.waiver_used.items()):
+        waiver = state.record(bytes((Kind.WAIVER,)) + waiver_id)
+        if not isinstance(waiver, Waiver) or waiver.used != used:
+            yield f"waiver {waiver_id.hex()}: model has {used} used"
     for line_id, line in sorted(model.lines.items()):
         yield from _line(state, line_id, line)
 

@@ -80,6 +80,7 @@ class Paper:
     parts: list[Part]
     funds: int = 0
     paid: int = 0
+    programme: bytes = b""
 
     def at(self, start: int) -> Part:
         for part in self.parts:
@@ -121,6 +122,10 @@ class Deal:
     accrued: int = 0
     """Fen x ppm x days since the value day."""
     interest_paid: int = 0
+    fee: int = 0
+    """Deducted from what is paid out."""
+    waiver: bytes = b""
+    waived: int = 0
 
     def owed(self, today: int) -> tuple[int, int]:
         """(interest, principal) of a loan: all interest of its life, rounded once, less what was paid."""
@@ -181,6 +186,12 @@ class Model:
     settlements: dict[bytes, tuple[bytes, int]] = field(default_factory=dict)
     """Settlement instruction -> voucher, start of the lot."""
     receipts_used: set[tuple[bytes, bytes]] = field(default_factory=set)
+    people: dict[bytes, dict[r.WaiverScope, bytes]] = field(default_factory=dict)
+    """Organisation -> what waivers ask about it."""
+    fees: dict[bytes, list[r.FeeTerms]] = field(default_factory=dict)
+    """By programme; empty: the network."""
+    waivers: dict[bytes, tuple[bytes, c.WaiverGrant]] = field(default_factory=dict)
+    waiver_used: dict[bytes, int] = field(default_factory=dict)
     flows: dict[tuple[bytes, str], Flow] = field(default_factory=dict)
     """By publisher and stream."""
 
@@ -370,6 +381,73 @@ class Model:
             if item.kind == r.Kind.DOCUMENT:
                 self.documents.setdefault(item.id, [command.total, 0])
 
+    def _do_OrganisationRegister(
+        self, by: bytes, command: c.OrganisationRegister, result: CommandReceipt
+    ) -> None:
+        self._describe(self._created(result, r.Kind.ORGANISATION), command)
+
+    def _do_KycSet(self, by: bytes, command: c.KycSet, _: CommandReceipt) -> None:
+        self._describe(command.organisation, command)
+
+    def _describe(self, id: bytes, given: c.OrganisationRegister | c.KycSet) -> None:
+        self.people[id] = {
+            r.WaiverScope.INDUSTRY: given.industry.encode(),
+            r.WaiverScope.REGION: given.region.encode(),
+            r.WaiverScope.SIZE: bytes((given.size,)),
+        }
+
+    def _do_FeeScheduleSet(self, by: bytes, command: c.FeeScheduleSet, _: CommandReceipt) -> None:
+        day = command.terms.effective_day
+        kept = [t for t in self.fees.get(command.programme or b"", []) if t.effective_day < day]
+        self.fees[command.programme or b""] = [*kept, command.terms]
+
+    def _do_WaiverGrant(self, by: bytes, command: c.WaiverGrant, result: CommandReceipt) -> None:
+        self.waivers[self._created(result, r.Kind.WAIVER)] = (command.programme or b"", command)
+
+    def _do_WaiverRevoke(self, by: bytes, command: c.WaiverRevoke, _: CommandReceipt) -> None:
+        self.revoked.add(command.waiver)
+
+    def _fee(self, paper: Paper, drawer: bytes, face: int) -> tuple[int, bytes, int]:
+        """(what is deducted from a sale, waiver, what it waives) of voucher law §11."""
+        for programme in (paper.programme, b""):
+            terms = [t for t in self.fees.get(programme, []) if t.effective_day <= self.today]
+            if terms:
+                return self._fee_by(terms[-1], programme, paper, drawer, face)
+        return 0, b"", 0
+
+    def _fee_by(
+        self, terms: r.FeeTerms, programme: bytes, paper: Paper, drawer: bytes, face: int
+    ) -> tuple[int, bytes, int]:
+        fee = max(terms.minimum, (face * terms.bps + 9_999) // 10_000)
+        if face < terms.free_below or not fee:
+            return 0, b"", 0
+        asked = self.people.get(drawer, {}) | {
+            r.WaiverScope.DRAWER: drawer,
+            r.WaiverScope.DEBTOR: paper.debtor,
+        }
+        best = None
+        for id, (of, waiver) in sorted(self.waivers.items()):
+            saves = fee * waiver.bps // 10_000 if waiver.kind is r.WaiverKind.REDUCE else fee
+            used = self.waiver_used.get(id, 0)
+            if (
+                of != programme
+                or id in self.revoked
+                or asked.get(waiver.scope) != waiver.value
+                or not waiver.valid_from <= self.today <= waiver.valid_to
+                or (waiver.cap_total and used + saves > waiver.cap_total)
+            ):
+                continue
+            rank = (waiver.kind, -waiver.bps, -waiver.days)
+            if best is None or rank < best[0]:
+                best = rank, id, saves
+        if best is None:
+            return fee - fee * terms.debtor_bps // 10_000, b"", 0
+        (kind, *_), id, saves = best
+        if kind == r.WaiverKind.DEFER:
+            return 0, id, saves
+        left = fee - saves
+        return left - left * terms.debtor_bps // 10_000, id, saves
+
     def _check_flow(self, flow: Flow, last: int) -> None:
         days = self.parameter("flow_window_days"), self.parameter("flow_baseline_days")
         bps = self.parameter("flow_collapse_bps"), self.parameter("flow_recover_bps")
@@ -403,7 +481,7 @@ class Model:
             by, command.face, maturity, self.roll(maturity + rules.grace_days),
             self.today + self.parameter("claim_deadline_days"), command.issue_line,
             command.documents, rules.accept_mode, rules.deemed_days, command.currency, "PENDING",
-            [Part(0, command.face, command.payee, "PENDING")],
+            [Part(0, command.face, command.payee, "PENDING")], programme=command.programme,
         )  # fmt: skip
 
     def _do_VoucherClaim(self, by: bytes, command: c.VoucherClaim, _: CommandReceipt) -> None:
@@ -474,8 +552,11 @@ class Model:
         discount = max(0, total // denominator) if sold else 0
         if sold:
             self.remainders[key] = total - discount * denominator
-        if sold and result.result[:2] != (discount, command.amount - discount):
-            raise Mismatch(f"discount {result.result[:2]}, the model has {discount} (I16)")
+        fee, waiver, waived = self._fee(paper, by, command.amount)
+        if waiver:
+            self.waiver_used[waiver] = self.waiver_used.get(waiver, 0) + waived
+        if sold and result.result[:2] != (discount, command.amount - discount - fee):
+            raise Mismatch(f"discount {result.result[:2]}, the model has {discount}, {fee} (I16)")
         part = self._carve(paper, source, command.amount)
         financing = self._created(result, r.Kind.FINANCING)
         part.state, part.lien = "FINANCING", financing
@@ -483,7 +564,8 @@ class Model:
         self.deals[financing] = Deal(
             offer.kind, funder, by, command.voucher, part.start, command.amount, offer_id,
             numerator, discount, key, self.time + self.parameter("payout_timeout_seconds"),
-            principal, rate_ppm=rate.rate_ppm, accrued_to=self.today,
+            principal, rate_ppm=rate.rate_ppm, accrued_to=self.today, fee=fee, waiver=waiver,
+            waived=waived,
         )  # fmt: skip
         self.offer_used[offer_id] = self.offer_used.get(offer_id, 0) + command.amount
         self.payouts[self._created(result, r.Kind.INSTRUCTION)] = financing
@@ -525,7 +607,7 @@ class Model:
         deal = self.deals[deal_id]
         paper, part = self._lien_part(deal_id)
         sold = deal.kind in (r.FinancingKind.SALE, r.FinancingKind.EARLY_PAY)
-        if command.amount != (deal.amount - deal.discount if sold else deal.principal):
+        if command.amount != (deal.amount - deal.discount - deal.fee if sold else deal.principal):
             raise Mismatch("another amount was paid out")
         if not sold:
             part.state, deal.live = "PLEDGED", True
@@ -552,6 +634,8 @@ class Model:
         if deal.kind in (r.FinancingKind.SALE, r.FinancingKind.EARLY_PAY):
             self.remainders[deal.remainder] -= deal.numerator - deal.discount * denominator
         self.offer_used[deal.offer] -= deal.amount
+        if deal.waiver:
+            self.waiver_used[deal.waiver] -= deal.waived
         self.payouts = {i: d for i, d in self.payouts.items() if d != deal_id}
         del self.deals[deal_id]
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final, TypeVar, cast
 
+from node.ledger.fees import waiver_key
 from node.ledger.lots import lapse_day
 from node.ledger.offers import open_key
 from node.ledger.remembered import BUCKET_BYTES, ids_of
@@ -40,6 +41,7 @@ from tallynet.records import (
     Remembered,
     Voucher,
     VoucherStatus,
+    Waiver,
 )
 
 IndexKey = tuple[Index, bytes]
@@ -88,6 +90,11 @@ def _line(_state: StateView, id: bytes, record: CreditLine) -> Iterator[IndexKey
 def _document(_state: StateView, id: bytes, record: Document) -> Iterator[IndexKey]:
     for party in record.parties:
         yield Index.PARTY_DOCUMENTS, party + id
+
+
+def _waiver(_state: StateView, id: bytes, record: Waiver) -> Iterator[IndexKey]:
+    if not record.revoked:
+        yield Index.WAIVERS, waiver_key(record, id)
 
 
 def _flow(_state: StateView, id: bytes, record: FlowAnchor) -> Iterator[IndexKey]:
@@ -185,6 +192,7 @@ _RULES: Final[dict[Kind, Rule]] = {
     Kind.CREDIT_LINE: _typed(CreditLine, _line),
     Kind.DOCUMENT: _typed(Document, _document),
     Kind.FLOW_ANCHOR: _typed(FlowAnchor, _flow),
+    Kind.WAIVER: _typed(Waiver, _waiver),
     Kind.VOUCHER: _typed(Voucher, _voucher),
     Kind.LOT: _typed(Lot, _lot),
     Kind.OFFER: _typed(Offer, _offer),

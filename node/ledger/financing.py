@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from node.ledger import bank_receipts, documents, flow, lines
+from node.ledger import bank_receipts, documents, fees, flow, lines
 from node.ledger.accounts import require_verified
 from node.ledger.context import Context, refuse, require_amount
 from node.ledger.interest import BPS, carried_discount, numerator, undo_discount
@@ -40,6 +40,7 @@ from tallynet.records import (
     Account,
     AcquiredBy,
     CommandClass,
+    Fee,
     Financing,
     FinancingKind,
     FinancingState,
@@ -80,6 +81,13 @@ class _Source:
     numerator: int
     remainder_id: bytes
     remainder: int
+    fee: Fee | None
+
+    @property
+    def net(self) -> int:
+        """What is paid out."""
+        withheld = fees.deducted(self.fee, sold=self.offer.kind in SOLD)
+        return self.principal - self.discount - withheld
 
 
 # --- draw -------------------------------------------------------------------------------------------
@@ -98,7 +106,8 @@ class _Source:
     ),
 )  # fmt: skip
 def draw(context: Context, command: FinancingDraw) -> None:
-    """financing.draw (voucher law §8.7). Receipt result: discount, net, rate ppm, days."""
+    """financing.draw (voucher law §8.7). Receipt result: discount, net, rate ppm, days, the drawer's
+    share of the fee."""
     voucher = require_active_voucher(context, command.voucher)
     lot = get_lot(context, command.voucher, command.start)
     if lot.holder != context.acting:
@@ -166,7 +175,8 @@ def _check_source(
     if band is None:
         raise refuse("TENOR_BAND", f"the offer has no rate for {days} days")
     _check_caps(context, command, offer_id, offer)
-    return _price(context, command, offer_id, offer, band, days)
+    fee = fees.charge(context, voucher, context.acting, command.amount)
+    return _price(context, command, offer_id, offer, band, days, fee)
 
 
 def _check_parties(context: Context, voucher: Voucher, offer: Offer) -> None:
@@ -210,6 +220,7 @@ def _price(
     offer: Offer,
     band: RateBand,
     days: int,
+    fee: Fee | None,
 ) -> _Source:
     """Discount with carried remainder for sales, principal by advance rate for loans (§11)."""
     remainder_id = _remainder_id(offer, context.acting)
@@ -217,16 +228,17 @@ def _price(
         principal = command.amount * band.advance_bps // BPS
         if principal == 0:
             raise refuse("NET_NOT_POSITIVE", "the advance on this amount is less than one unit")
-        return _Source(offer_id, offer, band, days, principal, 0, 0, remainder_id, 0)
+        return _Source(offer_id, offer, band, days, principal, 0, 0, remainder_id, 0, fee)
     kept = context.find(Remainder, remainder_id)
     n = numerator(command.amount, band.rate_ppm, days)
     carried = from_wide(kept.value) if kept else 0
     discount, remainder = carried_discount(n, carried, offer.basis)
-    if command.amount - discount <= 0:
-        raise refuse("NET_NOT_POSITIVE", "the discount takes the whole amount")
-    return _Source(
-        offer_id, offer, band, days, command.amount, discount, n, remainder_id, remainder
+    source = _Source(
+        offer_id, offer, band, days, command.amount, discount, n, remainder_id, remainder, fee
     )
+    if source.net <= 0:
+        raise refuse("NET_NOT_POSITIVE", "discount and fee take the whole amount")
+    return source
 
 
 def _remainder_id(offer: Offer, drawer: bytes) -> bytes:
@@ -275,7 +287,6 @@ def _open(
     offer = source.offer
     financing_id = record_id(Kind.FINANCING, context.acting, command.label)
     instruction_id = record_id(Kind.INSTRUCTION, financing_id, bytes(4))
-    net = source.principal - source.discount
     expires = context.time + value(context, "payout_timeout_seconds")
     financing = Financing(
         kind=offer.kind,
@@ -288,7 +299,7 @@ def _open(
         end=part.end,
         principal=source.principal,
         discount=source.discount,
-        net=net,
+        net=source.net,
         numerator=to_wide(source.numerator),
         currency=voucher.currency,
         rate_ppm=source.band.rate_ppm,
@@ -305,12 +316,13 @@ def _open(
         instruction=instruction_id,
         expires=expires,
         state=FinancingState.AWAIT_PAYOUT,
+        fee=source.fee,
     )
     context.create(financing_id, financing)
     funder = require_active(context, offer.funder)
     bank = offer.funder if has_kind(funder, OrganisationKind.BANK) else account.bank
     instruction = Instruction(
-        offer.funder, context.acting, command.payee, net, 0, voucher.currency, context.today,
+        offer.funder, context.acting, command.payee, source.net, 0, voucher.currency, context.today,
         InstructionPurpose.PAYOUT, financing_id, 0, bank, InstructionState.NEW,
     )  # fmt: skip
     context.create(instruction_id, instruction)
@@ -321,17 +333,19 @@ def _open(
     if offer.kind in SOLD:
         context.put(source.remainder_id, Remainder(to_wide(source.remainder)))
     _use_offer(context, source.id, offer, context.acting, command.amount)
+    fees.count(context, source.fee)
     event = voucher.event_count
     voucher = log(
         context, command.voucher, voucher, "financing.draw", start=part.start, end=part.end,
-        source=context.acting, target=offer.funder, amount=net, reference=financing_id,
+        source=context.acting, target=offer.funder, amount=source.net, reference=financing_id,
     )  # fmt: skip
     locked = msgspec.structs.replace(
         part, state=LotState.FINANCING_PENDING, lien=financing_id, newest_event=event
     )
     put_lot(context, command.voucher, locked)
     context.put(command.voucher, voucher)
-    context.result = (source.discount, net, source.band.rate_ppm, source.days)
+    charged = source.fee.drawer if source.fee is not None else 0
+    context.result = (source.discount, source.net, source.band.rate_ppm, source.days, charged)
 
 
 # --- pay-out ----------------------------------------------------------------------------------------
@@ -398,6 +412,7 @@ def payout_confirm(context: Context, command: PayoutConfirm) -> None:
     lot = get_lot(context, financing.voucher, financing.start)
     invariant(lot.lien == financing_id, "LEDGER_I5 a financing without its lot")
     _drop_instruction(context, command.instruction, instruction)
+    fees.instruct(context, financing_id, financing, instruction.bank, sold=financing.kind in SOLD)
     event = voucher.event_count
     voucher = log(
         context, financing.voucher, voucher, "financing.payout.confirm", start=lot.start,
@@ -483,6 +498,7 @@ def cancel_draw(context: Context, financing_id: bytes, event_type: str) -> None:
         lines.unreserve(context, id, financing.principal)
     face = financing.end - financing.start
     _use_offer(context, financing.offer, offer, financing.obligor, -face)
+    fees.count(context, financing.fee, undo=True)
     if financing.kind in SOLD:
         _give_back_remainder(context, offer, financing)
     instruction = context.require(Instruction, financing.instruction)

@@ -9,7 +9,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from law_world import DIGEST, World
+from law_world import DIGEST
+from modelled import ModelledWorld as World
 
 from node.ledger.flow import STREAMS_MAX, flow_id
 from tallynet import commands as c
