@@ -43,6 +43,7 @@ from tallynet.records import (
     LineKind,
     OrganisationKind,
     PolicyRule,
+    PoolKind,
     ProgrammeKind,
     Promise,
     Purpose,
@@ -275,6 +276,26 @@ class WaiverRevoke(Wire, tag="waiver.revoke"):
     waiver: Id
 
 
+class FundCommit(Wire, tag="fund.commit"):
+    """By funder and agent bank together: more money for their pool of this kind."""
+
+    label: Label
+    funder: Id
+    agent_bank: Id
+    kind: PoolKind
+    currency: Currency
+    amount: Units
+    terms: Hash
+
+
+class FundWithdraw(Wire, tag="fund.withdraw"):
+    """By funder and agent bank together."""
+
+    label: Label
+    pool: Id
+    amount: Units
+
+
 # --- 8.4 documents ----------------------------------------------------------------------------
 
 
@@ -444,6 +465,8 @@ class OfferCreate(Wire, tag="offer.create"):
     valid_to: Day
     lines_required: tuple[LineKind, ...]
     stop_on_flow_collapse: bool = False
+    source: Id | None = None
+    """A fund pool of the acting organisation, or None."""
 
 
 class OfferRevoke(Wire, tag="offer.revoke"):
@@ -526,7 +549,7 @@ Command = (
     | KeyAdd | KeyRotate | KeyRevoke | AccountBind | AccountVerify
     | ProgrammeCreate | ProgrammeUpdate | ProgrammeJoin | ProgrammeLeave
     | LineGrant | LineChange | LineSuspend | LineResume
-    | FeeScheduleSet | WaiverGrant | WaiverRevoke
+    | FeeScheduleSet | WaiverGrant | WaiverRevoke | FundCommit | FundWithdraw
     | DocumentRegister
     | DocumentAttest | DocumentVoid | AccessGrant | DocumentComplaint
     | FlowAnchorPublish

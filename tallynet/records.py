@@ -58,6 +58,7 @@ class Kind(IntEnum):
     FLOW_ANCHOR = 42
     FEE_SCHEDULE = 43
     WAIVER = 44
+    FUND_POOL = 45
 
 
 # --- identity ---------------------------------------------------------------------------------
@@ -347,6 +348,33 @@ class Waiver(Wire, tag="waiver"):
     revoked: bool
 
 
+# --- fund pools -------------------------------------------------------------------------------
+
+
+class PoolKind(IntEnum):
+    EARLY_PAY = 1
+    """The funder is the debtor and pays its own vouchers early."""
+    ENTRUSTED_LOAN = 2
+    """The agent bank is lender of record, the funder bears the risk (委托贷款)."""
+
+
+class FundPool(Wire, tag="fund-pool"):
+    """Money that an enterprise has set aside with an agent bank for offers (C34). One per (funder, agent
+    bank, kind, currency); the network never holds any of it."""
+
+    funder: Id
+    agent_bank: Id
+    kind: PoolKind
+    currency: Currency
+    committed: Units
+    reserved: Units
+    """Of draws that await their pay-out."""
+    drawn: Units
+    """Paid out, and not repaid."""
+    terms: Hash
+    """Commitment to the agency agreement."""
+
+
 # --- documents --------------------------------------------------------------------------------
 
 
@@ -625,6 +653,8 @@ class Offer(Wire, tag="offer"):
     status: OfferStatus
     stop_on_flow_collapse: bool
     """No draws while the flow of the voucher's debtor has collapsed."""
+    source: Id | None
+    """The fund pool that pays; None: the funder itself."""
 
 
 class OfferUse(Wire, tag="offer-use"):
@@ -708,6 +738,8 @@ class Financing(Wire, tag="financing"):
     """Pay-out must be confirmed before this header time."""
     state: FinancingState
     fee: Fee | None
+    agent_bank: Id | None
+    """Of the fund pool that pays; lender of record of an entrusted loan."""
 
 
 class InstructionPurpose(IntEnum):
@@ -833,6 +865,7 @@ Record = (
     | Lot | Offer | Financing | Instruction | Parameter | Calendar | Remainder | BankReceipt
     | Consent | Remembered | OfferUse
     | DocumentReader | FlowAnchor | FeeSchedule | Waiver
+    | FundPool
 )  # fmt: skip
 
 RECORD_TYPES: Final[dict[Kind, type[Record]]] = {
@@ -860,6 +893,7 @@ RECORD_TYPES: Final[dict[Kind, type[Record]]] = {
     Kind.FLOW_ANCHOR: FlowAnchor,
     Kind.FEE_SCHEDULE: FeeSchedule,
     Kind.WAIVER: Waiver,
+    Kind.FUND_POOL: FundPool,
 }
 NETWORK_ID: Final = bytes(16)
 

@@ -185,6 +185,10 @@ def programme_or_network(reading: Reading, text: str) -> bytes | None:
     return None if text == "network" else reading.book.record(r.Kind.PROGRAMME, text)
 
 
+def pool(reading: Reading, text: str) -> bytes:
+    return reading.book.pool(text)
+
+
 def fee_terms(reading: Reading, text: str) -> r.FeeTerms:
     form = "DAY:RATIO:MINIMUM:FREE_BELOW[:DEBTOR_SHARE], e.g. 2027-03-01:0.05%:1.00:100.00:50%"
     parts = _split(text, form, 4, 5)
@@ -215,6 +219,7 @@ RECEIPT: Final = Option("the bank's receipt number", hash_of("receipt"))
 LINE: Final = Option("line: KIND:GRANTOR:OBLIGOR", line)
 VALID_FROM: Final = Option("first day", day)
 VALID_TO: Final = Option("last day", day)
+POOL: Final = Option("fund pool: KIND:FUNDER:AGENT", pool)
 DOCUMENT: Final = Option("document: OWNER/LABEL or id", of_kind(r.Kind.DOCUMENT))
 ORGANISATION: Final = Option("organisation: wallet name or id", organisation)
 LOT: Final = {"voucher": VOUCHER, "start": START}
@@ -436,6 +441,27 @@ COMMANDS: Final[dict[str, CommandEntry]] = {
         "tally waiver revoke --as harbour-tours --waiver harbour-tours/w1",
         {"waiver": Option("waiver: OWNER/LABEL", of_kind(r.Kind.WAIVER))},
     ),
+    "fund commit": CommandEntry(
+        c.FundCommit,
+        "Set money aside for a fund pool, as funder and agent bank together.",
+        "tally fund commit --as harbour-tours --funder harbour-tours --agent-bank bank-1"
+        " --kind early-pay --amount 5000000.00 --terms HEX",
+        {
+            "funder": Option("whose money it is", organisation),
+            "agent_bank": Option("bank that keeps and pays it", organisation),
+            "kind": Option("early-pay, entrusted-loan", member_of(r.PoolKind)),
+            "currency": CURRENCY,
+            "amount": Option("amount added", amount),
+            "terms": Option("hash of the agency agreement, 64 hexadecimal digits", digest),
+        },
+    ),
+    "fund withdraw": CommandEntry(
+        c.FundWithdraw,
+        "Take unpromised money out of a fund pool, as funder and agent bank together.",
+        "tally fund withdraw --as harbour-tours --pool early-pay:harbour-tours:bank-1"
+        " --amount 100.00",
+        {"pool": POOL, "amount": Option("amount", amount)},
+    ),
     "document attest": CommandEntry(
         c.DocumentAttest,
         "Attest as oracle, bank or counterparty what a document says.",
@@ -586,6 +612,11 @@ COMMANDS: Final[dict[str, CommandEntry]] = {
             ),
             "stop_on_flow_collapse": Option(
                 "no draws while the debtor's business flow has collapsed", yes_no, "no"
+            ),
+            "source": Option(
+                "fund pool KIND:FUNDER:AGENT, or own for the funder's own money",
+                lambda reading, text: None if text == "own" else pool(reading, text),
+                "own",
             ),
         },
         _sorted_ids("debtors", "programmes"),

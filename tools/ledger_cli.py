@@ -36,6 +36,7 @@ NOUNS: Final = {
     "fee": "Platform fees",
     "financing": "Draws, pay-outs and repayments",
     "flow": "Anchored totals of business records",
+    "fund": "Fund pools: an enterprise funds through an agent bank",
     "instruction": "Payment instructions",
     "key": "Keys of an organisation's people",
     "line": "Credit lines",

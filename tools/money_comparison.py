@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from node.state import CommittedState, Overlay
-from tallynet.records import CreditLine, Document, Kind, Lot, LotState, Voucher, Waiver, lot_id
+from tallynet.records import (
+    CreditLine,
+    Document,
+    FundPool,
+    Kind,
+    Lot,
+    LotState,
+    Voucher,
+    Waiver,
+    lot_id,
+)
 from tools.money_model import STATE_NAMES, Line, Model, Paper, Part
 
 _Range = tuple[int, int, bytes, str]
@@ -28,6 +38,15 @@ def money_differences(model: Model, state: CommittedState) -> Iterator[str]:
         waiver = state.record(bytes((Kind.WAIVER,)) + waiver_id)
         if not isinstance(waiver, Waiver) or waiver.used != used:
             yield f"waiver {waiver_id.hex()}: model has {used} used"
+    for pool_id, pool in sorted(model.pools.items()):
+        found = state.record(bytes((Kind.FUND_POOL,)) + pool_id)
+        numbers = (pool.committed, pool.reserved, pool.drawn)
+        if not isinstance(found, FundPool) or numbers != (
+            found.committed,
+            found.reserved,
+            found.drawn,
+        ):
+            yield f"pool {pool_id.hex()}: model has {numbers}"
     for line_id, line in sorted(model.lines.items()):
         yield from _line(state, line_id, line)
 

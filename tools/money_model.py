@@ -126,6 +126,12 @@ class Deal:
     """Deducted from what is paid out."""
     waiver: bytes = b""
     waived: int = 0
+    pool: bytes = b""
+
+    @property
+    def cash(self) -> int:
+        """What the funder pays, fees included."""
+        return self.principal - self.discount
 
     def owed(self, today: int) -> tuple[int, int]:
         """(interest, principal) of a loan: all interest of its life, rounded once, less what was paid."""
@@ -134,6 +140,19 @@ class Deal:
         self.accrued_to = today
         year = self.remainder[3] * 1_000_000
         return (2 * self.accrued + year) // (2 * year) - self.interest_paid, left
+
+
+@dataclass(slots=True)
+class Pool:
+    """Money of an enterprise with its agent bank."""
+
+    committed: int = 0
+    reserved: int = 0
+    drawn: int = 0
+
+    @property
+    def free(self) -> int:
+        return self.committed - self.reserved - self.drawn
 
 
 @dataclass(slots=True)
@@ -192,6 +211,8 @@ class Model:
     """By programme; empty: the network."""
     waivers: dict[bytes, tuple[bytes, c.WaiverGrant]] = field(default_factory=dict)
     waiver_used: dict[bytes, int] = field(default_factory=dict)
+    pools: dict[bytes, Pool] = field(default_factory=dict)
+    pool_ids: dict[tuple[bytes, bytes, r.PoolKind, str], bytes] = field(default_factory=dict)
     flows: dict[tuple[bytes, str], Flow] = field(default_factory=dict)
     """By publisher and stream."""
 
@@ -401,6 +422,19 @@ class Model:
         kept = [t for t in self.fees.get(command.programme or b"", []) if t.effective_day < day]
         self.fees[command.programme or b""] = [*kept, command.terms]
 
+    def _do_FundCommit(self, by: bytes, command: c.FundCommit, result: CommandReceipt) -> None:
+        if result.result:
+            return  # one of the two has consented
+        key = (command.funder, command.agent_bank, command.kind, command.currency)
+        if key not in self.pool_ids:
+            self.pool_ids[key] = self._created(result, r.Kind.FUND_POOL)
+        pool = self.pools.setdefault(self.pool_ids[key], Pool())
+        pool.committed += command.amount
+
+    def _do_FundWithdraw(self, by: bytes, command: c.FundWithdraw, result: CommandReceipt) -> None:
+        if not result.result:
+            self.pools[command.pool].committed -= command.amount
+
     def _do_WaiverGrant(self, by: bytes, command: c.WaiverGrant, result: CommandReceipt) -> None:
         self.waivers[self._created(result, r.Kind.WAIVER)] = (command.programme or b"", command)
 
@@ -568,6 +602,9 @@ class Model:
             waived=waived,
         )  # fmt: skip
         self.offer_used[offer_id] = self.offer_used.get(offer_id, 0) + command.amount
+        if offer.source:
+            self.deals[financing].pool = offer.source
+            self.pools[offer.source].reserved += self.deals[financing].cash
         self.payouts[self._created(result, r.Kind.INSTRUCTION)] = financing
 
     def _offer_of(self, paper: Paper, amount: int, result: tuple[int, ...], days: int) -> bytes:
@@ -579,12 +616,19 @@ class Model:
             fits = (
                 offer.draw_min <= amount <= offer.draw_max
                 and self.offer_used.get(offer_id, 0) + amount <= offer.total_cap
+                and self._funded(offer, amount, result[0], days)
             )
             sold = offer.kind in (r.FinancingKind.SALE, r.FinancingKind.EARLY_PAY)
             rate = any(b.rate_ppm == result[2] for b in offer.grid if days <= b.days_max)
             if is_open and fits and rate and (sold or result[0] == 0):
                 return offer_id
         raise Mismatch(f"no offer fits an AUTO draw at {result[2]} ppm")
+
+    def _funded(self, offer: c.OfferCreate, amount: int, discount: int, days: int) -> bool:
+        """Whether the offer's pool, if it has one, can pay this draw."""
+        advance = next((b.advance_bps for b in offer.grid if days <= b.days_max), 0)
+        cash = amount * advance // 10_000 - discount
+        return not offer.source or cash <= self.pools[offer.source].free
 
     def _do_OfferRevoke(self, by: bytes, command: c.OfferRevoke, _: CommandReceipt) -> None:
         del by
@@ -609,6 +653,9 @@ class Model:
         sold = deal.kind in (r.FinancingKind.SALE, r.FinancingKind.EARLY_PAY)
         if command.amount != (deal.amount - deal.discount - deal.fee if sold else deal.principal):
             raise Mismatch("another amount was paid out")
+        if deal.pool:
+            self.pools[deal.pool].reserved -= deal.cash
+            self.pools[deal.pool].drawn += deal.cash
         if not sold:
             part.state, deal.live = "PLEDGED", True
             return
@@ -634,6 +681,8 @@ class Model:
         if deal.kind in (r.FinancingKind.SALE, r.FinancingKind.EARLY_PAY):
             self.remainders[deal.remainder] -= deal.numerator - deal.discount * denominator
         self.offer_used[deal.offer] -= deal.amount
+        if deal.pool:
+            self.pools[deal.pool].reserved -= deal.cash
         if deal.waiver:
             self.waiver_used[deal.waiver] -= deal.waived
         self.payouts = {i: d for i, d in self.payouts.items() if d != deal_id}
@@ -667,6 +716,8 @@ class Model:
         principal = min(amount - interest, owed[1])
         deal.interest_paid += interest
         deal.repaid += principal
+        if deal.pool:
+            self.pools[deal.pool].drawn -= principal
         if interest + principal == sum(owed):
             paper = self.papers[deal.voucher]
             for part in [part for part in paper.parts if part.lien == deal_id]:
@@ -724,6 +775,9 @@ class Model:
         for document, (total, occupied) in self.documents.items():
             if not 0 <= occupied <= total:
                 raise Mismatch(f"document {document.hex()}: {occupied} of {total} used (I2)")
+        for pool_id, pool in self.pools.items():
+            if min(pool.free, pool.reserved, pool.drawn) < 0:
+                raise Mismatch(f"pool {pool_id.hex()}: more is promised than was committed")
         for line_id, line in self.lines.items():
             if line.reserved < 0 or line.used < 0:
                 raise Mismatch(f"line {line_id.hex()} is negative (I3)")

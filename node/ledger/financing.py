@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from node.ledger import bank_receipts, documents, fees, flow, lines
+from node.ledger import bank_receipts, documents, fees, flow, lines, pools
 from node.ledger.accounts import require_verified
 from node.ledger.context import Context, refuse, require_amount
 from node.ledger.interest import BPS, carried_discount, numerator, undo_discount
@@ -44,6 +44,7 @@ from tallynet.records import (
     Financing,
     FinancingKind,
     FinancingState,
+    FundPool,
     Instruction,
     InstructionPurpose,
     InstructionState,
@@ -84,10 +85,14 @@ class _Source:
     fee: Fee | None
 
     @property
+    def cash(self) -> int:
+        """What the funder spends."""
+        return self.principal - self.discount
+
+    @property
     def net(self) -> int:
-        """What is paid out."""
-        withheld = fees.deducted(self.fee, sold=self.offer.kind in SOLD)
-        return self.principal - self.discount - withheld
+        """What is paid out to the drawer."""
+        return self.cash - fees.deducted(self.fee, sold=self.offer.kind in SOLD)
 
 
 # --- draw -------------------------------------------------------------------------------------------
@@ -102,7 +107,7 @@ class _Source:
     errors=(
         "NO_OFFER", "OFFER_SCOPE", "OFFER_CAP", "TENOR_BAND", "LINE_EXCEEDED", "DOCUMENT_VOID",
         "LOT_LOCKED", "LOT_DISPUTED", "SELF_DEALING", "PAYEE_NOT_ALLOWED", "NET_NOT_POSITIVE", "REVIEW_REQUIRED",
-        "FLOW_COLLAPSED",
+        "FLOW_COLLAPSED", "FUND_INSUFFICIENT",
     ),
 )  # fmt: skip
 def draw(context: Context, command: FinancingDraw) -> None:
@@ -176,7 +181,10 @@ def _check_source(
         raise refuse("TENOR_BAND", f"the offer has no rate for {days} days")
     _check_caps(context, command, offer_id, offer)
     fee = fees.charge(context, voucher, context.acting, command.amount)
-    return _price(context, command, offer_id, offer, band, days, fee)
+    source = _price(context, command, offer_id, offer, band, days, fee)
+    if offer.source is not None:
+        require_active(context, pools.require_room(context, offer.source, source.cash).agent_bank)
+    return source
 
 
 def _check_parties(context: Context, voucher: Voucher, offer: Offer) -> None:
@@ -258,6 +266,7 @@ def exposure_lines(offer: Offer, debtor: bytes, drawer: bytes) -> list[bytes]:
 
 
 def _reserve(context: Context, source: _Source, voucher: Voucher) -> None:
+    pools.reserve(context, source.offer.source, source.cash)
     for id in exposure_lines(source.offer, voucher.debtor, context.acting):
         try:
             lines.reserve(context, id, source.principal)
@@ -317,10 +326,13 @@ def _open(
         expires=expires,
         state=FinancingState.AWAIT_PAYOUT,
         fee=source.fee,
+        agent_bank=_agent(context, offer),
     )
     context.create(financing_id, financing)
-    funder = require_active(context, offer.funder)
-    bank = offer.funder if has_kind(funder, OrganisationKind.BANK) else account.bank
+    bank = financing.agent_bank
+    if bank is None:
+        funder = require_active(context, offer.funder)
+        bank = offer.funder if has_kind(funder, OrganisationKind.BANK) else account.bank
     instruction = Instruction(
         offer.funder, context.acting, command.payee, source.net, 0, voucher.currency, context.today,
         InstructionPurpose.PAYOUT, financing_id, 0, bank, InstructionState.NEW,
@@ -346,6 +358,15 @@ def _open(
     context.put(command.voucher, voucher)
     charged = source.fee.drawer if source.fee is not None else 0
     context.result = (source.discount, source.net, source.band.rate_ppm, source.days, charged)
+
+
+def _agent(context: Context, offer: Offer) -> bytes | None:
+    return None if offer.source is None else context.require(FundPool, offer.source).agent_bank
+
+
+def lender(financing: Financing) -> bytes:
+    """Who is owed a loan and paid for it: the funder, or the agent bank as lender of record."""
+    return financing.agent_bank or financing.funder
 
 
 # --- pay-out ----------------------------------------------------------------------------------------
@@ -408,6 +429,7 @@ def payout_confirm(context: Context, command: PayoutConfirm) -> None:
     offer = context.require(Offer, financing.offer)
     for id in exposure_lines(offer, financing.debtor, financing.obligor):
         lines.use_reserved(context, id, financing.principal)
+    pools.draw(context, offer.source, financing.principal - financing.discount)
     voucher = touch(context, financing.voucher)
     lot = get_lot(context, financing.voucher, financing.start)
     invariant(lot.lien == financing_id, "LEDGER_I5 a financing without its lot")
@@ -464,7 +486,7 @@ def _sold(context: Context, id: bytes, financing: Financing, voucher: Voucher, l
 
 def _lent(context: Context, id: bytes, financing: Financing, voucher: Voucher, lot: Lot) -> None:
     put_lot(context, financing.voucher, msgspec.structs.replace(lot, state=LotState.PLEDGED))
-    readdress(context, financing.voucher, lot.start, financing.funder)
+    readdress(context, financing.voucher, lot.start, lender(financing))
     outstanding = msgspec.structs.replace(
         financing, state=FinancingState.OUTSTANDING, accrued_to=financing.value_day
     )
@@ -496,6 +518,7 @@ def cancel_draw(context: Context, financing_id: bytes, event_type: str) -> None:
     offer = context.require(Offer, financing.offer)
     for id in exposure_lines(offer, financing.debtor, financing.obligor):
         lines.unreserve(context, id, financing.principal)
+    pools.unreserve(context, offer.source, financing.principal - financing.discount)
     face = financing.end - financing.start
     _use_offer(context, financing.offer, offer, financing.obligor, -face)
     fees.count(context, financing.fee, undo=True)

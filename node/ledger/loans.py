@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import msgspec
 
-from node.ledger import bank_receipts, lines
+from node.ledger import bank_receipts, lines, pools
 from node.ledger.context import Context, refuse, require_amount
 from node.ledger.financing import (
     drop_financing,
     exposure_lines,
+    lender,
     require_instruction,
     settle_in,
 )
@@ -111,7 +112,7 @@ def repay(context: Context, command: FinancingRepay) -> None:
     instruction_id = record_id(Kind.INSTRUCTION, command.financing, counter)
     bank = _collecting_bank(context, financing)
     instruction = Instruction(
-        context.acting, financing.funder, None, command.amount, 0, financing.currency,
+        context.acting, lender(financing), None, command.amount, 0, financing.currency,
         context.today, InstructionPurpose.REPAYMENT, command.financing, 0, bank,
         InstructionState.NEW,
     )  # fmt: skip
@@ -128,6 +129,8 @@ def repay(context: Context, command: FinancingRepay) -> None:
 
 def _collecting_bank(context: Context, financing: Financing) -> bytes:
     """The lender itself if it is a bank, else the bank of the borrower's account."""
+    if financing.agent_bank is not None:
+        return financing.agent_bank
     funder = require_active(context, financing.funder, receiving=True)
     if has_kind(funder, OrganisationKind.BANK):
         return financing.funder
@@ -172,6 +175,7 @@ def _apply(context: Context, id: bytes, financing: Financing, amount: int) -> tu
     if principal:
         for line in exposure_lines(offer, financing.debtor, financing.obligor):
             lines.release_used(context, line, principal)
+        pools.give_back(context, offer.source, principal)
     financing = msgspec.structs.replace(
         financing,
         interest_billed=financing.interest_billed - interest,

@@ -17,16 +17,19 @@ from tallynet.hashing import record_id
 from tallynet.records import (
     CommandClass,
     FinancingKind,
+    FundPool,
     Kind,
     LineKind,
     Offer,
     OfferStatus,
     Organisation,
     OrganisationKind,
+    PoolKind,
     RateBand,
 )
 
 _LENDERS = (OrganisationKind.BANK, OrganisationKind.FACTOR)
+_LOANS = (FinancingKind.LOAN_PLEDGE, FinancingKind.LOAN_RECOURSE)
 _FULL = 10_000
 
 
@@ -39,10 +42,25 @@ def _check_funder(organisation: Organisation, kind: FinancingKind) -> None:
         raise refuse("NOT_LICENSED", "only banks and factors buy or lend")
 
 
+def _check_pool(context: Context, command: OfferCreate, source: bytes) -> None:
+    """A pool for early payment pays early, one for entrusted loans lends, as its agent bank is lender of
+    record (委托贷款); a sale needs a licence of the funder's own. Nobody grants lines to a pool."""
+    pool = context.require(FundPool, source)
+    if pool.funder != context.acting:
+        raise refuse("NOT_AUTHORISED", "the pool is another organisation's")
+    early = pool.kind is PoolKind.EARLY_PAY
+    if command.kind not in ((FinancingKind.EARLY_PAY,) if early else _LOANS):
+        raise refuse("NOT_LICENSED", f"a pool for {pool.kind.name} does not do this")
+    if command.currency != pool.currency:
+        raise refuse("CURRENCY_MISMATCH", f"the pool is in {pool.currency}")
+    if command.lines_required:
+        raise refuse("LINE_KIND", "what a pool pays is limited by the pool")
+
+
 def _check_grid(kind: FinancingKind, grid: tuple[RateBand, ...]) -> None:
     if any(a.days_max >= b.days_max for a, b in pairwise(grid)):
         raise refuse("TENOR_BAND", "bands must ascend by days")
-    loan = kind in (FinancingKind.LOAN_PLEDGE, FinancingKind.LOAN_RECOURSE)
+    loan = kind in _LOANS
     for band in grid:
         if not 0 < band.advance_bps <= _FULL or (not loan and band.advance_bps != _FULL):
             raise refuse("TENOR_BAND", "advance is up to 100 % for loans, and 100 % otherwise")
@@ -64,7 +82,11 @@ def open_key(offer: Offer, id: bytes) -> bytes:
 )
 def create(context: Context, command: OfferCreate) -> None:
     """offer.create (voucher law §8.7)."""
-    _check_funder(require_active(context, context.acting), command.kind)
+    funder = require_active(context, context.acting)
+    if command.source is None:
+        _check_funder(funder, command.kind)
+    else:
+        _check_pool(context, command, command.source)
     require_currency(command.currency)
     for ids in (command.debtors, command.programmes):
         if tuple(sorted(set(ids))) != ids:
@@ -88,7 +110,7 @@ def create(context: Context, command: OfferCreate) -> None:
         context.acting, command.kind, command.currency, command.debtors, command.programmes,
         command.grid, command.basis, command.draw_min, command.draw_max, command.organisation_cap,
         command.total_cap, 0, command.valid_from, command.valid_to, command.lines_required,
-        OfferStatus.OPEN, command.stop_on_flow_collapse,
+        OfferStatus.OPEN, command.stop_on_flow_collapse, command.source,
     )  # fmt: skip
     context.create(id, offer)
     context.state.index_add(Index.FUNDER_OFFERS, context.acting + id)
