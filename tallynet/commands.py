@@ -464,8 +464,8 @@ class OfferCreate(Wire, tag="offer.create"):
     valid_from: Day
     valid_to: Day
     lines_required: tuple[LineKind, ...]
-    stop_on_flow_collapse: bool = False
-    source: Id | None = None
+    stop_on_flow_collapse: bool
+    source: Id | None
     """A fund pool of the acting organisation, or None."""
 
 

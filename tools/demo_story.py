@@ -178,6 +178,7 @@ async def lines_and_offers(stage: Stage) -> None:
         offer = c.OfferCreate(
             label, financing, stage.currency, (stage.id(CORE),), (),
             (r.RateBand(365, rate, advance),), 360, 1, 10**10, 0, 10**11, today, until, exposure,
+            False, None,
         )  # fmt: skip
         text = f"{bank} offers {financing.name.lower().replace('_', ' ')} at {rate / 10_000:.2f} %"
         await stage.act(bank, text, offer)

@@ -342,6 +342,7 @@ class World:
             "programmes": (), "grid": (r.RateBand(365, 43_500, 10_000),), "basis": 360,
             "draw_min": 1, "draw_max": 10**12, "organisation_cap": 0, "total_cap": 10**12,
             "valid_from": self.day, "valid_to": self.day + 300, "lines_required": (),
+            "stop_on_flow_collapse": False, "source": None,
         }  # fmt: skip
         command = c.OfferCreate(**(given | changes))  # type: ignore[arg-type]
         return self.ok(bank, command).created[0].id

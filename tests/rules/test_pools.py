@@ -129,7 +129,7 @@ def offer_of(world: World, source: bytes, **changes: object) -> c.OfferCreate:
         "label": world.label, "kind": PLEDGE, "currency": "CNY", "debtors": (), "programmes": (),
         "grid": FREE, "basis": 360, "draw_min": 1, "draw_max": 10**9, "organisation_cap": 0,
         "total_cap": 10**9, "valid_from": world.day, "valid_to": world.day + 300,
-        "lines_required": (), "source": source,
+        "lines_required": (), "stop_on_flow_collapse": False, "source": source,
     }  # fmt: skip
     return c.OfferCreate(**(given | changes))  # type: ignore[arg-type]
 

@@ -67,7 +67,7 @@ def _issue_line(core: Party) -> c.LineGrant:
 def _offer(kind: r.FinancingKind) -> c.OfferCreate:
     return c.OfferCreate(
         kind.name.lower().encode(), kind, CURRENCY, (), (), (r.RateBand(365, 43_500, 10_000),), 360,
-        1, 10**8, 0, 10**9, MONDAY, MONDAY + 300, (),
+        1, 10**8, 0, 10**9, MONDAY, MONDAY + 300, (), False, None,
     )  # fmt: skip
 
 

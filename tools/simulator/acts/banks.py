@@ -63,7 +63,7 @@ class BankAct(Act):
         return [
             c.OfferCreate(
                 self._label, kind, CURRENCY, (), (), grid, 360, 1, 10**8, 0, 10**9, today,
-                today + 300, (),
+                today + 300, (), False, None,
             )
         ]  # fmt: skip
 
