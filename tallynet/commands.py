@@ -50,6 +50,7 @@ from tallynet.records import (
     RateBand,
     Role,
     ScopeValue,
+    SeasonalWindows,
     Size,
     WaiverKind,
     WaiverScope,
@@ -229,6 +230,7 @@ class LineGrant(Wire, tag="line.grant"):
     granted: Units
     valid_from: Day
     valid_to: Day
+    seasonal: SeasonalWindows
 
 
 class LineChange(Wire, tag="line.change"):
@@ -237,6 +239,7 @@ class LineChange(Wire, tag="line.change"):
     granted: Units
     valid_from: Day
     valid_to: Day
+    seasonal: SeasonalWindows
 
 
 class LineSuspend(Wire, tag="line.suspend"):
@@ -247,6 +250,17 @@ class LineSuspend(Wire, tag="line.suspend"):
 class LineResume(Wire, tag="line.resume"):
     label: Label
     line: Id
+
+
+class LineAllocate(Wire, tag="line.allocate"):
+    """By a core: part of its ISSUE lines for a supplier; again, to change it."""
+
+    label: Label
+    supplier: Id
+    currency: Currency
+    granted: Units
+    valid_from: Day
+    valid_to: Day
 
 
 class FeeScheduleSet(Wire, tag="fee.schedule.set"):
@@ -549,7 +563,7 @@ Command = (
     | KeyAdd | KeyRotate | KeyRevoke | AccountBind | AccountVerify
     | ProgrammeCreate | ProgrammeUpdate | ProgrammeJoin | ProgrammeLeave
     | LineGrant | LineChange | LineSuspend | LineResume
-    | FeeScheduleSet | WaiverGrant | WaiverRevoke | FundCommit | FundWithdraw
+    | LineAllocate | FeeScheduleSet | WaiverGrant | WaiverRevoke | FundCommit | FundWithdraw
     | DocumentRegister
     | DocumentAttest | DocumentVoid | AccessGrant | DocumentComplaint
     | FlowAnchorPublish

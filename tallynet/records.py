@@ -59,6 +59,7 @@ class Kind(IntEnum):
     FEE_SCHEDULE = 43
     WAIVER = 44
     FUND_POOL = 45
+    ALLOCATIONS = 46
 
 
 # --- identity ---------------------------------------------------------------------------------
@@ -254,6 +255,19 @@ class LineKind(IntEnum):
     ISSUE = 1
     DEBTOR_EXPOSURE = 2
     BORROWER = 3
+    ALLOCATION = 4
+    """Core on supplier: face that this supplier may finance on this core."""
+
+
+class SeasonalWindow(Wire):
+    """So much more than `granted` between two days, both included (C36)."""
+
+    first_day: Day
+    last_day: Day
+    amount: Units
+
+
+SeasonalWindows = Annotated[tuple[SeasonalWindow, ...], Meta(max_length=12)]
 
 
 class LineStatus(IntEnum):
@@ -276,6 +290,18 @@ class CreditLine(Wire, tag="line"):
     valid_from: Day
     valid_to: Day
     status: LineStatus
+    seasonal: SeasonalWindows
+    """Windows that overlap add up."""
+
+
+class Allocations(Wire, tag="allocations"):
+    """What a core can allocate and has allocated in a currency. Id: record_id(ALLOCATIONS, core,
+    currency)."""
+
+    issue_granted: Units
+    """Sum of `granted` over the core's ISSUE lines."""
+    allocated: Units
+    """Sum of `granted` over its ALLOCATION lines."""
 
 
 # --- fees -------------------------------------------------------------------------------------
@@ -740,6 +766,8 @@ class Financing(Wire, tag="financing"):
     fee: Fee | None
     agent_bank: Id | None
     """Of the fund pool that pays; lender of record of an entrusted loan."""
+    allocation: Id | None
+    """ALLOCATION line of the debtor on the drawer, if there was one at the draw."""
 
 
 class InstructionPurpose(IntEnum):
@@ -865,7 +893,7 @@ Record = (
     | Lot | Offer | Financing | Instruction | Parameter | Calendar | Remainder | BankReceipt
     | Consent | Remembered | OfferUse
     | DocumentReader | FlowAnchor | FeeSchedule | Waiver
-    | FundPool
+    | FundPool | Allocations
 )  # fmt: skip
 
 RECORD_TYPES: Final[dict[Kind, type[Record]]] = {
@@ -894,6 +922,7 @@ RECORD_TYPES: Final[dict[Kind, type[Record]]] = {
     Kind.FEE_SCHEDULE: FeeSchedule,
     Kind.WAIVER: Waiver,
     Kind.FUND_POOL: FundPool,
+    Kind.ALLOCATIONS: Allocations,
 }
 NETWORK_ID: Final = bytes(16)
 

@@ -181,6 +181,11 @@ def opened_field(reading: Reading, text: str) -> c.OpenedField:
     return c.OpenedField(path, digest(reading, salt), some_bytes(reading, value))
 
 
+def seasonal_window(reading: Reading, text: str) -> r.SeasonalWindow:
+    first, last, more = _split(text, "FIRST:LAST:AMOUNT", 3, 3)
+    return r.SeasonalWindow(parse_day(first), parse_day(last), amount(reading, more))
+
+
 def programme_or_network(reading: Reading, text: str) -> bytes | None:
     return None if text == "network" else reading.book.record(r.Kind.PROGRAMME, text)
 
@@ -219,6 +224,9 @@ RECEIPT: Final = Option("the bank's receipt number", hash_of("receipt"))
 LINE: Final = Option("line: KIND:GRANTOR:OBLIGOR", line)
 VALID_FROM: Final = Option("first day", day)
 VALID_TO: Final = Option("last day", day)
+SEASONAL: Final = Option(
+    "FIRST:LAST:AMOUNT, so much more between two days, may be repeated", seasonal_window, many=True
+)
 POOL: Final = Option("fund pool: KIND:FUNDER:AGENT", pool)
 DOCUMENT: Final = Option("document: OWNER/LABEL or id", of_kind(r.Kind.DOCUMENT))
 ORGANISATION: Final = Option("organisation: wallet name or id", organisation)
@@ -381,6 +389,7 @@ COMMANDS: Final[dict[str, CommandEntry]] = {
             "granted": Option("limit", amount),
             "valid_from": VALID_FROM,
             "valid_to": VALID_TO,
+            "seasonal": SEASONAL,
         },
     ),
     "line change": CommandEntry(
@@ -393,6 +402,7 @@ COMMANDS: Final[dict[str, CommandEntry]] = {
             "granted": Option("limit", amount),
             "valid_from": VALID_FROM,
             "valid_to": VALID_TO,
+            "seasonal": SEASONAL,
         },
     ),
     "line suspend": CommandEntry(
@@ -406,6 +416,19 @@ COMMANDS: Final[dict[str, CommandEntry]] = {
         "Resume a suspended line.",
         "tally line resume --as bank-1 --line issue:bank-1:harbour-tours",
         {"line": LINE},
+    ),
+    "line allocate": CommandEntry(
+        c.LineAllocate,
+        "Allocate part of the core's ISSUE lines to a supplier.",
+        "tally line allocate --as harbour-tours --supplier gate-devices --granted 100000.00"
+        " --valid-from 2027-01-01 --valid-to 2028-12-31",
+        {
+            "supplier": Option("to whom", organisation),
+            "currency": CURRENCY,
+            "granted": Option("face that it may finance on the core", amount),
+            "valid_from": VALID_FROM,
+            "valid_to": VALID_TO,
+        },
     ),
     "fee set": CommandEntry(
         c.FeeScheduleSet,

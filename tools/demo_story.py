@@ -166,7 +166,7 @@ async def lines_and_offers(stage: Stage) -> None:
         ("bank-3", r.LineKind.DEBTOR_EXPOSURE, 5_000_000_00),
     ):
         grant = c.LineGrant(
-            new_label(), kind, stage.id(CORE), stage.currency, granted, today, until
+            new_label(), kind, stage.id(CORE), stage.currency, granted, today, until, ()
         )
         money = format_amount(granted, stage.currency)
         await stage.act(bank, f"{bank} grants {kind.name} {money} on {CORE}", grant)

@@ -121,7 +121,7 @@ def _parameters(entry: CommandEntry) -> list[inspect.Parameter]:
     ]
 
 
-_OPTIONAL_LISTS: Final = frozenset({"funding_order", "debtors", "programmes"})
+_OPTIONAL_LISTS: Final = frozenset({"funding_order", "debtors", "programmes", "seasonal"})
 
 
 def make_command(entry: CommandEntry) -> Callable[..., None]:

@@ -55,7 +55,7 @@ def _line(state: CommittedState, line_id: bytes, line: Line) -> Iterator[str]:
     record = state.record(bytes((Kind.CREDIT_LINE,)) + line_id)
     if not isinstance(record, CreditLine) or record.granted != line.granted:
         yield f"line {line_id.hex()}: not as granted"
-    elif record.kind.name == "ISSUE" and (record.reserved, record.used) != (
+    elif record.kind.name in ("ISSUE", "ALLOCATION") and (record.reserved, record.used) != (
         line.reserved,
         line.used,
     ):

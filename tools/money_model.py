@@ -97,6 +97,12 @@ class Line:
     granted: int
     reserved: int = 0
     used: int = 0
+    seasonal: r.SeasonalWindows = ()
+
+    def room(self, today: int) -> int:
+        """Granted and seasonal limit, less what is reserved and used (I4)."""
+        more = sum(w.amount for w in self.seasonal if w.first_day <= today <= w.last_day)
+        return self.granted + more - self.reserved - self.used
 
 
 @dataclass(slots=True)
@@ -127,6 +133,7 @@ class Deal:
     waiver: bytes = b""
     waived: int = 0
     pool: bytes = b""
+    allocation: bytes = b""
 
     @property
     def cash(self) -> int:
@@ -211,6 +218,8 @@ class Model:
     """By programme; empty: the network."""
     waivers: dict[bytes, tuple[bytes, c.WaiverGrant]] = field(default_factory=dict)
     waiver_used: dict[bytes, int] = field(default_factory=dict)
+    allocations: dict[tuple[bytes, bytes, str], bytes] = field(default_factory=dict)
+    """Core, supplier, currency -> line."""
     pools: dict[bytes, Pool] = field(default_factory=dict)
     pool_ids: dict[tuple[bytes, bytes, r.PoolKind, str], bytes] = field(default_factory=dict)
     flows: dict[tuple[bytes, str], Flow] = field(default_factory=dict)
@@ -390,10 +399,20 @@ class Model:
         self.programmes[command.programme] = command.rules
 
     def _do_LineGrant(self, by: bytes, command: c.LineGrant, result: CommandReceipt) -> None:
-        self.lines[self._created(result, r.Kind.CREDIT_LINE)] = Line(command.granted)
+        self.lines[self._created(result, r.Kind.CREDIT_LINE)] = Line(
+            command.granted, seasonal=command.seasonal
+        )
 
     def _do_LineChange(self, by: bytes, command: c.LineChange, result: CommandReceipt) -> None:
         self.lines[command.line].granted = command.granted
+        self.lines[command.line].seasonal = command.seasonal
+
+    def _do_LineAllocate(self, by: bytes, command: c.LineAllocate, result: CommandReceipt) -> None:
+        key = (by, command.supplier, command.currency)
+        if key not in self.allocations:
+            self.allocations[key] = self._created(result, r.Kind.CREDIT_LINE)
+        line = self.lines.setdefault(self.allocations[key], Line(0))
+        line.granted = command.granted
 
     def _do_DocumentRegister(
         self, by: bytes, command: c.DocumentRegister, result: CommandReceipt
@@ -510,6 +529,8 @@ class Model:
             raise Mismatch("documents do not add up to the face")
         for use in command.documents:
             self.documents[use.document][1] += use.amount
+        if command.face > self.lines[command.issue_line].room(self.today):
+            raise Mismatch("more is issued than the line allows (I4)")
         self.lines[command.issue_line].reserved += command.face
         self.papers[voucher] = Paper(
             by, command.face, maturity, self.roll(maturity + rules.grace_days),
@@ -602,6 +623,12 @@ class Model:
             waived=waived,
         )  # fmt: skip
         self.offer_used[offer_id] = self.offer_used.get(offer_id, 0) + command.amount
+        allocation = self.allocations.get((paper.debtor, by, paper.currency), b"")
+        if allocation:
+            if command.amount > self.lines[allocation].room(self.today):
+                raise Mismatch("more is financed than was allocated (I4)")
+            self.lines[allocation].reserved += command.amount
+            self.deals[financing].allocation = allocation
         if offer.source:
             self.deals[financing].pool = offer.source
             self.pools[offer.source].reserved += self.deals[financing].cash
@@ -653,6 +680,9 @@ class Model:
         sold = deal.kind in (r.FinancingKind.SALE, r.FinancingKind.EARLY_PAY)
         if command.amount != (deal.amount - deal.discount - deal.fee if sold else deal.principal):
             raise Mismatch("another amount was paid out")
+        if deal.allocation:
+            self.lines[deal.allocation].reserved -= deal.amount
+            self.lines[deal.allocation].used += deal.amount
         if deal.pool:
             self.pools[deal.pool].reserved -= deal.cash
             self.pools[deal.pool].drawn += deal.cash
@@ -681,6 +711,8 @@ class Model:
         if deal.kind in (r.FinancingKind.SALE, r.FinancingKind.EARLY_PAY):
             self.remainders[deal.remainder] -= deal.numerator - deal.discount * denominator
         self.offer_used[deal.offer] -= deal.amount
+        if deal.allocation:
+            self.lines[deal.allocation].reserved -= deal.amount
         if deal.pool:
             self.pools[deal.pool].reserved -= deal.cash
         if deal.waiver:

@@ -327,7 +327,10 @@ def _open(
         state=FinancingState.AWAIT_PAYOUT,
         fee=source.fee,
         agent_bank=_agent(context, offer),
+        allocation=lines.allocation(context, voucher.debtor, context.acting, voucher.currency),
     )
+    if financing.allocation is not None:
+        lines.reserve(context, financing.allocation, command.amount)
     context.create(financing_id, financing)
     bank = financing.agent_bank
     if bank is None:
@@ -429,6 +432,8 @@ def payout_confirm(context: Context, command: PayoutConfirm) -> None:
     offer = context.require(Offer, financing.offer)
     for id in exposure_lines(offer, financing.debtor, financing.obligor):
         lines.use_reserved(context, id, financing.principal)
+    if financing.allocation is not None:
+        lines.use_reserved(context, financing.allocation, financing.end - financing.start)
     pools.draw(context, offer.source, financing.principal - financing.discount)
     voucher = touch(context, financing.voucher)
     lot = get_lot(context, financing.voucher, financing.start)
@@ -520,6 +525,8 @@ def cancel_draw(context: Context, financing_id: bytes, event_type: str) -> None:
         lines.unreserve(context, id, financing.principal)
     pools.unreserve(context, offer.source, financing.principal - financing.discount)
     face = financing.end - financing.start
+    if financing.allocation is not None:
+        lines.unreserve(context, financing.allocation, face)
     _use_offer(context, financing.offer, offer, financing.obligor, -face)
     fees.count(context, financing.fee, undo=True)
     if financing.kind in SOLD:

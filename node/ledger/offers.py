@@ -93,7 +93,8 @@ def create(context: Context, command: OfferCreate) -> None:
             raise refuse("SCHEMA_INVALID", "debtors and programmes must be sorted and distinct")
     if tuple(sorted(set(command.lines_required))) != command.lines_required:
         raise refuse("SCHEMA_INVALID", "lines must be sorted and distinct")
-    if LineKind.ISSUE in command.lines_required or command.basis not in (360, 365):
+    others = (LineKind.ISSUE, LineKind.ALLOCATION)
+    if any(k in others for k in command.lines_required) or command.basis not in (360, 365):
         raise refuse("SCHEMA_INVALID", "lines are DEBTOR_EXPOSURE or BORROWER; basis 360 or 365")
     if command.kind is FinancingKind.EARLY_PAY and command.lines_required:
         raise refuse("LINE_KIND", "early payment extinguishes the debt and needs no line")

@@ -290,7 +290,7 @@ class World:
 
     def line(self, kind: r.LineKind, bank: str, obligor: str, granted: int) -> bytes:
         grant = c.LineGrant(
-            self.label, kind, self.ids[obligor], "CNY", granted, self.day, self.day + 1_000
+            self.label, kind, self.ids[obligor], "CNY", granted, self.day, self.day + 1_000, ()
         )
         self.ok(bank, grant)
         id = line_id(kind, self.ids[bank], self.ids[obligor], "CNY")

@@ -62,7 +62,7 @@ class Messages:
         self._run = run
         town = run.town
         core = town.party("core")
-        line = LineGrant(b"line", LineKind.ISSUE, core.id, "CNY", 100, 20_878, 20_900)
+        line = LineGrant(b"line", LineKind.ISSUE, core.id, "CNY", 100, 20_878, 20_900, ())
         envelope = town.envelope(town.banks[0], [line], town.genesis.time_ms // 1000 - 60)
         self._bodies = (envelope.raw, envelope.raw)
         self._hashes = (envelope.hash, envelope.hash)

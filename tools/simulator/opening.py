@@ -61,7 +61,9 @@ def _programme(number: int) -> c.ProgrammeCreate:
 
 
 def _issue_line(core: Party) -> c.LineGrant:
-    return c.LineGrant(b"line", r.LineKind.ISSUE, core.id, CURRENCY, 10**9, MONDAY, MONDAY + 900)
+    return c.LineGrant(
+        b"line", r.LineKind.ISSUE, core.id, CURRENCY, 10**9, MONDAY, MONDAY + 900, ()
+    )
 
 
 def _offer(kind: r.FinancingKind) -> c.OfferCreate:
