@@ -251,12 +251,14 @@ def count(context: Context, fee: Fee | None, *, undo: bool = False) -> None:
 
 def instruct(context: Context, id: bytes, financing: Financing, bank: bytes, *, sold: bool) -> None:
     """FEE instructions of a draw that was paid out by `bank`, which has withheld what was deducted; the
-    debtor's share is the clearing bank's to collect, anything else the bank's of the drawer's account."""
+    debtor's share is the clearing bank's to collect, anything else the bank's where the drawer has its
+    account."""
     fee = financing.fee
     if fee is None:
         return
     if not deducted(fee, sold=sold):
-        bank = context.require(Account, financing.payee).bank
+        own = settlement_account(context, financing.obligor, financing.currency)
+        bank = context.require(Account, own or financing.payee).bank
     clearing = context.require(Voucher, financing.voucher).clearing_bank
     shares = ((financing.obligor, fee.drawer, bank), (financing.debtor, fee.debtor, clearing))
     for number, (payer, amount, executing) in enumerate(shares, 1):
