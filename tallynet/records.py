@@ -54,6 +54,8 @@ class Kind(IntEnum):
     CONSENT = 18
     REMEMBERED = 19
     OFFER_USE = 20
+    FREEZE = 40
+    DISPUTE = 41
 
 
 # --- identity ---------------------------------------------------------------------------------
@@ -161,6 +163,8 @@ class CommandClass(IntEnum):
     PAYOUT = 13
     REPAYMENT = 14
     SETTLEMENT = 15
+    LEGAL = 20
+    """Freezes and disputes of §8.8."""
 
 
 class PolicyRule(Wire):
@@ -326,6 +330,8 @@ class VoucherStatus(IntEnum):
     DEFAULTED = 5
     SETTLED = 6
     CANCELLED = 7
+    WRITTEN_OFF = 8
+    """Every open lot is written off by its holder; still payable."""
 
 
 class DocumentUse(Wire):
@@ -357,9 +363,13 @@ class Voucher(Wire, tag="voucher"):
     claim_deadline: Day
     maturity: Day
     """Rolled to a working day (FOLLOWING)."""
+    grace_days: Small
     grace_end: Day
+    """Maturity plus `grace_days`, rolled."""
     promise: Promise
     documents: tuple[DocumentUse, ...]
+    """What is left of each after credit notes; they sum to the face not cancelled, unless the whole
+    voucher was cancelled."""
     programme: Id
     issue_line: Id
     clearing_bank: Id
@@ -373,12 +383,22 @@ class Voucher(Wire, tag="voucher"):
     status: VoucherStatus
     payment_term_warning: bool
     """The SME payment term of §17 was exceeded while the mode was WARN."""
+    transfer_barred: bool
+    """Issuer and first payee agreed that the payee does not transfer (Civil Code 545)."""
+    extra_review_by: Id | None
+    """Bank whose review of a long tenor was the last; no financing of such a voucher before one."""
+    suspended_by: Id | None
+    """SUSPENDED: the authority that stopped transfer and financing; it alone resumes them."""
+    freezes: Small
+    """Freezes in force on ranges of this voucher."""
+    disputes: Small
+    """DISPUTED while above 0: open disputes about ranges of this voucher."""
     funds_in: Units
     """Face money that the debtor paid to its clearing bank."""
     redeemed: Units
     cancelled: Units
     paid: Units
-    """Face money confirmed as paid to holders; `paid <= funds_in` (I13)."""
+    """Face money confirmed as paid to holders or into escrow; `paid <= funds_in` (I13)."""
     penalty_day: Day
     """Business date up to which the penalty has been accrued, itself not yet counted; it begins on
     the day after `grace_end`."""
@@ -405,11 +425,14 @@ class AcquiredBy(IntEnum):
     ISSUE = 1
     TRANSFER = 2
     SALE = 3
+    COURT = 5
 
 
 FLAG_NO_TRANSFER: Final = 1
 FLAG_FROZEN: Final = 2
 FLAG_DISPUTED: Final = 4
+FLAG_WRITTEN_OFF: Final = 32
+"""The holder has written its claim off in its books; the debtor still owes it."""
 
 
 class Lot(Wire, tag="lot"):
@@ -434,7 +457,54 @@ class Lot(Wire, tag="lot"):
     covered: Units
     """Fen of this lot funded by the debtor and not yet paid out."""
     flags: Small
-    """Sum of FLAG_ values."""
+    """Sum of FLAG_ values. A lot whose holder is frozen as a whole carries no FROZEN flag."""
+
+
+# --- legal ------------------------------------------------------------------------------------
+
+
+class LotRange(Wire):
+    """The fen `[start, end)` of a voucher."""
+
+    voucher: Id
+    start: Units
+    end: Units
+
+
+class FreezeState(IntEnum):
+    IN_FORCE = 1
+    LIFTED = 2
+    EXPIRED = 3
+
+
+class Freeze(Wire, tag="freeze"):
+    """An order of a court or regulator that nothing takes effect on these ranges but redemption into
+    escrow and forced transfer (I6)."""
+
+    authority: Id
+    organisation: Id
+    """Whose ranges were frozen."""
+    case_commitment: Hash
+    ranges: tuple[LotRange, ...]
+    """Sorted, disjoint; empty: everything that the organisation holds, now and later."""
+    expires: Day
+    """Last day in force."""
+    state: FreezeState
+
+
+class DisputeState(IntEnum):
+    OPEN = 1
+    RESOLVED = 2
+
+
+class Dispute(Wire, tag="dispute"):
+    """A disagreement about ranges of one voucher: they do not move until it is resolved."""
+
+    ranges: tuple[LotRange, ...]
+    """Sorted, disjoint, all of one voucher."""
+    opener: Id
+    reason_commitment: Hash
+    state: DisputeState
 
 
 # --- finance ----------------------------------------------------------------------------------
@@ -503,6 +573,9 @@ class FinancingState(IntEnum):
     OUTSTANDING = 2
     OVERDUE = 3
     REPAID = 4
+    PAYOUT_HELD = 8
+    """The bank has confirmed the pay-out of a frozen or disputed range: it takes effect once nothing
+    holds the range any more."""
 
 
 class Purpose(IntEnum):
@@ -555,7 +628,8 @@ class Financing(Wire, tag="financing"):
     purpose: Purpose
     instruction: Id
     expires: Seconds
-    """Pay-out must be confirmed before this header time."""
+    """Pay-out must be confirmed before this header time; PAYOUT_HELD: the next look at whether the
+    range is still held."""
     state: FinancingState
 
 
@@ -679,7 +753,7 @@ class Remembered(Wire, tag="remembered"):
 Record = (
     Network | Organisation | Key | Policy | Account | Programme | CreditLine | Document | Voucher
     | Lot | Offer | Financing | Instruction | Parameter | Calendar | Remainder | BankReceipt
-    | Consent | Remembered | OfferUse
+    | Consent | Remembered | OfferUse | Freeze | Dispute
 )  # fmt: skip
 
 RECORD_TYPES: Final[dict[Kind, type[Record]]] = {
@@ -703,6 +777,8 @@ RECORD_TYPES: Final[dict[Kind, type[Record]]] = {
     Kind.CONSENT: Consent,
     Kind.REMEMBERED: Remembered,
     Kind.OFFER_USE: OfferUse,
+    Kind.FREEZE: Freeze,
+    Kind.DISPUTE: Dispute,
 }
 NETWORK_ID: Final = bytes(16)
 

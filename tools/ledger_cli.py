@@ -32,17 +32,19 @@ NOUNS: Final = {
     "account": "Bank accounts of organisations",
     "calendar": "Working days",
     "consent": "Joint acts",
+    "dispute": "Disputed ranges of a voucher",
     "financing": "Draws, pay-outs and repayments",
+    "freeze": "Orders of courts and regulators",
     "instruction": "Payment instructions",
     "key": "Keys of an organisation's people",
     "line": "Credit lines",
-    "lot": "Parts of a voucher: pass on, accept, decline, recall",
+    "lot": "Parts of a voucher: pass on, accept, decline, recall, flag, merge",
     "offer": "Standing offers of funders",
     "organisation": "Organisations",
     "parameter": "Network parameters",
     "programme": "Programmes: a core's rules for its chain",
     "settlement": "From maturity to money",
-    "voucher": "Vouchers: issue, claim, reject, withdraw",
+    "voucher": "Vouchers: issue, claim, reject, withdraw, cancel, reduce, extend",
 }
 
 NetworkOption = Annotated[
@@ -116,7 +118,7 @@ def _parameters(entry: CommandEntry) -> list[inspect.Parameter]:
     ]
 
 
-_OPTIONAL_LISTS: Final = frozenset({"funding_order", "debtors", "programmes"})
+_OPTIONAL_LISTS: Final = frozenset({"funding_order", "debtors", "programmes", "parts"})
 
 
 def make_command(entry: CommandEntry) -> Callable[..., None]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Final
 
 from tallynet import commands as c
@@ -50,12 +51,13 @@ class Part:
     lien: bytes = b""
     to: bytes = b""
     since: int = 0
+    flags: frozenset[str] = frozenset()
 
     def same_kind(self, other: Part) -> bool:
         """Equal in everything that voucher law §7 compares before joining two ranges."""
         return (
-            (self.holder, self.state, self.hops, self.by)
-            == (other.holder, other.state, other.hops, other.by)
+            (self.holder, self.state, self.hops, self.by, self.flags)
+            == (other.holder, other.state, other.hops, other.by, other.flags)
             and not (self.lien or other.lien or self.covered or other.covered)
             and not (self.to or other.to)
         )
@@ -79,6 +81,8 @@ class Paper:
     parts: list[Part]
     funds: int = 0
     paid: int = 0
+    grace_days: int = 0
+    suspended: bool = False
 
     def at(self, start: int) -> Part:
         for part in self.parts:
@@ -120,6 +124,8 @@ class Deal:
     accrued: int = 0
     """Fen x ppm x days since the value day."""
     interest_paid: int = 0
+    confirmed: bool = False
+    """Paid by the bank, but the range is held: it takes effect later."""
 
     def owed(self, today: int) -> tuple[int, int]:
         """(interest, principal) of a loan: all interest of its life, rounded once, less what was paid."""
@@ -128,6 +134,18 @@ class Deal:
         self.accrued_to = today
         year = self.remainder[3] * 1_000_000
         return (2 * self.accrued + year) // (2 * year) - self.interest_paid, left
+
+
+@dataclass(slots=True)
+class Hold:
+    """A freeze or dispute in force."""
+
+    flag: str
+    ranges: list[tuple[bytes, int, int]]
+    """Voucher, start, end; none: everything that `organisation` has."""
+    organisation: bytes = b""
+    last: int = 2**40
+    """Last day."""
 
 
 @dataclass(slots=True)
@@ -157,6 +175,7 @@ class Model:
     settlements: dict[bytes, tuple[bytes, int]] = field(default_factory=dict)
     """Settlement instruction -> voucher, start of the lot."""
     receipts_used: set[tuple[bytes, bytes]] = field(default_factory=set)
+    holds: dict[bytes, Hold] = field(default_factory=dict)
 
     # --- days ---------------------------------------------------------------------------------
 
@@ -202,13 +221,19 @@ class Model:
 
     def _by_themselves(self) -> None:
         """Everything that time alone does, on every voucher, every block."""
+        for hold_id, hold in sorted(self.holds.items()):
+            if self.today > hold.last:
+                self._end_hold(hold_id)
         for deal_id, deal in sorted(self.deals.items()):
             if not deal.live and self.time >= deal.expires:
-                self._undo(deal_id)
+                if not deal.confirmed:
+                    self._undo(deal_id)
+                elif not self._complete(deal_id):
+                    deal.expires = self.time + self.parameter("payout_timeout_seconds")
         for paper in self.papers.values():
             if paper.status == "PENDING" and self.today > paper.deadline:
                 self._release(paper)
-            if paper.status not in ("ACTIVE", "DUE", "OVERDUE", "DEFAULTED"):
+            if paper.status not in ("ACTIVE", "DUE", "OVERDUE", "DEFAULTED", "WRITTEN_OFF"):
                 continue
             self._lapse(paper)
             if self.today >= paper.maturity and paper.status == "ACTIVE":
@@ -227,9 +252,11 @@ class Model:
             if part.state != "TRANSFER":
                 continue
             deemed = paper.accept is r.AcceptMode.DEEMED
-            days = paper.deemed_days if deemed else self.parameter("transfer_deadline_days")
-            if self.today - part.since >= days + (0 if deemed else 1):
-                self._finish_transfer(paper, part, accepted=deemed)
+            days = paper.deemed_days if deemed else self.parameter("transfer_deadline_days") + 1
+            if self.today - part.since >= days:
+                moves = not (paper.suspended or self._held(part))
+                in_time = part.since + days < paper.maturity
+                self._finish_transfer(paper, part, accepted=deemed and moves and in_time)
 
     def _at_maturity(self, paper: Paper) -> None:
         for part in list(paper.parts):
@@ -237,7 +264,8 @@ class Model:
                 self._finish_transfer(paper, part, accepted=False)
         sent = {deal for instruction, deal in self.payouts.items() if instruction in self.sent}
         for deal_id, deal in sorted(self.deals.items()):
-            if self.papers.get(deal.voucher) is paper and not deal.live and deal_id not in sent:
+            pending = not deal.live and not deal.confirmed and deal_id not in sent
+            if self.papers.get(deal.voucher) is paper and pending:
                 self._undo(deal_id)
 
     # --- ranges -------------------------------------------------------------------------------
@@ -252,7 +280,7 @@ class Model:
         cut = part.end - amount
         tail = Part(
             cut, part.end, part.holder, part.state, part.hops, part.by, 0, part.lien, part.to,
-            part.since,
+            part.since, part.flags,
         )  # fmt: skip
         part.end = cut
         kept = min(part.covered, part.end - part.start)
@@ -354,7 +382,7 @@ class Model:
             by, command.face, maturity, self.roll(maturity + rules.grace_days),
             self.today + self.parameter("claim_deadline_days"), command.issue_line,
             command.documents, rules.accept_mode, rules.deemed_days, command.currency, "PENDING",
-            [Part(0, command.face, command.payee, "PENDING")],
+            [Part(0, command.face, command.payee, "PENDING")], grace_days=rules.grace_days,
         )  # fmt: skip
 
     def _do_VoucherClaim(self, by: bytes, command: c.VoucherClaim, _: CommandReceipt) -> None:
@@ -372,11 +400,89 @@ class Model:
     def _do_VoucherWithdraw(self, by: bytes, command: c.VoucherWithdraw, _: CommandReceipt) -> None:
         self._release(self.papers[command.voucher])
 
+    def _do_VoucherCancel(
+        self, by: bytes, command: c.VoucherCancel, result: CommandReceipt
+    ) -> None:
+        if result.result:
+            return
+        paper = self.papers[command.voucher]
+        whole = paper.parts[0]
+        if (whole.state, whole.hops, whole.by, whole.lien) != ("HELD", 0, "ISSUE", b""):
+            raise Mismatch("a voucher was cancelled that others have rights in")
+        if whole.end + paper.total("CANCELLED") != paper.face:
+            raise Mismatch("a voucher was cancelled that is not whole")
+        whole.state, paper.status = "CANCELLED", "CANCELLED"
+        self.lines[paper.line].used -= whole.end
+        for use in paper.documents:
+            self.documents[use.document][1] -= use.amount
+
+    def _do_VoucherReduce(
+        self, by: bytes, command: c.VoucherReduce, result: CommandReceipt
+    ) -> None:
+        if result.result:
+            return
+        paper = self.papers[command.voucher]
+        amount = sum(use.amount for use in command.documents)
+        part = paper.at(command.start)
+        if part.state != "HELD" or part.lien or part.flags & {"FROZEN", "DISPUTED"}:
+            raise Mismatch("a range was cancelled that others have rights in")
+        self._carve(paper, part, amount).state = "CANCELLED"
+        self.lines[paper.line].used -= amount
+        uses = {use.document: use.amount for use in paper.documents}
+        for use in command.documents:
+            self.documents[use.document][1] -= use.amount
+            uses[use.document] -= use.amount
+        if min(uses.values()) < 0:
+            raise Mismatch("a document was freed beyond its use (I2)")
+        paper.documents = tuple(r.DocumentUse(d, a) for d, a in uses.items() if a)
+        self._end_if_nothing_is_open(paper)
+
+    def _do_VoucherExtend(
+        self, by: bytes, command: c.VoucherExtend, result: CommandReceipt
+    ) -> None:
+        if result.result:
+            return
+        paper = self.papers[command.voucher]
+        for part in paper.parts:
+            if part.state not in OPEN:
+                continue
+            entitled = {part.holder, self.deals[part.lien].funder} if part.lien else {part.holder}
+            if not entitled <= set(command.consenting):
+                raise Mismatch("a voucher was extended without a holder's consent")
+        paper.maturity = self.roll(command.maturity)
+        paper.grace_end = self.roll(paper.maturity + paper.grace_days)
+
+    def _do_VoucherSuspend(self, by: bytes, command: c.VoucherSuspend, _: CommandReceipt) -> None:
+        self.papers[command.voucher].suspended = True
+
+    def _do_VoucherResume(self, by: bytes, command: c.VoucherResume, _: CommandReceipt) -> None:
+        self.papers[command.voucher].suspended = False
+
+    @staticmethod
+    def _end_if_nothing_is_open(paper: Paper) -> None:
+        if paper.total(*OPEN) == 0:
+            paper.status = "SETTLED" if paper.total("REDEEMED") else "CANCELLED"
+
+    def _do_LotFlagSet(self, by: bytes, command: c.LotFlagSet, _: CommandReceipt) -> None:
+        paper = self.papers[command.voucher]
+        part = paper.at(command.start)
+        part.flags = part.flags ^ {"NO_TRANSFER"}
+        if ("NO_TRANSFER" in part.flags) != command.no_transfer:
+            raise Mismatch("a flag was set twice")
+        if part.state == "HELD":
+            self._join(paper, part)
+
+    def _do_LotMerge(self, by: bytes, command: c.LotMerge, _: CommandReceipt) -> None:
+        paper = self.papers[command.voucher]
+        self._join(paper, paper.at(command.start))
+
     def _do_LotTransfer(self, by: bytes, command: c.LotTransfer, _: CommandReceipt) -> None:
         paper = self.papers[command.voucher]
         source = paper.at(command.start)
         if source.holder != by or source.state != "HELD" or paper.status != "ACTIVE":
             raise Mismatch("a transfer of what is not held (I9)")
+        if self._held(source) or source.flags or paper.suspended:
+            raise Mismatch("a transfer of what may not move (I6)")
         for piece in command.pieces:
             part = self._carve(paper, source, piece.amount)
             if paper.accept is r.AcceptMode.IMMEDIATE:
@@ -411,6 +517,8 @@ class Model:
         source = paper.at(command.start)
         if source.holder != by or source.state != "HELD":
             raise Mismatch("a draw on what is not held (I9)")
+        if self._held(source) or paper.suspended:
+            raise Mismatch("a draw on what may not move (I6)")
         days = paper.maturity - self.today
         offer_id = command.offer or self._offer_of(command.amount, result.result, days)
         funder, offer = self.offers[offer_id]
@@ -457,13 +565,6 @@ class Model:
         del by
         self.revoked.add(command.offer)
 
-    def _lien_part(self, deal_id: bytes) -> tuple[Paper, Part]:
-        paper = self.papers[self.deals[deal_id].voucher]
-        for part in paper.parts:
-            if part.lien == deal_id:
-                return paper, part
-        raise Mismatch("a financing without its lot (I5)")
-
     def _do_InstructionSend(self, by: bytes, command: c.InstructionSend, _: CommandReceipt) -> None:
         del by
         self.sent.add(command.instruction)
@@ -472,31 +573,47 @@ class Model:
         self._use_receipt(by, command.receipt_commitment)
         deal_id = self.payouts.pop(command.instruction)
         deal = self.deals[deal_id]
-        paper, part = self._lien_part(deal_id)
         sold = deal.kind in (r.FinancingKind.SALE, r.FinancingKind.EARLY_PAY)
         if command.amount != (deal.amount - deal.discount if sold else deal.principal):
             raise Mismatch("another amount was paid out")
-        if not sold:
-            part.state, deal.live = "PLEDGED", True
-            return
-        part.lien = b""
-        if deal.kind is r.FinancingKind.SALE:
-            part.state, part.holder, part.by = "HELD", deal.funder, "SALE"
-            self._settle_in(paper, part)
-        else:
-            part.state = "REDEEMED"
-            self.lines[paper.line].used -= deal.amount
-            self._join(paper, part)
+        deal.confirmed = True
+        if not self._complete(deal_id):
+            deal.expires = self.time + self.parameter("payout_timeout_seconds")
+
+    def _complete(self, deal_id: bytes) -> bool:
+        """What the bank has paid takes effect, unless a part of the range may not move."""
+        deal = self.deals[deal_id]
+        paper = self.papers[deal.voucher]
+        parts = [part for part in paper.parts if part.lien == deal_id]
+        if any(self._held(part) for part in parts):
+            return False
+        if deal.kind not in (r.FinancingKind.SALE, r.FinancingKind.EARLY_PAY):
+            deal.live = True
+            for part in parts:
+                part.state = "PLEDGED"
+            return True
+        for part in parts:
+            part.lien = b""
+            if deal.kind is r.FinancingKind.SALE:
+                part.state, part.holder, part.by = "HELD", deal.funder, "SALE"
+                self._settle_in(paper, part)
+            else:
+                part.state = "REDEEMED"
+                self.lines[paper.line].used -= part.end - part.start
+                self._join(paper, part)
         del self.deals[deal_id]
+        self._end_if_nothing_is_open(paper)
+        return True
 
     def _do_PayoutFail(self, by: bytes, command: c.PayoutFail, _: CommandReceipt) -> None:
         self._undo(self.payouts[command.instruction])
 
     def _undo(self, deal_id: bytes) -> None:
         deal = self.deals[deal_id]
-        paper, part = self._lien_part(deal_id)
-        part.state, part.lien = "HELD", b""
-        self._settle_in(paper, part)
+        paper = self.papers[deal.voucher]
+        for part in [part for part in paper.parts if part.lien == deal_id]:
+            part.state, part.lien = "HELD", b""
+            self._settle_in(paper, part)
         denominator = deal.remainder[3] * 1_000_000
         if deal.kind in (r.FinancingKind.SALE, r.FinancingKind.EARLY_PAY):
             self.remainders[deal.remainder] -= deal.numerator - deal.discount * denominator
@@ -552,10 +669,22 @@ class Model:
         paper.funds += command.face_part
 
     def _do_SettlementPaid(self, by: bytes, command: c.SettlementPaid, _: CommandReceipt) -> None:
+        self._pay(by, command, escrow=False)
+
+    def _do_SettlementEscrow(
+        self, by: bytes, command: c.SettlementEscrow, _: CommandReceipt
+    ) -> None:
+        self._pay(by, command, escrow=True)
+
+    def _pay(
+        self, by: bytes, command: c.SettlementPaid | c.SettlementEscrow, *, escrow: bool
+    ) -> None:
         self._use_receipt(by, command.receipt_commitment)
         voucher, start = self.settlements[command.instruction]
         paper = self.papers[voucher]
         part = paper.at(start)
+        if (self._held(part) == "FROZEN") != escrow or (self._held(part) and not escrow):
+            raise Mismatch("a frozen lot is paid into escrow, and no other (I6)")
         if command.amount > part.covered:
             raise Mismatch("paid beyond the debtor's funds (I13)")
         part.covered -= command.amount
@@ -565,13 +694,158 @@ class Model:
             part.covered = left
         lender = tail.lien
         tail.state, tail.lien = "REDEEMED", b""
+        tail.flags -= {"FROZEN", "DISPUTED"}
         self._join(paper, tail)
-        if lender:
+        if lender and not escrow:
             self._repaid(lender, command.amount)
         paper.paid += command.amount
         self.lines[paper.line].used -= command.amount
-        if paper.total(*OPEN) == 0:
-            paper.status = "SETTLED"
+        self._end_if_nothing_is_open(paper)
+
+    def _do_SettlementWriteOff(
+        self, by: bytes, command: c.SettlementWriteOff, _: CommandReceipt
+    ) -> None:
+        paper = self.papers[command.voucher]
+        still_open = [part for part in paper.parts if part.state in OPEN]
+        for part in still_open:
+            if part.holder == by:
+                part.flags |= {"WRITTEN_OFF"}
+        if paper.status != "DEFAULTED":
+            raise Mismatch("only what is in default is written off")
+        if all("WRITTEN_OFF" in part.flags for part in still_open):
+            paper.status = "WRITTEN_OFF"
+
+    # --- holds --------------------------------------------------------------------------------
+
+    def _held(self, part: Part) -> str:
+        """Why a part may not move, or nothing."""
+        whole = any(
+            not hold.ranges and hold.organisation == part.holder and self.today <= hold.last
+            for hold in self.holds.values()
+        )
+        if whole or "FROZEN" in part.flags:
+            return "FROZEN"
+        return "DISPUTED" if "DISPUTED" in part.flags else ""
+
+    def _cut(self, paper: Paper, position: int) -> None:
+        for part in list(paper.parts):
+            if part.start < position < part.end and part.state in OPEN:
+                self._carve(paper, part, part.end - position)
+
+    def _within(self, paper: Paper, start: int, end: int) -> list[Part]:
+        return [p for p in paper.parts if p.start < end and start < p.end and p.state in OPEN]
+
+    def _undo_pending(self, paper: Paper, start: int, end: int) -> None:
+        """A pending transfer goes back; a draw that no bank has sent or paid is cancelled."""
+        for part in self._within(paper, start, end):
+            if part.state == "TRANSFER":
+                self._finish_transfer(paper, part, accepted=False)
+        sent = {deal for instruction, deal in self.payouts.items() if instruction in self.sent}
+        liens = {part.lien for part in self._within(paper, start, end)} & self.deals.keys()
+        for deal_id in sorted(liens - sent):
+            if not self.deals[deal_id].live and not self.deals[deal_id].confirmed:
+                self._undo(deal_id)
+
+    def _begin_hold(self, hold_id: bytes, hold: Hold) -> None:
+        self.holds[hold_id] = hold
+        for voucher, start, end in hold.ranges:
+            paper = self.papers[voucher]
+            self._undo_pending(paper, start, end)
+            self._cut(paper, start)
+            self._cut(paper, end)
+            for part in self._within(paper, start, end):
+                if part in paper.parts:
+                    part.flags |= {hold.flag}
+                    if part.state == "HELD":
+                        self._settle_in(paper, part)
+
+    def _end_hold(self, hold_id: bytes) -> None:
+        hold = self.holds.pop(hold_id)
+        for voucher, start, end in hold.ranges:
+            others = [
+                (a, b)
+                for other in self.holds.values()
+                for v, a, b in other.ranges
+                if v == voucher and other.flag == hold.flag
+            ]
+            edges = {start, end} | {x for pair in others for x in pair if start < x < end}
+            marks = sorted(edges)
+            for left, right in pairwise(marks):
+                if not any(a <= left < b for a, b in others):
+                    self._free(voucher, left, right, hold.flag)
+
+    def _free(self, voucher: bytes, start: int, end: int, flag: str) -> None:
+        paper = self.papers[voucher]
+        self._cut(paper, start)
+        self._cut(paper, end)
+        parts = self._within(paper, start, end)
+        waiting = {part.lien for part in parts if part.state == "FINANCING"}
+        for part in parts:
+            if part in paper.parts:
+                part.flags -= {flag}
+                if part.state == "HELD":
+                    self._settle_in(paper, part)
+        for deal_id in sorted(waiting & self.deals.keys()):
+            if self.deals[deal_id].confirmed:
+                self._complete(deal_id)
+
+    def _do_FreezeOrder(self, by: bytes, command: c.FreezeOrder, result: CommandReceipt) -> None:
+        ranges = []
+        for named in command.parts:
+            start = named.start
+            if not named.exact:
+                start = self.papers[named.voucher].at(start).end - named.amount
+            ranges.append((named.voucher, start, start + named.amount))
+        hold = Hold("FROZEN", sorted(ranges), command.organisation, command.expires)
+        self._begin_hold(self._created(result, r.Kind.FREEZE), hold)
+
+    def _do_FreezeExtend(self, by: bytes, command: c.FreezeExtend, _: CommandReceipt) -> None:
+        self.holds[command.freeze].last = command.expires
+
+    def _do_FreezeLift(self, by: bytes, command: c.FreezeLift, _: CommandReceipt) -> None:
+        self._end_hold(command.freeze)
+
+    def _do_ForceTransfer(self, by: bytes, command: c.ForceTransfer, _: CommandReceipt) -> None:
+        paper = self.papers[command.voucher]
+        if any(
+            self._held(part) != "FROZEN" for part in self._within(paper, command.start, command.end)
+        ):
+            raise Mismatch("a court moved what is not frozen")
+        self._undo_pending(paper, command.start, command.end)
+        liens = {part.lien for part in self._within(paper, command.start, command.end)}
+        for deal_id in sorted(liens & self.deals.keys()):
+            deal = self.deals[deal_id]
+            if not deal.confirmed or deal.live:
+                continue
+            if deal.kind is r.FinancingKind.SALE and deal.funder == command.receiver:
+                self._move_sold(paper, deal_id)
+            else:
+                self._undo(deal_id)
+        self._cut(paper, command.start)
+        self._cut(paper, command.end)
+        for part in self._within(paper, command.start, command.end):
+            if part.holder != command.receiver:
+                part.holder, part.by = command.receiver, "COURT"
+                if part.state == "HELD":
+                    self._settle_in(paper, part)
+
+    def _move_sold(self, paper: Paper, deal_id: bytes) -> None:
+        """The court lets a paid sale take effect on what is still frozen."""
+        for part in [part for part in paper.parts if part.lien == deal_id]:
+            part.lien = b""
+            part.state, part.holder, part.by = "HELD", self.deals[deal_id].funder, "SALE"
+            self._settle_in(paper, part)
+        del self.deals[deal_id]
+
+    def _do_DisputeOpen(self, by: bytes, command: c.DisputeOpen, result: CommandReceipt) -> None:
+        ranges = [(command.voucher, part.start, part.end) for part in command.ranges]
+        self._begin_hold(self._created(result, r.Kind.DISPUTE), Hold("DISPUTED", ranges))
+
+    def _do_DisputeResolve(
+        self, by: bytes, command: c.DisputeResolve, result: CommandReceipt
+    ) -> None:
+        if not result.result:
+            self._end_hold(command.dispute)
 
     # --- what must always hold ----------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final, TypeVar, cast
 
+from node.ledger.legal import hold_key
 from node.ledger.lots import lapse_day
 from node.ledger.offers import open_key
 from node.ledger.remembered import BUCKET_BYTES, ids_of
@@ -21,9 +22,13 @@ from tallynet.records import (
     Account,
     Consent,
     CreditLine,
+    Dispute,
+    DisputeState,
     Document,
     Financing,
     FinancingState,
+    Freeze,
+    FreezeState,
     Instruction,
     InstructionPurpose,
     InstructionState,
@@ -44,7 +49,9 @@ from tallynet.records import (
 IndexKey = tuple[Index, bytes]
 R = TypeVar("R")
 
-_PAYABLE: Final = (VoucherStatus.DUE, VoucherStatus.OVERDUE, VoucherStatus.DEFAULTED)
+_PAYABLE: Final = (
+    VoucherStatus.DUE, VoucherStatus.OVERDUE, VoucherStatus.DEFAULTED, VoucherStatus.WRITTEN_OFF,
+)  # fmt: skip
 _ENDED: Final = (InstructionState.PAID, InstructionState.CANCELLED)
 _OF_VOUCHERS: Final = (InstructionPurpose.SETTLEMENT, InstructionPurpose.PENALTY)
 
@@ -132,7 +139,7 @@ def _offer(_state: StateView, id: bytes, record: Offer) -> Iterator[IndexKey]:
 def _financing(state: StateView, id: bytes, record: Financing) -> Iterator[IndexKey]:
     yield Index.PARTY_FINANCINGS, record.funder + id
     yield Index.PARTY_FINANCINGS, record.obligor + id
-    if record.state is FinancingState.AWAIT_PAYOUT:
+    if record.state in (FinancingState.AWAIT_PAYOUT, FinancingState.PAYOUT_HELD):
         yield Index.SCHEDULE_SECONDS, second_key(record.expires, Act.PAYOUT_EXPIRE, id)
     elif record.state is FinancingState.OUTSTANDING:
         day = _voucher_of(state, record.voucher).grace_end + 1
@@ -149,6 +156,21 @@ def _instruction(_state: StateView, id: bytes, record: Instruction) -> Iterator[
 
 def _consent(_state: StateView, id: bytes, record: Consent) -> Iterator[IndexKey]:
     yield Index.SCHEDULE_DAYS, day_key(record.lapses, Act.CONSENT_LAPSE, id)
+
+
+def _freeze(_state: StateView, id: bytes, record: Freeze) -> Iterator[IndexKey]:
+    if record.state is not FreezeState.IN_FORCE:
+        return
+    yield Index.SCHEDULE_DAYS, day_key(record.expires + 1, Act.FREEZE_EXPIRE, id)
+    if not record.ranges:
+        yield Index.ORGANISATION_FREEZES, record.organisation + id
+    for voucher in sorted({part.voucher for part in record.ranges}):
+        yield Index.VOUCHER_HOLDS, hold_key(voucher, Kind.FREEZE, id)
+
+
+def _dispute(_state: StateView, id: bytes, record: Dispute) -> Iterator[IndexKey]:
+    if record.state is DisputeState.OPEN:
+        yield Index.VOUCHER_HOLDS, hold_key(record.ranges[0].voucher, Kind.DISPUTE, id)
 
 
 def _remembered(_state: StateView, id: bytes, record: Remembered) -> Iterator[IndexKey]:
@@ -184,5 +206,7 @@ _RULES: Final[dict[Kind, Rule]] = {
     Kind.INSTRUCTION: _typed(Instruction, _instruction),
     Kind.CONSENT: _typed(Consent, _consent),
     Kind.REMEMBERED: _typed(Remembered, _remembered),
+    Kind.FREEZE: _typed(Freeze, _freeze),
+    Kind.DISPUTE: _typed(Dispute, _dispute),
 }
 """Kinds that are not listed have no index."""

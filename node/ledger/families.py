@@ -7,11 +7,13 @@ from typing import Final
 
 from node.ledger import (
     accounts,
+    amendments,
     documents,
     financing,
     governance,
     joint,
     keys,
+    legal,
     lines,
     loans,
     lots,
@@ -32,9 +34,11 @@ ALL: Final[tuple[ModuleType, ...]] = (
     lines,
     documents,
     vouchers,
+    amendments,
     lots,
     offers,
     financing,
     loans,
     settlement,
+    legal,
 )

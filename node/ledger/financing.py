@@ -17,9 +17,17 @@ from node.ledger.accounts import require_verified
 from node.ledger.context import Context, refuse, require_amount
 from node.ledger.interest import BPS, carried_discount, numerator, undo_discount
 from node.ledger.lines import line_id
+from node.ledger.lots import current_lot
 from node.ledger.organisations import has_kind, require_active
 from node.ledger.parameters import value
-from node.ledger.ranges import carve, coalesce, get_lot, put_lot, require_free
+from node.ledger.ranges import (
+    carve,
+    coalesce,
+    hold_on,
+    lots_of,
+    put_lot,
+    require_free,
+)
 from node.ledger.redemption import drop_instruction, readdress, redeem_face
 from node.ledger.rulebook import Signers, rule
 from node.ledger.schedule import (
@@ -30,7 +38,7 @@ from node.ledger.schedule import (
     put_second,
     take_off_second,
 )
-from node.ledger.vouchers import log, require_active_voucher, touch
+from node.ledger.vouchers import log, require_active_voucher, require_financeable, touch
 from node.state.view import Index
 from tallynet.commands import FinancingDraw, InstructionSend, PayoutConfirm, PayoutFail
 from tallynet.errors import LedgerError, invariant
@@ -98,13 +106,12 @@ class _Source:
 )  # fmt: skip
 def draw(context: Context, command: FinancingDraw) -> None:
     """financing.draw (voucher law §8.7). Receipt result: discount, net, rate ppm, days."""
-    voucher = require_active_voucher(context, command.voucher)
-    lot = get_lot(context, command.voucher, command.start)
+    require_active_voucher(context, command.voucher)
+    voucher, lot = current_lot(context, command.voucher, command.start)
     if lot.holder != context.acting:
         raise refuse("NOT_HOLDER", "the lot is held by another organisation")
     require_free(lot)
-    if voucher.maturity - voucher.issue_day > value(context, "extra_review_days"):
-        raise refuse("REVIEW_REQUIRED", "a tenor this long must be reviewed by a bank first")
+    require_financeable(context, voucher)
     account = require_verified(context, command.payee, context.acting, voucher.currency)
     require_amount(command.amount)
     if command.amount > lot.end - lot.start:
@@ -356,12 +363,18 @@ def require_instruction(
     errors=("STATE_CONFLICT",),
 )
 def send(context: Context, command: InstructionSend) -> None:
-    """instruction.send: NEW -> SENT (voucher law §8.7)."""
+    """instruction.send: NEW -> SENT (voucher law §8.7). Not while a freeze on the whole organisation
+    holds the range; a freeze on the range itself has cancelled the draw."""
     instruction = context.require(Instruction, command.instruction)
     if instruction.bank != context.acting:
         raise refuse("NOT_AUTHORISED", "another bank executes this instruction")
     if instruction.state is not InstructionState.NEW:
         raise refuse("STATE_CONFLICT", f"the instruction is {instruction.state.name}")
+    if instruction.purpose is InstructionPurpose.PAYOUT:
+        financing = context.require(Financing, instruction.reference)
+        held = payout_hold(context, instruction.reference, financing)
+        if held is not None:
+            raise refuse(held, "the range may not move; do not pay")
     context.put(
         command.instruction, msgspec.structs.replace(instruction, state=InstructionState.SENT)
     )
@@ -385,32 +398,83 @@ def payout_confirm(context: Context, command: PayoutConfirm) -> None:
     financing = context.require(Financing, financing_id)
     if command.amount != instruction.amount:
         raise refuse("AMOUNT_MISMATCH", f"the instruction is over {instruction.amount}")
+    touch(context, financing.voucher)
+    held = payout_hold(context, financing_id, financing)
+    if held is not None and instruction.state is InstructionState.NEW:
+        raise refuse(held, "the range may not move; do not pay")
     bank_receipts.use(context, command.receipt_commitment, context.acting, command.instruction)
     drop_second(context, financing.expires, Act.PAYOUT_EXPIRE, financing_id)
+    if held is None:
+        complete_payout(context, financing_id, financing, "financing.payout.confirm")
+    else:
+        _record_payout(context, financing_id, financing, instruction)
+
+
+def payout_hold(context: Context, id: bytes, financing: Financing) -> str | None:
+    """LOT_FROZEN or LOT_DISPUTED if any part of a draw's range may not move (§8.8)."""
+    holds = [hold_on(context, lot) for lot in lots_of(context, id, financing)]
+    return next((hold for hold in holds if hold is not None), None)
+
+
+def _record_payout(
+    context: Context, id: bytes, financing: Financing, instruction: Instruction
+) -> None:
+    """The money was on its way when the range was frozen: it is recorded as paid, the holder changes
+    only after lift or court order (§8.8, Freeze against payout)."""
+    paid = msgspec.structs.replace(instruction, state=InstructionState.PAID)
+    context.put(financing.instruction, paid)
+    context.state.index_remove(Index.BANK_INSTRUCTIONS, instruction.bank + financing.instruction)
+    _look_again(context, id, financing)
+    voucher = context.require(Voucher, financing.voucher)
+    voucher = log(
+        context, financing.voucher, voucher, "financing.payout.hold", start=financing.start,
+        end=financing.end, source=financing.obligor, target=financing.funder,
+        amount=financing.net, reference=id,
+    )  # fmt: skip
+    context.put(financing.voucher, voucher)
+
+
+def _look_again(context: Context, id: bytes, financing: Financing) -> None:
+    """Whether the range is still held, after the time that a pay-out has: the end of a freeze on a
+    whole organisation does not search for its draws."""
+    again = context.time + value(context, "payout_timeout_seconds")
+    held = msgspec.structs.replace(financing, state=FinancingState.PAYOUT_HELD, expires=again)
+    context.put(id, held)
+    put_second(context, again, Act.PAYOUT_EXPIRE, id)
+
+
+def complete_payout(
+    context: Context, financing_id: bytes, financing: Financing, event_type: str
+) -> None:
+    """A confirmed pay-out takes effect on every lot of its range; reserved -> used."""
+    take_off_second(context, financing.expires, Act.PAYOUT_EXPIRE, financing_id)
     offer = context.require(Offer, financing.offer)
     for id in exposure_lines(offer, financing.debtor, financing.obligor):
         lines.use_reserved(context, id, financing.principal)
     voucher = touch(context, financing.voucher)
-    lot = get_lot(context, financing.voucher, financing.start)
-    invariant(lot.lien == financing_id, "LEDGER_I5 a financing without its lot")
-    _drop_instruction(context, command.instruction, instruction)
+    lots = lots_of(context, financing_id, financing)
+    invariant(bool(lots), "LEDGER_I5 a financing without its lot")
+    instruction = context.require(Instruction, financing.instruction)
+    _drop_instruction(context, financing.instruction, instruction)
     event = voucher.event_count
     voucher = log(
-        context, financing.voucher, voucher, "financing.payout.confirm", start=lot.start,
-        end=lot.end, source=financing.obligor, target=financing.funder, amount=command.amount,
-        reference=financing_id,
+        context, financing.voucher, voucher, event_type, start=financing.start,
+        end=financing.end, source=financing.obligor, target=financing.funder,
+        amount=financing.net, reference=financing_id,
     )  # fmt: skip
-    lot = msgspec.structs.replace(lot, newest_event=event)
+    context.put(financing.voucher, voucher)
+    lots = [msgspec.structs.replace(lot, newest_event=event) for lot in lots]
     if financing.kind in SOLD:
-        _sold(context, financing_id, financing, voucher, lot)
+        _sold(context, financing_id, financing, voucher, lots)
     else:
-        _lent(context, financing_id, financing, voucher, lot)
+        _lent(context, financing_id, financing, voucher, lots)
 
 
 def _drop_instruction(context: Context, id: bytes, instruction: Instruction) -> None:
     """A pay-out instruction leaves the state when it ends; log and receipts keep it (§6)."""
     context.delete(Instruction, id)
-    context.state.index_remove(Index.BANK_INSTRUCTIONS, instruction.bank + id)
+    if instruction.state is not InstructionState.PAID:
+        context.state.index_remove(Index.BANK_INSTRUCTIONS, instruction.bank + id)
 
 
 def drop_financing(context: Context, id: bytes, financing: Financing) -> None:
@@ -420,37 +484,42 @@ def drop_financing(context: Context, id: bytes, financing: Financing) -> None:
     context.state.index_remove(Index.PARTY_FINANCINGS, financing.obligor + id)
 
 
-def _sold(context: Context, id: bytes, financing: Financing, voucher: Voucher, lot: Lot) -> None:
+def _sold(
+    context: Context, id: bytes, financing: Financing, voucher: Voucher, lots: list[Lot]
+) -> None:
     drop_financing(context, id, financing)
     if financing.kind is FinancingKind.SALE:
-        sold = msgspec.structs.replace(
-            lot,
-            holder=financing.funder,
-            state=LotState.HELD,
-            lien=None,
-            acquired_day=context.today,
-            acquired_by=AcquiredBy.SALE,
-        )
-        put_lot(context, financing.voucher, sold)
-        settle_in(context, financing.voucher, voucher, sold)
-        readdress(context, financing.voucher, sold.start, financing.funder)
-        context.put(financing.voucher, voucher)
+        for lot in lots:
+            sold = msgspec.structs.replace(
+                lot,
+                holder=financing.funder,
+                state=LotState.HELD,
+                lien=None,
+                acquired_day=context.today,
+                acquired_by=AcquiredBy.SALE,
+            )
+            put_lot(context, financing.voucher, sold)
+            settle_in(context, financing.voucher, voucher, sold)
+            readdress(context, financing.voucher, sold.start, financing.funder)
         return
-    redeemed = msgspec.structs.replace(lot, state=LotState.REDEEMED, lien=None)
-    put_lot(context, financing.voucher, redeemed)
-    drop_instruction(context, financing.voucher, redeemed.start)
-    coalesce(context, financing.voucher, redeemed)
-    redeem_face(context, financing.voucher, voucher, lot.end - lot.start)
+    for lot in lots:
+        redeemed = msgspec.structs.replace(lot, state=LotState.REDEEMED, lien=None)
+        put_lot(context, financing.voucher, redeemed)
+        drop_instruction(context, financing.voucher, redeemed.start)
+        coalesce(context, financing.voucher, redeemed)
+    redeem_face(context, financing.voucher, voucher, financing.end - financing.start)
 
 
-def _lent(context: Context, id: bytes, financing: Financing, voucher: Voucher, lot: Lot) -> None:
-    put_lot(context, financing.voucher, msgspec.structs.replace(lot, state=LotState.PLEDGED))
-    readdress(context, financing.voucher, lot.start, financing.funder)
+def _lent(
+    context: Context, id: bytes, financing: Financing, voucher: Voucher, lots: list[Lot]
+) -> None:
+    for lot in lots:
+        put_lot(context, financing.voucher, msgspec.structs.replace(lot, state=LotState.PLEDGED))
+        readdress(context, financing.voucher, lot.start, financing.funder)
     outstanding = msgspec.structs.replace(
         financing, state=FinancingState.OUTSTANDING, accrued_to=financing.value_day
     )
     context.put(id, outstanding)
-    context.put(financing.voucher, voucher)
     put_day(context, voucher.grace_end + 1, Act.LOAN_OVERDUE, id)
 
 
@@ -485,16 +554,16 @@ def cancel_draw(context: Context, financing_id: bytes, event_type: str) -> None:
     _drop_instruction(context, financing.instruction, instruction)
     drop_financing(context, financing_id, financing)
     voucher = context.require(Voucher, financing.voucher)
-    lot = get_lot(context, financing.voucher, financing.start)
     event = voucher.event_count
     voucher = log(
-        context, financing.voucher, voucher, event_type, start=lot.start, end=lot.end,
+        context, financing.voucher, voucher, event_type, start=financing.start, end=financing.end,
         source=financing.funder, target=financing.obligor, reference=financing_id,
     )  # fmt: skip
     context.put(financing.voucher, voucher)
-    held = msgspec.structs.replace(lot, state=LotState.HELD, lien=None, newest_event=event)
-    put_lot(context, financing.voucher, held)
-    settle_in(context, financing.voucher, voucher, held)
+    for lot in lots_of(context, financing_id, financing):
+        held = msgspec.structs.replace(lot, state=LotState.HELD, lien=None, newest_event=event)
+        put_lot(context, financing.voucher, held)
+        settle_in(context, financing.voucher, voucher, held)
 
 
 def settle_in(context: Context, voucher_id: bytes, voucher: Voucher, lot: Lot) -> None:
@@ -514,10 +583,29 @@ def _give_back_remainder(context: Context, offer: Offer, financing: Financing) -
 
 
 def _payout_expire(context: Context, financing_id: bytes) -> None:
-    """system.payout.expire: the bank did not pay in time."""
+    """system.payout.expire: the bank did not pay in time; or a pay-out that it did confirm is looked at
+    again."""
     financing = context.find(Financing, financing_id)
-    if financing is not None and financing.state is FinancingState.AWAIT_PAYOUT:
+    if financing is None:
+        return
+    if financing.state is FinancingState.AWAIT_PAYOUT:
         cancel_draw(context, financing_id, "system.payout.expire")
+    elif financing.state is FinancingState.PAYOUT_HELD:
+        touch(context, financing.voucher)
+        release_payout(context, financing_id)
+        left = context.find(Financing, financing_id)
+        if left is not None and left.state is FinancingState.PAYOUT_HELD:
+            take_off_second(context, left.expires, Act.PAYOUT_EXPIRE, financing_id)
+            _look_again(context, financing_id, left)
+
+
+def release_payout(context: Context, financing_id: bytes) -> None:
+    """Let a recorded pay-out take effect if nothing holds its range any more."""
+    financing = context.find(Financing, financing_id)
+    if financing is None or financing.state is not FinancingState.PAYOUT_HELD:
+        return
+    if payout_hold(context, financing_id, financing) is None:
+        complete_payout(context, financing_id, financing, "financing.payout.confirm")
 
 
 HANDLERS[Act.PAYOUT_EXPIRE] = _payout_expire

@@ -28,22 +28,32 @@ def hash_of(command: Wire) -> bytes:
     return body_hash(encode(msgspec.structs.replace(command, label=_SAME_LABEL)))
 
 
-def consent(context: Context, joint_rule: Rule, command: Wire) -> None:
-    """Add the acting bank's consent; execute when the quorum is reached.
+def _consenting(context: Context, joint_rule: Rule, command: Wire) -> tuple[set[bytes], int]:
+    """Who may consent, and how many of them must."""
+    if joint_rule.parties is not None:
+        parties = set(joint_rule.parties(context, command))
+        return parties, len(parties)
+    banks = {validator.organisation for validator in context.network.validators}
+    return banks, quorum(len(banks))
 
-    Raises LedgerError NOT_AUTHORISED (no validator bank), CONSENT_REPEATED, or what the act raises.
+
+def consent(context: Context, joint_rule: Rule, command: Wire) -> None:
+    """Add the acting organisation's consent; execute when enough of those have consented whose consent
+    counts today: a consent given as a holder is void once another holds the lot.
+
+    Raises LedgerError NOT_AUTHORISED, CONSENT_REPEATED, or what the act raises.
     """
-    banks = sorted({validator.organisation for validator in context.network.validators})
-    if context.acting not in banks:
-        raise refuse("NOT_AUTHORISED", f"{joint_rule.name} is for the validators' banks")
-    needed = quorum(len(banks))
+    parties, needed = _consenting(context, joint_rule, command)
+    if context.acting not in parties:
+        raise refuse("NOT_AUTHORISED", f"{joint_rule.name} is for {joint_rule.joint.value}")
     digest = hash_of(command)
     consent_id = record_id(Kind.CONSENT, digest, b"")
     found = context.find(Consent, consent_id)
-    given = list(found.organisations) if found is not None else []
-    if context.acting in given:
-        raise refuse("CONSENT_REPEATED", "this bank has consented already")
-    insort(given, context.acting)
+    given = [o for o in (found.organisations if found is not None else ()) if o in parties]
+    if context.acting not in given:
+        insort(given, context.acting)
+    elif len(given) < needed:
+        raise refuse("CONSENT_REPEATED", "this organisation has consented already")
     if len(given) < needed:
         if found is None:
             found = Consent((), context.today + value(context, "consent_days"))

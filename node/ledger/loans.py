@@ -16,7 +16,7 @@ from node.ledger.financing import (
 )
 from node.ledger.interest import bill, numerator
 from node.ledger.organisations import has_kind, require_active
-from node.ledger.ranges import find_lot, put_lot
+from node.ledger.ranges import lots_of, put_lot
 from node.ledger.redemption import readdress
 from node.ledger.rulebook import Signers, rule
 from node.ledger.schedule import HANDLERS, Act, take_off_day
@@ -193,20 +193,19 @@ def _close(context: Context, id: bytes, financing: Financing) -> None:
     drop_financing(context, id, financing)
     voucher = context.require(Voucher, financing.voucher)
     take_off_day(context, voucher.grace_end + 1, Act.LOAN_OVERDUE, id)
-    lot = find_lot(context, financing.voucher, financing.start)
-    if lot is None or lot.state is not LotState.PLEDGED or lot.lien != id:
-        return  # redeemed at settlement, and perhaps joined with its neighbour
-    event = voucher.event_count
-    voucher = log(
-        context, financing.voucher, touch(context, financing.voucher), "financing.release",
-        start=lot.start, end=lot.end, source=financing.funder, target=financing.obligor,
-        reference=id,
-    )  # fmt: skip
-    context.put(financing.voucher, voucher)
-    free = msgspec.structs.replace(lot, state=LotState.HELD, lien=None, newest_event=event)
-    put_lot(context, financing.voucher, free)
-    settle_in(context, financing.voucher, voucher, free)
-    readdress(context, financing.voucher, free.start, free.holder)
+    for lot in lots_of(context, id, financing):  # none if redeemed at settlement
+        voucher = touch(context, financing.voucher)
+        event = voucher.event_count
+        voucher = log(
+            context, financing.voucher, voucher, "financing.release",
+            start=lot.start, end=lot.end, source=financing.funder, target=financing.obligor,
+            reference=id,
+        )  # fmt: skip
+        context.put(financing.voucher, voucher)
+        free = msgspec.structs.replace(lot, state=LotState.HELD, lien=None, newest_event=event)
+        put_lot(context, financing.voucher, free)
+        settle_in(context, financing.voucher, voucher, free)
+        readdress(context, financing.voucher, free.start, free.holder)
 
 
 def receive_from_settlement(context: Context, financing_id: bytes, amount: int) -> int:

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from node.ledger import lines
 from node.ledger.accounts import settlement_account
 from node.ledger.context import Context
+from node.ledger.lines import line_id
 from node.ledger.schedule import Act, take_off_day
 from node.ledger.vouchers import default_day, drop_overdue_when_covered, log
 from node.state.view import Index
 from tallynet.hashing import record_id
-from tallynet.records import Instruction, Kind, Organisation, Voucher, VoucherStatus
+from tallynet.records import (
+    CreditLine,
+    Instruction,
+    InstructionState,
+    Kind,
+    LineKind,
+    Lot,
+    Organisation,
+    Voucher,
+    VoucherStatus,
+)
+
+LATE: Final = (VoucherStatus.OVERDUE, VoucherStatus.DEFAULTED, VoucherStatus.WRITTEN_OFF)
+"""Unpaid after the grace: they count against the debtor, and the penalty runs."""
 
 
 def instruction_id(voucher_id: bytes, start: int) -> bytes:
@@ -43,18 +59,58 @@ def redeem_face(context: Context, voucher_id: bytes, voucher: Voucher, amount: i
     """Count `amount` of face as redeemed, free the ISSUE line, settle the voucher when nothing is
     left (I3); writes and returns the voucher. The lot itself is the caller's."""
     lines.release_used(context, voucher.issue_line, amount)
-    before = voucher.status
     voucher = msgspec.structs.replace(voucher, redeemed=voucher.redeemed + amount)
-    if voucher.redeemed + voucher.cancelled == voucher.face:
-        voucher = msgspec.structs.replace(voucher, status=VoucherStatus.SETTLED)
-        voucher = log(context, voucher_id, voucher, "system.voucher.settle", end=voucher.face)
-        _clear_agenda(context, voucher_id, voucher, before)
-        if before in (VoucherStatus.OVERDUE, VoucherStatus.DEFAULTED):
-            _unblock(context, voucher.debtor)
-    else:
-        drop_overdue_when_covered(context, voucher_id, voucher)
+    voucher = close_if_ended(context, voucher_id, voucher)
     context.put(voucher_id, voucher)
     return voucher
+
+
+def close_if_ended(context: Context, voucher_id: bytes, voucher: Voucher) -> Voucher:
+    """A voucher with nothing left open is SETTLED, or CANCELLED if no fen of it was ever paid (§9).
+    Returns the voucher to be written."""
+    before = voucher.status
+    if voucher.redeemed + voucher.cancelled < voucher.face:
+        drop_overdue_when_covered(context, voucher_id, voucher)
+        return voucher
+    settled = voucher.redeemed > 0
+    status = VoucherStatus.SETTLED if settled else VoucherStatus.CANCELLED
+    voucher = msgspec.structs.replace(voucher, status=status)
+    if settled:
+        voucher = log(context, voucher_id, voucher, "system.voucher.settle", end=voucher.face)
+    _clear_agenda(context, voucher_id, voucher, before)
+    if before in LATE:
+        _unblock(context, voucher.debtor)
+    return voucher
+
+
+def release_exposure(context: Context, voucher: Voucher, holder: bytes, amount: int) -> None:
+    """Bought face is paid, or a court took it: the buyer's DEBTOR_EXPOSURE is free again."""
+    id = line_id(LineKind.DEBTOR_EXPOSURE, holder, voucher.debtor, voucher.currency)
+    line = context.find(CreditLine, id)
+    if line is not None:
+        lines.release_used(context, id, min(amount, line.used))
+
+
+def split_instruction(
+    context: Context, voucher_id: bytes, voucher: Voucher, left: int, part: Lot
+) -> None:
+    """A freeze or dispute cut the lot at `left` after its settlement instruction was opened: `part`, its
+    tail, gets one of its own."""
+    id = instruction_id(voucher_id, left)
+    whole = context.require(Instruction, id)
+    context.put(id, msgspec.structs.replace(whole, amount=whole.paid + part.start - left))
+    own = msgspec.structs.replace(
+        whole, amount=part.end - part.start, paid=0, start=part.start, state=InstructionState.NEW
+    )
+    own_id = instruction_id(voucher_id, part.start)
+    context.create(own_id, own)
+    context.state.index_add(Index.BANK_INSTRUCTIONS, own.bank + own_id)
+    context.state.index_add(Index.VOUCHER_INSTRUCTIONS, voucher_id + own_id)
+    voucher = log(
+        context, voucher_id, voucher, "system.settlement.open", start=part.start, end=part.end,
+        source=own.payer, target=own.payee, amount=own.amount, reference=own_id,
+    )  # fmt: skip
+    context.put(voucher_id, voucher)
 
 
 def _clear_agenda(

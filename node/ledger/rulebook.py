@@ -6,7 +6,7 @@ reads like its row. `node.ledger.execute` imports all families and looks rules u
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final, TypeVar
@@ -18,6 +18,9 @@ from tallynet.records import CommandClass, Role
 
 C = TypeVar("C", bound=Wire)
 RuleFunction = Callable[[Context, Any], None]
+Parties = Callable[[Context, Any], Sequence[bytes]]
+"""Who must consent to this command as the state is now; whoever is not listed may not send it. One
+alone acts at once."""
 
 
 class Signers(Enum):
@@ -38,6 +41,7 @@ class Joint(Enum):
 
     NO = "one organisation"
     BANK_QUORUM = "the quorum of validator banks"
+    PARTIES = "the parties of the act"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,8 @@ class Rule:
     sentence: str
     """One sentence for people."""
     function: RuleFunction
+    parties: Parties | None = None
+    """For `Joint.PARTIES`."""
 
 
 RULES: Final[dict[type[Wire], Rule]] = {}
@@ -75,6 +81,7 @@ def rule(
     api: bool = False,
     joint: Joint = Joint.NO,
     amount: Callable[[Any], int] = no_amount,
+    parties: Parties | None = None,
 ) -> Callable[[Callable[[Context, C], None]], Callable[[Context, C], None]]:
     """Register the decorated function as the rule of `command`."""
 
@@ -83,7 +90,7 @@ def rule(
             raise ValueError(f"{command_name(command)} has two rules")
         RULES[command] = Rule(
             command, command_name(command), command_class, signers, api, joint, amount, errors,
-            sentence, function,
+            sentence, function, parties,
         )  # fmt: skip
         return function
 

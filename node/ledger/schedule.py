@@ -34,6 +34,7 @@ class Act(IntEnum):
     VOUCHER_DEFAULT = 9
     SETTLEMENT_OPEN = 10
     """One batch of instructions; puts itself again until all are open."""
+    FREEZE_EXPIRE = 20
 
 
 HANDLERS: Final[dict[Act, Callable[[Context, bytes], None]]] = {}

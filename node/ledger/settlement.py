@@ -8,42 +8,48 @@ from __future__ import annotations
 
 import msgspec
 
-from node.ledger import bank_receipts, lines
+from node.ledger import bank_receipts
 from node.ledger.accounts import settlement_account
 from node.ledger.context import Context, refuse, require_amount
 from node.ledger.financing import cancel_draw
 from node.ledger.interest import PPM, half_up, pro_rata
-from node.ledger.lines import line_id
 from node.ledger.loans import receive_from_settlement
 from node.ledger.lots import give_back
 from node.ledger.parameters import value
-from node.ledger.ranges import carve, coalesce, get_lot, put_lot
-from node.ledger.redemption import instruction_id, redeem_face
+from node.ledger.ranges import carve, coalesce, get_lot, hold_on, put_lot
+from node.ledger.redemption import LATE, instruction_id, redeem_face, release_exposure
 from node.ledger.rulebook import Signers, rule
 from node.ledger.schedule import HANDLERS, Act, put_day
 from node.ledger.vouchers import drop_overdue_when_covered, log, touch, uncovered
 from node.state.view import Index
-from tallynet.commands import FundsReceived, SettlementFailed, SettlementPaid
+from tallynet.commands import (
+    FundsReceived,
+    SettlementEscrow,
+    SettlementFailed,
+    SettlementPaid,
+    SettlementWriteOff,
+)
 from tallynet.errors import invariant
 from tallynet.fields import from_wide, to_wide
 from tallynet.hashing import record_id
 from tallynet.records import (
+    FLAG_DISPUTED,
+    FLAG_FROZEN,
+    FLAG_WRITTEN_OFF,
     AcquiredBy,
     CommandClass,
-    CreditLine,
     Financing,
     Instruction,
     InstructionPurpose,
     InstructionState,
     Kind,
-    LineKind,
     Lot,
     LotState,
     Voucher,
     VoucherStatus,
 )
 
-PAYABLE = (VoucherStatus.DUE, VoucherStatus.OVERDUE, VoucherStatus.DEFAULTED)
+PAYABLE = (VoucherStatus.DUE, *LATE)
 ENDED = (LotState.REDEEMED, LotState.CANCELLED)
 
 
@@ -97,7 +103,8 @@ def _open_next(context: Context, voucher_id: bytes, voucher: Voucher) -> Voucher
 def _enlarge(context: Context, voucher_id: bytes, voucher: Voucher, lot: Lot) -> Voucher:
     id = instruction_id(voucher_id, lot.start)
     instruction = context.require(Instruction, id)
-    context.put(id, msgspec.structs.replace(instruction, amount=lot.end - lot.start))
+    amount = instruction.paid + lot.end - lot.start
+    context.put(id, msgspec.structs.replace(instruction, amount=amount))
     return voucher
 
 
@@ -129,7 +136,7 @@ HANDLERS[Act.SETTLEMENT_OPEN] = _open
 def penalty_due(context: Context, voucher: Voucher) -> tuple[Voucher, int]:
     """Penalty accrued up to the business date: `uncovered face x ppm x days`, simple, from the day
     after the grace; half-up when paid (§11). Returns the voucher with the accrual brought forward."""
-    if voucher.status not in (VoucherStatus.OVERDUE, VoucherStatus.DEFAULTED):
+    if voucher.status not in LATE:
         return voucher, _rounded(voucher)
     days = context.today - voucher.penalty_day
     if days > 0:
@@ -253,6 +260,9 @@ def paid(context: Context, command: SettlementPaid) -> None:
     voucher_id = instruction.reference
     voucher = touch(context, voucher_id)
     if instruction.purpose is InstructionPurpose.SETTLEMENT:
+        hold = hold_on(context, get_lot(context, voucher_id, instruction.start))
+        if hold is not None:
+            raise refuse(hold, "do not pay the holder; a frozen lot is paid into escrow")
         voucher = _redeem(context, voucher_id, voucher, instruction, command.amount)
     bank_receipts.use(context, command.receipt_commitment, context.acting, command.instruction)
     _advance(context, command.instruction, instruction, command.amount)
@@ -280,14 +290,16 @@ def _advance(context: Context, id: bytes, instruction: Instruction, amount: int)
 def _redeem(
     context: Context, voucher_id: bytes, voucher: Voucher, instruction: Instruction, amount: int
 ) -> Voucher:
+    """The tail of the lot is paid: to its holder, to the lender, or into escrow if it is frozen."""
     lot = get_lot(context, voucher_id, instruction.start)
     invariant(lot.state not in ENDED, "LEDGER_I13 an open instruction on an ended lot")
+    frozen = hold_on(context, lot) == "LOT_FROZEN"
     if amount > lot.covered:
         raise refuse("FUNDS_SHORT", f"the debtor has funded {lot.covered} of this lot")
     if lot.state is LotState.FINANCING_PENDING:
         raise refuse("LOT_LOCKED", "a pay-out on this lot is under way")
     voucher, _ = penalty_due(context, voucher)
-    lien, holder, acquired = lot.lien, lot.holder, lot.acquired_by
+    lien, holder, acquired = None if frozen else lot.lien, lot.holder, lot.acquired_by
     lot = msgspec.structs.replace(lot, covered=lot.covered - amount)
     left = lot.covered
     part = carve(
@@ -297,7 +309,12 @@ def _redeem(
         rest = get_lot(context, voucher_id, lot.start)
         put_lot(context, voucher_id, msgspec.structs.replace(rest, covered=left))
     redeemed = msgspec.structs.replace(
-        part, state=LotState.REDEEMED, lien=None, covered=0, newest_event=voucher.event_count
+        part,
+        state=LotState.REDEEMED,
+        lien=None,
+        covered=0,
+        newest_event=voucher.event_count,
+        flags=part.flags & ~(FLAG_FROZEN | FLAG_DISPUTED),
     )
     put_lot(context, voucher_id, redeemed)
     coalesce(context, voucher_id, redeemed)
@@ -309,16 +326,8 @@ def _redeem(
         if surplus:
             voucher = _surplus(context, voucher_id, voucher, instruction, holder, surplus)
     elif acquired is AcquiredBy.SALE:
-        _release_exposure(context, voucher, holder, amount)
+        release_exposure(context, voucher, holder, amount)
     return voucher
-
-
-def _release_exposure(context: Context, voucher: Voucher, holder: bytes, amount: int) -> None:
-    """Bought face is paid: the buyer's DEBTOR_EXPOSURE is free again."""
-    id = line_id(LineKind.DEBTOR_EXPOSURE, holder, voucher.debtor, voucher.currency)
-    line = context.find(CreditLine, id)
-    if line is not None:
-        lines.release_used(context, id, min(amount, line.used))
 
 
 def _surplus(
@@ -364,3 +373,76 @@ def failed(context: Context, command: SettlementFailed) -> None:
     context.emit(
         "settlement.failed", Kind.INSTRUCTION, command.instruction, target=instruction.payee
     )
+
+
+# --- settlement.escrow and write_off ----------------------------------------------------------------------
+
+
+@rule(
+    SettlementEscrow,
+    CommandClass.SETTLEMENT,
+    Signers.MC,
+    amount=lambda command: command.amount,
+    sentence="Confirms as the clearing bank that a frozen holder's share was paid into escrow.",
+    errors=("NOT_FROZEN", "FUNDS_SHORT", "OVERPAYMENT", "SETTLEMENT_REPLAY", "RECEIPT_REUSED"),
+)
+def escrow(context: Context, command: SettlementEscrow) -> None:
+    """settlement.escrow (voucher law §8.8): DUE or later and FROZEN -> paid into escrow (提存),
+    REDEEMED. What is pledged loses its lien: the lender's claim is on the escrow, for the court to
+    decide, and the loan stands until it is repaid."""
+    instruction = _settlement(context, command.instruction)
+    if instruction.purpose is not InstructionPurpose.SETTLEMENT:
+        raise refuse("STATE_CONFLICT", f"the instruction is for {instruction.purpose.name}")
+    require_amount(command.amount)
+    if command.amount > instruction.amount - instruction.paid:
+        raise refuse("OVERPAYMENT", f"{instruction.amount - instruction.paid} is still to be paid")
+    voucher_id = instruction.reference
+    voucher = touch(context, voucher_id)
+    lot = get_lot(context, voucher_id, instruction.start)
+    if hold_on(context, lot) != "LOT_FROZEN":
+        raise refuse("NOT_FROZEN", "no freeze is in force on this lot; pay its holder")
+    voucher = _redeem(context, voucher_id, voucher, instruction, command.amount)
+    bank_receipts.use(context, command.receipt_commitment, context.acting, command.instruction)
+    _advance(context, command.instruction, instruction, command.amount)
+    voucher = log(
+        context, voucher_id, voucher, "settlement.escrow", start=instruction.start,
+        source=voucher.debtor, target=lot.holder, amount=command.amount,
+        reference=command.instruction,
+    )  # fmt: skip
+    context.put(voucher_id, voucher)
+
+
+@rule(
+    SettlementWriteOff,
+    CommandClass.SETTLEMENT,
+    Signers.MC,
+    sentence="Writes off, as a holder, its lots of a voucher in default; the debtor still owes them.",
+)
+def write_off(context: Context, command: SettlementWriteOff) -> None:
+    """settlement.write_off (voucher law §8.8): DEFAULTED only; marks the holder's lots, voucher
+    WRITTEN_OFF once all open lots are; stays payable. Nothing is marked while one of the holder's lots
+    is frozen (I6)."""
+    voucher = touch(context, command.voucher)
+    if voucher.status is not VoucherStatus.DEFAULTED:
+        raise refuse("VOUCHER_STATE", f"the voucher is {voucher.status.name}")
+    open_lots = _open_lots(context, command.voucher)
+    own = [lot for lot in open_lots if lot.holder == context.acting]
+    if not own:
+        raise refuse("NOT_HOLDER", "no open lot of this voucher is held by the organisation")
+    fresh = [lot for lot in own if not lot.flags & FLAG_WRITTEN_OFF]
+    if not fresh:
+        raise refuse("LOT_STATE", "the holder's lots are written off already")
+    if any(hold_on(context, lot) == "LOT_FROZEN" for lot in own):
+        raise refuse("LOT_FROZEN", "a lot of the holder is frozen")
+    for lot in fresh:
+        marked = msgspec.structs.replace(
+            lot, flags=lot.flags | FLAG_WRITTEN_OFF, newest_event=voucher.event_count
+        )
+        put_lot(context, command.voucher, marked)
+        voucher = log(
+            context, command.voucher, voucher, "settlement.write_off", start=lot.start,
+            end=lot.end, source=lot.holder, amount=lot.end - lot.start,
+        )  # fmt: skip
+    if all(lot.flags & FLAG_WRITTEN_OFF for lot in _open_lots(context, command.voucher)):
+        voucher = msgspec.structs.replace(voucher, status=VoucherStatus.WRITTEN_OFF)
+    context.put(command.voucher, voucher)
