@@ -174,6 +174,8 @@ class Model:
     """Repayment instruction -> financing, amount."""
     settlements: dict[bytes, tuple[bytes, int]] = field(default_factory=dict)
     """Settlement instruction -> voucher, start of the lot."""
+    penalties: set[bytes] = field(default_factory=set)
+    """Penalty instructions: no face is paid by them."""
     receipts_used: set[tuple[bytes, bytes]] = field(default_factory=set)
     holds: dict[bytes, Hold] = field(default_factory=dict)
 
@@ -218,6 +220,8 @@ class Model:
         for event in events:
             if event.type == "system.settlement.open":
                 self.settlements[event.reference] = (event.subject, event.start)
+            if event.type == "settlement.penalty":
+                self.penalties.add(event.reference)
 
     def _by_themselves(self) -> None:
         """Everything that time alone does, on every voucher, every block."""
@@ -680,6 +684,8 @@ class Model:
         self, by: bytes, command: c.SettlementPaid | c.SettlementEscrow, *, escrow: bool
     ) -> None:
         self._use_receipt(by, command.receipt_commitment)
+        if command.instruction in self.penalties:
+            return
         voucher, start = self.settlements[command.instruction]
         paper = self.papers[voucher]
         part = paper.at(start)

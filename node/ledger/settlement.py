@@ -16,7 +16,7 @@ from node.ledger.interest import PPM, half_up, pro_rata
 from node.ledger.loans import receive_from_settlement
 from node.ledger.lots import give_back
 from node.ledger.parameters import value
-from node.ledger.ranges import carve, coalesce, get_lot, hold_on, put_lot
+from node.ledger.ranges import carve, coalesce, get_lot, hold_on, lot_at, put_lot
 from node.ledger.redemption import LATE, instruction_id, redeem_face, release_exposure
 from node.ledger.rulebook import Signers, rule
 from node.ledger.schedule import HANDLERS, Act, put_day
@@ -259,10 +259,10 @@ def paid(context: Context, command: SettlementPaid) -> None:
         raise refuse("OVERPAYMENT", f"{instruction.amount - instruction.paid} is still to be paid")
     voucher_id = instruction.reference
     voucher = touch(context, voucher_id)
+    hold = hold_on(context, lot_at(context, voucher_id, instruction.start))
+    if hold is not None:
+        raise refuse(hold, "do not pay the holder; a frozen lot is paid into escrow")
     if instruction.purpose is InstructionPurpose.SETTLEMENT:
-        hold = hold_on(context, get_lot(context, voucher_id, instruction.start))
-        if hold is not None:
-            raise refuse(hold, "do not pay the holder; a frozen lot is paid into escrow")
         voucher = _redeem(context, voucher_id, voucher, instruction, command.amount)
     bank_receipts.use(context, command.receipt_commitment, context.acting, command.instruction)
     _advance(context, command.instruction, instruction, command.amount)
@@ -388,20 +388,19 @@ def failed(context: Context, command: SettlementFailed) -> None:
 )
 def escrow(context: Context, command: SettlementEscrow) -> None:
     """settlement.escrow (voucher law §8.8): DUE or later and FROZEN -> paid into escrow (提存),
-    REDEEMED. What is pledged loses its lien: the lender's claim is on the escrow, for the court to
+    REDEEMED; a penalty for what is frozen goes there too. What is pledged loses its lien: the lender's claim is on the escrow, for the court to
     decide, and the loan stands until it is repaid."""
     instruction = _settlement(context, command.instruction)
-    if instruction.purpose is not InstructionPurpose.SETTLEMENT:
-        raise refuse("STATE_CONFLICT", f"the instruction is for {instruction.purpose.name}")
     require_amount(command.amount)
     if command.amount > instruction.amount - instruction.paid:
         raise refuse("OVERPAYMENT", f"{instruction.amount - instruction.paid} is still to be paid")
     voucher_id = instruction.reference
     voucher = touch(context, voucher_id)
-    lot = get_lot(context, voucher_id, instruction.start)
+    lot = lot_at(context, voucher_id, instruction.start)
     if hold_on(context, lot) != "LOT_FROZEN":
         raise refuse("NOT_FROZEN", "no freeze is in force on this lot; pay its holder")
-    voucher = _redeem(context, voucher_id, voucher, instruction, command.amount)
+    if instruction.purpose is InstructionPurpose.SETTLEMENT:
+        voucher = _redeem(context, voucher_id, voucher, instruction, command.amount)
     bank_receipts.use(context, command.receipt_commitment, context.acting, command.instruction)
     _advance(context, command.instruction, instruction, command.amount)
     voucher = log(

@@ -7,12 +7,15 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from law_world import DIGEST
 from watched_world import WatchedWorld
 
+from node.state.view import Index
 from tallynet import commands as c
 from tallynet import records as r
 from tallynet.receipts import CommandReceipt
@@ -570,3 +573,105 @@ def test_penalty_runs_on_after_the_write_off(world: WatchedWorld) -> None:
     )
     world.refused("FUNDS_EXCEEDED", "bank-1", funds(penalty + 1))
     world.ok("bank-1", funds(penalty))
+
+
+def test_a_penalty_for_what_is_frozen_goes_to_escrow(world: WatchedWorld) -> None:
+    voucher = in_default(world)
+    world.ok("bank-1", c.FundsReceived(world.label, voucher, 0, 10, world.number()))
+    penalty = next(
+        key[16:]
+        for key in world.state.index_scan(Index.VOUCHER_INSTRUCTIONS, voucher, limit=10)
+        if world.get(r.Instruction, key[16:]).payee == world.ids["shop"]
+        and world.get(r.Instruction, key[16:]).purpose is r.InstructionPurpose.PENALTY
+    )
+    id = freeze(world, whose="shop")
+    world.refused("LOT_FROZEN", "bank-1", c.SettlementPaid(world.label, penalty, 1, world.number()))
+    world.ok("bank-1", c.SettlementEscrow(world.label, penalty, 1, world.number()))
+    lift(world, id)
+    world.ok("bank-1", c.SettlementPaid(world.label, penalty, 2, world.number()))
+
+
+# --- any order of acts --------------------------------------------------------------------------------
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from((0, 2, 3, 3, 4, 5, 6, 6, 7, 8, 8, 8, 9, 9, 10, 10, 11, 12, 12, 13, 13)),
+            st.integers(0, 999),
+            st.integers(1, 400),
+        ),
+        min_size=8,
+        max_size=30,
+    )
+)
+def test_holds_in_any_order_agree_with_the_naive_model_I6_I14(
+    acts: list[tuple[int, int, int]],
+) -> None:
+    """Freezes, disputes, draws, transfers, lifts and days in any order: the world compares the state with
+    the money model, and the indexes with the records, after every block."""
+    world = WatchedWorld()
+    voucher = world.voucher(1_000, accept_mode=r.AcceptMode.EXPLICIT)
+    world.line(r.LineKind.DEBTOR_EXPOSURE, "bank-2", "core", 10**9)
+    sale = world.offer(lines_required=(r.LineKind.DEBTOR_EXPOSURE,))
+    loan = world.offer(kind=r.FinancingKind.LOAN_PLEDGE, grid=(r.RateBand(365, 1, 8_000),))
+    freezes: list[bytes] = []
+    disputes: list[bytes] = []
+    instructions: list[tuple[bytes, int]] = []
+
+    def created(receipt: CommandReceipt, kind: r.Kind, into: list[bytes]) -> None:
+        into.extend(x.id for x in receipt.created if x.kind == kind)
+
+    for number, (act, position, amount) in enumerate(acts):
+        if number == len(acts) // 2:
+            mature(world, voucher)
+        lots = world.lots(voucher)
+        holder, start, _, state = next(lot for lot in lots if lot[1] <= position < lot[2])
+        match act:
+            case 0:
+                part = exactly(voucher, position, min(1_000, position + amount))
+                command = order(world, part, whose=holder, days=amount)
+                created(world.run("court", command), r.Kind.FREEZE, freezes)
+            case 2:
+                command = order(world, whose=holder, days=amount)
+                created(world.run("court", command), r.Kind.FREEZE, freezes)
+            case 3 if freezes:
+                id = freezes.pop(position % len(freezes))
+                world.run("court", c.FreezeLift(world.label, id))
+            case 4:
+                ranges = (c.DisputedRange(position, min(1_000, position + amount)),)
+                opening = c.DisputeOpen(world.label, voucher, ranges, DIGEST)
+                created(world.run("core", opening), r.Kind.DISPUTE, disputes)
+            case 5 if disputes:
+                id = disputes.pop(position % len(disputes))
+                world.run("court", c.DisputeResolve(world.label, id))
+            case 6:
+                pieces = (c.Piece(world.ids["shop"], amount, None),)
+                world.run(holder, c.LotTransfer(world.label, voucher, start, pieces))
+            case 7 if state == "TRANSFER_PENDING":
+                world.run("shop", c.LotAccept(world.label, voucher, start))
+            case 8 if holder in ("devices", "shop"):
+                offer = loan if position % 3 == 0 else sale
+                drawn = world.run(holder, world.draw(holder, voucher, start, amount, offer))
+                if drawn.code == "OK":
+                    instructions.append((instruction_of(drawn), drawn.result[1]))
+            case 9 if instructions:
+                id = instructions[position % len(instructions)][0]
+                world.run("bank-2", c.InstructionSend(world.label, id))
+            case 10 if instructions:
+                id, net = instructions.pop(position % len(instructions))
+                paid = c.PayoutConfirm(world.label, id, net, world.number())
+                world.run("bank-2", paid)
+            case 11:
+                world.roll_to(world.day + amount % 3)
+            case 12:
+                funds = c.FundsReceived(world.label, voucher, 2 * amount, 0, world.number())
+                world.run("bank-1", funds)
+            case 13:
+                for command in (pay, escrow):
+                    world.run("bank-1", command(world, voucher, start, 1 + amount % 50))
+    still_open = [lot for lot in world.lots(voucher) if lot[3] not in ("REDEEMED", "CANCELLED")]
+    for _, start, end, _ in still_open:
+        instruction = world.get(r.Instruction, world.instruction(voucher, start))
+        assert instruction.amount - instruction.paid == end - start
