@@ -12,7 +12,7 @@ import msgspec
 
 from node.ledger.context import Context, refuse
 from node.ledger.parameters import value
-from node.ledger.rulebook import Rule, Signers, rule
+from node.ledger.rulebook import Joint, Rule, Signers, rule
 from node.ledger.schedule import HANDLERS, Act, drop_day, put_day
 from tallynet.blocks import quorum
 from tallynet.codec import Wire, encode
@@ -28,28 +28,19 @@ def hash_of(command: Wire) -> bytes:
     return body_hash(encode(msgspec.structs.replace(command, label=_SAME_LABEL)))
 
 
-def _consenting(context: Context, joint_rule: Rule, command: Wire) -> tuple[set[bytes], int]:
-    """Who may consent, and how many of them must."""
-    if joint_rule.parties is not None:
-        parties = set(joint_rule.parties(context, command))
-        return parties, len(parties)
-    banks = {validator.organisation for validator in context.network.validators}
-    return banks, quorum(len(banks))
-
-
 def consent(context: Context, joint_rule: Rule, command: Wire) -> None:
-    """Add the acting organisation's consent; execute when enough of those have consented whose consent
-    counts today: a consent given as a holder is void once another holds the lot.
+    """Add the acting organisation's consent; execute when enough of those have consented who are asked
+    today: a consent given as a holder is void once another holds the lot.
 
-    Raises LedgerError NOT_AUTHORISED, CONSENT_REPEATED, or what the act raises.
+    Raises LedgerError NOT_AUTHORISED (not its to consent), CONSENT_REPEATED, or what the act raises.
     """
-    parties, needed = _consenting(context, joint_rule, command)
-    if context.acting not in parties:
+    asked, needed = _asked(context, joint_rule, command)
+    if context.acting not in asked:
         raise refuse("NOT_AUTHORISED", f"{joint_rule.name} is for {joint_rule.joint.value}")
     digest = hash_of(command)
     consent_id = record_id(Kind.CONSENT, digest, b"")
     found = context.find(Consent, consent_id)
-    given = [o for o in (found.organisations if found is not None else ()) if o in parties]
+    given = [o for o in (found.organisations if found is not None else ()) if o in asked]
     if context.acting not in given:
         insort(given, context.acting)
     elif len(given) < needed:
@@ -66,6 +57,15 @@ def consent(context: Context, joint_rule: Rule, command: Wire) -> None:
         context.delete(Consent, consent_id)
     context.joint_body = digest
     joint_rule.function(context, command)
+
+
+def _asked(context: Context, joint_rule: Rule, command: Wire) -> tuple[list[bytes], int]:
+    """Who may consent, and how many must."""
+    if joint_rule.joint is Joint.BANK_QUORUM:
+        banks = sorted({validator.organisation for validator in context.network.validators})
+        return banks, quorum(len(banks))
+    parties = sorted(set(joint_rule.parties(context, command)))
+    return parties, len(parties)
 
 
 def _lapse(context: Context, consent_id: bytes) -> None:

@@ -18,9 +18,6 @@ from tallynet.records import CommandClass, Role
 
 C = TypeVar("C", bound=Wire)
 RuleFunction = Callable[[Context, Any], None]
-Parties = Callable[[Context, Any], Sequence[bytes]]
-"""Who must consent to this command as the state is now; whoever is not listed may not send it. One
-alone acts at once."""
 
 
 class Signers(Enum):
@@ -41,7 +38,7 @@ class Joint(Enum):
 
     NO = "one organisation"
     BANK_QUORUM = "the quorum of validator banks"
-    PARTIES = "the parties of the act"
+    PARTIES = "all parties of the act"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +50,8 @@ class Rule:
     api: bool
     """An API key within its cap may sign alone."""
     joint: Joint
+    parties: Callable[[Context, Any], Sequence[bytes]]
+    """PARTIES: the organisations that must all consent."""
     amount: Callable[[Any], int]
     """Amount that policies and key caps look at; 0 where a command has none."""
     errors: tuple[str, ...]
@@ -60,8 +59,6 @@ class Rule:
     sentence: str
     """One sentence for people."""
     function: RuleFunction
-    parties: Parties | None = None
-    """For `Joint.PARTIES`."""
 
 
 RULES: Final[dict[type[Wire], Rule]] = {}
@@ -69,6 +66,10 @@ RULES: Final[dict[type[Wire], Rule]] = {}
 
 def no_amount(_command: object) -> int:
     return 0
+
+
+def no_parties(_context: Context, _command: object) -> Sequence[bytes]:
+    return ()
 
 
 def rule(
@@ -80,8 +81,8 @@ def rule(
     errors: tuple[str, ...] = (),
     api: bool = False,
     joint: Joint = Joint.NO,
+    parties: Callable[[Context, C], Sequence[bytes]] = no_parties,
     amount: Callable[[Any], int] = no_amount,
-    parties: Parties | None = None,
 ) -> Callable[[Callable[[Context, C], None]], Callable[[Context, C], None]]:
     """Register the decorated function as the rule of `command`."""
 
@@ -89,8 +90,8 @@ def rule(
         if command in RULES:
             raise ValueError(f"{command_name(command)} has two rules")
         RULES[command] = Rule(
-            command, command_name(command), command_class, signers, api, joint, amount, errors,
-            sentence, function, parties,
+            command, command_name(command), command_class, signers, api, joint, parties,
+            amount, errors, sentence, function,
         )  # fmt: skip
         return function
 
