@@ -54,8 +54,8 @@ class Kind(IntEnum):
     CONSENT = 18
     REMEMBERED = 19
     OFFER_USE = 20
-    FREEZE = 40
-    DISPUTE = 41
+    FREEZE = 61
+    DISPUTE = 62
 
 
 # --- identity ---------------------------------------------------------------------------------

@@ -118,7 +118,8 @@ def _cut(context: Context, part: LotRange) -> list[Lot]:
             continue
         tail = carve(context, part.voucher, voucher, lot, lot.end - position, exempt=True)
         if position < voucher.instructions_opened:
-            split_instruction(context, part.voucher, voucher, lot.start, tail)
+            voucher = split_instruction(context, part.voucher, voucher, lot.start, tail)
+            context.put(part.voucher, voucher)
     lots = lots_between(context, part.voucher, part.start, part.end)
     return [lot for lot in lots if lot.state not in _ENDED]
 

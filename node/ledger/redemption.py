@@ -8,7 +8,7 @@ import msgspec
 
 from node.ledger import lines
 from node.ledger.accounts import settlement_account
-from node.ledger.context import Context
+from node.ledger.context import Context, refuse
 from node.ledger.lines import line_id
 from node.ledger.schedule import Act, take_off_day
 from node.ledger.vouchers import default_day, drop_overdue_when_covered, log
@@ -92,25 +92,30 @@ def release_exposure(context: Context, voucher: Voucher, holder: bytes, amount: 
 
 
 def split_instruction(
-    context: Context, voucher_id: bytes, voucher: Voucher, left: int, part: Lot
-) -> None:
-    """A freeze or dispute cut the lot at `left` after its settlement instruction was opened: `part`, its
-    tail, gets one of its own."""
-    id = instruction_id(voucher_id, left)
-    whole = context.require(Instruction, id)
-    context.put(id, msgspec.structs.replace(whole, amount=whole.paid + part.start - left))
+    context: Context, voucher_id: bytes, voucher: Voucher, start: int, part: Lot
+) -> Voucher:
+    """The tail of a lot became a lot of its own after the settlement instruction of `start` was opened:
+    it gets its own, for the same payee until `readdress` says otherwise. The caller writes the voucher."""
+    id = instruction_id(voucher_id, start)
+    instruction = context.find(Instruction, id)
+    if instruction is None or part.start == start:
+        return voucher
+    left = instruction.paid + part.start - start
+    context.put(id, msgspec.structs.replace(instruction, amount=left))
+    length = part.end - part.start
     own = msgspec.structs.replace(
-        whole, amount=part.end - part.start, paid=0, start=part.start, state=InstructionState.NEW
+        instruction, amount=length, paid=0, start=part.start, state=InstructionState.NEW
     )
     own_id = instruction_id(voucher_id, part.start)
-    context.create(own_id, own)
+    if context.find(Instruction, own_id) is not None:
+        raise refuse("ID_IN_USE", "a settlement instruction names this part already")
+    context.put(own_id, own)
     context.state.index_add(Index.BANK_INSTRUCTIONS, own.bank + own_id)
     context.state.index_add(Index.VOUCHER_INSTRUCTIONS, voucher_id + own_id)
-    voucher = log(
+    return log(
         context, voucher_id, voucher, "system.settlement.open", start=part.start, end=part.end,
-        source=own.payer, target=own.payee, amount=own.amount, reference=own_id,
+        source=own.payer, target=own.payee, amount=length, reference=own_id,
     )  # fmt: skip
-    context.put(voucher_id, voucher)
 
 
 def _clear_agenda(

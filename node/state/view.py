@@ -57,9 +57,9 @@ class Index(IntEnum):
     """receiver ‖ voucher ‖ start: lots in TRANSFER_PENDING towards this receiver."""
     REMEMBERED_BLOCKS = 20
     """bucket of expiry (8 bytes) ‖ height (8): records of executed transaction ids, soonest first."""
-    VOUCHER_HOLDS = 40
+    VOUCHER_HOLDS = 61
     """voucher ‖ kind (1) ‖ freeze or dispute: those in force on ranges of the voucher."""
-    ORGANISATION_FREEZES = 41
+    ORGANISATION_FREEZES = 62
     """organisation ‖ freeze: those in force on everything that it holds."""
 
 
