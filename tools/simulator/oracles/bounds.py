@@ -34,7 +34,7 @@ class BoundedResources(Oracle):
         for node in self.run.core:
             if node.machine is None:
                 continue
-            in_flight = node.machine.replica.statistics().in_flight
-            if node.machine.executor.overlays > in_flight:
-                held = node.machine.executor.overlays
-                raise self.violated(f"{node} ends with {held} overlays and {in_flight} open blocks")
+            replica, held = node.machine.replica, node.machine.executor.overlays
+            open_blocks = replica.statistics().in_flight + replica.committed - node.height
+            if held > open_blocks:
+                raise self.violated(f"{node} ends with {held} overlays, {open_blocks} open blocks")
