@@ -221,7 +221,9 @@ class SimulatedNode:
         self._crash_at = self._random.choice((*CRASH_POINTS, ""))
         try:
             store.commit(batch)
-        except (StoreFatal, _PowerLost):
+        except StoreFatal:
+            return  # the disk failed before it came so far
+        except _PowerLost:
             if self._crash_at not in DURABLE_POINTS:
                 return
         finally:

@@ -116,6 +116,8 @@ class Run:
         self._last: Final[deque[tuple[int, str, str, object]]] = deque(maxlen=keep)
         self._decoded: Final[dict[bytes, Any]] = {}
         self._acknowledged = 0
+        self._acknowledged_height = 0
+        """Of a liar, perhaps, that is ahead of all others: they have the block when all is decided."""
         self.newest_seconds = 0
         """Header time of the newest durable block anywhere."""
         self.coverage: Final[Counter[str]] = Counter()
@@ -283,7 +285,8 @@ class Run:
         if any(client.pending for client in self.clients):
             return False
         heights = {node.height for node in self.core}
-        return len(heights) == 1 and all(node.alive for node in self.core)
+        level = len(heights) == 1 and min(heights) >= self._acknowledged_height
+        return level and all(node.alive for node in self.core)
 
     # --- what happens ---------------------------------------------------------------------------
 
@@ -401,6 +404,7 @@ class Run:
 
     def acknowledged(self, client: SimulatedClient, pending: Pending, receipt: Receipt) -> None:
         self._acknowledged += 1
+        self._acknowledged_height = max(self._acknowledged_height, receipt.height)
         for oracle in self.oracles:
             oracle.acknowledged(client, pending, receipt)
 
