@@ -21,7 +21,7 @@ from tallynet.messages import (
     SignedKind,
     Status,
 )
-from tools.simulator.byzantine.base import Behaviour, mutilated
+from tools.simulator.byzantine.base import Behaviour, mutilated, opened
 
 if TYPE_CHECKING:
     from tools.simulator.run import Run
@@ -97,9 +97,10 @@ class SyncLiar(Behaviour):
             return
         height = self.random.randint(1, max(1, self.core.committed))
         raw = self.machine._sync.blocks(FetchBlocks(height)).message
-        if raw is None:
-            return
-        blocks = decode(Blocks, raw).blocks[:FLOOD_BLOCKS_MAX]
+        found = None if raw is None else opened(Blocks, raw)
+        if found is None:
+            return  # it has none so old: it fetched a state itself
+        blocks = found.blocks[:FLOOD_BLOCKS_MAX]
         to = self.random.choice(self.victims)
         self.lie(to, Blocks(self.random.choice(BLOCK_LIES)(self, blocks)))
 
