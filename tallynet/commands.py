@@ -18,6 +18,7 @@ from tallynet.fields import (
     Currency,
     Day,
     Hash,
+    Height,
     Id,
     Label,
     Name,
@@ -100,6 +101,40 @@ class OrganisationAdmit(Wire, tag="governance.organisation.admit"):
     tax_id_commitment: Hash
     uniqueness_tag: Hash
     keys: NewKeys
+
+
+class Ready(Wire):
+    """A validator to be has caught up, and holds its key."""
+
+    height: Height
+    """Of a block that it executed."""
+    state_root: Hash
+    """What that gave."""
+    signature: Signature
+    """By the new key over `tallynet/1` + KIND_READY + genesis hash + encoded `ReadyBody`."""
+
+
+class ReadyBody(Wire):
+    """What a validator to be signs."""
+
+    organisation: Id
+    height: Height
+    state_root: Hash
+
+
+class ValidatorAdd(Wire, tag="governance.validator.add"):
+    """A bank's node becomes a validator; the bank's node before it, if there is one, is replaced."""
+
+    label: Label
+    organisation: Id
+    name: Name
+    public_key: PublicKey
+    ready: Ready
+
+
+class ValidatorRemove(Wire, tag="governance.validator.remove"):
+    label: Label
+    organisation: Id
 
 
 class IssuerBlock(Wire, tag="issuer.block"):
@@ -835,6 +870,7 @@ class PrepaymentShip(Wire, tag="prepayment.ship"):
 
 Command = (
     ParameterSet | CalendarSet | OrganisationAdmit | ConsentWithdraw
+    | ValidatorAdd | ValidatorRemove
     | OrganisationRegister | KycSet | OrganisationSuspend | OrganisationResume | PolicySet
     | KeyAdd | KeyRotate | KeyRevoke | AccountBind | AccountVerify
     | ProgrammeCreate | ProgrammeUpdate | ProgrammeJoin | ProgrammeLeave

@@ -959,6 +959,15 @@ class Validator(Wire):
     name: Name
 
 
+class NextValidators(Wire):
+    """A validator set that was decided on and does not validate yet."""
+
+    validators: tuple[Validator, ...]
+    """Sorted by public key (INV-16)."""
+    epoch: Epoch
+    """The first one that it validates."""
+
+
 class Network(Wire, tag="network"):
     """The one record about the network itself. Id: sixteen zero bytes."""
 
@@ -970,7 +979,12 @@ class Network(Wire, tag="network"):
     epoch: Epoch
     height: Height
     """Height of the block that wrote this state."""
+    epoch_length: Uint
+    """Blocks per epoch, from the genesis."""
     validators: tuple[Validator, ...]
+    """Of that block's epoch, sorted by public key."""
+    next: NextValidators | None
+    """One change at a time; None: nothing was decided."""
 
 
 class Remembered(Wire, tag="remembered"):

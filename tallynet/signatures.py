@@ -16,13 +16,14 @@ from tallynet.hashing import signed_bytes
 
 __all__ = [
     "KIND_COMMIT", "KIND_COMPLAINT", "KIND_ENVELOPE", "KIND_HELLO",
-    "KIND_NEW_VIEW", "KIND_PREPARE", "KIND_REGISTER", "KIND_STATUS", "KIND_VIEW_CHANGE",
+    "KIND_NEW_VIEW", "KIND_PREPARE", "KIND_READY", "KIND_REGISTER", "KIND_STATUS", "KIND_VIEW_CHANGE",
     "key_is_sound", "self_test", "verify", "verify_kind",
 ]  # fmt: skip
 
 # All eight bytes long, so that `prefix ‖ kind ‖ genesis ‖ body` splits in one way only (C3).
 KIND_ENVELOPE: Final = b"envelope"
 KIND_REGISTER: Final = b"register"
+KIND_READY: Final = b"ready---"
 KIND_HELLO: Final = b"hello---"
 KIND_PREPARE: Final = b"prepare-"
 KIND_COMMIT: Final = b"commit--"

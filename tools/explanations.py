@@ -62,7 +62,7 @@ LEDGER: Final[dict[str, str]] = {
     "PARAMETER_BOUNDS": "The value is outside the bounds of the parameter.",
     "PARAMETER_DATE": "A parameter can only change from a later business date on.",
     "CALENDAR_PAST_DAY": "Only days after the business date can be declared.",
-    "VALIDATOR_SET_SIZE": "The network needs at least four validators.",
+    "VALIDATOR_SET_SIZE": "The network needs at least four validators, and takes a hundred.",
     # identity
     "ORGANISATION_DUPLICATE": "An organisation with this tax id is registered already.",
     "SPONSOR_REQUIRED": "Cores, suppliers and distributors are registered by a bank; institutions"

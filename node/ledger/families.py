@@ -20,6 +20,7 @@ from node.ledger import (
     lines,
     loans,
     lots,
+    membership,
     offers,
     organisations,
     plain_instructions,
@@ -36,6 +37,7 @@ from node.ledger import (
 
 ALL: Final[tuple[ModuleType, ...]] = (
     governance,
+    membership,
     joint,
     distress,
     organisations,

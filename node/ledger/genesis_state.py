@@ -39,7 +39,9 @@ def load(state: StateView, genesis: Genesis, genesis_hash: bytes) -> None:
             genesis.day_seconds,
             0,
             0,
+            genesis.epoch_length,
             genesis.validators,
+            None,
         ),
     )
     for organisation in genesis.organisations:

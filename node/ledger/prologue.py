@@ -47,6 +47,9 @@ def _roll(context: Context, header: Header) -> None:
     """One calendar day at most, so that a backlog never skips a day (voucher law §14)."""
     network = context.network
     changed = msgspec.structs.replace(network, epoch=header.epoch, height=header.height)
+    if network.next is not None and header.epoch >= network.next.epoch:
+        changed = msgspec.structs.replace(changed, validators=network.next.validators, next=None)
+        context.emit("system.validators.change", Kind.NETWORK, NETWORK_ID, amount=header.epoch)
     if context.time >= network.next_roll:
         changed = msgspec.structs.replace(
             changed,
@@ -81,11 +84,12 @@ def _due_keys(state: StateView, index: Index, width: int, now: int, limit: int) 
 
 def wants_block(state: TransactionalView, time: int) -> bool:
     """True iff a block at this header time has work in its prologue: a day roll is due, or something
-    on the agenda."""
+    on the agenda. A decided change of validators wants blocks until its epoch has begun, or it would
+    wait for traffic."""
     network = state.get(Kind.NETWORK, NETWORK_ID)
     if not isinstance(network, Network):
         return False
-    if time >= network.next_roll:
+    if time >= network.next_roll or network.next is not None:
         return True
     days = state.index_scan(Index.SCHEDULE_DAYS, b"", limit=1)
     if days and int.from_bytes(days[0][:4], "big") <= network.business_date:

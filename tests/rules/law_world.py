@@ -70,6 +70,7 @@ class World:
     people: dict[str, tuple[str, ...]] = field(default_factory=dict)
     tables: MemoryReader = field(default_factory=MemoryReader)
     height: int = 0
+    epoch_length: int = 1_000
     labels: int = 0
     audited: bool = False
     """Follow every block with the naive model of the money and compare."""
@@ -88,7 +89,7 @@ class World:
         start = self.day * 86_400 - 8 * 3600
         self.time = start + 10 * 3600
         self.genesis = Genesis(
-            1, "law", start * 1000, self.day, 86_400, 4, 1000,
+            1, "law", start * 1000, self.day, 86_400, 4, self.epoch_length,
             tuple(sorted(validators, key=lambda v: v.public_key)), tuple(organisations), (),
         )  # fmt: skip
         self.hash = genesis_hash(self.genesis)
@@ -124,8 +125,9 @@ class World:
         self.height += 1
         self.time += seconds
         header = Header(
-            self.hash, 1, 0, self.height, bytes(32), bytes(32), self.time * 1000, 0, bytes(32)
-        )
+            self.hash, 1, (self.height - 1) // self.epoch_length, self.height, bytes(32), bytes(32),
+            self.time * 1000, 0, bytes(32),
+        )  # fmt: skip
         overlay = Overlay(self.committed)
         result = execute_block(overlay, self.hash, header, envelopes)
         self._commit(overlay)
