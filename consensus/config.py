@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from consensus import constants
-from tallynet.blocks import Certificate, faulty_max, quorum
+from tallynet.blocks import Certificate, Commit, faulty_max, quorum
 from tallynet.errors import invariant
 from tallynet.messages import WINDOW_MAX
+from tallynet.validators import ValidatorSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,11 @@ class ReplicaConfig:
     """What `Header.next_validators` must hold: `tallynet.genesis.validators_hash` of the set."""
     index: int
     """Own validator index."""
+    since: int = 0
+    """First epoch of this set. A replica that is still below it only follows until it has a state of this
+    set's own epochs."""
+    previous: ValidatorSet | None = None
+    """The set before; of what it signed only the certificate that ended its last epoch counts."""
     voting: bool = True
     """False: follow and execute, but sign nothing except Status (a restored copy, B3)."""
     window: int = constants.WINDOW
@@ -45,11 +51,26 @@ class ReplicaConfig:
     fetch_grace_ms: int = constants.FETCH_GRACE_MS
     fetch_retry_ms: int = constants.FETCH_RETRY_MS
 
+    def set_of(self, epoch: int) -> ValidatorSet | None:
+        """Who votes in an epoch; None before the sets that are known here."""
+        if epoch >= self.since:
+            return ValidatorSet(self.since, self.validators, self.validators_hash)
+        return self.previous if epoch == self.since - 1 else None
+
+    def commit_keys(self, commit: Commit) -> tuple[bytes, ...] | None:
+        """Whose commit certificate this must be: of this set, or for the very last block before it, of
+        the previous one; None: it counts nothing here (INV-15)."""
+        if commit.epoch >= self.since:
+            return self.validators
+        last = (commit.epoch, commit.height) == (self.since - 1, self.since * self.epoch_length)
+        return self.previous.keys if last and self.previous is not None else None
+
     def __post_init__(self) -> None:
         n = len(self.validators)
         invariant(n == 1 or n >= 4, "CONFIG_VALIDATORS")  # INV-16; one alone is for development
         invariant(tuple(sorted(set(self.validators))) == self.validators, "CONFIG_KEYS")
         invariant(0 <= self.index < n, "CONFIG_INDEX")
+        invariant((self.since > 0) == (self.previous is not None), "CONFIG_PREVIOUS")
         invariant(2 * quorum(n) - n >= faulty_max(n) + 1, "CONFIG_QUORUM")
         invariant(quorum(n) <= n - faulty_max(n), "CONFIG_QUORUM")
         invariant(1 <= self.window <= WINDOW_MAX, "CONFIG_WINDOW")
@@ -72,5 +93,3 @@ class Tip:
     """Its commit certificate; None at genesis. Verified again on load (INV-12)."""
     epoch: int
     """Epoch of the NEXT block: the tip's height // epoch length."""
-    validators: tuple[bytes, ...]
-    """Public keys of that epoch; equal to those of the configuration in this version."""

@@ -107,7 +107,8 @@ class Invariants:
 
     def _timer(self, deadline_ms: int | None) -> None:
         s = self._s
-        invariant((deadline_ms is not None) == (s.changing or self._waits.work), "INV-18 timer")
+        pending = (s.changing or self._waits.work) and not s.ended
+        invariant((deadline_ms is not None) == pending, "INV-18 timer")
         if deadline_ms is not None:
             invariant(deadline_ms - s.now_ms <= s.config.progress_max_ms, "INV-18 cap")
 

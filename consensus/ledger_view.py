@@ -1,4 +1,4 @@
-"""What the replica asks its ledger: four questions, answered from memory and without effect."""
+"""What the replica asks its ledger: five questions, answered from memory and without effect."""
 
 from __future__ import annotations
 
@@ -29,4 +29,8 @@ class LedgerView(Protocol):
     def wants_block(self, time_ms: int) -> bool:
         """True iff a block of this header time is wanted even without transactions: a day roll is
         due or a prologue has work left. Decided by committed state and `time_ms` alone."""
+        ...
+
+    def next_validators(self, epoch: int) -> bytes:
+        """Hash of the set that validates the epoch after the current one, by what has been decided."""
         ...

@@ -100,6 +100,12 @@ class NormalCase:
         fault = vote_fault(s.config, header, vote) or chain_fault(header, *parent)
         if fault is None and not candidate.again and header.proposer != candidate.prepare.signer:
             fault = "another proposer than the leader"
+        if fault is None:
+            following = s.next_validators(slot.height)
+            if following is None:
+                return False
+            if header.next_validators != following:
+                fault = "another validator set for the next epoch"
         if fault is not None:
             self._reject(slot, candidate, content, fault)
             return False
@@ -361,8 +367,12 @@ class NormalCase:
         content = execution.content
         if content.block != certified.block or s.divergence is not None:
             return False
+        following = s.next_validators(height)
+        if following is None:
+            return False
         commit = certified.commit
-        if execution.roots != (commit.state_root, commit.receipts_root):
+        expected = (commit.state_root, commit.receipts_root, content.header.next_validators)
+        if (*execution.roots, following) != expected:
             s.diverge(  # INV-11: never overwritten
                 Divergence(
                     commit.epoch, height, content.block, *execution.roots, (), certified.certificate

@@ -38,8 +38,9 @@ def build_content(
     parent: bytes,
     time_ms: int,
     envelopes: tuple[bytes, ...],
+    next_validators: bytes | None = None,
 ) -> Content:
-    """A new block by this replica."""
+    """A new block by this replica; `next_validators` None names the current set."""
     header = Header(
         genesis=config.genesis,
         version=PROTOCOL_VERSION,
@@ -49,7 +50,7 @@ def build_content(
         envelopes_root=list_root(envelopes),
         time_ms=time_ms,
         proposer=config.index,
-        next_validators=config.validators_hash,
+        next_validators=config.validators_hash if next_validators is None else next_validators,
     )
     raw = encode(header)
     return Content(header, raw, block_hash(raw), envelopes)

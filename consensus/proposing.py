@@ -42,6 +42,9 @@ class Proposer:
         height = s.top + 1
         if height > s.limit or not self._may_open(height):
             return False
+        following = s.next_validators(height)
+        if following is None:
+            return False
         batch = self._batch(height)
         if batch is None:
             return False
@@ -50,7 +53,12 @@ class Proposer:
             return False
         time_ms = max(s.wall_ms, parent[1] + 1)
         content = build_content(
-            s.config, height=height, parent=parent[0], time_ms=time_ms, envelopes=batch
+            s.config,
+            height=height,
+            parent=parent[0],
+            time_ms=time_ms,
+            envelopes=batch,
+            next_validators=following,
         )
         transactions = self._fetches.bodies(content)
         invariant(transactions is not None, "INV-4 proposal without bodies")

@@ -119,7 +119,9 @@ class Replica:
         effects = s.effects = Effects()
         if not self._started:
             self._start()
-        if isinstance(event, Received):
+        if s.ended:
+            self._after_the_end(event)
+        elif isinstance(event, Received):
             self._received(event)
         elif isinstance(event, TransactionsHeld):
             self._held(event)
@@ -138,6 +140,18 @@ class Replica:
         if isinstance(event, Tick):
             self._invariants.check_bounds()
         return effects
+
+    def _after_the_end(self, event: Event) -> None:
+        """Others may need to hear of the last block of this set, which is what a Status says; whoever fetches
+        it is answered by the driver. A replica of the next set is another one (protocol §5.8)."""
+        s = self._s
+        if isinstance(event, Tick):
+            s.now_ms, s.wall_ms = event.now_ms, event.wall_ms
+            self._catch_up.paused = True
+            self._status.tick()
+        elif isinstance(event, Persisted):
+            self._persisted(event)
+        s.dirty = False
 
     def _settle(self) -> None:
         """Do everything that has become possible until nothing is."""
@@ -160,6 +174,8 @@ class Replica:
         Later steps may move it forward or back."""
         s = self._s
         due = self._status.next_ms
+        if s.ended:
+            return max(due, s.now_ms + 1)
         if self._deadline_ms is not None and self._deadline_ms < due:
             due = self._deadline_ms
         fetch = self._fetches.next_due_ms()
@@ -227,6 +243,8 @@ class Replica:
         message = event.message
         if isinstance(message, Signed):
             self._signed(source, message)
+        elif self._s.joining:
+            return  # INV-15: nothing below the own set's epochs can be judged
         elif isinstance(message, PrePrepare):
             self._ballots.on_preprepare(message)
         elif isinstance(message, Proposal):
@@ -241,13 +259,15 @@ class Replica:
             self._status.on_fetch_votes(source, message)
 
     def _signed(self, source: int, message: Signed) -> None:
-        if message.signer >= self._s.n:
-            raise RemoteProtocolError("NOT_A_VALIDATOR", f"signer {message.signer}")
         kind = message.kind
+        if message.signer >= self._s.n and kind != SignedKind.STATUS:
+            raise RemoteProtocolError("NOT_A_VALIDATOR", f"signer {message.signer}")
         if kind == SignedKind.PREPARE or kind == SignedKind.COMMIT:
             self._ballots.on_vote(message)
         elif kind == SignedKind.STATUS:
             self._status.on_status(source, message)
+        elif self._s.joining:
+            return  # INV-15
         elif kind == SignedKind.COMPLAINT:
             self._views.on_complaint(message)
         elif kind == SignedKind.VIEW_CHANGE:
@@ -341,6 +361,9 @@ class Replica:
 
     def _set_timer(self) -> None:
         s = self._s
+        if s.ended:
+            self._deadline_ms, self._deadline_of = None, ()
+            return
         if s.changing:
             purpose: tuple[int, ...] = (s.epoch, s.voted_view)
         elif self._waits.work:
@@ -388,6 +411,11 @@ class Replica:
         return self._s.committed
 
     @property
+    def ended(self) -> bool:
+        """Another set validates from the next block on; this replica does nothing more."""
+        return self._s.ended
+
+    @property
     def claims(self) -> dict[int, int]:
         """Validator -> height it claims to have committed."""
         return self._catch_up.claims
@@ -400,7 +428,7 @@ class Replica:
     def state_wanted(self, blocks_max: int) -> int:
         """Least height of a state that should be fetched instead of blocks, 0 for none: see
         `CatchUp.state_wanted`."""
-        return self._catch_up.state_wanted(blocks_max)
+        return self._catch_up.state_wanted(0 if self._s.joining else blocks_max)
 
     # --- statistics -------------------------------------------------------------------------------
 
@@ -410,6 +438,8 @@ class Replica:
         status = ReplicaStatus.NORMAL
         if s.divergence is not None:
             status = ReplicaStatus.DIVERGED
+        elif s.ended:
+            status = ReplicaStatus.RETIRED
         elif s.mute:
             status = ReplicaStatus.MUTE
         elif s.changing:
@@ -428,7 +458,7 @@ class Replica:
             pool_refused=s.pool.refused,
             behind=self._catch_up.behind,
             stash=self._ballots.stash_size,
-            evidence=len(s.accused),
+            evidence=len(s.accused) + s.accused_before,
             refused=sum(self._refused.values()),
             failed_views=s.failed_views,
             waiting=self._waits.now(),

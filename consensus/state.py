@@ -30,9 +30,9 @@ from consensus.votes import Sign, Verifier, Verify
 from tallynet.blocks import Certificate, Commit, Header, Prepare, faulty_max, quorum
 from tallynet.codec import Wire, decode, encode
 from tallynet.errors import RemoteProtocolError, invariant
-from tallynet.evidence import NO_ROOT, Conviction, Divergence, Evidence, culprit
+from tallynet.evidence import NO_ROOT, Conviction, Divergence, Evidence, culprit, epoch_of_key
 from tallynet.hashing import block_hash
-from tallynet.messages import Signed, SignedKind
+from tallynet.messages import WINDOW_MAX, Signed, SignedKind
 
 
 class Place(Enum):
@@ -66,7 +66,9 @@ class State:
         self.f: Final = faulty_max(n)
         self.q: Final = quorum(n)
         self.ledger: Final = ledger
-        self.verifier: Final = Verifier(verify, config.genesis, config.validators, VERIFIED_MAX)
+        self.verifier: Final = Verifier(
+            verify, config.genesis, config.validators, VERIFIED_MAX, config.commit_keys
+        )
         self.pool: Final = Pool(config.pool_max, config.batch_bytes_max)
         self.pace: Final = Pace(config, now_ms)
         self._sign: Final = sign
@@ -85,6 +87,8 @@ class State:
         self.tip_header = b""
         self.tip_certificate = tip.certificate
         self.tip_time_ms = config.genesis_time_ms
+        self.ended = False
+        """Another set validates from the next block on: this replica signs nothing more in its life."""
         self._load_tip(tip)
         self.epoch = self.committed // config.epoch_length
 
@@ -112,8 +116,13 @@ class State:
 
         self.changes: Final[dict[int, OpenViewChange]] = {}
         """Signer -> its ViewChange for the highest view (A13)."""
-        self.accused: Final[dict[bytes, None]] = dict.fromkeys(sorted(accused))
-        """Keys of the proofs that are kept."""
+        kept = sorted(accused)
+        self.accused: Final = dict.fromkeys(
+            key for key in kept if epoch_of_key(key) >= config.since
+        )
+        """Keys of the proofs that are kept against this set: an index of another one is somebody else."""
+        self.accused_before: Final = len(kept) - len(self.accused)
+        """Proofs that are kept against validators of earlier sets."""
 
         self.mute = not config.voting
         """Signs nothing but Status: told so, or the vote register is not to be trusted (B12)."""
@@ -128,7 +137,6 @@ class State:
 
     def _load_tip(self, tip: Tip) -> None:
         config = self.config
-        invariant(tip.validators == config.validators, "CONFIG_TIP_VALIDATORS")
         if tip.header is None or tip.certificate is None:
             invariant(tip.header is None and tip.certificate is None, "INV-12 half a tip")
             invariant(tip.block == config.genesis, "INV-12 tip is not genesis")
@@ -140,9 +148,37 @@ class State:
             self.committed = header.height
             self.tip_header = tip.header
             self.tip_time_ms = header.time_ms
+            self.ended = self._hands_over(header)
+            invariant(not self.ended or header.epoch >= config.since, "INV-12 tip of another set")
         invariant(tip.epoch == self.committed // config.epoch_length, "INV-12 tip epoch")
 
+    def _hands_over(self, header: Header) -> bool:
+        """The block ends an epoch and names another set for the next one."""
+        ends = header.height % self.config.epoch_length == 0
+        return ends and header.next_validators != self.config.validators_hash
+
     # --- where we are ---------------------------------------------------------------------------
+
+    @property
+    def joining(self) -> bool:
+        """Still below the epochs of the own set: only a fetched state leads there."""
+        return self.epoch < self.config.since
+
+    @property
+    def hands_over(self) -> bool:
+        """The newest committed block names another set for what follows."""
+        return bool(self.tip_header) and self._hands_over(decode(Header, self.tip_header))
+
+    def next_validators(self, height: int) -> bytes | None:
+        """Which set the header of `height` in this epoch must name. At the epoch's end the state decides,
+        by what was executed up to WINDOW_MAX below (`node.ledger.membership`); None until the ledger
+        view is known to have got so far."""
+        if height != self.epoch_end:
+            return self.config.validators_hash
+        durable = min(self.delivered) - 1 if self.delivered else self.committed
+        if durable < height - WINDOW_MAX:
+            return None
+        return self.ledger.next_validators(self.epoch + 1)
 
     @property
     def epoch_end(self) -> int:
@@ -161,7 +197,7 @@ class State:
 
     @property
     def may_sign(self) -> bool:
-        return not self.mute and self.divergence is None
+        return not (self.mute or self.ended or self.joining) and self.divergence is None
 
     @property
     def may_vote(self) -> bool:
@@ -209,6 +245,8 @@ class State:
     def place(self, epoch: int, view: int, height: int) -> Place:
         """Where a vote belongs. Numbers from the wire are only compared, never counted to (A13)."""
         if not self.committed < height <= self.committed + LOOKAHEAD_WINDOWS * self.config.window:
+            return Place.OTHER
+        if self.joining:
             return Place.OTHER
         if epoch == self.epoch:
             if height > self.epoch_end or view < self.view:
@@ -336,6 +374,8 @@ class State:
             found = culprit(raw, self.config, self.verifier.check)
         except RemoteProtocolError:
             return
+        if found.epoch < self.config.since:
+            return  # by a validator of the set before, whoever has that index now
         if found.signer == self.index or self.is_accused(found):
             return  # against ourselves it is the register that is lost: see `check_own`
         self.accused[found.key] = None

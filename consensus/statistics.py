@@ -11,6 +11,7 @@ class ReplicaStatus(Enum):
     CHANGING = "changing view"
     MUTE = "following without a vote"
     DIVERGED = "diverged"
+    RETIRED = "in no validator set any more"
 
 
 class WaitingReason(Enum):
@@ -34,6 +35,9 @@ class WaitingReason(Enum):
     DIVERGED = "our results differ from others': votes stopped, restore this node from peers"
     FORKED = "a quorum certified another chain than ours: votes stopped, run tally forensics"
     MUTE = "this node does not vote and the voters commit nothing"
+    RETIRED = (
+        "another validator set has taken over; this node goes on with it only if it belongs to it"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,21 +60,25 @@ class StatusExchange:
             s.send_now(to, encode(s.sign(SignedKind.STATUS, status)))
 
     def on_status(self, source: int, signed: Signed) -> None:
-        """Accepted from its signer only.
+        """Accepted from its signer only. Of one of another epoch, in which sender and receiver may have
+        other indices and keys, the height is taken as a hint of the peer that the connection proves.
 
         Raises:
             RemoteProtocolError: NOT_FROM_SIGNER, BAD_SIGNATURE.
         """
         s = self._s
+        status = decode(Status, signed.body)
+        if status.epoch != s.epoch:
+            self._catch_up.claim(source, status.committed)
+            return
         if signed.signer != source:
             raise RemoteProtocolError("NOT_FROM_SIGNER", "a Status is not passed on")
-        status = decode(Status, signed.body)
         if not s.verifier.signed(signed):
             raise RemoteProtocolError("BAD_SIGNATURE", "Status")
         self._catch_up.claim(source, status.committed)
         answered_ms = self._answered_ms.get(source)
         early = answered_ms is not None and s.now_ms - answered_ms < s.config.status_answer_ms
-        if status.epoch != s.epoch or early:
+        if early:
             return
         self._answered_ms[source] = s.now_ms
         if status.view < s.voted_view or status.changing:

@@ -139,6 +139,8 @@ def _open_base(body: ViewChange, config: ReplicaConfig, verifier: Verifier) -> B
     fault = header_fault(config, header, commit.height)
     if fault is not None or commit.epoch != header.epoch:
         raise _bad(f"the committed header: {fault}")
+    if header.next_validators != config.validators_hash:
+        raise _bad("the committed header hands over to another set")
     return Base(header.height, commit.block, body.committed)
 
 

@@ -394,8 +394,10 @@ class Views:
         self.complaint, self._complaint_view = None, -1
         s.persist_view()
         s.pool.land(s.now_ms, s.ledger.is_remembered)
-        s.log("new_epoch", epoch=s.epoch)
-        self._on_enter()
+        s.ended = s.hands_over
+        s.log("new_epoch", epoch=s.epoch, validators_change=s.ended)
+        if not s.ended:  # what is kept for the next epoch was verified with this set's keys
+            self._on_enter()
 
     def restore(self) -> None:
         """After a restart: the NewView of this view and the own ViewChange stand again."""

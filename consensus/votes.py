@@ -11,7 +11,7 @@ from typing import Final, Generic, TypeVar
 
 from tallynet.blocks import Certificate, Commit, Prepare, verify_commit, verify_prepared
 from tallynet.codec import decode
-from tallynet.errors import invariant
+from tallynet.errors import RemoteProtocolError, invariant
 from tallynet.messages import DOMAINS, Signed, SignedKind
 
 K = TypeVar("K")
@@ -21,6 +21,10 @@ Verify = Callable[[bytes, bytes, bytes, bytes], bool]
 """(kind, body, public key, signature) -> valid."""
 Sign = Callable[[SignedKind, bytes], bytes]
 """(kind, body) -> own signature."""
+
+
+CommitKeys = Callable[[Commit], tuple[bytes, ...] | None]
+"""Public keys of those who vote on the place of a Commit; None: it counts nothing."""
 
 
 class Recent(Generic[K, V]):
@@ -46,11 +50,18 @@ class Recent(Generic[K, V]):
 class Verifier:
     """Checks signatures and certificates; a signature once found good is not checked again."""
 
-    __slots__ = ("_decoded", "_genesis", "_good", "_validators", "_verify")
+    __slots__ = ("_commit_keys", "_decoded", "_genesis", "_good", "_validators", "_verify")
 
     def __init__(
-        self, verify: Verify, genesis: bytes, validators: tuple[bytes, ...], remembered_max: int
+        self,
+        verify: Verify,
+        genesis: bytes,
+        validators: tuple[bytes, ...],
+        remembered_max: int,
+        commit_keys: CommitKeys | None = None,
     ) -> None:
+        """`commit_keys` says whose certificate a Commit must be under; None: always of `validators`."""
+        self._commit_keys: Final = commit_keys
         self._verify: Final = verify
         self._genesis: Final = genesis
         self._validators: Final = validators
@@ -74,8 +85,13 @@ class Verifier:
         return verify_prepared(certificate, self._genesis, self._validators, self.check)
 
     def committed(self, certificate: Certificate) -> Commit:
-        """The Commit that q validators signed. Raises RemoteProtocolError BAD_CERTIFICATE."""
-        return verify_commit(certificate, self._genesis, self._validators, self.check)
+        """The Commit that q validators of its epoch signed. Raises RemoteProtocolError BAD_CERTIFICATE."""
+        keys: tuple[bytes, ...] | None = self._validators
+        if self._commit_keys is not None:
+            keys = self._commit_keys(decode(Commit, certificate.vote))
+        if keys is None:
+            raise RemoteProtocolError("BAD_CERTIFICATE", "of an epoch before this validator set's")
+        return verify_commit(certificate, self._genesis, keys, self.check)
 
     def vote(self, kind: SignedKind, body: bytes) -> Prepare | Commit:
         """Decode a vote; equal bodies, which is what a quorum consists of, are decoded once."""

@@ -93,6 +93,8 @@ class Waits:
             fork = s.divergence.is_fork
             reason = WaitingReason.FORKED if fork else WaitingReason.DIVERGED
             return Waiting(reason, (), s.divergence.height)
+        if s.ended:
+            return Waiting(WaitingReason.RETIRED)
         if s.undurable_ms >= T_WAITING_MS:
             return Waiting(WaitingReason.DISK, (), height)
         if height in s.certified:

@@ -102,7 +102,7 @@ MESSAGE_BYTES_MAX: Final[dict[type, int]] = {
     Blocks: FRAME_BYTES_MAX,
     BlocksGone: KIB,
     FetchStateHead: KIB,
-    StateHead: 64 * KIB,
+    StateHead: 512 * KIB,
     NoState: KIB,
     FetchState: 8 * KIB,
     StatePart: MIB,

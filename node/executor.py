@@ -12,6 +12,7 @@ from typing import Final
 
 from consensus.constants import DELIVERED_MAX
 from consensus.effects import Deliver, Execute
+from node.handovers import handover_of
 from node.ledger.execute import BlockResult, admit, execute_block
 from node.ledger.remembered import is_remembered
 from node.pool import Pool
@@ -19,6 +20,7 @@ from node.state import CommittedState, Overlay
 from node.store import WriteBatch
 from node.unchecked import Unchecked
 from tallynet.blocks import Certificate, Header
+from tallynet.codec import encode
 from tallynet.envelope import Envelope
 from tallynet.errors import LedgerError, invariant
 from tallynet.messages import WINDOW_MAX
@@ -180,6 +182,11 @@ class Executor:
             changes=executed.overlay.changes(),
         )
         self._move(executed.overlay)
+        handover = handover_of(
+            self.view, delivery.header, delivery.header_bytes, delivery.certificate
+        )
+        if handover is not None:
+            batch.handover(delivery.header.epoch + 1, encode(handover))
         return executed
 
     def durable(self, executed: ExecutedBlock, certificate: Certificate) -> None:

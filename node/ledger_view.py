@@ -7,7 +7,9 @@ from typing import Final
 from consensus.events import Transaction
 from node.executor import Executor
 from node.ledger.execute import wants_block
+from node.ledger.membership import validators_of
 from node.pool import transaction_of
+from tallynet.genesis import validators_hash
 
 
 class NodeLedgerView:
@@ -31,3 +33,7 @@ class NodeLedgerView:
     def wants_block(self, time_ms: int) -> bool:
         """True iff a day roll is due at this header time or a prologue left work."""
         return wants_block(self._executor.view, time_ms // 1000)
+
+    def next_validators(self, epoch: int) -> bytes:
+        """Hash of the set that the state names for the epoch after the current one."""
+        return validators_hash(validators_of(self._executor.view, epoch))

@@ -17,7 +17,9 @@ from consensus.statistics import ReplicaStatus
 from consensus.votes import Verify
 from node.config import STATE_SYNC_BLOCKS, Limits
 from node.executor import ExecutedBlock, Executor, Head
+from node.handovers import Life, handover_of, life_of, load_succession
 from node.ledger.genesis_state import load as load_genesis_state
+from node.ledger.membership import validators_of
 from node.ledger_view import NodeLedgerView
 from node.pool import Pool
 from node.questions import CORE_ANSWER_BYTES, Questions
@@ -30,9 +32,10 @@ from node.store import Store
 from node.sync import Answer, SyncService
 from node.unchecked import Unchecked
 from node.upkeep import Upkeep
-from tallynet.blocks import Certificate, Commit, Header, verify_commit
+from tallynet.blocks import Certificate, Header, SignatureCheck
 from tallynet.codec import decode
 from tallynet.envelope import Envelope, open_envelope
+from tallynet.errors import TallynetError, invariant
 from tallynet.genesis import Genesis, validators_hash
 from tallynet.messages import (
     Blocks,
@@ -61,7 +64,15 @@ _STATES: Final = {
     ReplicaStatus.CHANGING: NodeState.CHANGING,
     ReplicaStatus.MUTE: NodeState.MUTE,
     ReplicaStatus.DIVERGED: NodeState.DIVERGED,
+    ReplicaStatus.RETIRED: NodeState.RETIRED,
 }
+
+
+class NoMember(TallynetError):
+    """NO_MEMBER: the node's key is in no validator set that it knows of."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("NO_MEMBER", message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +106,17 @@ def prepare_store(store: Store, genesis: Genesis, genesis_hash: bytes) -> bool:
     return True
 
 
+def _check_of(verify: Verify, genesis_hash: bytes) -> SignatureCheck:
+    """Votes' signatures, checked as the core's are."""
+
+    def check(
+        kind: bytes, genesis: bytes, body: bytes, public_key: bytes, signature: bytes
+    ) -> bool:
+        return genesis == genesis_hash and verify(kind, body, public_key, signature)
+
+    return check
+
+
 class Machine:
     """One validator's state and behaviour. Built from a prepared store; used by one thread."""
 
@@ -119,21 +141,20 @@ class Machine:
         order. `state_sync_blocks` and `keep_blocks`: see `node.config`.
 
         When `shell.finished` is set, another state has taken the place of the one that this machine was
-        built on: `close` it and build a new one from the store.
+        built on, or another validator set that of its own: `close` it and build a new one from the store.
 
         Raises:
+            NoMember: the key is in no validator set known here.
             InvariantViolated: what is stored cannot be a correct replica's (INV-12).
         """
         self._name: Final = name
         self._genesis: Final = genesis
         self._genesis_hash: Final = genesis_hash
-        self._keys: Final = tuple(v.public_key for v in genesis.validators)
-        self.index: Final = self._keys.index(signer.public_key)
+        self._key: Final = signer.public_key
         self._store: Final = store
         self._peers: Final = peers
         self._log: Final = log
         self._clock: Final = clock
-        self._verify: Final = verify
         self._offer: Final = offer
         self._pool: Final = Pool(
             total_max=limits.pending_total, per_organisation_max=limits.pending_per_organisation
@@ -141,6 +162,16 @@ class Machine:
         self._unchecked: Final = Unchecked()
         committed = CommittedState(store.live_reader())
         head, tip = self._restore(committed)
+        self._succession: Final = load_succession(store, genesis, _check_of(verify, genesis_hash))
+        life = life_of(self._succession, head.height, signer.public_key)
+        if life is None:
+            raise NoMember(
+                f"the key {signer.public_key.hex()[:16]} is in no validator set known here"
+            )
+        self._life: Final = life
+        self._members: Final = self._succession.validators(life.voters.since)
+        """By validator index."""
+        self._check_state(committed, head.height)
         self.executor: Final = Executor(
             genesis=genesis_hash,
             committed=committed,
@@ -168,7 +199,7 @@ class Machine:
             store=store,
             replica=self.replica,
             config=config,
-            verify=self._verify_commit,
+            succession=self._succession,
             outlet=peers,
             offer=offer,
             log=self._log_named,
@@ -184,6 +215,7 @@ class Machine:
             log=self._log_named,
             chores=self._upkeep,
             on_tick=self._tick,
+            is_succeeded=self._is_succeeded,
         )
         self.service: Final = Service(
             genesis=genesis_hash,
@@ -196,6 +228,7 @@ class Machine:
                 offer,
                 self.replica.wants_body,
                 peers.broadcast,
+                lambda: self.replica.ended,
                 lambda: clock.wall_ms() // 1000,
             ),
         )
@@ -210,13 +243,15 @@ class Machine:
         """Let go of the store; nothing else may be called afterwards."""
         self._state_server.close()
 
-    def _verify_commit(self, certificate: Certificate) -> Commit:
-        def check(
-            kind: bytes, _genesis: bytes, body: bytes, public_key: bytes, signature: bytes
-        ) -> bool:
-            return self._verify(kind, body, public_key, signature)
+    @property
+    def life(self) -> Life:
+        """The validator set that this machine lives in, and its place there."""
+        return self._life
 
-        return verify_commit(certificate, self._genesis_hash, self._keys, check)
+    def _is_succeeded(self) -> bool:
+        """Another set has taken over, and this node is in it."""
+        life = life_of(self._succession, self.executor.head.height, self._key)
+        return life is not None and life.voters != self._life.voters
 
     # --- from the store -------------------------------------------------------------------------
 
@@ -224,9 +259,11 @@ class Machine:
         return ReplicaConfig(
             genesis=self._genesis_hash,
             genesis_time_ms=self._genesis.time_ms,
-            validators=self._keys,
-            validators_hash=validators_hash(self._genesis.validators),
-            index=self.index,
+            validators=self._life.voters.keys,
+            validators_hash=self._life.voters.hash,
+            index=self._life.index,
+            since=self._life.voters.since,
+            previous=self._life.previous,
             voting=not self._store.vote_bar,
             window=self._genesis.window,
             epoch_length=self._genesis.epoch_length,
@@ -240,13 +277,21 @@ class Machine:
         if tip is None or row is None:
             root = committed.root
             head = Head(0, self._genesis_hash, b"", None, root, self._genesis.time_ms)
-            return head, Tip(None, self._genesis_hash, None, 0, self._keys)
+            return head, Tip(None, self._genesis_hash, None, 0)
         header = decode(Header, row.header)
         head = Head(
             tip.height, tip.block, row.header, row.certificate, tip.state_root, header.time_ms
         )
         epoch = tip.height // self._genesis.epoch_length
-        return head, Tip(row.header, tip.block, row.certificate, epoch, self._keys)
+        return head, Tip(row.header, tip.block, row.certificate, epoch)
+
+    def _check_state(self, committed: CommittedState, height: int) -> None:
+        """The hand-overs and the state agree on who validates (INV-12)."""
+        epoch = height // self._genesis.epoch_length
+        overlay = Overlay(committed)
+        named = validators_hash(validators_of(overlay, epoch))
+        overlay.drop()
+        invariant(self._succession.set_of(epoch).hash == named, "INV-12 another validator set")
 
     def _restore_held(self, height: int) -> list[Envelope]:
         """Bodies of candidates above the head: a prepared block may have to be executed again."""
@@ -318,6 +363,12 @@ class Machine:
         self._answer()
 
     def _committed(self, executed: ExecutedBlock, certificate: Certificate) -> None:
+        if self.replica.ended:
+            handover = handover_of(
+                self.executor.view, executed.header, executed.header_bytes, certificate
+            )
+            if handover is not None:
+                self._succession.add(handover)
         self.service.committed(executed, certificate)
 
     def drop_expired(self) -> None:
@@ -337,15 +388,15 @@ class Machine:
         text = self._upkeep.progress or text
         head = self.executor.head
         network = self.executor.view.get(Kind.NETWORK, NETWORK_ID)
-        own = self._genesis.validators[self.index]
+        index = self._life.index
         return NodeStatus(
             request,
             self._name,
-            own.organisation,
+            self._members[index].organisation,
             numbers.epoch,
             numbers.view,
             numbers.leader,
-            self.index,
+            index,
             head.height,
             head.block,
             head.state_root,
@@ -361,15 +412,15 @@ class Machine:
         )
 
     def _names(self, validators: Iterable[int]) -> tuple[str, ...]:
-        return tuple(self._genesis.validators[index].name for index in validators)
+        return tuple(self._members[index].name for index in validators)
 
     def _log_named(self, event: str, fields: dict[str, object]) -> None:
         """Pass a log line of the core on, with the names of validators instead of their indices."""
         named = dict(fields)
         for field in _INDEX_FIELDS:
             index = fields.get(field)
-            if isinstance(index, int) and 0 <= index < len(self._keys):
-                named[field] = self._genesis.validators[index].name
+            if isinstance(index, int) and 0 <= index < len(self._members):
+                named[field] = self._members[index].name
         validators = fields.get("validators")
         if isinstance(validators, tuple):
             named["validators"] = self._names(validators)

@@ -102,6 +102,8 @@ class StatusSource:
     wants_body: Callable[[bytes], bool]
     """True iff the core misses this envelope under a block."""
     gossip: Callable[[bytes], None]
+    is_retired: Callable[[], bool]
+    """True iff no block will come here any more."""
     now_seconds: Callable[[], int]
 
 
@@ -184,6 +186,10 @@ class Service:
         One that is in the pool already is announced and passed on again: the client asks because it
         waits, and the leader may have lost it (protocol §5.9). The copy that came first stands for
         all others, however they are signed."""
+        if self._source.is_retired():
+            raise PoolRefused(
+                "NODE_RETIRED", "this node is no validator any more; try another node"
+            )
         if len(raw) > ENVELOPE_BYTES_MAX:
             raise LedgerError(
                 "ENVELOPE_TOO_LARGE", f"{len(raw)} bytes; at most {ENVELOPE_BYTES_MAX} are allowed"
@@ -451,8 +457,12 @@ class Service:
         found: list[EvidenceEntry] = []
         room, more = REPLY_BYTES_MAX, False
         with self._store.reader() as reader:
-            proofs = query.kind is EvidenceKind.PROOFS
-            rows = reader.evidence(query.after) if proofs else reader.new_views(query.after)
+            kept = {
+                EvidenceKind.PROOFS: reader.evidence,
+                EvidenceKind.NEW_VIEWS: reader.new_views,
+                EvidenceKind.HANDOVERS: reader.handovers,
+            }
+            rows = kept[query.kind](query.after)
             for key, data in rows:
                 room -= len(data)
                 more = bool(found) and (room < 0 or len(found) >= EVIDENCE_PER_PAGE)

@@ -88,9 +88,11 @@ class Shell:
         log: Log,
         chores: Chores,
         on_tick: Callable[[int], None],
+        is_succeeded: Callable[[], bool],
     ) -> None:
         """`on_committed` is called for every block, in order, once it is durable; `log` gets the
-        events that `Effects.log` names; `on_tick` is told the time after every Tick."""
+        events that `Effects.log` names; `on_tick` is told the time after every Tick. `is_succeeded`
+        says, when the replica has ended, whether this node belongs to the set that follows."""
         self.replica: Final = replica
         self._executor: Final = executor
         self._outlet: Final = outlet
@@ -102,8 +104,10 @@ class Shell:
         """Nothing is stepped any more: what is on disk is about to be replaced."""
         self._last: Turn | None = None
         """The turn that does it."""
+        self._is_succeeded: Final = is_succeeded
         self.finished = False
-        """Another state has taken the place of the one this machine was built on: build a new one."""
+        """Another state has taken the place of the one this machine was built on, or another validator set
+        that of its own: build a new one."""
         self._turn = Turn()
         self._writing: Turn | None = None
         self._durable_step = 0
@@ -197,7 +201,8 @@ class Shell:
             self._executor.durable(executed, certificate)
             self._on_committed(executed, certificate)
         self._chores.written()
-        self.finished = turn is self._last
+        succeeded = self.replica.ended and self._is_succeeded()
+        self.finished = turn is self._last or succeeded
         return Persisted(self._durable_step)
 
     def _release(self, turn: Turn) -> None:

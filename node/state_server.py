@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final, TypeVar
 
 from node.state.entities import load_entity, size_of
@@ -26,7 +27,7 @@ from node.state.tree import (
 )
 from node.store import BlockRow, Snapshot, Store
 from node.sync import Answer
-from tallynet.codec import encode
+from tallynet.codec import decode_trusted, encode
 from tallynet.messages import (
     STATE_ENTITIES_MAX,
     STATE_PART_BYTES,
@@ -40,6 +41,7 @@ from tallynet.messages import (
     StateNode,
     StatePart,
 )
+from tallynet.validators import HANDOVERS_MAX, Handover
 
 PIN_MS_MAX: Final = 600_000
 """At the 5 MB/s that a validator reads from another, ten minutes carry 3 GB. At ten commits a second of a
@@ -97,9 +99,14 @@ class StateServer:
         pin.users[source] = now_ms
         root = pin.snapshot.get(STATE_TREE, ROOT_PATH)
         row = pin.row
+        after = b"" if not request.since else request.since.to_bytes(8, "big")
+        handovers = islice(pin.snapshot.handovers(after), HANDOVERS_MAX)
         head = encode(
-            StateHead(row.header, row.envelopes, row.certificate, count_of(root), hash_of(root))
-        )
+            StateHead(
+                row.header, row.envelopes, row.certificate, count_of(root), hash_of(root),
+                tuple(decode_trusted(Handover, handover) for _, handover in handovers),
+            )
+        )  # fmt: skip
         return Answer(head, len(head))
 
     @staticmethod

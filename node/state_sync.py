@@ -14,7 +14,7 @@ asked for, so memory holds one part and the way down to it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -27,6 +27,7 @@ from tallynet.errors import RemoteProtocolError, invariant
 from tallynet.evidence import header_fault
 from tallynet.messages import FetchState, FetchStateHead, NoState, StateHead, StatePart
 from tallynet.state_proof import tree_root
+from tallynet.validators import HANDOVERS_MAX, Handover, Succession
 
 ANSWER_MS: Final = 5_000
 """A part of 256 KiB takes 50 ms at the rate at which validators read from each other; who needs a hundred
@@ -43,6 +44,8 @@ class Step:
 
     sends: list[tuple[int, bytes]] = field(default_factory=list)
     """(validator, message), at once."""
+    handovers: list[Handover] = field(default_factory=list)
+    """Changes of the validator set that were learned: to be kept before a state under them is."""
     rows: dict[str, Table] = field(default_factory=dict)
     """Per state table of the set that is not current; None deletes. Call `durable` once they are."""
     fault: str = ""
@@ -87,12 +90,12 @@ class StateSync:
         self,
         *,
         config: ReplicaConfig,
-        verify: Callable[[Certificate], Commit],
+        succession: Succession,
         staged: Staged,
     ) -> None:
-        """`verify` raises RemoteProtocolError unless a quorum signed the certificate."""
+        """`succession` judges certificates; what peers show of later sets is added to it."""
         self._config: Final = config
-        self._verify: Final = verify
+        self._succession: Final = succession
         self._staged: Final = staged
         self._source = config.index
         self._head: Head | None = None
@@ -144,6 +147,9 @@ class StateSync:
         if not self._expected(source) or self._head is not None:
             return step
         try:
+            if self._follow(step, message):
+                self._ask_head(step, now_ms)
+                return step
             self._head = self._open(message)
         except RemoteProtocolError as error:
             step.fault = error.message
@@ -215,12 +221,21 @@ class StateSync:
             paths, whole = walk.wanted()
             self._ask(step, encode(FetchState(head.header.height, whole, paths)), now_ms)
 
+    def _follow(self, step: Step, message: StateHead) -> bool:
+        """Learn of later validator sets, one after the other; True when there are more than one message
+        holds. Raises RemoteProtocolError."""
+        for handover in message.handovers:
+            if not self._succession.add(handover):
+                raise RemoteProtocolError("BAD_HANDOVER", "a change that was not asked for")
+            step.handovers.append(handover)
+        return len(message.handovers) == HANDOVERS_MAX
+
     def _open(self, message: StateHead) -> Head:
         """Check an offer. Raises RemoteProtocolError."""
-        commit = self._verify(message.certificate)
+        commit = self._succession.committed(message.certificate)
         content = open_content(message.header, message.envelopes)
         height, config = commit.height, self._config
-        fault = header_fault(config, content.header, height)
+        fault = header_fault(self._succession, content.header, height)
         if commit.block != content.block:
             fault = "the certificate is for another block"
         elif commit.epoch != epoch_of(height, config.epoch_length):
@@ -267,9 +282,13 @@ class StateSync:
                 self._source = peer
                 self._vain += 1
                 self._asked_least = self._least
-                self._ask(step, encode(FetchStateHead(self._least)), now_ms)
+                self._ask_head(step, now_ms)
                 return
         self._vain = n
+
+    def _ask_head(self, step: Step, now_ms: int) -> None:
+        since = self._succession.newest.since
+        self._ask(step, encode(FetchStateHead(self._asked_least, since)), now_ms)
 
     def _ask(self, step: Step, message: bytes, now_ms: int) -> None:
         step.sends.append((self._source, message))

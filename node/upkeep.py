@@ -29,13 +29,14 @@ from node.state.tables import INDEXES, RECORDS, STATE_TABLES, STATE_TREE, record
 from node.state_sync import Head, StateSync, Step
 from node.store import Snapshot, Staging, Store, WriteBatch
 from node.store.tables import BODIES, RECEIPTS, TRANSACTIONS, height_key
-from tallynet.blocks import Certificate, Commit, Header
-from tallynet.codec import decode_trusted
+from tallynet.blocks import Header
+from tallynet.codec import decode_trusted, encode
 from tallynet.envelope import SignedEnvelope
 from tallynet.errors import invariant
 from tallynet.hashing import block_hash, transaction_id
 from tallynet.messages import NoState, StateHead, StatePart
 from tallynet.records import RECORD_TYPES
+from tallynet.validators import Handover, Succession
 
 RETRY_MS: Final = 30_000
 """After every peer was asked for its state in vain, only blocks are asked for so long."""
@@ -60,19 +61,21 @@ class Upkeep:
         store: Store,
         replica: Replica,
         config: ReplicaConfig,
-        verify: Callable[[Certificate], Commit],
+        succession: Succession,
         outlet: Outlet,
         offer: Callable[[BlocksPaused], None],
         log: Log,
         state_sync_blocks: int,
         keep_blocks: int,
     ) -> None:
-        """`verify` raises RemoteProtocolError unless a quorum signed the certificate; `offer` queues an
-        event for the replica."""
+        """`succession` judges certificates and learns of later validator sets; `offer` queues an event for
+        the replica."""
         self._store: Final = store
         self._replica: Final = replica
         self._config: Final = config
-        self._verify: Final = verify
+        self._succession: Final = succession
+        self._learned: Final[list[Handover]] = []
+        """Not written yet."""
         self._outlet: Final = outlet
         self._offer: Final = offer
         self._log: Final = log
@@ -164,7 +167,9 @@ class Upkeep:
         self._log("state_sync_begins", {"least": least, "resumed": self._staging is not None})
         self._staging = self._staging or Staging(b"", (), None, b"")
         self._empty = False
-        self._sync = StateSync(config=self._config, verify=self._verify, staged=self._staged)
+        self._sync = StateSync(
+            config=self._config, succession=self._succession, staged=self._staged
+        )
         self._pause(True)
 
     def _pause(self, paused: bool) -> None:
@@ -175,6 +180,7 @@ class Upkeep:
     def _carry_out(self, step: Step) -> None:
         for to, message in step.sends:
             self._outlet.send(to, message)
+        self._learned.extend(step.handovers)
         if step.rows:
             self._step = step
         sync = self._sync
@@ -219,6 +225,10 @@ class Upkeep:
 
     def fill(self, batch: WriteBatch) -> None:
         """Add the next piece to what is about to be written."""
+        for handover in self._learned:
+            since = decode_trusted(Header, handover.header).epoch + 1
+            batch.handover(since, encode(handover))
+        self._learned.clear()
         if self._step is not None:
             for table, rows in self._step.rows.items():
                 batch.staged(table, rows)
@@ -329,7 +339,7 @@ class Upkeep:
         )
         if staging is None or staging.certificate is None:
             return
-        commit = self._verify(staging.certificate)
+        commit = self._succession.committed(staging.certificate)
         root = root_of(lambda path: self._staged.get(STATE_TREE, path))
         block = block_hash(staging.header)
         invariant(

@@ -1,9 +1,10 @@
 """Proofs of misbehaviour: what no correct validator ever signs, checkable by anybody (reliability §12).
 
-A proof holds the signed bytes themselves, and `culprit` needs only the proof and what the genesis file
-says. A correct validator signs only what follows from its durable register, and the register is written
-before anything leaves; so whatever crashes and restarts it lives through, none of these can be shown of
-it (INV-26). It can be shown of a validator whose disk was rolled back: that one is faulty (B3, B12).
+A proof holds the signed bytes themselves, and `culprit` needs only the proof and the validators of its
+epoch: the genesis file and the hand-overs since. A correct validator signs only what follows from its
+durable register, and the register is written before anything leaves; so whatever crashes and restarts it
+lives through, none of these can be shown of it (INV-26). It can be shown of a validator whose disk was
+rolled back: that one is faulty (B3, B12).
 
     rule          why a correct validator cannot have signed it
     ------------  --------------------------------------------------------------------------------------
@@ -45,10 +46,10 @@ from tallynet.blocks import (
 from tallynet.codec import Wire, decode
 from tallynet.errors import RemoteProtocolError
 from tallynet.fields import Epoch, Hash, Height
-from tallynet.genesis import Genesis, genesis_hash, validators_hash
 from tallynet.hashing import block_hash
 from tallynet.messages import DOMAINS, NewView, Signed, SignedKind, ViewChange
 from tallynet.signatures import verify_kind
+from tallynet.validators import ValidatorSet
 
 
 class Rule(IntEnum):
@@ -166,40 +167,23 @@ class Conviction:
         )
 
 
+def epoch_of_key(key: bytes) -> int:
+    """Epoch in a `Conviction.key`."""
+    return int.from_bytes(key[3:11], "big")
+
+
 class Electorate(Protocol):
-    """Who votes in an epoch, and what their headers must say."""
+    """Who votes in which epoch, and what their headers must say: a `Succession` of what is known from
+    the genesis on, or what a validator knows of its own life."""
 
     @property
     def genesis(self) -> bytes: ...
 
     @property
-    def validators(self) -> tuple[bytes, ...]:
-        """Public keys by index."""
-
-    @property
-    def validators_hash(self) -> bytes: ...
-
-    @property
     def epoch_length(self) -> int: ...
 
-
-@dataclass(frozen=True, slots=True)
-class FounderElectorate:
-    """The validators of a genesis file."""
-
-    genesis: bytes
-    validators: tuple[bytes, ...]
-    validators_hash: bytes
-    epoch_length: int
-
-    @classmethod
-    def of(cls, genesis: Genesis) -> FounderElectorate:
-        return cls(
-            genesis_hash(genesis),
-            tuple(validator.public_key for validator in genesis.validators),
-            validators_hash(genesis.validators),
-            genesis.epoch_length,
-        )
+    def set_of(self, epoch: int) -> ValidatorSet | None:
+        """The set of an epoch; None when it is not known."""
 
 
 def culprit(
@@ -219,10 +203,11 @@ def culprit(
         signed, found = _hidden(decode(Signed, proof.commit), decode(Signed, proof.view_change))
     else:
         signed, found = _header(decode(Signed, proof.prepare), proof.header, electorate)
+    voters = electorate.set_of(found.epoch)
     for message in signed:
-        if message.signer != found.signer or message.signer >= len(electorate.validators):
+        if voters is None or message.signer != found.signer or message.signer >= len(voters.keys):
             raise _bad("not all is by one validator")
-        key = electorate.validators[message.signer]
+        key = voters.keys[message.signer]
         kind = DOMAINS[message.kind]
         if not check(kind, electorate.genesis, message.body, key, message.signature):
             raise _bad("a signature is bad")
@@ -301,7 +286,7 @@ def _header(prepare: Signed, header_bytes: bytes, electorate: Electorate) -> Fou
     vote = _vote(prepare)
     if not isinstance(vote, Prepare) or block_hash(header_bytes) != vote.block:
         raise _bad("not a Prepare for this header")
-    if vote_fault(electorate, decode(Header, header_bytes), vote) is None:
+    if _plain_vote_fault(electorate, decode(Header, header_bytes), vote) is None:
         raise _bad("the header is possible")
     found = Conviction(prepare.signer, Rule.HEADER, vote.epoch, vote.view, vote.height)
     return (prepare,), found
@@ -309,7 +294,12 @@ def _header(prepare: Signed, header_bytes: bytes, electorate: Electorate) -> Fou
 
 def vote_fault(electorate: Electorate, header: Header, vote: Prepare | Commit) -> str | None:
     """Why no correct validator casts this vote for a block with this header; None when one may."""
-    fault = header_fault(electorate, header, vote.height)
+    return _plain_vote_fault(electorate, header, vote) or _set_fault(electorate, header)
+
+
+def _plain_vote_fault(electorate: Electorate, header: Header, vote: Prepare | Commit) -> str | None:
+    """Faults that whoever knows the genesis file is sure of."""
+    fault = _plain_fault(electorate, header, vote.height)
     if fault is not None:
         return fault
     if vote.epoch != header.epoch:
@@ -321,6 +311,10 @@ def vote_fault(electorate: Electorate, header: Header, vote: Prepare | Commit) -
 
 def header_fault(electorate: Electorate, header: Header, height: int) -> str | None:
     """Why no block of this network can have this header at `height`; None when it can."""
+    return _plain_fault(electorate, header, height) or _set_fault(electorate, header)
+
+
+def _plain_fault(electorate: Electorate, header: Header, height: int) -> str | None:
     if header.genesis != electorate.genesis:
         return "another network"
     if header.version != PROTOCOL_VERSION:
@@ -329,9 +323,20 @@ def header_fault(electorate: Electorate, header: Header, height: int) -> str | N
         return f"height {header.height} where {height} was voted on"
     if header.height < 1 or header.epoch != (header.height - 1) // electorate.epoch_length:
         return f"height {header.height} is not in epoch {header.epoch}"
-    if header.proposer >= len(electorate.validators):
+    return None
+
+
+def _set_fault(electorate: Electorate, header: Header) -> str | None:
+    """Faults for who knows the set of the header's epoch. They convict nobody: who has missed a hand-over
+    would find them in an honest header. Which set the last header of an epoch has to name is for the
+    state to say."""
+    voters = electorate.set_of(header.epoch)
+    if voters is None:
+        return f"the validators of epoch {header.epoch} are not known"
+    if header.proposer >= len(voters.keys):
         return f"proposer {header.proposer} is no validator"
-    if header.next_validators != electorate.validators_hash:
+    ends = header.height % electorate.epoch_length == 0
+    if header.next_validators != voters.hash and not ends:
         return "another validator set"
     return None
 

@@ -98,9 +98,10 @@ class Statements:
         if key in self._seen or signed.kind in (SignedKind.COMPLAINT, SignedKind.STATUS):
             return
         place = _place(signed)
-        if signed.signer >= len(self._electorate.validators):
+        voters = self._electorate.set_of(place[0])
+        if voters is None or signed.signer >= len(voters.keys):
             raise RemoteProtocolError("NOT_A_VALIDATOR", f"signer {signed.signer}")
-        domain, public_key = DOMAINS[signed.kind], self._electorate.validators[signed.signer]
+        domain, public_key = DOMAINS[signed.kind], voters.keys[signed.signer]
         genesis = self._electorate.genesis
         if not self._check(domain, genesis, signed.body, public_key, signed.signature):
             raise RemoteProtocolError("BAD_SIGNATURE", signed.kind.name)

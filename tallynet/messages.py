@@ -40,6 +40,7 @@ from tallynet.signatures import (
     KIND_STATUS,
     KIND_VIEW_CHANGE,
 )  # fmt: skip
+from tallynet.validators import HANDOVERS_MAX, Handover
 
 WINDOW_MAX: Final = 16
 """Upper bound for W on the wire; the shipped value is 4 (protocol §5.2)."""
@@ -283,6 +284,8 @@ class FetchStateHead(Wire, tag="fetch.state.head"):
 
     least: Height
     """No lower height is of use."""
+    since: Epoch
+    """First epoch of the newest validator set that the asker knows."""
 
 
 class StateHead(Wire, tag="state.head"):
@@ -296,6 +299,9 @@ class StateHead(Wire, tag="state.head"):
     """Number of entities in the state."""
     tree: Hash
     """Hash of the whole state tree."""
+    handovers: Annotated[tuple[Handover, ...], Meta(max_length=HANDOVERS_MAX)]
+    """The changes of the validator set that the asker does not know, oldest first. As many as fit: then
+    the rest is asked for, before the certificate can be judged."""
 
 
 class NoState(Wire, tag="no.state"):
@@ -430,10 +436,13 @@ class EvidenceKind(IntEnum):
     """Proofs of misbehaviour, encoded `tallynet.evidence.Evidence`."""
     NEW_VIEWS = 2
     """NewViews that opened a view at this node, encoded `Signed`."""
+    HANDOVERS = 3
+    """Changes of the validator set, encoded `tallynet.validators.Handover`; the key is the first epoch of
+    the new set, eight bytes."""
 
 
 class QueryEvidence(Wire, tag="query.evidence"):
-    """What the node keeps against validators. Answered by `EvidencePage`."""
+    """What the node keeps about its validators. Answered by `EvidencePage`."""
 
     request: Uint
     kind: EvidenceKind
@@ -551,7 +560,8 @@ class EvidenceEntry(Wire):
     key: Annotated[bytes, Meta(max_length=64)]
     """Ascending; the last one continues the question."""
     data: bytes
-    """Of the kind asked for. Everybody checks it himself: proofs with `tallynet.evidence.culprit`."""
+    """Of the kind asked for. Everybody checks it himself: proofs with `tallynet.evidence.culprit`, changes
+    of the set with `tallynet.validators.Succession`."""
 
 
 class EvidencePage(Wire, tag="evidence"):
@@ -570,6 +580,8 @@ class NodeState(IntEnum):
     """Follows without a vote."""
     DIVERGED = 4
     """Stopped: its results differ from others', or a quorum is on another chain."""
+    RETIRED = 5
+    """Belongs to no validator set any more; shows what it has."""
 
 
 class NodeStatus(Wire, tag="status"):

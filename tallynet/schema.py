@@ -26,6 +26,7 @@ from tallynet import (
     receipts,
     records,
     state_proof,
+    validators,
 )
 from tallynet.codec import Wire
 from tallynet.merkle import ListProof
@@ -65,13 +66,18 @@ _SECTIONS: Final[tuple[tuple[str, tuple[type[Wire], ...]], ...]] = (
     ),
     ("Client to node", tuple(get_args(messages.ClientRequest))),
     ("Node to client", tuple(get_args(messages.ClientReply))),
-    ("Blocks and proofs", (blocks.Header, blocks.Certificate, ListProof, state_proof.StateProof)),
+    (
+        "Blocks and proofs",
+        (
+            blocks.Header, blocks.Certificate, validators.Handover, ListProof, state_proof.StateProof,
+        ),
+    ),
     (
         "Receipts and events",
         (receipts.PrologueReceipt, receipts.EnvelopeReceipt, receipts.Event),
     ),
     ("Envelopes", (envelope.SignedEnvelope, envelope.EnvelopeBody)),
-    ("Commands", commands.COMMAND_TYPES),
+    ("Commands", (*commands.COMMAND_TYPES, commands.ReadyBody)),
     ("Records", tuple(get_args(records.Record))),
     ("Evidence", (*get_args(evidence.Evidence), evidence.Divergence)),
     ("Genesis", (genesis.Genesis,)),

@@ -35,6 +35,7 @@ from rich.progress import (
 from node.config import load_config
 from node.ledger.execute import execute_block
 from node.ledger.genesis_state import load as load_genesis_state
+from node.ledger.membership import validators_of
 from node.state import CommittedState, MemoryReader, Overlay
 from node.state.tables import STATE_TABLES
 from node.store import BlockRow, Snapshot, StoreError, scan_in_child
@@ -42,14 +43,15 @@ from node.store.errors import corrupt
 from node.store.store import has_data, lock_directory
 from node.store.tables import MAP_BYTES, TABLES, open_environment
 from node.validator import load_genesis
-from tallynet.blocks import Commit, Header, verify_commit
+from tallynet.blocks import Commit, Header
 from tallynet.codec import decode
 from tallynet.envelope import Envelope, open_envelope
-from tallynet.errors import TallynetError
-from tallynet.genesis import Genesis, genesis_hash
+from tallynet.errors import RemoteProtocolError, TallynetError
+from tallynet.genesis import Genesis, genesis_hash, validators_hash
 from tallynet.hashing import block_hash, envelope_hash
 from tallynet.merkle import list_root
 from tallynet.receipts import Event
+from tallynet.validators import Handover, Succession
 from tools.arguments import format_amount
 from tools.audit_state import Sums, check_state
 from tools.money_comparison import money_differences
@@ -212,7 +214,7 @@ class _Auditor:
     ) -> None:
         self._genesis: Final = genesis
         self._hash: Final = genesis_hash(genesis)
-        self._keys: Final = tuple(v.public_key for v in genesis.validators)
+        self._succession: Final = Succession.of(genesis)
         self._stored: Final = stored
         self._progress: Final = progress
         self._memory: Final = MemoryReader()
@@ -224,6 +226,12 @@ class _Auditor:
 
     def run(self) -> Report:
         """What is held of the chain, then the state."""
+        for _, handover in self._stored.handovers():
+            try:
+                self._succession.add(decode(Handover, handover))
+            except RemoteProtocolError as error:
+                self.report.differ(f"a change of the validator set: {error.message}")
+                break
         self.report.first_block = self._stored.base()
         if self.report.first_block == 1:
             self._execute()
@@ -376,6 +384,10 @@ class _Auditor:
             self.report.differ(
                 f"block {height}: state root {root.hex()[:16]} is not the certified one"
             )
+        ends = height % self._genesis.epoch_length == 0
+        following = validators_of(Overlay(self._state), header.epoch + ends)
+        if header.next_validators != validators_hash(following):
+            self.report.differ(f"block {height}: names another validator set than the state")
         if commit is not None and result.receipts_root != commit.receipts_root:
             self.report.differ(f"block {height}: receipts root is not the certified one")
         if (result.prologue, *result.receipts) != given.receipts or result.events != given.events:
@@ -389,7 +401,7 @@ class _Auditor:
 
     def _certified(self, height: int, row: BlockRow) -> Commit | None:
         try:
-            commit = verify_commit(row.certificate, self._hash, self._keys)
+            commit = self._succession.committed(row.certificate)
         except TallynetError as error:
             self.report.differ(f"block {height}: {error}")
             return None

@@ -22,10 +22,11 @@ from node.validator import load_genesis as load_node_genesis
 from tallynet.blocks import Certificate, Commit, faulty_max
 from tallynet.codec import decode, encode
 from tallynet.errors import RemoteProtocolError, TallynetError
-from tallynet.evidence import Conviction, Divergence, FounderElectorate, culprit
+from tallynet.evidence import Conviction, Divergence, culprit
 from tallynet.forensics import Statements
 from tallynet.genesis import Genesis, genesis_hash
 from tallynet.messages import EvidenceKind, SignedKind
+from tallynet.validators import Handover, Succession
 from tools.arguments import UsageError
 from tools.audit import stopped_store
 from tools.connect import connect, genesis_of
@@ -57,6 +58,8 @@ class EvidenceFile(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     new_views: list[str] = []
     certificates: list[str] = []
     """Commit certificates."""
+    handovers: list[str] = []
+    """Changes of the validator set, oldest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,8 @@ class Shown:
 
     proofs: tuple[bytes, ...]
     divergence: Divergence | None
+    handovers: tuple[bytes, ...]
+    """Changes of the validator set, oldest first."""
 
 
 # --- list -----------------------------------------------------------------------------------------
@@ -85,15 +90,18 @@ def evidence_list(
         tally evidence list
     """
     genesis, _ = genesis_of(network)
-    electorate = FounderElectorate.of(genesis)
+    succession = Succession.of(genesis)
     shown = trio.run(_ask_nodes, network, node)
+    for answer in shown.values():
+        if not isinstance(answer, str):
+            follow(succession, answer.handovers)
     rows: list[tuple[str, Conviction]] = []
     problems: list[str] = []
     for name, answer in shown.items():
         if isinstance(answer, str):
             problems.append(f"{name}: {answer}")
             continue
-        found, refused = _checked(answer.proofs, electorate)
+        found, refused = _checked(answer.proofs, succession)
         rows += [(name, conviction) for conviction in found]
         if refused:
             problems.append(f"{name} shows {refused} proofs that prove nothing: do not trust it")
@@ -106,14 +114,14 @@ def evidence_list(
         print_json(
             {
                 "proofs": [
-                    {"node": n} | _conviction_plain(c, genesis) for n, c in _by_culprit(rows)
+                    {"node": n} | _conviction_plain(c, succession) for n, c in _by_culprit(rows)
                 ],
                 "diverged": {n: _divergence_plain(d) for n, d in diverged.items()},
                 "problems": problems,
             }
         )
     else:
-        _print_evidence(_by_culprit(rows), diverged, problems, genesis)
+        _print_evidence(_by_culprit(rows), diverged, problems, succession)
     if rows or diverged or any("prove nothing" in problem for problem in problems):
         raise SystemExit(int(Exit.DIFFERENCE))
 
@@ -131,7 +139,8 @@ async def _ask_nodes(network: Path, only: str) -> dict[str, Shown | str]:
             try:
                 async with connect(network, only=name) as client:
                     proofs = [proof async for proof in client.evidence(EvidenceKind.PROOFS)]
-                    answers[name] = Shown(tuple(proofs), await client.divergence())
+                    changes = [raw async for raw in client.evidence(EvidenceKind.HANDOVERS)]
+                    answers[name] = Shown(tuple(proofs), await client.divergence(), tuple(changes))
             except TallynetError as error:
                 answers[name] = error.message
 
@@ -141,14 +150,21 @@ async def _ask_nodes(network: Path, only: str) -> dict[str, Shown | str]:
     return {name: answers[name] for name in names if name in answers}
 
 
-def _checked(
-    proofs: Iterable[bytes], electorate: FounderElectorate
-) -> tuple[list[Conviction], int]:
+def follow(succession: Succession, handovers: Iterable[bytes]) -> None:
+    """Learn of the changes of the validator set that a source shows, as far as they hold."""
+    for raw in handovers:
+        try:
+            succession.add(decode(Handover, raw))
+        except RemoteProtocolError:
+            return
+
+
+def _checked(proofs: Iterable[bytes], succession: Succession) -> tuple[list[Conviction], int]:
     found: list[Conviction] = []
     refused = 0
     for proof in proofs:
         try:
-            found.append(culprit(proof, electorate))
+            found.append(culprit(proof, succession))
         except RemoteProtocolError:
             refused += 1
     return found, refused
@@ -162,11 +178,11 @@ def _print_evidence(
     rows: Sequence[tuple[str, Conviction]],
     diverged: dict[str, Divergence],
     problems: Sequence[str],
-    genesis: Genesis,
+    succession: Succession,
 ) -> None:
     if rows:
         columns = ("kept by", "validator", "what it did", "epoch", "view", "height")
-        table = [(node, *_conviction_row(conviction, genesis)) for node, conviction in rows]
+        table = [(node, *_conviction_row(conviction, succession)) for node, conviction in rows]
         print_rows("proofs of misbehaviour, checked", columns, table)
     else:
         OUT.print("no proofs of misbehaviour")
@@ -176,9 +192,14 @@ def _print_evidence(
         OUT.print(problem, markup=False)
 
 
-def _conviction_row(conviction: Conviction, genesis: Genesis) -> tuple[str, ...]:
+def _name_of(conviction: Conviction, succession: Succession) -> str:
+    """Of whom it convicts: an index means another validator in another set."""
+    return succession.validators(conviction.epoch)[conviction.signer].name
+
+
+def _conviction_row(conviction: Conviction, succession: Succession) -> tuple[str, ...]:
     return (
-        genesis.validators[conviction.signer].name,
+        _name_of(conviction, succession),
         conviction.rule.sentence,
         str(conviction.epoch),
         str(conviction.view),
@@ -186,9 +207,9 @@ def _conviction_row(conviction: Conviction, genesis: Genesis) -> tuple[str, ...]
     )
 
 
-def _conviction_plain(conviction: Conviction, genesis: Genesis) -> dict[str, Any]:
+def _conviction_plain(conviction: Conviction, succession: Succession) -> dict[str, Any]:
     return {
-        "validator": genesis.validators[conviction.signer].name,
+        "validator": _name_of(conviction, succession),
         "index": conviction.signer,
         "rule": conviction.rule.name,
         "epoch": conviction.epoch,
@@ -264,6 +285,7 @@ async def _save(network: Path, node: str, blocks: int) -> EvidenceFile:
     saved = EvidenceFile(genesis=network_hash.hex(), source=node)
     async with connect(network, only=node) as client:
         saved.proofs = [p.hex() async for p in client.evidence(EvidenceKind.PROOFS)]
+        saved.handovers = [h.hex() async for h in client.evidence(EvidenceKind.HANDOVERS)]
         saved.new_views = [v.hex() async for v in client.evidence(EvidenceKind.NEW_VIEWS)]
         divergence = await client.divergence()
         if divergence is not None and divergence.certificate is not None:
@@ -284,7 +306,7 @@ def load_evidence(path: Path, network_hash: bytes) -> EvidenceFile:
     """
     try:
         found = msgspec.json.decode(path.read_bytes(), type=EvidenceFile)
-        for text in (*found.proofs, *found.new_views, *found.certificates):
+        for text in (*found.proofs, *found.handovers, *found.new_views, *found.certificates):
             bytes.fromhex(text)
     except (msgspec.DecodeError, ValueError) as error:
         raise EvidenceError("EVIDENCE_INVALID", f"{path}: {error}") from None
@@ -307,20 +329,21 @@ def evidence_verify(
     if not files:
         raise UsageError("USAGE", "name at least one file: tally evidence verify bank-2.evidence")
     genesis, network_hash = genesis_of(network)
-    electorate = FounderElectorate.of(genesis)
+    succession = Succession.of(genesis)
     rows: list[tuple[str, Conviction]] = []
     problems: list[str] = []
     for path in files:
-        proofs = [bytes.fromhex(text) for text in load_evidence(path, network_hash).proofs]
-        found, refused = _checked(proofs, electorate)
+        saved = load_evidence(path, network_hash)
+        follow(succession, map(bytes.fromhex, saved.handovers))
+        found, refused = _checked(map(bytes.fromhex, saved.proofs), succession)
         rows += [(path.name, conviction) for conviction in found]
         if refused:
             problems.append(f"{path}: {refused} proofs prove nothing")
     if output is Output.json:
-        plain = [{"file": n} | _conviction_plain(c, genesis) for n, c in _by_culprit(rows)]
+        plain = [{"file": n} | _conviction_plain(c, succession) for n, c in _by_culprit(rows)]
         print_json({"proofs": plain, "problems": problems})
     else:
-        _print_evidence(_by_culprit(rows), {}, problems, genesis)
+        _print_evidence(_by_culprit(rows), {}, problems, succession)
     if problems:
         raise SystemExit(int(Exit.DIFFERENCE))
 
@@ -337,6 +360,7 @@ class Source:
     """Of its newest blocks, and the foreign one that it stopped at."""
     new_views: tuple[bytes, ...]
     proofs: tuple[bytes, ...]
+    handovers: tuple[bytes, ...]
 
     @classmethod
     def of_store(cls, name: str, stored: Snapshot) -> Source:
@@ -346,6 +370,7 @@ class Source:
             tuple(_certificates(stored)),
             tuple(new_view for _, new_view in stored.new_views()),
             tuple(proof for _, proof in stored.evidence()),
+            tuple(handover for _, handover in stored.handovers()),
         )
 
 
@@ -387,33 +412,40 @@ def forensics(
         raise UsageError("USAGE", "name sources: tally forensics network/bank-1 network/bank-2")
     genesis, found = load_sources(sources, network)
     fork = first_conflict(found)
-    statements = Statements(FounderElectorate.of(genesis))
+    succession = Succession.of(genesis)
+    for source in found:
+        follow(succession, source.handovers)
+    statements = Statements(succession)
     for source in found:
         add_source(statements, source, fork)
     proven = [conviction for conviction, _ in statements.convictions()]
-    culprits = sorted({conviction.signer for conviction in proven})
-    enough = len(culprits) > faulty_max(len(genesis.validators))
+    culprits = list(dict.fromkeys(_name_of(conviction, succession) for conviction in proven))
+    # Two chains part in one epoch, and by its set: whoever is convicted elsewhere explains nothing of it.
+    sizes = [len(succession.set_of(conviction.epoch).keys) for conviction in proven]
+    enough = bool(sizes) and len(culprits) > faulty_max(max(sizes))
     if output is Output.json:
         print_json(
             {
                 "fork_height": fork,
-                "culprits": [genesis.validators[index].name for index in culprits],
+                "culprits": culprits,
                 "complete": fork is None or enough,
-                "proofs": [_conviction_plain(c, genesis) for c in proven],
+                "proofs": [_conviction_plain(c, succession) for c in proven],
                 "unreadable": statements.refused,
             }
         )
     else:
-        _print_forensics(proven, culprits, fork, genesis, enough=enough, refused=statements.refused)
+        _print_forensics(
+            proven, culprits, fork, succession, enough=enough, refused=statements.refused
+        )
     if fork is not None or proven:
         raise SystemExit(int(Exit.DIFFERENCE))
 
 
 def _print_forensics(
     proven: Sequence[Conviction],
-    culprits: Sequence[int],
+    culprits: Sequence[str],
     fork: int | None,
-    genesis: Genesis,
+    succession: Succession,
     *,
     enough: bool,
     refused: int,
@@ -424,9 +456,9 @@ def _print_forensics(
         OUT.print(f"two chains from height {fork} on")
     columns = ("validator", "what it did", "epoch", "view", "height")
     if proven:
-        print_rows("proven", columns, [_conviction_row(c, genesis) for c in proven])
+        print_rows("proven", columns, [_conviction_row(c, succession) for c in proven])
     if fork is not None:
-        names = ", ".join(genesis.validators[index].name for index in culprits) or "nobody"
+        names = ", ".join(culprits) or "nobody"
         more = "" if enough else "; the rest needs the evidence of the other honest nodes"
         OUT.print(f"convicted: {names} ({len(culprits)}){more}", markup=False)
     if refused:
@@ -459,6 +491,7 @@ def _from_file(path: Path, wanted: bytes) -> Source:
         tuple(decode(Certificate, bytes.fromhex(text)) for text in saved.certificates),
         tuple(bytes.fromhex(text) for text in saved.new_views),
         tuple(bytes.fromhex(text) for text in saved.proofs),
+        tuple(bytes.fromhex(text) for text in saved.handovers),
     )
 
 

@@ -181,7 +181,9 @@ CLIENT: Final[dict[str, str]] = {
     "HISTORY_GONE": "What you ask about may lie in blocks that this node does not hold any more. Ask another"
     " node, or from a later block on.",
     "NO_BLOCK": "The network has no block yet, so nothing can be proven. The first act makes one.",
-    "VALIDATORS_CHANGED": "The network's validators changed. Get a newer trust anchor from your bank.",
+    "VALIDATORS_CHANGED": "The network's validators changed. Connect to a node to learn how.",
+    "BAD_HANDOVER": "A node showed a change of validators that the set before did not sign.",
+    "NODE_RETIRED": "The node is no validator any more and takes no transactions. Use another node.",
     "POOL_FULL": "The node's pool is full, or your organisation's share of it. Try again shortly.",
     "BUSY": "The node has too many connections. Try again, or another node.",
     "TOO_MANY_WAITING": "Too many requests wait on this connection.",

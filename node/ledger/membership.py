@@ -17,6 +17,7 @@ import msgspec
 from node.ledger.context import Context, refuse
 from node.ledger.organisations import has_kind, require_active
 from node.ledger.rulebook import Joint, Signers, rule
+from node.state.view import StateView
 from tallynet.blocks import VALIDATORS_MAX
 from tallynet.codec import encode
 from tallynet.commands import ReadyBody, ValidatorAdd, ValidatorRemove
@@ -27,6 +28,7 @@ from tallynet.records import (
     CommandClass,
     Key,
     Kind,
+    Network,
     NextValidators,
     OrganisationKind,
     Validator,
@@ -45,12 +47,23 @@ def next_epoch(height: int, epoch_length: int) -> int:
     return -(-(height + WINDOW_MAX) // epoch_length)
 
 
+def validators_of(state: StateView, epoch: int) -> tuple[Validator, ...]:
+    """Who validates this epoch, the state's own or the one after it."""
+    network = state.get(Kind.NETWORK, NETWORK_ID)
+    if not isinstance(network, Network):
+        raise LookupError("the network's own record is missing")
+    if network.next is not None and network.next.epoch <= epoch:
+        return network.next.validators
+    return network.validators
+
+
 def _decide(context: Context, validators: list[Validator]) -> int:
     """Let this be the next set; returns its first epoch. Raises STATE_CONFLICT, VALIDATOR_SET_SIZE."""
     network = context.network
     if network.next is not None:
         raise refuse(
-            "STATE_CONFLICT", f"a change is under way; it takes effect in epoch {network.next.epoch}"
+            "STATE_CONFLICT",
+            f"a change is under way; it takes effect in epoch {network.next.epoch}",
         )
     if not VALIDATORS_MIN <= len(validators) <= VALIDATORS_MAX:
         raise refuse(

@@ -10,6 +10,7 @@ from node.store.tables import (
     BLOCKS,
     BODIES,
     EVIDENCE,
+    HANDOVERS,
     JOURNAL,
     META,
     RECEIPTS,
@@ -74,6 +75,10 @@ class WriteBatch:
     def archive(self, epoch: int, view: int, new_view: bytes) -> None:
         """The NewView that opened a view here, for forensics; the store bounds their number."""
         self._table(VIEWS).update(chunks(height_key(epoch) + height_key(view), new_view))
+
+    def handover(self, since: int, handover: bytes) -> None:
+        """An encoded change of the validator set; `since` is the new one's first epoch."""
+        self._table(HANDOVERS).update(chunks(height_key(since), handover))
 
     def state(self, changes: Changes) -> None:
         """State changes of one sealed overlay; of consecutive blocks in order of height."""

@@ -15,6 +15,7 @@ from node.store.tables import (
     BODIES,
     CHECKSUM_BYTES,
     EVIDENCE,
+    HANDOVERS,
     JOURNAL,
     META,
     RECEIPTS,
@@ -176,6 +177,10 @@ class Snapshot:
     def new_views(self, after: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """(epoch ‖ view, encoded `Signed` NewView) of the archive, oldest first."""
         return self._all_large(VIEWS, after)
+
+    def handovers(self, after: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """(first epoch, encoded `Handover`) of every change of the validator set behind key `after`."""
+        return self._all_large(HANDOVERS, after)
 
     def divergence(self) -> bytes:
         """What the core wrote down when its results differed from others'; empty when they never did."""

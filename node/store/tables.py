@@ -15,7 +15,7 @@ from tallynet.codec import Wire
 from tallynet.fields import Hash, Height
 from tallynet.messages import EnvelopeHashes
 
-SCHEMA: Final = 2
+SCHEMA: Final = 3
 """Version of the file format; a node refuses any other."""
 SCHEMA_KEY: Final = b"schema"
 """Its place in META, which is the same in every version."""
@@ -42,12 +42,14 @@ VIEWS_ROWS_MAX: Final = 4_096
 """At most 128 MiB; then the oldest go. Up to about 40 validators a NewView is one row, and a view lasts
 seconds even where every leader is faulty: what explains a fork is there for hours, while two
 certificates that contradict each other meet within seconds after their holders can talk."""
+HANDOVERS: Final = "handovers"
+"""first epoch of a validator set (8) ‖ chunk (2) -> encoded `Handover` that made it; kept for ever."""
 
 _SECOND: Final = ".2"
 TABLES: Final = (
     META, JOURNAL, STATE_TREE, RECORDS, INDEXES, STATE_TREE + _SECOND, RECORDS + _SECOND,
     INDEXES + _SECOND, TRANSACTIONS, BLOCKS, RECEIPTS, BODIES,
-    EVIDENCE, VIEWS,
+    EVIDENCE, VIEWS, HANDOVERS,
 )  # fmt: skip
 """In the order in which they are scanned at boot: first what voting and execution stand on. The tables
 of the state exist twice: one set is current, the other is empty, or holds a state that is being fetched

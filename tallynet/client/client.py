@@ -23,7 +23,7 @@ from tallynet.client.errors import (
     StaleAnswer,
     SubmissionError,
 )
-from tallynet.client.link import ANSWER_SECONDS, Credentials, Link, NodeAddress
+from tallynet.client.link import ANSWER_SECONDS, Link, NodeAddress
 from tallynet.client.nodes import Nodes
 from tallynet.client.submissions import Outcome, Submission, Submissions
 from tallynet.client.trust import Block, ProvenRecord, Receipt, Trust
@@ -135,7 +135,8 @@ class Client:
         """The verifier; keep `trust.newest` and pass it to the next `connect`."""
         self._nodes: Final = Nodes(
             nodes,
-            Credentials(trust.genesis_hash, trust.validators, key),
+            trust,
+            key,
             tasks,
             on_receipts=self._on_receipts,
             on_refused=self._on_refused,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -57,7 +57,7 @@ class NodeAddress:
     host: str
     port: int
     public_key: bytes | None = None
-    """None: any validator of the genesis."""
+    """None: any validator of this network, as far as they are known."""
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
@@ -69,7 +69,7 @@ class Credentials:
 
     genesis: bytes
     """Genesis hash."""
-    validators: tuple[bytes, ...]
+    validators: Container[bytes]
     """Public keys that a node without a key of its own in its address may have."""
     key: Ed25519PrivateKey
 
@@ -333,8 +333,8 @@ def _checked_server_key(
     if shown not in credentials.validators:
         raise RemoteProtocolError(
             "PEER_WRONG_KEY",
-            f"the server's key {shown.hex()[:16]} is no validator's of this genesis;"
-            " give the node's own public key if it is an observer",
+            f"the server's key {shown.hex()[:16]} is no validator's that is known here;"
+            " give the node's own public key if it is an observer, or validates since lately",
         )
     return shown
 

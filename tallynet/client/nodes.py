@@ -7,18 +7,20 @@ from typing import Final, TypeVar
 
 import anyio
 from anyio.abc import TaskGroup
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tallynet.client.errors import ClientClosed, ConnectionLost, NotConnected, RequestFailed
 from tallynet.client.link import ANSWER_SECONDS, Credentials, Link, NodeAddress
+from tallynet.client.trust import Trust
 from tallynet.codec import Wire
 from tallynet.errors import RemoteProtocolError
-from tallynet.messages import Receipts, Refused
+from tallynet.messages import EvidenceKind, EvidencePage, QueryEvidence, Receipts, Refused
 
 __all__ = ["Nodes"]
 
 REDIAL_SECONDS_FIRST: Final = 0.2
 REDIAL_SECONDS_MAX: Final = 2.0
-_NOT_A_LIE: Final = ("NO_BLOCK", "VALIDATORS_CHANGED")
+_NOT_A_LIE: Final = ("NO_BLOCK",)
 """Checks that fail although the node may be honest."""
 
 T = TypeVar("T", bound=Wire)
@@ -45,7 +47,8 @@ class Nodes:
     def __init__(
         self,
         addresses: Sequence[NodeAddress],
-        credentials: Credentials,
+        trust: Trust,
+        key: Ed25519PrivateKey,
         tasks: TaskGroup,
         *,
         on_receipts: Callable[[Receipts], None],
@@ -55,7 +58,8 @@ class Nodes:
         """`on_receipts` raises RemoteProtocolError for receipts that do not hold; the others get the
         node's number."""
         self._endpoints: Final = [_Endpoint(address) for address in addresses]
-        self._credentials: Final = credentials
+        self._trust: Final = trust
+        self._key: Final = key
         self._tasks: Final = tasks
         self._on_receipts: Final = on_receipts
         self._on_refused: Final = on_refused
@@ -181,17 +185,41 @@ class Nodes:
                     raise endpoint.trouble
                 await anyio.sleep(wait)
             try:
-                link = await Link.dial(
-                    endpoint.address, self._credentials, self._pushed, self._lost
-                )
+                link = await self._dial(endpoint.address)
             except ConnectionLost as error:
                 endpoint.trouble = error
                 endpoint.retry_at = anyio.current_time() + endpoint.pause
                 endpoint.pause = min(2 * endpoint.pause, REDIAL_SECONDS_MAX)
                 raise
             endpoint.link, endpoint.pause = link, REDIAL_SECONDS_FIRST
-            self._tasks.start_soon(link.run)
             return link
+
+    async def _dial(self, address: NodeAddress) -> Link:
+        """A link over which everything was learned that the node knows of changes of the validator set. A
+        node closes its links when its set changes, so what comes over this one can be judged."""
+        trust = self._trust
+        credentials = Credentials(trust.genesis_hash, trust.succession.keys, self._key)
+        link = await Link.dial(address, credentials, self._pushed, self._lost)
+        self._tasks.start_soon(link.run)
+        while await self._learn(link):
+            pass
+        return link
+
+    async def _learn(self, link: Link) -> bool:
+        """The next page of hand-overs; whether there are more. Raises ConnectionLost."""
+        succession = self._trust.succession
+        newest = succession.newest.since
+        after = newest.to_bytes(8, "big") if newest else b""
+        try:
+            page = await link.ask(
+                lambda n: QueryEvidence(n, EvidenceKind.HANDOVERS, after), EvidencePage
+            )
+            self._trust.learn(entry.data for entry in page.entries)
+        except RemoteProtocolError as error:
+            raise self._disbelieve(link, error) from None
+        except RequestFailed as error:
+            raise ConnectionLost(error.code, f"{link.address}: {error.message}") from None
+        return page.more and succession.newest.since > newest
 
     def _lost(self, link: Link) -> None:
         if self._closed:

@@ -1,32 +1,34 @@
-"""What a client believes: the genesis file, signatures of a quorum, and proofs. No I/O.
+"""What a client believes: the genesis file, hand-overs, signatures of a quorum, and proofs. No I/O.
 
 Every answer of a node goes through here before anybody sees it:
 
     header bytes --hash--> Commit vote --q signatures of validators--> state root, receipts root
     state root <--proof-- record        receipts root <--list proof-- receipt
 
-Epochs: the validator set is the one of the genesis. A header that names another set for what follows is
-refused (VALIDATORS_CHANGED) instead of being believed on the old set's word for ever; a client then
-needs a newer trust anchor from its bank.
+Epochs: the first validator set is the one of the genesis, and every later one is believed on a hand-over by
+the set before (`tallynet.validators`). Whoever shows a block of a set that is not known yet is asked for
+the hand-overs (VALIDATORS_CHANGED until then); a set that was replaced is believed no longer.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from tallynet.blocks import Certificate, Commit, Header, SignatureCheck, verify_commit
+from tallynet.blocks import Certificate, Commit, Header, SignatureCheck
 from tallynet.codec import decode, encode
 from tallynet.errors import RemoteProtocolError
-from tallynet.genesis import Genesis, genesis_hash, validators_hash
+from tallynet.genesis import Genesis, genesis_hash
 from tallynet.hashing import block_hash
 from tallynet.merkle import list_root, verify_list_proof
 from tallynet.messages import BlockPage, ProvenReceipt, Receipts, RecordProof
 from tallynet.receipts import EnvelopeReceipt
 from tallynet.records import RECORD_TYPES, Kind, Lot, Record
-from tallynet.signatures import key_is_sound, verify_kind
+from tallynet.signatures import verify_kind
 from tallynet.state_proof import StateProof, verify_state_proof
+from tallynet.validators import Handover, Succession, set_fault
 
 __all__ = ["Block", "Certified", "ProvenRecord", "Receipt", "Trust"]
 
@@ -114,16 +116,27 @@ class Trust:
         """
         self.genesis: Final = genesis
         self.genesis_hash: Final = genesis_hash(genesis)
-        self.validators: Final = tuple(v.public_key for v in genesis.validators)
-        if len(set(self.validators)) != len(self.validators) or not all(
-            map(key_is_sound, self.validators)
-        ):
+        if set_fault(genesis.validators) is not None:
             raise ValueError("the genesis holds a weak or repeated validator key")
+        self.succession: Final = Succession.of(genesis, check)
+        """Every validator set known."""
         self.newest = newest
         """Highest certified height seen; state below it is refused."""
-        self._verify: Final = check
-        self._set_hash: Final = validators_hash(genesis.validators)
         self._known: Final[OrderedDict[bytes, Certified]] = OrderedDict()
+
+    @property
+    def validators(self) -> tuple[bytes, ...]:
+        """Public keys of the newest set known."""
+        return self.succession.newest.keys
+
+    def learn(self, handovers: Iterable[bytes]) -> None:
+        """Follow encoded hand-overs, oldest first; known ones change nothing.
+
+        Raises:
+            RemoteProtocolError: see `Succession.add`; what came before the bad one is kept.
+        """
+        for handover in handovers:
+            self.succession.add(decode(Handover, handover))
 
     def certified(self, header: bytes, certificate: Certificate | None) -> Certified:
         """Check a header against its commit certificate.
@@ -148,15 +161,16 @@ class Trust:
         header = decode(Header, header_bytes)
         if header.genesis != self.genesis_hash:
             raise RemoteProtocolError("NETWORK_MISMATCH", "the block belongs to another network")
-        commit = verify_commit(certificate, self.genesis_hash, self.validators, self._verify)
+        ends = header.height % self.genesis.epoch_length == 0
+        if header.next_validators != self.succession.set_of(header.epoch).hash and not ends:
+            raise RemoteProtocolError(
+                "VALIDATORS_CHANGED", "the block is of a validator set that is not known here yet"
+            )
+        commit = self.succession.committed(certificate)
         if commit.block != block_hash(header_bytes):
             raise RemoteProtocolError("BAD_CERTIFICATE", "the certificate is for another block")
         if (commit.height, commit.epoch) != (header.height, header.epoch):
             raise RemoteProtocolError("BAD_CERTIFICATE", "height or epoch differ from the header")
-        if header.next_validators != self._set_hash:
-            raise RemoteProtocolError(
-                "VALIDATORS_CHANGED", "the validator set is no longer the one in the genesis file"
-            )
         return Certified(header, commit, header_bytes, certificate)
 
     def receipts(self, message: Receipts) -> list[Receipt]:

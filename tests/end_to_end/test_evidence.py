@@ -13,11 +13,12 @@ from node.machine import prepare_store
 from node.store import open_store
 from tallynet.blocks import Prepare
 from tallynet.codec import encode
-from tallynet.evidence import FounderElectorate, VotesEvidence, culprit
+from tallynet.evidence import VotesEvidence, culprit
 from tallynet.genesis import genesis_hash
 from tallynet.hashing import signed_bytes
 from tallynet.keyfile import load_key_file
 from tallynet.messages import DOMAINS, Signed, SignedKind
+from tallynet.validators import Succession
 from tools import testnet_processes
 from tools.cli import main
 from tools.demo import free_ports
@@ -43,7 +44,7 @@ def network(tmp_path: Path) -> Iterator[tuple[Path, NetworkFile]]:
 
 def plant(directory: Path, file: NetworkFile, *, keeper: int, liar: int) -> None:
     genesis = load_genesis(directory / "genesis.json")
-    electorate = FounderElectorate.of(genesis)
+    electorate = Succession.of(genesis)
     key = load_key_file(directory / file.nodes[liar].name / "node.key", None)
     votes = []
     for block in (b"a" * 32, b"b" * 32):

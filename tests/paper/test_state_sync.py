@@ -37,7 +37,6 @@ def jump(bench: Bench, content: Content) -> None:
         content.block,
         bench.commit_certificate(content, 0, (0, 2, 3)),
         height // length,
-        bench.config.validators,
     )
     bench.restart()
 

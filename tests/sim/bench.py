@@ -72,6 +72,8 @@ class Ledger:
         """Envelope hashes of copies that execution does not admit."""
         self.bodies: dict[bytes, Transaction] = {}
         self.wanted = False
+        self.following = VALIDATORS_HASH
+        """Hash of the set that validates the next epoch."""
 
     def is_remembered(self, transaction: Transaction) -> bool:
         return transaction.id in self.remembered
@@ -84,6 +86,9 @@ class Ledger:
 
     def wants_block(self, time_ms: int) -> bool:
         return self.wanted
+
+    def next_validators(self, epoch: int) -> bytes:
+        return self.following
 
 
 class Bench:
@@ -106,7 +111,7 @@ class Bench:
         self.journal: dict[bytes, bytes] = {}
         self.accused: list[bytes] = []
         self.now_ms = 0
-        self.tip = Tip(None, GENESIS, None, 0, self.config.validators)
+        self.tip = Tip(None, GENESIS, None, 0)
         self.roots = {GENESIS: GENESIS}
         self.start()
 
@@ -161,7 +166,6 @@ class Bench:
                 deliver.block,
                 deliver.certificate,
                 deliver.header.height // self.config.epoch_length,
-                self.config.validators,
             )
         self.out += [
             (s.to, decode(PeerMessage, s.message)) for s in effects.send_after + effects.send_now
@@ -213,13 +217,16 @@ class Bench:
         *,
         by: int = 0,
         time_ms: int | None = None,
+        following: bytes | None = None,
     ) -> Content:
+        """`following`: hash of the set that the header names; None: the current one's."""
         return build_content(
             replace(self.config, index=by),
             height=height,
             parent=parent,
             time_ms=self.wall_ms + height if time_ms is None else time_ms,
             envelopes=tuple(t.envelope for t in ids),
+            next_validators=following,
         )
 
     def chain(self, count: int, *, size: int = 1, by: int = 0) -> list[Content]:

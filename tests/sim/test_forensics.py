@@ -13,8 +13,9 @@ from random import Random
 import pytest
 
 from tallynet.blocks import faulty_max
-from tallynet.evidence import FounderElectorate, Rule
+from tallynet.evidence import Rule
 from tallynet.forensics import Statements
+from tallynet.validators import Succession
 from tools.evidence_cli import Source, add_source, first_conflict
 from tools.simulator.byzantine.copies import Twin
 from tools.simulator.options import CALM, Liar, Plan, Request, Strategy
@@ -98,7 +99,7 @@ class Fork:
     def judge(self) -> Found:
         sources = [self.source(index) for index in self.correct]
         fork = first_conflict(sources)
-        statements = Statements(FounderElectorate.of(self.run.town.genesis), self.run.check)
+        statements = Statements(Succession.of(self.run.town.genesis), self.run.check)
         for source in sources:
             add_source(statements, source, fork)
         assert statements.refused == 0

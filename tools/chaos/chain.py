@@ -9,8 +9,9 @@ from pathlib import Path
 
 from tallynet.blocks import Commit
 from tallynet.codec import decode
-from tallynet.evidence import FounderElectorate, culprit
+from tallynet.evidence import culprit
 from tallynet.receipts import EnvelopeReceipt
+from tallynet.validators import Succession
 from tools.audit import stopped_store
 from tools.testnet_files import GENESIS_FILE, load_genesis
 
@@ -59,7 +60,7 @@ def read_chain(directory: Path) -> Chain:
         RemoteProtocolError: it keeps a proof that proves nothing.
     """
     blocks: list[ChainBlock] = []
-    electorate = FounderElectorate.of(load_genesis(directory / GENESIS_FILE))
+    electorate = Succession.of(load_genesis(directory / GENESIS_FILE))
     with stopped_store(directory / "data") as stored:
         found = [culprit(proof, electorate) for _, proof in stored.evidence()]
         tip, first = stored.tip(), stored.base()

@@ -29,6 +29,9 @@ from tallynet.messages import (
     DryRunResult,
     EventAt,
     EventPage,
+    EvidenceEntry,
+    EvidenceKind,
+    EvidencePage,
     IndexPage,
     NodeState,
     NodeStatus,
@@ -37,6 +40,7 @@ from tallynet.messages import (
     ProvenReceipt,
     QueryBlock,
     QueryEvents,
+    QueryEvidence,
     QueryIndex,
     QueryRecord,
     QueryStatus,
@@ -200,6 +204,8 @@ class Server:
     """Shows a state so many blocks old."""
     lie: Callable[[Wire], Wire] | None = None
     """Changes every answer."""
+    handovers: list[EvidenceEntry] = field(default_factory=list)
+    """Changes of the validator set that it shows, two at a time."""
     port: int = 0
     submits: list[tuple[bytes, ...]] = field(default_factory=list)
     waiters: list[tuple[ClientSession, QueryEvents]] = field(default_factory=list)
@@ -236,6 +242,9 @@ class Server:
             case DryRun(number):
                 receipt = encode(_receipt(bytes(32), b"", "LOT_STATE"))
                 return DryRunResult(number, self.height, receipt, ("the lot is elsewhere",))
+            case QueryEvidence(number, EvidenceKind.HANDOVERS, after):
+                shown = [entry for entry in self.handovers if entry.key > after]
+                return EvidencePage(number, tuple(shown[:2]), len(shown) > 2, b"")
             case Ping(number):
                 return Pong(number)
         return None

@@ -311,6 +311,16 @@ def a_quorum_is_on_another_chain() -> tuple[Bench, tuple[int, ...], int]:
     return by_chain_off_ours(), (), 2
 
 
+@shows(WaitingReason.RETIRED)
+def another_set_has_taken_over() -> tuple[Bench, tuple[int, ...], int]:
+    backup = Bench(epoch_length=1)
+    backup.ledger.following = bytes(32)
+    ids = transactions(1)
+    backup.hold(ids)
+    backup.run_block(backup.block(1, GENESIS, ids, following=bytes(32)))
+    return backup, (), 0
+
+
 def test_every_reason_has_a_scenario() -> None:
     assert set(SCENARIOS) == set(WaitingReason)
 

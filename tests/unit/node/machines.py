@@ -27,7 +27,7 @@ from tallynet.envelope import Envelope, seal_envelope
 from tallynet.genesis import genesis_hash
 from tallynet.hashing import signed_bytes
 from tallynet.messages import ClientReply, PeerMessage, Receipts, Submit
-from tallynet.receipts import EnvelopeReceipt
+from tallynet.receipts import CommandReceipt, EnvelopeReceipt
 from tallynet.records import Role
 from tallynet.signatures import KIND_ENVELOPE, verify_kind
 from tests.rules.law_world import World
@@ -49,13 +49,20 @@ class ClientEnd:
 
     def codes(self, envelope: Envelope) -> list[str]:
         """Codes of the receipts that came for this transaction."""
+        return [receipt.code for receipt in self._receipts(envelope)]
+
+    def results(self, envelope: Envelope) -> list[tuple[CommandReceipt, ...]]:
+        """Receipts of its commands, once for each of those."""
+        return [receipt.commands for receipt in self._receipts(envelope)]
+
+    def _receipts(self, envelope: Envelope) -> list[EnvelopeReceipt]:
         receipts = [
             decode(EnvelopeReceipt, proven.receipt)
             for reply in self.replies
             if isinstance(reply, Receipts)
             for proven in reply.receipts
         ]
-        return [receipt.code for receipt in receipts if receipt.transaction == envelope.transaction]
+        return [receipt for receipt in receipts if receipt.transaction == envelope.transaction]
 
 
 class Validator:
@@ -130,15 +137,24 @@ class Validator:
         return self.net.n - 1
 
     def send(self, to: int, message: bytes) -> None:
-        self.net.wire.append((self.index, to, message))
+        """To the node whose key has this index in the set that this one lives in."""
+        key = self.machine.life.voters.keys[to]
+        self.net.wire.append((self.index, self.net.number_of(key), message))
 
     def broadcast(self, message: bytes) -> None:
-        for to in range(self.net.n):
-            if to != self.index:
+        life = self.machine.life
+        for to in range(len(life.voters.keys)):
+            if to != life.index:
                 self.send(to, message)
 
     # what arrives
-    def receive(self, source: int, *messages: PeerMessage) -> None:
+    def receive(self, number: int, *messages: PeerMessage) -> None:
+        """From the node of this number; one that is not in the same set finds the door closed."""
+        keys = self.machine.life.voters.keys
+        public = self.net.keys[number].public_key().public_bytes_raw()
+        if public not in keys:
+            return
+        source = keys.index(public)
         for_core, invalid = self.machine.receive(source, messages)
         self.invalid += invalid
         self.inbox.extend(Received(source, message) for message in for_core)
@@ -191,10 +207,13 @@ class Net:
         *,
         epoch_length: int = 1_000,
         map_bytes: int = 1 << 26,
+        spares: int = 0,
         **options: object,
     ) -> None:
-        """`options` are further arguments of every machine."""
+        """`spares` are keys of nodes that the genesis does not know, numbered after the others; `options`
+        are further arguments of every machine."""
         self.n = n
+        self.directory = directory
         self.map_bytes = map_bytes
         self.options = options
         self.world = World()
@@ -202,6 +221,7 @@ class Net:
             (Ed25519PrivateKey.from_private_bytes(sha256(bytes([i])).digest()) for i in range(n)),
             key=lambda key: key.public_key().public_bytes_raw(),
         )
+        spare = [sha256(b"spare %d" % i).digest() for i in range(spares)]
         validators = tuple(
             r.Validator(bytes([i + 1]) * 16, key.public_key().public_bytes_raw(), f"bank-{i + 1}")
             for i, key in enumerate(self.keys)
@@ -209,11 +229,16 @@ class Net:
         self.world.genesis = msgspec.structs.replace(
             self.world.genesis, validators=validators, epoch_length=epoch_length
         )
+        self.keys += [Ed25519PrivateKey.from_private_bytes(seed) for seed in spare]
         self.world.hash = genesis_hash(self.world.genesis)
         self.now_ms = 0
         self.wire: deque[tuple[int, int, bytes]] = deque()
         self.passes: Callable[[int, int, PeerMessage], bool] = lambda source, to, message: True
         self.nodes = [Validator(self, i, directory / str(i)) for i in range(n)]
+
+    def number_of(self, public: bytes) -> int:
+        """Of the node with this key."""
+        return [key.public_key().public_bytes_raw() for key in self.keys].index(public)
 
     def close(self) -> None:
         for node in self.nodes:
@@ -233,7 +258,7 @@ class Net:
             for _ in range(len(self.wire)):
                 source, to, raw = self.wire.popleft()
                 message = decode(PeerMessage, raw)  # type: ignore[arg-type]
-                if self.passes(source, to, message):
+                if to < len(self.nodes) and self.passes(source, to, message):
                     self.nodes[to].receive(source, message)
         raise AssertionError("messages without end")
 

@@ -14,8 +14,9 @@ from node.state.tables import RECORDS, STATE_TREE
 from node.state_server import StateServer
 from node.state_sync import StateSync, Step
 from node.store import Store
-from tallynet.blocks import Certificate, Commit, Header, verify_commit
+from tallynet.blocks import Certificate, Commit, Header
 from tallynet.codec import decode, encode
+from tallynet.genesis import validators_hash
 from tallynet.hashing import block_hash, signed_bytes
 from tallynet.merkle import list_root
 from tallynet.messages import (
@@ -26,8 +27,9 @@ from tallynet.messages import (
     StateHead,
     StatePart,
 )
-from tallynet.records import Kind, lot_id
+from tallynet.records import Kind, Validator, lot_id
 from tallynet.signatures import KIND_COMMIT
+from tallynet.validators import Succession
 from tests.unit.state.samples import lot, record_id, remainder, voucher
 from tools.simulator.disk import SimulatedDisk
 
@@ -37,11 +39,12 @@ KEYS = sorted(
     key=lambda key: key.public_key().public_bytes_raw(),
 )
 PUBLIC = tuple(key.public_key().public_bytes_raw() for key in KEYS)
+VALIDATORS = tuple(Validator(bytes(16), key, f"v{i}") for i, key in enumerate(PUBLIC))
 CONFIG = ReplicaConfig(
     genesis=GENESIS,
     genesis_time_ms=0,
     validators=PUBLIC,
-    validators_hash=bytes(32),
+    validators_hash=validators_hash(VALIDATORS),
     index=3,
     epoch_length=1_000,
 )
@@ -52,10 +55,6 @@ def open_store(disk: SimulatedDisk) -> Store:
     store = Store(Path("nowhere"), disk, -1, genesis=GENESIS, mark=None)
     store.prepare(bytes(32))
     return store
-
-
-def verify(certificate: Certificate) -> Commit:
-    return verify_commit(certificate, GENESIS, PUBLIC)
 
 
 def certificate_of(
@@ -149,7 +148,11 @@ class Target:
     def __init__(self, disk: SimulatedDisk | None = None) -> None:
         self.disk = disk or SimulatedDisk()
         self.store = open_store(self.disk)
-        self.sync = StateSync(config=CONFIG, verify=verify, staged=self.store.staged_reader())
+        self.sync = StateSync(
+            config=CONFIG,
+            succession=Succession(GENESIS, 1_000, VALIDATORS),
+            staged=self.store.staged_reader(),
+        )
         self.claims = {0: 10_000, 1: 10_000, 2: 10_000}
         self.least = 1
         self.now_ms = 0

@@ -11,7 +11,7 @@ import pytest
 from tallynet.blocks import Commit, Prepare
 from tallynet.codec import Wire, decode, encode
 from tallynet.errors import RemoteProtocolError
-from tallynet.evidence import Divergence, FounderElectorate, Rule, VotesEvidence, culprit
+from tallynet.evidence import Divergence, Rule, VotesEvidence, culprit
 from tallynet.hashing import signed_bytes
 from tallynet.messages import (
     DOMAINS,
@@ -23,6 +23,7 @@ from tallynet.messages import (
     Signed,
     SignedKind,
 )
+from tallynet.validators import Succession
 from tests.unit.node.machines import ClientEnd, Net, Validator, new_key
 
 A, B = b"a" * 32, b"b" * 32
@@ -61,7 +62,7 @@ def test_a_proof_is_stored_shown_and_logged_with_the_culprits_name(net: Net) -> 
     node = net.nodes[1]
     vote_twice(net, node)
     (entry,) = page(node, EvidenceKind.PROOFS).entries
-    found = culprit(entry.data, FounderElectorate.of(net.world.genesis))
+    found = culprit(entry.data, Succession.of(net.world.genesis))
     assert (found.signer, found.rule, found.key) == (2, Rule.VOTES, entry.key)
     (line,) = [fields for event, fields in node.told if event == "misbehaviour"]
     assert line["validator"] == net.world.genesis.validators[2].name
@@ -169,4 +170,4 @@ def test_a_forged_proof_is_nobodys(net: Net) -> None:
     assert page(net.nodes[1], EvidenceKind.PROOFS).entries == ()
     proof = encode(VotesEvidence(encode(vote), encode(forged)))
     with pytest.raises(RemoteProtocolError, match="signature"):
-        culprit(proof, FounderElectorate.of(net.world.genesis))
+        culprit(proof, Succession.of(net.world.genesis))

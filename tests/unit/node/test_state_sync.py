@@ -404,7 +404,7 @@ def test_a_head_below_the_height_that_is_of_use_is_refused() -> None:
     target.least = 2
     target.tick()
     to, _ = target.sent.pop()
-    head = source.answer(encode(FetchStateHead(1)))
+    head = source.answer(encode(FetchStateHead(1, 0)))
     target.receive(to, head)
     assert len(target.faults) == 1
 
@@ -507,7 +507,7 @@ def test_one_state_is_held_ready_for_all_and_given_up_when_nobody_asks() -> None
 
     def head(peer: int, least: int, now_ms: int) -> int:
         answer = decode(
-            PeerMessage, server.head(peer, FetchStateHead(least), now_ms).message or b""
+            PeerMessage, server.head(peer, FetchStateHead(least, 0), now_ms).message or b""
         )
         return 0 if isinstance(answer, NoState) else server.pinned
 
@@ -545,7 +545,7 @@ def test_one_state_is_held_ready_for_all_and_given_up_when_nobody_asks() -> None
 @given(st.lists(st.binary(max_size=64), min_size=1, max_size=64), st.booleans())
 def test_the_server_answers_any_question(paths: list[bytes], whole: bool) -> None:
     source = source_of(50)
-    source.server.head(0, FetchStateHead(1), 0)
+    source.server.head(0, FetchStateHead(1, 0), 0)
     answer = decode(
         PeerMessage, source.server.part(0, FetchState(1, whole, tuple(paths)), 0).message or b""
     )
@@ -556,7 +556,7 @@ def test_the_server_answers_any_question(paths: list[bytes], whole: bool) -> Non
 def test_the_outline_is_under_the_certificate() -> None:
     """What ties the walk to the votes: count and tree hash make the signed root."""
     source = source_of(20)
-    head = source.answer(encode(FetchStateHead(1)))
+    head = source.answer(encode(FetchStateHead(1, 0)))
     assert isinstance(head, StateHead)
     root = decode(Commit, head.certificate.vote).state_root
     assert tree_root(head.entities, head.tree) == root

@@ -15,12 +15,13 @@ from node.state import CommittedState, Overlay
 from node.store import open_store
 from tallynet.blocks import Certificate, Commit, Header, Prepare
 from tallynet.codec import Wire, encode
-from tallynet.evidence import FounderElectorate, VotesEvidence
+from tallynet.evidence import VotesEvidence
 from tallynet.genesis import Genesis, genesis_hash
 from tallynet.hashing import block_hash, signed_bytes
 from tallynet.keyfile import load_key_file
 from tallynet.merkle import list_root
 from tallynet.messages import DOMAINS, NewView, Signed, SignedKind, ViewChange
+from tallynet.validators import Succession
 from tools.cli import main
 from tools.evidence_cli import EvidenceFile
 from tools.output import Exit
@@ -44,11 +45,11 @@ class Town:
         return Signed(kind, raw, index, self.keys[index].sign(message))
 
     def header(self, height: int, parent: bytes, time_ms: int) -> bytes:
-        electorate = FounderElectorate.of(self.genesis)
+        electorate = Succession.of(self.genesis)
         return encode(
             Header(
                 electorate.genesis, 1, 0, height, parent, list_root(()),
-                self.genesis.time_ms + time_ms, 0, electorate.validators_hash,
+                self.genesis.time_ms + time_ms, 0, electorate.newest.hash,
             )
         )  # fmt: skip
 

@@ -191,7 +191,7 @@ def test_no_signature_fits_another_kind_network_or_body() -> None:
 
 
 def test_signed_bytes_split_in_one_way_only() -> None:
-    assert len(KINDS) == len(set(KINDS)) == 9
+    assert len(KINDS) == len(set(KINDS)) == 10
     assert {len(kind) for kind in KINDS} == {8}
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tallynet.errors import RemoteProtocolError
-from tallynet.evidence import FounderElectorate, culprit
+from tallynet.evidence import culprit
 from tallynet.forensics import Statements
 from tallynet.messages import PrePrepare, Signed
+from tallynet.validators import Succession
 from tools.simulator.oracles.base import Oracle
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ class EvidenceSoundness(Oracle):
 
     def __init__(self, run: Run) -> None:
         super().__init__(run)
-        self._electorate: Final = FounderElectorate.of(run.town.genesis)
+        self._electorate: Final = Succession.of(run.town.genesis)
         self._statements: Final = Statements(self._electorate, run.check)
         self._seen: Final[dict[bytes, None]] = {}
 
