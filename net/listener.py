@@ -102,7 +102,7 @@ class Listener:
         limits: ListenerLimits | None = None,
     ) -> None:
         """`port` 0 takes a free one. `admit_client` judges a client's proven public key."""
-        self._identity: Final = identity
+        self._identity = identity
         self._host: Final = host
         self._port: Final = port
         self._inbox: Final = peers
@@ -111,11 +111,7 @@ class Listener:
         self._admit_client: Final = admit_client
         self._limits: Final = limits or ListenerLimits()
         self._log: Final = structlog.get_logger("net")
-        self._peers: Final = {
-            index: _Peer(index)
-            for index in range(len(identity.validators))
-            if index != identity.index
-        }
+        self._peers = _peers_of(identity)
         self._sessions: Final[dict[ClientSession, None]] = {}
         self._sessions_per_key: Final[Counter[bytes]] = Counter()
         self._half_open: Final[Counter[str]] = Counter()
@@ -146,10 +142,21 @@ class Listener:
 
     def strike(self, index: int) -> None:
         """Validator `index` sent something invalid, e.g. a wrong signature (A20)."""
-        peer = self._peers[index]
+        peer = self._peers.get(index)
+        if peer is None:
+            return
         peer.invalid += 1
         if self._strikes.strike(self._identity.validators[index], trio.current_time()):
             self._log.warning("peer_banned", peer=index)
+            if peer.scope is not None:
+                peer.scope.cancel()
+
+    def change_set(self, identity: NodeIdentity) -> None:
+        """Another validator set has taken over: every validator's connection ends, and who belongs to the new
+        set dials again and gets its new index. Clients stay."""
+        before, self._identity = self._peers, identity
+        self._peers = _peers_of(identity)
+        for peer in before.values():
             if peer.scope is not None:
                 peer.scope.cancel()
 
@@ -275,7 +282,9 @@ class Listener:
     # --- validators -----------------------------------------------------------------------------
 
     async def _serve_peer(self, connection: Connection, accepted: Accepted, index: int) -> None:
-        peer = self._peers[index]
+        peer = self._peers.get(index)
+        if peer is None or self._identity.validators[index] != accepted.key:
+            return  # the set changed while it said hello
         if peer.scope is not None:
             peer.scope.cancel()
         scope = peer.scope = trio.CancelScope()
@@ -300,8 +309,8 @@ class Listener:
         )
         while True:
             raw = await connection.receive()
-            if not raw:
-                return
+            if not raw or self._peers.get(index) is not peer:
+                return  # over, or its index means somebody else since the set changed
             pause = allowance.spend(sum(map(len, raw)), trio.current_time())
             messages = self._decode(peer, raw)
             ended = bool(messages) and isinstance(messages[-1], Goodbye)
@@ -335,6 +344,11 @@ class Listener:
                 self._log.info("peer_goodbye", peer=peer.index, code=message.code)
                 break
         return messages
+
+
+def _peers_of(identity: NodeIdentity) -> dict[int, _Peer]:
+    others = [i for i in range(len(identity.validators)) if i != identity.index]
+    return {index: _Peer(index) for index in others}
 
 
 def _size_limit(message: PeerMessage) -> int:

@@ -32,7 +32,7 @@ class PeerAddress(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """Where another validator listens."""
 
     public_key: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
-    """Hex; must be a validator of the genesis."""
+    """Hex. Addresses of nodes that do not validate, or not yet, are of no use and do no harm."""
     host: Annotated[str, Meta(min_length=1, max_length=253)]
     port: Annotated[int, Meta(ge=1, le=65_535)]
 
@@ -55,6 +55,8 @@ class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     genesis_file: str = "genesis.json"
     key_file: str = "node.key"
     data_directory: str = "data"
+    join: bool = False
+    """The key is not in the genesis: wait until the banks have added it to the validator set."""
     map_gib: Annotated[int, Meta(ge=1, le=65_536)] = 64
     """Size of the sparse database map, GiB; the file grows only with what is stored."""
     keep_blocks: Annotated[int, Meta(ge=0, le=2**62)] = 0

@@ -369,6 +369,8 @@ class Machine:
             )
             if handover is not None:
                 self._succession.add(handover)
+                if not self._is_succeeded():
+                    self._log("validator_retired", {"height": executed.header.height})
         self.service.committed(executed, certificate)
 
     def drop_expired(self) -> None:

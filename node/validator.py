@@ -1,7 +1,8 @@
 """A validator process: everything put together, started in order and ended cleanly.
 
 Order at the start: configuration, genesis, key, scan of the database in a child process, store,
-genesis state or the stored tip, replica from its journal, then the listener, the mesh and the driver.
+genesis state or the stored tip, the validator set, replica from its journal, then the listener, the mesh
+and the driver.
 """
 
 from __future__ import annotations
@@ -17,22 +18,27 @@ import trio
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from net import ClientHandler, Listener, Mesh, NodeIdentity, PeerInbox
-from node.config import ConfigError, NodeConfig, load_config
+from node.config import ConfigError, NodeConfig, PeerAddress, load_config
 from node.driver import Driver
+from node.handovers import Life, keep_handovers, life_of, load_succession
 from node.machine import Clock, Machine, Peers, prepare_store
 from node.signer import Signer
 from node.store import ScanReport, Store, open_store, scan_in_child
+from tallynet.client import Client, NodeAddress
+from tallynet.codec import decode
+from tallynet.errors import TallynetError
 from tallynet.genesis import Genesis, genesis_hash
 from tallynet.handshake import software_fingerprint
 from tallynet.keyfile import load_key_file
-from tallynet.messages import (
-    PeerMessage,
-)
+from tallynet.messages import EvidenceKind, PeerMessage
 from tallynet.plain import PlainError, from_plain
 from tallynet.signatures import self_test, verify_kind
+from tallynet.validators import Handover
 
 SCAN_SECONDS_MAX: Final = 20.0
 """At the start a large database is scanned in part, what voting stands on first."""
+JOIN_PERIOD_SECONDS: Final = 2.0
+"""How often a node that waits to become a validator asks how the set has changed."""
 EXPIRY_PERIOD_SECONDS: Final = 5.0
 """How often envelopes are dropped whose validity ended while they waited."""
 
@@ -63,36 +69,36 @@ class Validator:
         key_path = directory / self.config.key_file
         self._key: Final[Ed25519PrivateKey] = load_key_file(key_path, _passphrase())
         self.public_key: Final = self._key.public_key().public_bytes_raw()
-        self.keys: Final = tuple(v.public_key for v in self.genesis.validators)
-        if self.public_key not in self.keys:
-            raise ConfigError(
-                "KEY_NOT_VALIDATOR",
-                f"{key_path}: this key is no validator of {self.genesis.name!r};"
-                " use the key that was named in the genesis",
-            )
-        self.index: Final = self.keys.index(self.public_key)
-        self._addresses: Final = self._peer_addresses()
+        self._directory: Final = directory
         self._data: Final = directory / self.config.data_directory
         self._key_mark: Final = key_path.with_suffix(".mark")
         self._signer: Final = Signer(self._key, self.genesis_hash)
 
-    def _peer_addresses(self) -> dict[int, tuple[str, int]]:
-        addresses: dict[int, tuple[str, int]] = {}
-        for peer in self.config.peers:
-            key = bytes.fromhex(peer.public_key)
-            if key not in self.keys:
-                raise ConfigError(
-                    "PEER_UNKNOWN", f"peer {peer.host}:{peer.port} is no validator of the genesis"
-                )
-            addresses[self.keys.index(key)] = (peer.host, peer.port)
-        missing = [
-            self.genesis.validators[i].name
-            for i in range(len(self.keys))
-            if i != self.index and i not in addresses
-        ]
-        if missing:
+    def _addresses(self, life: Life, *, complete: bool) -> dict[int, tuple[str, int]]:
+        """Where the other validators of a set listen. Read anew for each set, so that a node learns the
+        address of a new validator without a restart.
+
+        Raises:
+            ConfigError: PEER_MISSING, if they have to be `complete`.
+        """
+        keys = life.voters.keys
+        peers = {bytes.fromhex(peer.public_key): peer for peer in self._listed_peers()}
+        others = [index for index in range(len(keys)) if index != life.index]
+        missing = [keys[index].hex() for index in others if keys[index] not in peers]
+        if missing and complete:
             raise ConfigError("PEER_MISSING", f"no address for: {', '.join(missing)}")
-        return addresses
+        for key in missing:
+            self._log.error("no address for a validator of the new set", public_key=key)
+        found = {index: peers[keys[index]] for index in others if keys[index] in peers}
+        return {index: (peer.host, peer.port) for index, peer in found.items()}
+
+    def _listed_peers(self) -> tuple[PeerAddress, ...]:
+        """As the configuration file says now; a file that was spoiled meanwhile stops no running node."""
+        try:
+            return load_config(self._directory).peers
+        except ConfigError as error:
+            self._log.error("configuration not read again", code=error.code, reason=error.message)
+            return self.config.peers
 
     # --- start --------------------------------------------------------------------------------
 
@@ -103,7 +109,7 @@ class Validator:
             "node starting",
             network=self.genesis.name,
             genesis=self.genesis_hash,
-            validator=self.index,
+            public_key=self.public_key,
             software=software_fingerprint(),
         )
         if (self._data / "data.mdb").exists():
@@ -115,10 +121,56 @@ class Validator:
             self._store.close()
             self._store = self._open()
         try:
-            await self._serve()
+            await self._serve(await self._first_life())
         finally:
             self._store.close()
             self._log.info("node stopped")
+
+    def _life(self) -> Life | None:
+        """In which validator set this node lives, by what is stored."""
+        succession = load_succession(self._store, self.genesis, verify_kind)
+        with self._store.reader() as reader:
+            tip = reader.tip()
+        return life_of(succession, 0 if tip is None else tip.height, self.public_key)
+
+    async def _first_life(self) -> Life:
+        """Of a new validator's node: once the set that it belongs to has taken over. Until then it asks the
+        others, as a client does, how the set has changed."""
+        while (life := self._life()) is None:
+            if not self.config.join:
+                raise ConfigError(
+                    "KEY_NOT_VALIDATOR",
+                    f"{self.config.key_file}: this key is no validator of {self.genesis.name!r}; use the"
+                    " key that was named in the genesis, or set join = true and let the banks add it",
+                )
+            self._log.info("waiting until this node belongs to the validator set")
+            handovers = await self._ask_handovers()
+            if handovers:
+                keep_handovers(self._store, handovers)
+                # Written by this thread, and the store accepts writes of one only.
+                self._store.close()
+                self._store = self._open()
+            else:
+                await trio.sleep(JOIN_PERIOD_SECONDS)
+        return life
+
+    async def _ask_handovers(self) -> list[Handover]:
+        """What other nodes show of changes of the set that is not known here; checked."""
+        known = load_succession(self._store, self.genesis, verify_kind)
+        found: list[Handover] = []
+        nodes = [
+            NodeAddress(peer.host, peer.port, bytes.fromhex(peer.public_key))
+            for peer in self._listed_peers()
+        ]
+        try:
+            async with Client.connect(nodes, self.genesis, self._key) as client:
+                async for raw in client.evidence(EvidenceKind.HANDOVERS):
+                    handover = decode(Handover, raw)
+                    if known.add(handover):
+                        found.append(handover)
+        except (TallynetError, ValueError) as error:
+            self._log.info("nobody shows how the validator set has changed", reason=str(error))
+        return found
 
     def _open(self) -> Store:
         return open_store(
@@ -132,8 +184,8 @@ class Validator:
     def _scan(self) -> ScanReport:
         return scan_in_child(self._data, seconds=SCAN_SECONDS_MAX)
 
-    async def _serve(self) -> None:
-        self._build_network()
+    async def _serve(self, life: Life) -> None:
+        self._build_network(life)
         self._build_machine()
         try:
             async with trio.open_nursery() as nursery:
@@ -141,16 +193,17 @@ class Validator:
                 self._log.info(
                     "node listening", host=self.config.listen_host, port=self.config.listen_port
                 )
-                nursery.start_soon(self._mesh.run)
-                nursery.start_soon(self._run_machine)
+                nursery.start_soon(self._run_mesh)
+                nursery.start_soon(self._run_machine, life)
                 nursery.start_soon(self._drop_expired)
         finally:
             self._machine.close()
 
-    def _build_network(self) -> None:
-        """Lives as long as the process; machines come and go behind it."""
-        identity = NodeIdentity(genesis=self.genesis_hash, key=self._key, validators=self.keys)
-        self._mesh = Mesh(identity, self._addresses)
+    def _build_network(self, life: Life) -> None:
+        """The listener lives as long as the process; machines come and go behind it."""
+        identity = self._identity(life)
+        self._mesh = Mesh(identity, self._addresses(life, complete=True))
+        self._mesh_scope = trio.CancelScope()
         self._listener = Listener(
             identity,
             self.config.listen_host,
@@ -166,6 +219,22 @@ class Validator:
             ),
             committed_height=lambda: self._machine.executor.head.height,
         )
+
+    def _identity(self, life: Life) -> NodeIdentity:
+        return NodeIdentity(genesis=self.genesis_hash, key=self._key, validators=life.voters.keys)
+
+    def _change_set(self, life: Life) -> None:
+        """Other validators are spoken to and listened to from now on."""
+        identity = self._identity(life)
+        self._mesh = Mesh(identity, self._addresses(life, complete=False))
+        self._mesh_scope.cancel()
+        self._listener.change_set(identity)
+
+    async def _run_mesh(self) -> None:
+        """One mesh after the other."""
+        while True:
+            with trio.CancelScope() as self._mesh_scope:
+                await self._mesh.run()
 
     def _build_machine(self) -> None:
         if self._store.vote_bar:
@@ -188,8 +257,9 @@ class Validator:
         self._driver = Driver(self._machine.shell, self._store)
         self._machine.start()
 
-    async def _run_machine(self) -> None:
-        """One machine after the other: a fetched state ends the one that fetched it."""
+    async def _run_machine(self, life: Life) -> None:
+        """One machine after the other: a fetched state ends the one that fetched it, and another validator
+        set that of the set before."""
         while True:
             await self._driver.run()
             # No checkpoint from here on: nobody meets a store that is closed. It is opened again, because
@@ -197,8 +267,12 @@ class Validator:
             self._machine.close()
             self._store.close()
             self._store = self._open()
+            before, life = life, self._life() or life
+            if life.voters != before.voters:
+                self._change_set(life)
             self._build_machine()
-            self._listener.disconnect_clients("STATE_FETCHED", "what you wait for may be behind us")
+            code = "STATE_FETCHED" if life.voters == before.voters else "VALIDATORS_CHANGED"
+            self._listener.disconnect_clients(code, "what you wait for may be behind us")
 
     def _peers(self, mesh: Mesh) -> Peers:
         """What the machine speaks through: the mesh itself. Fault tools put a traitor in between."""

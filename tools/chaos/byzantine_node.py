@@ -63,8 +63,13 @@ class ByzantineValidator(Validator):
 
     def __init__(self, directory: Path, behaviour: str) -> None:
         super().__init__(directory)
+        keys = [validator.public_key for validator in self.genesis.validators]
         hand = Hand(
-            self._key.sign, self.genesis_hash, self.index, len(self.keys), trio.current_time
+            self._key.sign,
+            self.genesis_hash,
+            keys.index(self.public_key),
+            len(keys),
+            trio.current_time,
         )
         self._traitor: Final = TRAITORS[behaviour](hand, random.Random(self.public_key))
         self._mouth: _Mouth | None = None
