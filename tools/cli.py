@@ -38,6 +38,7 @@ from tools.evidence_cli import add_evidence_commands
 from tools.explanations import EXPLANATIONS
 from tools.explorer.cli import add_explorer_commands
 from tools.ledger_cli import OutputOption, add_ledger_commands
+from tools.membership_cli import add_membership_commands
 from tools.model.cli import add_model_command
 from tools.organisation_cli import add_organisation_commands
 from tools.output import OUT, Exit, Output, print_json, print_rows, stop
@@ -90,6 +91,7 @@ app.command(testnet)
 add_chaos_command(app)
 node = App(name="node", help="One validator")
 app.command(node)
+add_membership_commands(nouns, testnet, node)
 
 
 @app.command

@@ -341,6 +341,12 @@ COMMANDS: Final[dict[str, CommandEntry]] = {
         "tally calendar set --as bank-1 --entries 2027-10-01:holiday",
         {"entries": Option("DAY:holiday or DAY:working", calendar_entry, many=True)},
     ),
+    "validator remove": CommandEntry(
+        c.ValidatorRemove,
+        "End a bank's part in the validator set; its other records stay (bank quorum).",
+        "tally validator remove --as bank-1 --organisation bank-4",
+        {"organisation": Option("bank: wallet name or id", organisation)},
+    ),
     "consent withdraw": CommandEntry(
         c.ConsentWithdraw,
         "Take back the consent to a joint act that is still open.",

@@ -183,6 +183,7 @@ CLIENT: Final[dict[str, str]] = {
     "NO_BLOCK": "The network has no block yet, so nothing can be proven. The first act makes one.",
     "VALIDATORS_CHANGED": "The network's validators changed. Connect to a node to learn how.",
     "BAD_HANDOVER": "A node showed a change of validators that the set before did not sign.",
+    "NODE_EXISTS": "The network has a node of this name already. Choose another name.",
     "NODE_RETIRED": "The node is no validator any more and takes no transactions. Use another node.",
     "POOL_FULL": "The node's pool is full, or your organisation's share of it. Try again shortly.",
     "BUSY": "The node has too many connections. Try again, or another node.",

@@ -49,6 +49,7 @@ NOUNS: Final = {
     "programme": "Programmes: a core's rules for its chain",
     "recovery": "New keys for an organisation that lost its own",
     "settlement": "From maturity to money",
+    "validator": "Who votes on blocks",
     "voucher": "Vouchers: issue, claim, reject, withdraw",
     "warehouse": "Goods in store: receipts, pledges, releases",
 }

@@ -36,6 +36,9 @@ _EXITS: Final[Mapping[Exit, str]] = {
 OWN_COMMANDS: Final[tuple[tuple[str, str], ...]] = (
     ("organisation register", "Register an enterprise as its sponsor bank; makes wallet and keys."),
     ("organisation admit", "Admit an institution: a joint act of the bank quorum."),
+    ("testnet join", "Make the directory of a further node; tell the others its address."),
+    ("node ready", "Let a node's key sign that it knows the newest state."),
+    ("validator add", "Make a bank's node a validator: a joint act of the bank quorum."),
     ("organisation policy", "Set who must sign what in the acting organisation."),
     ("branch create", "Create a branch of the acting enterprise; makes wallet and keys."),
     ("recovery start", "Attest new keys of an organisation that lost its own; makes them."),

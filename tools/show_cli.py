@@ -340,6 +340,8 @@ async def _status(network: Path, output: Output) -> None:
         "business_date": format_day(record.business_date),
         "epoch": record.epoch,
         "validators": [validator.name for validator in record.validators],
+        "next_validators": [v.name for v in record.next.validators] if record.next else [],
+        "next_validators_from_epoch": record.next.epoch if record.next else 0,
         "asked": node.name,
         "view": node.view,
         "leader": node.leader,

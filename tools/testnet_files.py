@@ -9,6 +9,7 @@ DIR/<bank-i>/node.toml      one node: configuration, key, genesis, data, log
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -40,6 +41,7 @@ from tools.wallet import (
 GENESIS_FILE: Final = "genesis.json"
 NETWORK_FILE: Final = "network.json"
 NODE_KEY_FILE: Final = "node.key"
+CONFIG_FILE: Final = "node.toml"
 FOREVER: Final = 2**40
 """Keys of a testnet do not expire."""
 VALIDATORS_MAX: Final = 16
@@ -60,7 +62,7 @@ class NodeEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class NetworkFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`network.json`: addresses of all validators, in order of validator index."""
+    """`network.json`: addresses of all nodes: the genesis' validators in order of index, then later ones."""
 
     name: str
     nodes: tuple[NodeEntry, ...]
@@ -113,8 +115,7 @@ def init(plan: Plan) -> NetworkFile:
     _write_genesis(plan.directory / GENESIS_FILE, genesis)
     for node in network.nodes:
         _write_node(plan, network, node, genesis)
-    text = json.dumps(msgspec.to_builtins(network), indent=2) + "\n"
-    (plan.directory / NETWORK_FILE).write_text(text, encoding="utf-8")
+    _write_network(plan.directory, network)
     return network
 
 
@@ -185,6 +186,41 @@ def _entry(plan: Plan, banks: list[str], validator: Validator) -> NodeEntry:
     return NodeEntry(validator.name, host, port, validator.public_key.hex())
 
 
+def add_node(network_directory: Path, name: str, host: str, port: int) -> NodeEntry:
+    """Make the directory of a node that may become a validator, and add its address to everybody's files.
+
+    Raises:
+        TestnetError: NODE_EXISTS; then nothing was made.
+    """
+    network = load_network(network_directory)
+    directory = network_directory / name
+    if name in [node.name for node in network.nodes] or (directory / NODE_KEY_FILE).exists():
+        raise TestnetError("NODE_EXISTS", f"{directory} holds a node already")
+    node = NodeEntry(name, host, port, _node_key(directory).hex())
+    shutil.copy(network_directory / GENESIS_FILE, directory / GENESIS_FILE)
+    config = (
+        f'name = "{name}"\nlisten_host = "{host}"\nlisten_port = {port}\njoin = true\n'
+        + "".join(map(_peer_text, network.nodes))
+    )
+    (directory / CONFIG_FILE).write_text(config, encoding="utf-8")
+    for other in network.nodes:
+        path = network_directory / other.name / CONFIG_FILE
+        path.write_text(path.read_text(encoding="utf-8") + _peer_text(node), encoding="utf-8")
+    _write_network(network_directory, NetworkFile(network.name, (*network.nodes, node)))
+    return node
+
+
+def _peer_text(peer: NodeEntry) -> str:
+    return (
+        f'\n[[peers]]\npublic_key = "{peer.public_key}"\nhost = "{peer.host}"\nport = {peer.port}\n'
+    )
+
+
+def _write_network(directory: Path, network: NetworkFile) -> None:
+    text = json.dumps(msgspec.to_builtins(network), indent=2) + "\n"
+    (directory / NETWORK_FILE).write_text(text, encoding="utf-8")
+
+
 def _write_genesis(path: Path, genesis: Genesis) -> None:
     path.write_text(json.dumps(to_plain(genesis), indent=1) + "\n", encoding="utf-8")
 
@@ -192,12 +228,8 @@ def _write_genesis(path: Path, genesis: Genesis) -> None:
 def _write_node(plan: Plan, network: NetworkFile, node: NodeEntry, genesis: Genesis) -> None:
     directory = plan.directory / node.name
     _write_genesis(directory / GENESIS_FILE, genesis)
-    peers = "".join(
-        f'\n[[peers]]\npublic_key = "{peer.public_key}"\nhost = "{peer.host}"\nport = {peer.port}\n'
-        for peer in network.nodes
-        if peer != node
-    )
-    (directory / "node.toml").write_text(
+    peers = "".join(_peer_text(peer) for peer in network.nodes if peer != node)
+    (directory / CONFIG_FILE).write_text(
         f"# Node of {node.name} on network {network.name!r} ({genesis_hash(genesis).hex()[:16]})\n"
         f'name = "{node.name}"\n'
         f'listen_host = "{node.host}"\n'

@@ -26,7 +26,7 @@ START_SECONDS_MAX: Final = 30.0
 STOP_SECONDS_MAX: Final = 15.0
 """Then SIGTERM becomes SIGKILL, which loses nothing either."""
 _POLL_SECONDS: Final = 0.05
-READY_MARK: Final = '"event": "node listening"'
+READY_MARKS: Final = ('"event": "node listening"', "waiting until this node belongs")
 
 
 _children: Final[dict[int, subprocess.Popen[bytes]]] = {}
@@ -137,9 +137,10 @@ def log_since(directory: Path, offset: int) -> str:
 
 
 def wait_until_listening(directory: Path, process: subprocess.Popen[bytes], offset: int) -> None:
-    """Return when the node says that it listens. Raises TestnetError NODE_FAILED."""
+    """Return when the node says that it listens, or waits to become a validator. Raises TestnetError
+    NODE_FAILED."""
     deadline = time.monotonic() + START_SECONDS_MAX
-    while READY_MARK not in (text := log_since(directory, offset)):
+    while not any(mark in (text := log_since(directory, offset)) for mark in READY_MARKS):
         if process.poll() is not None or time.monotonic() > deadline:
             last = "\n".join(text.strip().splitlines()[-5:]) or "(nothing logged)"
             raise TestnetError(

@@ -243,7 +243,7 @@ def test_rules_come_from_the_rulebook(capsys: pytest.CaptureFixture[str]) -> Non
     rules = {rule["name"]: rule for rule in json.loads(capsys.readouterr().out)}
     assert rules["voucher.issue"]["signers"] == ["MAKER", "CHECKER", "APPROVER"]
     assert rules["governance.parameter.set"]["joint"] == "the quorum of validator banks"
-    assert len(rules) == len({entry.command for entry in COMMANDS.values()}) + 10
+    assert len(rules) == len({entry.command for entry in COMMANDS.values()}) + 9
 
 
 # --- the local testnet's files -----------------------------------------------------------------------
