@@ -54,6 +54,7 @@ from tallynet.messages import (
     StatePart,
 )
 from tallynet.records import NETWORK_ID, Kind, Network
+from tallynet.validators import Handover
 
 WAITING_TEXT_MAX: Final = 400
 """Of `NodeStatus.waiting`; with a hundred validators not all names fit, `waiting_for` has them."""
@@ -171,7 +172,7 @@ class Machine:
         self._life: Final = life
         self._members: Final = self._succession.validators(life.voters.since)
         """By validator index."""
-        self._check_state(committed, head.height)
+        self._check_state(committed, head)
         self.executor: Final = Executor(
             genesis=genesis_hash,
             committed=committed,
@@ -235,6 +236,17 @@ class Machine:
         self._sync: Final = SyncService(self.executor, store)
         self._questions: Final = Questions()
 
+    def learn(self, handovers: Iterable[Handover]) -> None:
+        """Changes of the validator set that somebody else showed: how a node that was retired hears that it
+        belongs to a later set.
+
+        Raises:
+            RemoteProtocolError: see `Succession.add`.
+        """
+        for handover in handovers:
+            if self._succession.add(handover):
+                self._upkeep.learn(handover)
+
     def start(self) -> None:
         """Take in again what was in flight before the restart, as far as it is admissible."""
         self.service.take_in(self._held_at_start)
@@ -285,9 +297,11 @@ class Machine:
         epoch = tip.height // self._genesis.epoch_length
         return head, Tip(row.header, tip.block, row.certificate, epoch)
 
-    def _check_state(self, committed: CommittedState, height: int) -> None:
-        """The hand-overs and the state agree on who validates (INV-12)."""
-        epoch = height // self._genesis.epoch_length
+    def _check_state(self, committed: CommittedState, head: Head) -> None:
+        """The newest block is certified by its set, and the state agrees on who follows (INV-12)."""
+        if head.certificate is not None:
+            self._succession.committed(head.certificate)
+        epoch = head.height // self._genesis.epoch_length
         overlay = Overlay(committed)
         named = validators_hash(validators_of(overlay, epoch))
         overlay.drop()

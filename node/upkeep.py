@@ -158,6 +158,10 @@ class Upkeep:
         self._carry_out(step)
         return not step.fault
 
+    def learn(self, handover: Handover) -> None:
+        """Write down a change of the validator set that is in the succession already."""
+        self._learned.append(handover)
+
     def _begin(self, least: int) -> None:
         """Start or go on with a fetch, once there is nothing in the way of it."""
         if self._staging is not None and self._replica.caught_up:

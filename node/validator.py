@@ -135,7 +135,7 @@ class Validator:
 
     async def _first_life(self) -> Life:
         """Of a new validator's node: once the set that it belongs to has taken over. Until then it asks the
-        others, as a client does, how the set has changed."""
+        others, as a client does, how the set has changed; there is no machine yet that could."""
         while (life := self._life()) is None:
             if not self.config.join:
                 raise ConfigError(
@@ -196,6 +196,7 @@ class Validator:
                 nursery.start_soon(self._run_mesh)
                 nursery.start_soon(self._run_machine, life)
                 nursery.start_soon(self._drop_expired)
+                nursery.start_soon(self._come_back)
         finally:
             self._machine.close()
 
@@ -273,6 +274,16 @@ class Validator:
             self._build_machine()
             code = "STATE_FETCHED" if life.voters == before.voters else "VALIDATORS_CHANGED"
             self._listener.disconnect_clients(code, "what you wait for may be behind us")
+
+    async def _come_back(self) -> None:
+        """A retired validator may be added again: it asks the others, as a client does."""
+        while True:
+            await trio.sleep(JOIN_PERIOD_SECONDS)
+            machine = self._machine
+            if machine.replica.ended:
+                handovers = await self._ask_handovers()
+                if machine is self._machine:
+                    machine.learn(handovers)
 
     def _peers(self, mesh: Mesh) -> Peers:
         """What the machine speaks through: the mesh itself. Fault tools put a traitor in between."""

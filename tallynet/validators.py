@@ -110,6 +110,11 @@ class Succession:
         return frozenset(key for known in self._sets for key in known.keys)
 
     @property
+    def count(self) -> int:
+        """How many sets are known."""
+        return len(self._sets)
+
+    @property
     def newest(self) -> ValidatorSet:
         """The set that follows all others known."""
         return self._sets[-1]

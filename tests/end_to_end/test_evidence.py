@@ -57,7 +57,7 @@ def plant(directory: Path, file: NetworkFile, *, keeper: int, liar: int) -> None
         store = open_store(
             directory / file.nodes[keeper].name / "data",
             genesis=genesis_hash(genesis),
-            node_key=electorate.validators[keeper],
+            node_key=electorate.newest.keys[keeper],
             key_mark=None,
         )
         if not prepare_store(store, genesis, electorate.genesis):

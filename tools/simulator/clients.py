@@ -97,6 +97,9 @@ class SimulatedClient:
         """Bytes of a reply arrive; what does not prove itself is not believed."""
         try:
             reply = decode(ClientReply, raw)
+            known = self.trust.succession
+            for handover in self._run.handovers[known.count - 1 :]:
+                known.add(handover)  # as after dialling a node whose set has changed
             if isinstance(reply, Receipts):
                 for receipt in self.trust.receipts(reply):
                     if receipt.code == "OK":  # else of a copy that was not admitted
@@ -116,7 +119,7 @@ class SimulatedClient:
             self._run.acknowledged(self, pending, receipt)
 
 
-BUSY: Final = frozenset({"POOL_FULL", "CLIENT_PENDING_LIMIT", "TOO_MANY_WAITING"})
+BUSY: Final = frozenset({"POOL_FULL", "CLIENT_PENDING_LIMIT", "TOO_MANY_WAITING", "NODE_RETIRED"})
 """Refusals that say nothing about the envelope."""
 TRANSIENT: Final = BUSY | {
     "KEY_UNKNOWN",

@@ -67,7 +67,10 @@ def draw(seed: int, behaviours: tuple[str, ...]) -> Plan:
         length_ms=length_ms,
         opening=_happens(random, OPENING_PERCENT),
         dead=dead,
-        aftershock=spare > len(dead) and _happens(random, AFTERSHOCK_PERCENT),
+        aftershock=spare > len(dead)
+        and _happens(random, AFTERSHOCK_PERCENT)
+        and not variant.spares,
+        spares=variant.spares,
         state_sync_blocks=random.choice((STATE_SYNC_BLOCKS, STATE_SYNC_BLOCKS, STATE_SYNC_EARLY)),
     )
 

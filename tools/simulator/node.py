@@ -17,7 +17,8 @@ import lmdb
 from consensus.effects import ALL
 from consensus.events import Event, Received, Tick
 from node.config import Limits
-from node.machine import Clock, Machine, prepare_store
+from node.handovers import keep_handovers
+from node.machine import Clock, Machine, NoMember, prepare_store
 from node.signer import Signer
 from node.store import CRASH_POINTS, Store, StoreError, StoreFatal, WriteBatch
 from node.store.mark import Mark
@@ -38,6 +39,8 @@ SLOW_COMMIT_US: Final = 1_000_000
 DRIFT_PPM_MAX: Final = 10_000
 """One per cent (reliability §5)."""
 EXPIRY_PERIOD_US: Final = 5_000_000
+JOIN_US: Final = 50_000
+"""When a process asks how the validator set has changed."""
 BACKLOG_MAX: Final = 20_000
 """Messages that a paused process finds in its sockets afterwards; more were lost."""
 
@@ -125,6 +128,11 @@ class SimulatedNode:
     def alive(self) -> bool:
         return self.machine is not None
 
+    @property
+    def signer(self) -> int:
+        """Its index in the validator set that it lives in; its number while it lives in none."""
+        return self.index if self.machine is None else self.machine.life.index
+
     # --- clocks ---------------------------------------------------------------------------------
 
     def now_ms(self) -> int:
@@ -163,6 +171,8 @@ class SimulatedNode:
             )
             store.prepare(key.public_key().public_bytes_raw())
             prepare_store(store, town.genesis, town.hash)
+            if self.index >= town.founders and run.handovers:
+                keep_handovers(store, run.handovers)  # it asked the others, as a client does
             machine = self._build(store, _WatchedSigner(key, town.hash, self))
         except (StoreFatal, StoreError) as error:
             self._halt(error.code, error.message)
@@ -170,10 +180,15 @@ class SimulatedNode:
         except lmdb.Error as error:
             self._halt("STORE_WRITE", str(error))
             return
+        except NoMember:
+            self._end()
+            return
         except InvariantViolated as error:
             self._broken(error)
             return
         run.started(self)
+        if run.plan.spares:
+            run.scheduler.after(JOIN_US, self.hears_of_sets)
         self._run.scheduler.after(EXPIRY_PERIOD_US, self._drop_expired, self._life)
         self._guard(machine.start)
 
@@ -199,13 +214,26 @@ class SimulatedNode:
         return self.machine
 
     def _replace_machine(self, old: Machine, store: Store) -> None:
-        """A fetched state has ended the machine that fetched it; the process goes on."""
+        """A fetched state has ended the machine that fetched it, or another validator set that of the set
+        before; the process goes on."""
+        height = old.executor.head.height
         old.close()
         self._inbox.clear()
         if self._signer is not None:
             machine = self._build(store, self._signer)
-            self._run.adopted(self)
+            if machine.executor.head.height > height:
+                self._run.adopted(self)
+            else:
+                self._run.note(self.name, f"lives in the set since {machine.life.voters.since}")
             machine.start()
+
+    def hears_of_sets(self) -> None:
+        """It asks the others how the validator set has changed, as a client does: to live in it for the
+        first time, or again."""
+        if self.machine is None:
+            self.start()
+        elif self.machine.replica.ended:
+            self._guard(self.machine.learn, self._run.handovers)
 
     def crash(self) -> None:
         """Power is lost. A commit under way may have reached the disk, or not."""
@@ -303,6 +331,12 @@ class SimulatedNode:
             message = self.behaviour.receive(source, raw, message)
             if message is None:
                 return
+        if self._run.plan.spares:
+            keys = machine.life.voters.keys
+            public = self._run.town.validators[source].public_key().public_bytes_raw()
+            if public not in keys:
+                return  # in another set, the door is closed
+            source = keys.index(public)
         for_core, invalid = machine.receive(source, (message,))
         self._run.refused_messages += invalid
         self._inbox.extend(Received(source, message) for message in for_core)
@@ -420,6 +454,8 @@ class _Peers:
             node.behaviour.send(to, message)
             return
         node._run.sent(node, to, message)
+        if node._run.plan.spares and node.machine is not None:
+            to = node._run.town.number_of(node.machine.life.voters.keys[to])
         self._network.send(node.number, to, message)
 
     def broadcast(self, message: bytes) -> None:
@@ -430,6 +466,12 @@ class _Peers:
                     node.behaviour.send(to, message)
             return
         node._run.sent(node, ALL, message)
+        if node._run.plan.spares and node.machine is not None:
+            for key in node.machine.life.voters.keys:
+                number = node._run.town.number_of(key)
+                if number != node.index:
+                    self._network.send(node.number, number, message)
+            return
         self._network.broadcast(node.number, message)
 
     def connected(self) -> int:

@@ -127,6 +127,8 @@ class Plan:
     """As in node.toml: with more blocks missing the state is fetched."""
     keep_blocks: int = 0
     """As in node.toml."""
+    spares: int = 0
+    """Further banks whose nodes the validators' banks may add to the set."""
     aftershock: bool = False
     """When all is decided the leader dies, unhealed; what is submitted then must be decided too."""
 

@@ -14,21 +14,22 @@ from typing import Any, Final
 from consensus.constants import T_PROGRESS_MAX_MS
 from consensus.effects import ALL
 from node.store import WriteBatch
-from node.store.tables import BLOCKS, EVIDENCE, BlockRow, ReceiptsRow
+from node.store.tables import BLOCKS, EVIDENCE, HANDOVERS, BlockRow, ReceiptsRow
 from tallynet.blocks import Commit, Header, Prepare
 from tallynet.client.trust import Receipt
 from tallynet.codec import decode, decode_trusted
 from tallynet.commands import command_name
 from tallynet.envelope import Envelope, open_envelope
-from tallynet.errors import InvariantViolated
+from tallynet.errors import InvariantViolated, RemoteProtocolError
 from tallynet.messages import PeerMessage, Signed, SignedKind
 from tallynet.receipts import EnvelopeReceipt
+from tallynet.validators import Handover, Succession
 from tools.simulator.byzantine import BEHAVIOURS, Behaviour, Ring
 from tools.simulator.byzantine.mutation import BODIES
 from tools.simulator.clients import CLIENT_DELAY_US, Pending, SimulatedClient
 from tools.simulator.faults import Faults
 from tools.simulator.network import Network
-from tools.simulator.node import SimulatedNode
+from tools.simulator.node import JOIN_US, SimulatedNode
 from tools.simulator.opening import opening
 from tools.simulator.options import CALM, Plan
 from tools.simulator.oracles import ORACLES, UNCONDITIONAL, Committed, Forks, Oracle, Violation
@@ -93,9 +94,14 @@ class Run:
         """`keep` is how many of the last events are remembered."""
         self.plan: Final = plan
         self.town: Final = town_of(
-            plan.n, plan.window, plan.epoch_length, plan.day_seconds, plan.real_signatures
-        )
+            plan.n, plan.window, plan.epoch_length, plan.day_seconds, plan.real_signatures,
+            plan.spares,
+        )  # fmt: skip
         self.check: Final = check_of(real=plan.real_signatures)
+        self.succession: Final = Succession.of(self.town.genesis, self.check)
+        """Every validator set that a correct process has made durable."""
+        self.handovers: Final[list[Handover]] = []
+        """The changes that led there."""
         self.scheduler: Final = Scheduler(plan.seed)
         self.network: Final = Network(self.scheduler, plan.strategy, CALM, plan.length_ms)
         self.charged: Final = plan.charged
@@ -130,7 +136,7 @@ class Run:
 
     def _make_nodes(self) -> None:
         lying = {liar.node: liar.behaviour for liar in self.plan.liars}
-        for index in range(self.plan.n):
+        for index in range(self.plan.n + self.plan.spares):
             name = lying.get(index)
             made = None if name is None else BEHAVIOURS[name](self, index)
             self._make_node(index, f"n{index}", made)
@@ -267,7 +273,9 @@ class Run:
     def decide(self, within_ms: int) -> None:
         """Oracle 9: every pending request is decided in time, and everybody holds every block."""
         deadline = self.scheduler.now_us + within_ms * 1000
-        if not self.scheduler.run(deadline, self._is_decided):
+        decided = self.scheduler.run(deadline, self._is_decided)
+        self.core = self.members
+        if not decided:
             waiting = [
                 f"{node}: height {node.height}, view {s.view}/{s.voted_view} in epoch {s.epoch},"
                 f" {s.status.value}, {s.waiting.reason.value} {s.waiting.validators}"
@@ -284,9 +292,19 @@ class Run:
     def _is_decided(self) -> bool:
         if any(client.pending for client in self.clients):
             return False
-        heights = {node.height for node in self.core}
+        members = self.members
+        heights = {node.height for node in members}
         level = len(heights) == 1 and min(heights) >= self._acknowledged_height
-        return level and all(node.alive for node in self.core)
+        return level and all(node.alive for node in members)
+
+    @property
+    def members(self) -> list[SimulatedNode]:
+        """Those of the core that are in the newest validator set."""
+        if not self.plan.spares:
+            return self.core
+        keys = self.succession.newest.keys
+        public = [key.public_key().public_bytes_raw() for key in self.town.validators]
+        return [node for node in self.core if public[node.index] in keys]
 
     # --- what happens ---------------------------------------------------------------------------
 
@@ -337,6 +355,7 @@ class Run:
         for _, proof in proofs_of(batch):
             for oracle in self.oracles:
                 oracle.evidence(node, proof)
+        self._follow_set(node, batch)
         if not batch.delivered:
             return
         for key, value in sorted(batch.rows[BLOCKS].items()):
@@ -355,6 +374,25 @@ class Run:
             )  # fmt: skip
             for oracle in self.oracles:
                 oracle.committed(node, block)
+
+    def _follow_set(self, node: SimulatedNode, batch: WriteBatch) -> None:
+        """A hand-over is durable: it must follow from the one before, and whom it names may start."""
+        for _, value in sorted(batch.rows.get(HANDOVERS, {}).items()):
+            if node.faulty or value is None:
+                continue
+            handover = decode(Handover, value[8:])
+            try:
+                if not self.succession.add(handover):
+                    continue
+            except RemoteProtocolError as error:
+                raise Violation("agreement", f"{node} keeps a hand-over: {error}") from None
+            self.handovers.append(handover)
+            self.coverage["changes of the validator set"] += 1
+            self.note(node.name, f"keeps the set since epoch {self.succession.newest.since}")
+            for other in self.nodes:
+                spare = other.index >= self.plan.n
+                if spare if not other.alive else other.behaviour is None:
+                    self.scheduler.after(JOIN_US, other.hears_of_sets)
 
     def halted(self, node: SimulatedNode, code: str, why: str) -> None:
         """A process ended because of its disk; only a disk that lies may not be started again."""

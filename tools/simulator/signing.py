@@ -49,6 +49,23 @@ def validator_keys(n: int, *, real: bool) -> list[Any]:
     return sorted(keys, key=lambda key: bytes(key.public_key().public_bytes_raw()))
 
 
+class SpareKey(CheapKey):
+    """Of a bank that may become a validator: what it says of its readiness the law verifies, so it is
+    signed with Ed25519."""
+
+    def __init__(self, real: Ed25519PrivateKey) -> None:
+        super().__init__(real.public_key().public_bytes_raw())
+        self.real: Final = real
+
+
+def spare_keys(count: int, *, real: bool) -> list[Any]:
+    """Keys of nodes outside the genesis; they sort anywhere among the others."""
+    made = [
+        Ed25519PrivateKey.from_private_bytes(sha256(b"spare %d" % i).digest()) for i in range(count)
+    ]
+    return list(made) if real else [SpareKey(key) for key in made]
+
+
 def check_of(*, real: bool) -> Any:
     """(kind, genesis, body, public key, signature) -> valid."""
     return verify_kind if real else verify_cheap

@@ -16,12 +16,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from node.ledger.rulebook import RULES, Signers
 from tallynet.codec import Wire, encode
+from tallynet.commands import Ready, ReadyBody, ValidatorAdd
 from tallynet.envelope import Envelope, EnvelopeBody, Mode, Signer, seal_envelope
 from tallynet.genesis import Genesis, GenesisKey, GenesisOrganisation, genesis_hash
 from tallynet.hashing import record_id, signed_bytes
 from tallynet.records import Algorithm, Kind, OrganisationKind, Role, Size, Validator
-from tallynet.signatures import KIND_ENVELOPE
-from tools.simulator.signing import validator_keys
+from tallynet.signatures import KIND_ENVELOPE, KIND_READY
+from tools.simulator.signing import SpareKey, spare_keys, validator_keys
 
 MONDAY: Final = 20_878
 """2027-03-01, a working day."""
@@ -78,12 +79,28 @@ class Town:
     genesis: Genesis
     hash: bytes
     validators: tuple[Any, ...]
-    """Keys by validator index."""
+    """Keys of the nodes: the founders' by validator index, then those of the spares."""
+    founders: int
+    """Validators of the genesis."""
     parties: tuple[Party, ...]
-    """First the banks by validator index, then the core enterprise, then the suppliers."""
+    """First the banks in the order of their nodes, then the core enterprise, then the suppliers."""
 
     def party(self, name: str) -> Party:
         return next(party for party in self.parties if party.name == name)
+
+    def number_of(self, public: bytes) -> int:
+        """Number of the node with this key."""
+        return [key.public_key().public_bytes_raw() for key in self.validators].index(public)
+
+    def ready(self, number: int) -> ValidatorAdd:
+        """The act that adds a spare's node; the same for everybody, so that consents add up. Its state root is
+        made up: the law cannot compare it."""
+        bank, key = self.parties[number], self.validators[number]
+        signer = key.real if isinstance(key, SpareKey) else key
+        body = encode(ReadyBody(bank.id, 1, self.hash))
+        signature = signer.sign(signed_bytes(KIND_READY, self.hash, body))
+        public = key.public_key().public_bytes_raw()
+        return ValidatorAdd(b"-", bank.id, bank.name, public, Ready(1, self.hash, signature))
 
     @property
     def banks(self) -> Sequence[Party]:
@@ -115,13 +132,18 @@ class Town:
 
 @lru_cache(maxsize=64)
 def town_of(
-    n: int, window: int, epoch_length: int, day_seconds: int, real_signatures: bool
+    n: int,
+    window: int,
+    epoch_length: int,
+    day_seconds: int,
+    real_signatures: bool,
+    spares: int = 0,
 ) -> Town:
     """The town of this shape."""
-    keys = validator_keys(n, real=real_signatures)
+    keys = validator_keys(n, real=real_signatures) + spare_keys(spares, real=real_signatures)
     banks = [
         _party(f"bank-{i + 1}", (OrganisationKind.BANK, OrganisationKind.CLEARING), Size.LARGE)
-        for i in range(n)
+        for i in range(n + spares)
     ]
     others = [_party("core", (OrganisationKind.CORE,), Size.LARGE)]
     others += [
@@ -130,14 +152,14 @@ def town_of(
     ]
     validators = tuple(
         Validator(bank.id, key.public_key().public_bytes_raw(), bank.name)
-        for bank, key in zip(banks, keys, strict=True)
+        for bank, key in zip(banks[:n], keys[:n], strict=True)
     )
     start_seconds = MONDAY * 86_400 - 8 * 3600 + 10 * 3600
     genesis = Genesis(
         1, "simulated", start_seconds * 1000, MONDAY, day_seconds, window, epoch_length, validators,
         tuple(sorted((_founder(party) for party in (*banks, *others)), key=lambda o: o.id)), (),
     )  # fmt: skip
-    return Town(genesis, genesis_hash(genesis), tuple(keys), (*banks, *others))
+    return Town(genesis, genesis_hash(genesis), tuple(keys), n, (*banks, *others))
 
 
 def _party(name: str, kinds: tuple[OrganisationKind, ...], size: Size) -> Party:

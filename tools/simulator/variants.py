@@ -46,6 +46,8 @@ class Variant:
     """None: drawn."""
     behaviours: tuple[str, ...] = ()
     """Of the liars; empty: all there are."""
+    spares: int = 0
+    """Banks that may become validators. Nobody lies then: liars know their place in one set only."""
 
 
 LIARS: Final = "liars"
@@ -148,6 +150,16 @@ VARIANTS: Final[dict[str, Variant]] = {
         faulty_percent=100,
         lying_percent=0,
     ),
+    "members": Variant(
+        sizes=(4, 4, 5),
+        lengths_ms=(8_000, 12_000),
+        requests=(60, 120),
+        faults=(2, 8),
+        epoch_lengths=(20,),
+        faulty_percent=0,
+        losses=(0, 0, 20, 100),
+        spares=2,
+    ),
 }  # fmt: skip
 """By name; a planted bug may ask for one of them."""
 
@@ -156,7 +168,7 @@ _ROTA: Final = (
     "mixed", "disks", "liars", "small", "crashes", "sizes", "openers", "hoards", "forensic", "mixed",
 )  # fmt: skip
 """The variant of seed s stands at s modulo the length, but for those that take long."""
-_RARE: Final = ((200, "molasses"), (40, "outage"))
+_RARE: Final = ((200, "molasses"), (40, "outage"), (20, "members"))
 """Every so many-th seed, counted from its own end."""
 
 

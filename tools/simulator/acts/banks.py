@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from node.ledger.joint import hash_of
+from node.ledger.membership import VALIDATORS_MIN
 from node.state.view import Index
 from tallynet import commands as c
 from tallynet import records as r
@@ -18,6 +19,7 @@ class BankAct(Act):
         return [
             *super().choices(), self._verify, self._lines, self._offer, self._pay, self._fund,
             self._settle, self._joint, self._sponsor, self._repaid,
+            *([self._membership] * (6 if self._town.founders < len(self._town.banks) else 0)),
         ]  # fmt: skip
 
     def _verify(self) -> Sequence[Wire]:
@@ -115,6 +117,25 @@ class BankAct(Act):
                 amount = instruction.amount
                 return (c.RepayConfirm(self._label, id, amount, self._digest()),)
         return ()
+
+    def _membership(self) -> Sequence[Wire]:
+        """One change at a time, the same for all banks in one epoch, so that consents add up."""
+        network, town = self._get(r.Kind.NETWORK, r.NETWORK_ID), self._town
+        inside = {validator.organisation for validator in network.validators}
+        if network.next is not None or self._party.id not in inside or network.height < 2:
+            return ()
+        spares = range(town.founders, len(town.banks))
+        proposals: list[Wire] = [
+            town.ready(number) for number in spares if town.banks[number].id not in inside
+        ]
+        if len(inside) > VALIDATORS_MIN:
+            leaving = [town.banks[town.founders - 1], *(town.banks[number] for number in spares)]
+            proposals += [c.ValidatorRemove(b"-", b.id) for b in leaving if b.id in inside]
+        chosen = proposals[network.epoch % len(proposals)]
+        consent = self._view.get(r.Kind.CONSENT, record_id(r.Kind.CONSENT, hash_of(chosen), b""))
+        if isinstance(consent, r.Consent) and self._party.id in consent.organisations:
+            return ()
+        return (chosen,)
 
     # --- joint acts of the bank quorum ------------------------------------------------------------
 

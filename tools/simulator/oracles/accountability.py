@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from node.store.errors import corrupt
 from node.store.snapshot import Snapshot
 from tallynet.forensics import Statements
-from tallynet.validators import Succession
 from tools.evidence_cli import Source, add_source, first_conflict
 from tools.simulator.oracles.base import Oracle
 
@@ -26,7 +25,7 @@ class Accountability(Oracle):
         nodes = [node for node in self.run.nodes if not node.faulty and node.disk.tables]
         sources = [self._source(node) for node in nodes]
         fork = first_conflict(sources)
-        statements = Statements(Succession.of(self.run.town.genesis), self.run.check)
+        statements = Statements(self.run.succession, self.run.check)
         for source in sources:
             add_source(statements, source, fork)
         named = {conviction.signer for conviction, _ in statements.convictions()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
+from tallynet.blocks import faulty_max
 from tallynet.signatures import KIND_COMMIT
 from tools.simulator.oracles.base import Committed, Oracle
 
@@ -43,13 +44,12 @@ class Agreement(Oracle):
         vote, certificate = block.commit, block.certificate
         if (vote.height, vote.block) != (block.height, block.block):
             raise self.violated(f"the certificate of height {block.height} of {node} is another's")
-        n, f = self.run.plan.n, self.run.plan.f
+        keys = self.run.succession.set_of(vote.epoch).keys
+        n, f = len(keys), faulty_max(len(keys))
         if 2 * len(set(certificate.signers)) <= n + f:
             raise self.violated(f"too few signers at height {block.height} of {node}")
-        validators = self.run.town.genesis.validators
         for index, signature in zip(certificate.signers, certificate.signatures, strict=True):
-            key = validators[index].public_key
-            if not self.run.verify_vote(KIND_COMMIT, certificate.vote, key, signature):
+            if not self.run.verify_vote(KIND_COMMIT, certificate.vote, keys[index], signature):
                 raise self.violated(f"{node} holds a forged signature of {index} at {block.height}")
 
     def adopted(self, node: SimulatedNode) -> None:

@@ -20,9 +20,9 @@ class BoundedResources(Oracle):
             overlays = node.machine.executor.overlays
             bounds = (
                 ("pool", numbers.pool, POOL_MAX),
-                ("stash", numbers.stash, 4 * plan.window * plan.n),
+                ("stash", numbers.stash, 4 * plan.window * (plan.n + plan.spares)),
                 ("blocks in flight", numbers.in_flight, plan.window),
-                ("evidence", numbers.evidence, EVIDENCE_PER_VALIDATOR_MAX * plan.n),
+                ("evidence", numbers.evidence, EVIDENCE_PER_VALIDATOR_MAX * (plan.n + plan.spares)),
                 ("overlays", overlays, 2 * 64 + plan.window),
             )
             for what, held, most in bounds:

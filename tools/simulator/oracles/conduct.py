@@ -36,7 +36,7 @@ class Steadfast(Oracle):
             raise self.violated(f"{node}, which is correct, says {event}: {fields}")
         if event == "complained" and fields["reason"] in ACCUSATIONS:
             epoch, view = int(str(fields["epoch"])), int(str(fields["view"]))
-            leader = view % self.run.plan.n
+            leader = view % len(self.run.succession.set_of(epoch).keys)
             if not self.run.is_faulty(leader) and (epoch, view) >= self._newest:
                 raise self.violated(
                     f"{node} accuses the correct leader {leader}: {fields['reason']}"

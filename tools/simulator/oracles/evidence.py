@@ -8,7 +8,6 @@ from tallynet.errors import RemoteProtocolError
 from tallynet.evidence import culprit
 from tallynet.forensics import Statements
 from tallynet.messages import PrePrepare, Signed
-from tallynet.validators import Succession
 from tools.simulator.oracles.base import Oracle
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ class EvidenceSoundness(Oracle):
 
     def __init__(self, run: Run) -> None:
         super().__init__(run)
-        self._electorate: Final = Succession.of(run.town.genesis)
+        self._electorate: Final = run.succession
         self._statements: Final = Statements(self._electorate, run.check)
         self._seen: Final[dict[bytes, None]] = {}
 

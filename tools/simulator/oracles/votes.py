@@ -35,7 +35,7 @@ class NoDoubleVote(Oracle):
         value = self.run.decoded(message)
         if isinstance(value, PrePrepare):
             value = decode(Signed, value.prepare)
-        if isinstance(value, Signed) and value.signer == node.index:
+        if isinstance(value, Signed) and value.signer == node.signer:
             self._signed(node, value)
             if value.kind is SignedKind.NEW_VIEW:
                 for raw in decode(NewView, value.body).prepares:
@@ -102,6 +102,6 @@ class Amnesia(Oracle):
         if node.voted_life == node.starts:
             return
         value = self.run.decoded(message)
-        own = isinstance(value, Signed) and value.signer == node.index
+        own = isinstance(value, Signed) and value.signer == node.signer
         if isinstance(value, PrePrepare) or (own and value.kind is not SignedKind.STATUS):
             node.voted_life = node.starts

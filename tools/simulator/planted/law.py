@@ -99,7 +99,7 @@ LAW: Final = (
     ),
     Plant(
         "client-believes-without-certificate", "B6, E9", _TRUST,
-        "        commit = verify_commit(certificate, self.genesis_hash, self.validators, self._verify)\n",
+        "        commit = self.succession.committed(certificate)\n",
         "        commit = decode(Commit, certificate.vote)\n",
     ),
     Plant(
