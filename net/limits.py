@@ -102,7 +102,7 @@ MESSAGE_BYTES_MAX: Final[dict[type, int]] = {
     Blocks: FRAME_BYTES_MAX,
     BlocksGone: KIB,
     FetchStateHead: KIB,
-    StateHead: 512 * KIB,
+    StateHead: MIB,
     NoState: KIB,
     FetchState: 8 * KIB,
     StatePart: MIB,

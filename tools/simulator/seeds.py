@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from tools.simulator.byzantine import BEHAVIOURS
 from tools.simulator.draw import draw
 from tools.simulator.lying import draw_forensic, draw_lying
 from tools.simulator.options import Plan
 from tools.simulator.variants import FORENSIC, LIARS, variant_of
 
+BY_VARIANT: Final = ("false heir",)
+"""Liars that a variant asks for by name: they do nothing where epochs are long."""
+
 
 def plan_of(seed: int) -> Plan:
     """What the sweeps run for this seed, and what `tally simulate --seed` replays."""
-    behaviours = tuple(BEHAVIOURS)
+    behaviours = tuple(name for name in BEHAVIOURS if name not in BY_VARIANT)
     variant = variant_of(seed)
     if variant == LIARS:
         return draw_lying(seed, behaviours)

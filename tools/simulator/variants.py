@@ -150,6 +150,16 @@ VARIANTS: Final[dict[str, Variant]] = {
         faulty_percent=100,
         lying_percent=0,
     ),
+    "heirs": Variant(
+        sizes=(4,),
+        lengths_ms=(6_000,),
+        requests=(30, 60),
+        epoch_lengths=(5,),
+        storm_percent=50,
+        faulty_percent=100,
+        lying_percent=100,
+        behaviours=("false heir",),
+    ),
     "members": Variant(
         sizes=(4, 4, 5),
         lengths_ms=(8_000, 12_000),
@@ -168,7 +178,7 @@ _ROTA: Final = (
     "mixed", "disks", "liars", "small", "crashes", "sizes", "openers", "hoards", "forensic", "mixed",
 )  # fmt: skip
 """The variant of seed s stands at s modulo the length, but for those that take long."""
-_RARE: Final = ((200, "molasses"), (40, "outage"), (20, "members"))
+_RARE: Final = ((200, "molasses"), (40, "outage"), (100, "heirs"), (20, "members"))
 """Every so many-th seed, counted from its own end."""
 
 

@@ -273,3 +273,42 @@ async def test_a_listener_that_cannot_listen_says_what_to_do(
 def test_first_text_of_a_nested_group() -> None:
     group = BaseExceptionGroup("", [BaseExceptionGroup("", [ValueError("inner")])])
     assert mesh_module._first(group) == "inner"
+
+
+def _before() -> NodeIdentity:
+    """Validator 1 in the set of all four."""
+    return identity(1)
+
+
+def _after(key: int) -> NodeIdentity:
+    """The set without validator 0: everybody's index is one less."""
+    return NodeIdentity(
+        genesis=GENESIS, key=KEYS[key], validators=PUBLIC[1:], software="python=3.11.1"
+    )
+
+
+async def test_when_the_set_changes_everybody_dials_again_and_has_its_new_index() -> None:
+    async with listening(2) as node, trio.open_nursery() as nursery:
+        mesh = Mesh(_before(), {2: ("127.0.0.1", node.port)})
+        nursery.start_soon(mesh.run)
+        await until(lambda: mesh.connected() == 1)
+        mesh.send(2, vote(1))
+        await until(lambda: len(node.received) == 1)
+        node.listener.change_set(_after(2))
+        mesh.send(2, vote(2))  # on the old link, as validator 1 of a set that is no more
+        await until(lambda: mesh.connected() == 0)
+        new = Mesh(_after(1), {1: ("127.0.0.1", node.port)})
+        nursery.start_soon(new.run)
+        await until(lambda: new.connected() == 1)
+        new.send(1, vote(3))
+        await until(lambda: len(node.received) >= 2)
+        assert {source for source, m in node.received if number_of(m) == 3} == {0}
+        assert all(number_of(m) != 2 or source == 0 for source, m in node.received)
+        nursery.cancel_scope.cancel()
+
+
+async def test_when_the_set_changes_who_left_finds_the_door_closed() -> None:
+    async with listening(2) as node:
+        node.listener.change_set(_after(2))
+        leaver = identity(0)
+        assert "PEER_UNKNOWN" in await _refusal(leaver, node, 2)

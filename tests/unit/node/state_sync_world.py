@@ -29,7 +29,7 @@ from tallynet.messages import (
 )
 from tallynet.records import Kind, Validator, lot_id
 from tallynet.signatures import KIND_COMMIT
-from tallynet.validators import Succession
+from tallynet.validators import Handover, Succession
 from tests.unit.state.samples import lot, record_id, remainder, voucher
 from tools.simulator.disk import SimulatedDisk
 
@@ -159,6 +159,8 @@ class Target:
         self.sent: list[tuple[int, bytes]] = []
         """Requests that were not answered yet."""
         self.faults: list[str] = []
+        self.handovers: list[Handover] = []
+        """What it wants kept."""
 
     def restarted(self) -> Target:
         """The process died; what was committed is there."""
@@ -182,6 +184,7 @@ class Target:
 
     def carry_out(self, step: Step) -> None:
         self.sent.extend(step.sends)
+        self.handovers.extend(step.handovers)
         if step.rows:
             batch = self.store.batch()
             for table, rows in step.rows.items():

@@ -13,6 +13,7 @@ from node.state_server import PIN_IDLE_MS, PIN_MS_MAX, PIN_SHARED_MS_MAX
 from node.state_sync import ANSWER_MS, RATE_BYTES_MIN, RATE_PERIOD_MS
 from tallynet.blocks import Commit, Header
 from tallynet.codec import decode, encode
+from tallynet.genesis import validators_hash
 from tallynet.hashing import block_hash
 from tallynet.messages import (
     FetchState,
@@ -28,7 +29,8 @@ from tallynet.messages import (
 )
 from tallynet.records import Kind
 from tallynet.state_proof import entity_key, tree_root
-from tests.unit.node.state_sync_world import Source, Target, certificate_of
+from tallynet.validators import HANDOVERS_MAX, Handover
+from tests.unit.node.state_sync_world import GENESIS, VALIDATORS, Source, Target, certificate_of
 from tests.unit.state.samples import record_id
 
 replace = msgspec.structs.replace
@@ -560,3 +562,61 @@ def test_the_outline_is_under_the_certificate() -> None:
     assert isinstance(head, StateHead)
     root = decode(Commit, head.certificate.vote).state_root
     assert tree_root(head.entities, head.tree) == root
+
+
+# --- changes of the validator set that come with an offer (decision 0042) -----------------------------
+
+
+def change(end: int, names: str) -> Handover:
+    """A hand-over at the end of an epoch to the same keys under other names, by the first three."""
+    members = tuple(replace(v, name=f"{names}{i}") for i, v in enumerate(VALIDATORS))
+    header = encode(
+        Header(
+            GENESIS, 1, end - 1, end * 1_000, bytes(32), bytes(32), 1, 0, validators_hash(members)
+        )
+    )
+    commit = Commit(end - 1, 0, end * 1_000, block_hash(header), bytes(32), bytes(32))
+    return Handover(header, certificate_of(commit), members)
+
+
+def offer_with(target: Target, source: Source, *handovers: Handover) -> int:
+    """The peer that is asked offers a state with these; returns who that was."""
+    if not target.sent:
+        target.tick()
+    to, question = target.sent.pop()
+    head = source.answer(question)
+    assert isinstance(head, StateHead)
+    target.receive(to, replace(head, handovers=handovers))
+    return to
+
+
+def test_hand_overs_that_come_with_an_offer_are_followed_and_kept() -> None:
+    source, target = source_of(20), Target()
+    offer_with(target, source, change(1, "a"), change(2, "b"))
+    assert target.faults == []
+    assert target.handovers == [change(1, "a"), change(2, "b")]
+    assert target.sync._succession.newest.since == 2
+
+
+def test_as_many_as_fit_a_message_are_no_answer_yet() -> None:
+    source, target = source_of(20), Target()
+    many = [change(1 + i, f"n{i} ") for i in range(HANDOVERS_MAX)]
+    to = offer_with(target, source, *many)
+    assert target.faults == []
+    ((asked, message),) = target.sent
+    assert asked == to
+    assert decode(PeerMessage, message) == FetchStateHead(1, HANDOVERS_MAX)
+
+
+def test_a_hand_over_that_does_not_hold_or_was_not_asked_for_is_a_lie() -> None:
+    good, later = change(1, "a"), change(2, "b")
+    unsigned = replace(good.certificate, signatures=(bytes(64), *good.certificate.signatures[1:]))
+    for wrong in (
+        (replace(good, certificate=unsigned),),
+        (replace(good, validators=later.validators),),
+        (good, good),
+    ):
+        source, target = source_of(20), Target()
+        first = offer_with(target, source, *wrong)
+        assert len(target.faults) == 1
+        assert target.sent[0][0] != first, "the next peer is asked"

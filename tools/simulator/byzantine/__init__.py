@@ -8,7 +8,7 @@ from tools.simulator.byzantine.base import Behaviour, Ring
 from tools.simulator.byzantine.copies import Amnesiac, Twin
 from tools.simulator.byzantine.framer import Framer
 from tools.simulator.byzantine.gossip import GossipLiar
-from tools.simulator.byzantine.invalid import InvalidLeader
+from tools.simulator.byzantine.invalid import FalseHeir, InvalidLeader
 from tools.simulator.byzantine.kingmaker import Kingmaker
 from tools.simulator.byzantine.leaders import Censor, Delayer, Equivocator, Withholder
 from tools.simulator.byzantine.mixed import Mixed
@@ -48,6 +48,7 @@ BEHAVIOURS: Final[dict[str, type[Behaviour]]] = {
     "framer": Framer,
     "whisperer": Whisperer,
     "mixed": Mixed,
+    "false heir": FalseHeir,
 }
 
 __all__ = ["BEHAVIOURS", "Behaviour", "Ring"]

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 OLD_IDS_MAX: Final = 50
 Parts = tuple[Header, tuple[bytes, ...]]
+Fault = Callable[["InvalidLeader", Header, tuple[bytes, ...]], Parts]
 
 
 class InvalidLeader(Behaviour):
@@ -54,7 +55,7 @@ class InvalidLeader(Behaviour):
             return
         proposal, _, vote = found
         if message not in self._spoiled:
-            spoil = self.random.random() < self._share
+            spoil = self._spoils(vote.height)
             self._spoiled[message] = self._spoil(proposal, vote) if spoil else None
             self._old.extend(proposal.envelopes)
             if len(self._spoiled) > PLACES_MAX:
@@ -62,6 +63,14 @@ class InvalidLeader(Behaviour):
         spoiled = self._spoiled[message]
         if spoiled is None or self.random.random() >= self._to or not self.lie(to, spoiled):
             self.emit(to, message)
+
+    def _spoils(self, height: int) -> bool:
+        del height
+        return self.random.random() < self._share
+
+    def _fault(self, height: int) -> Fault:
+        del height
+        return self.random.choice(FAULTS)
 
     def heard(self, source: int, raw: bytes, message: PeerMessage) -> PeerMessage | None:
         del raw
@@ -74,7 +83,7 @@ class InvalidLeader(Behaviour):
         return message
 
     def _spoil(self, proposal: PrePrepare, vote: Prepare) -> PrePrepare:
-        fault = self.random.choice(FAULTS)
+        fault = self._fault(vote.height)
         header, ids = fault(self, decode(Header, proposal.header), proposal.envelopes)
         if fault not in (_other_content, _root_only):
             header = replace(header, envelopes_root=list_root(ids))
@@ -151,6 +160,11 @@ def _number(liar: InvalidLeader, header: Header, ids: tuple[bytes, ...]) -> Part
     return liar.random.choice(changed), ids
 
 
+def _heirs(liar: InvalidLeader, header: Header, ids: tuple[bytes, ...]) -> Parts:
+    """The epoch's last block hands over to a set that nobody decided on."""
+    return replace(header, next_validators=liar.random.randbytes(32)), ids
+
+
 def _twice(liar: InvalidLeader, header: Header, ids: tuple[bytes, ...]) -> Parts:
     del liar
     return header, (*ids, *ids[:1])
@@ -204,7 +218,18 @@ def _future(liar: InvalidLeader, header: Header, ids: tuple[bytes, ...]) -> Part
     return replace(header, time_ms=header.time_ms + 700_000), ids
 
 
-FAULTS: Final[tuple[Callable[[InvalidLeader, Header, tuple[bytes, ...]], Parts], ...]] = (
+FAULTS: Final[tuple[Fault, ...]] = (
     _parent, _time, _number, _twice, _copies, _both, _copies, _both, _executed, _only_executed, _unknown, _empty, _too_many,
     _other_content, _root_only, _future,
 )  # fmt: skip
+
+
+class FalseHeir(InvalidLeader):
+    """Waits until it leads at the end of an epoch, and hands over to a set that nobody decided on."""
+
+    def _spoils(self, height: int) -> bool:
+        return height % self.core.config.epoch_length == 0
+
+    def _fault(self, height: int) -> Fault:
+        del height
+        return _heirs

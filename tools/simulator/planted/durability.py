@@ -96,8 +96,8 @@ DURABILITY: Final = (
     ),
     Plant(
         "diverged-and-goes-on-voting", "INV-11", _STATE,
-        "        return not self.mute and self.divergence is None\n",
-        "        return not self.mute\n",
+        "self.ended or self.joining) and self.divergence is None\n",
+        "self.ended or self.joining)\n",
         "disks",
     ),
     Plant(
@@ -184,8 +184,8 @@ DURABILITY: Final = (
     ),
     Plant(
         "overlay-folded-too-early", "B1", "node/executor.py",
-        "        self._move(executed.overlay)\n        return executed\n",
-        "        self._move(executed.overlay)\n        executed.overlay.commit()\n        return executed\n",
+        "encode(handover))\n        return executed\n",
+        "encode(handover))\n        executed.overlay.commit()\n        return executed\n",
     ),
     Plant(
         "head-one-behind", "A8", "node/executor.py",
