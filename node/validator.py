@@ -203,7 +203,9 @@ class Validator:
     def _build_network(self, life: Life) -> None:
         """The listener lives as long as the process; machines come and go behind it."""
         identity = self._identity(life)
-        self._mesh = Mesh(identity, self._addresses(life, complete=True))
+        # A set that came later may lack an address here; that is no reason not to start again.
+        founders = life.voters.since == 0
+        self._mesh = Mesh(identity, self._addresses(life, complete=founders))
         self._mesh_scope = trio.CancelScope()
         self._listener = Listener(
             identity,

@@ -25,8 +25,9 @@ ONE_FALLS_BEHIND: Final = Fault(FaultKind.CRASH, 500, 2, 2_000, 1)
 
 def plan(behaviour: str, liar: int, *faults: Fault) -> Plan:
     """Four validators in good weather, one of which lies."""
+    epoch_length = 5 if behaviour == "false heir" else 1000
     return Plan(
-        seed=11, n=4, window=4, epoch_length=1000, day_seconds=2, real_signatures=False,
+        seed=11, n=4, window=4, epoch_length=epoch_length, day_seconds=2, real_signatures=False,
         strategy=Strategy.UNIFORM, weather=CALM, liars=(Liar(liar, behaviour),), charged=(),
         faults=faults, requests=tuple(Request(80 * i, i % 8, i) for i in range(40)),
         length_ms=4_000, dead=(), opening=False,
@@ -87,6 +88,7 @@ CASES: Final[dict[str, tuple[int, tuple[Fault, ...], Callable[[Run], int]]]] = {
     "framer": (NEXT_LEADER, (), refused),
     "whisperer": (NEXT_LEADER, (), lies),
     "mixed": (FIRST_LEADER, (), lies),
+    "false heir": (FIRST_LEADER, (), lies),
 }
 """Behaviour -> who lies, what happens besides, and how it shows."""
 SEEDS: Final = 8

@@ -178,7 +178,12 @@ _ROTA: Final = (
     "mixed", "disks", "liars", "small", "crashes", "sizes", "openers", "hoards", "forensic", "mixed",
 )  # fmt: skip
 """The variant of seed s stands at s modulo the length, but for those that take long."""
-_RARE: Final = ((200, "molasses"), (40, "outage"), (100, "heirs"), (20, "members"))
+_RARE: Final = (
+    (200, "molasses"),
+    (40, "outage"),
+    (100, "heirs"),
+    (20, "members"),
+)
 """Every so many-th seed, counted from its own end."""
 
 

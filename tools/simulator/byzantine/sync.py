@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
-from tallynet.blocks import Certificate, Commit, Header
+from tallynet.blocks import Certificate, Commit, Header, quorum
 from tallynet.codec import decode, encode
+from tallynet.genesis import validators_hash
 from tallynet.hashing import block_hash
 from tallynet.merkle import list_root
 from tallynet.messages import (
@@ -19,8 +20,10 @@ from tallynet.messages import (
     Proposal,
     Signed,
     SignedKind,
+    StateHead,
     Status,
 )
+from tallynet.validators import Handover
 from tools.simulator.byzantine.base import Behaviour, mutilated, opened
 
 if TYPE_CHECKING:
@@ -53,8 +56,28 @@ class SyncLiar(Behaviour):
             self._claim(to, message, value)
         elif isinstance(value, Blocks | Proposal | Bodies):
             self._answer(to, message, value)
+        elif isinstance(value, StateHead) and self.random.random() < 0.5:
+            if not self.lie(to, replace(value, handovers=(self._usurpation(),))):
+                self.emit(to, message)
         else:
             self.emit(to, message)
+
+    def _usurpation(self) -> Handover:
+        """A change of the validator set that nobody decided on and the liar alone signed."""
+        config, genesis = self.core.config, self.run.town.genesis
+        members = tuple(replace(v, name=f"{v.name} too") for v in genesis.validators)
+        height = config.epoch_length
+        header = encode(
+            Header(
+                config.genesis, 1, 0, height, self.random.randbytes(32), list_root(()),
+                genesis.time_ms + height, self.index, validators_hash(members),
+            )
+        )  # fmt: skip
+        vote = Commit(0, 0, height, block_hash(header), bytes(32), bytes(32))
+        signed = self.sign(SignedKind.COMMIT, vote)
+        signers = range(quorum(len(members)))
+        certificate = Certificate(signed.body, tuple(signers), (signed.signature,) * len(signers))
+        return Handover(header, certificate, members)
 
     def _claim(self, to: int, message: bytes, value: Signed) -> None:
         status = decode(Status, value.body)
