@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final, TypeVar, cast
 
+from node.ledger.fees import waiver_key
 from node.ledger.loans import overdue_day
 from node.ledger.lots import lapse_day
 from node.ledger.offers import open_key
@@ -27,6 +28,7 @@ from tallynet.records import (
     Financing,
     FinancingRequest,
     FinancingState,
+    FlowAnchor,
     Instruction,
     InstructionPurpose,
     InstructionState,
@@ -45,6 +47,7 @@ from tallynet.records import (
     Remembered,
     Voucher,
     VoucherStatus,
+    Waiver,
 )
 
 IndexKey = tuple[Index, bytes]
@@ -94,6 +97,17 @@ def _line(_state: StateView, id: bytes, record: CreditLine) -> Iterator[IndexKey
 def _document(_state: StateView, id: bytes, record: Document) -> Iterator[IndexKey]:
     for party in record.parties:
         yield Index.PARTY_DOCUMENTS, party + id
+
+
+def _waiver(_state: StateView, id: bytes, record: Waiver) -> Iterator[IndexKey]:
+    if not record.revoked:
+        yield Index.WAIVERS, waiver_key(record, id)
+
+
+def _flow(_state: StateView, id: bytes, record: FlowAnchor) -> Iterator[IndexKey]:
+    yield Index.PUBLISHER_FLOWS, record.publisher + id
+    if record.next_check:
+        yield Index.SCHEDULE_DAYS, day_key(record.next_check, Act.FLOW_CHECK, id)
 
 
 def _voucher(state: StateView, id: bytes, record: Voucher) -> Iterator[IndexKey]:
@@ -204,6 +218,8 @@ _RULES: Final[dict[Kind, Rule]] = {
     Kind.PROGRAMME: _typed(Programme, _programme),
     Kind.CREDIT_LINE: _typed(CreditLine, _line),
     Kind.DOCUMENT: _typed(Document, _document),
+    Kind.FLOW_ANCHOR: _typed(FlowAnchor, _flow),
+    Kind.WAIVER: _typed(Waiver, _waiver),
     Kind.VOUCHER: _typed(Voucher, _voucher),
     Kind.LOT: _typed(Lot, _lot),
     Kind.OFFER: _typed(Offer, _offer),

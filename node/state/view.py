@@ -59,6 +59,10 @@ class Index(IntEnum):
     """bucket of expiry (8 bytes) ‖ height (8): records of executed transaction ids, soonest first."""
     PARTY_REQUESTS = 31
     """holder or asked funder ‖ request for quotes."""
+    PUBLISHER_FLOWS = 41
+    """publisher ‖ flow anchor."""
+    WAIVERS = 42
+    """hash of the scope (16) ‖ last day (4 bytes) ‖ waiver that is not revoked."""
 
 
 class StateView(Protocol):

@@ -61,13 +61,15 @@ def _programme(number: int) -> c.ProgrammeCreate:
 
 
 def _issue_line(core: Party) -> c.LineGrant:
-    return c.LineGrant(b"line", r.LineKind.ISSUE, core.id, CURRENCY, 10**9, MONDAY, MONDAY + 900)
+    return c.LineGrant(
+        b"line", r.LineKind.ISSUE, core.id, CURRENCY, 10**9, MONDAY, MONDAY + 900, ()
+    )
 
 
 def _offer(kind: r.FinancingKind) -> c.OfferCreate:
     return c.OfferCreate(
         kind.name.lower().encode(), kind, CURRENCY, (), (), (r.RateBand(365, 43_500, 10_000),), 360,
-        1, 10**8, 0, 10**9, MONDAY, MONDAY + 300, (), False, True,
+        1, 10**8, 0, 10**9, MONDAY, MONDAY + 300, (), False, True, False, None,
     )  # fmt: skip
 
 
