@@ -237,6 +237,14 @@ def test_BACKSTOP_CAP_and_the_other_refusals_of_a_draw(world: Pooled) -> None:
     world.refused("LOT_LOCKED", "devices", world.draw_on(100, start=900, label=b"twice"))
 
 
+def test_DOCUMENT_VOID_no_backstop_on_a_voucher_whose_document_is_void(world: Pooled) -> None:
+    world.admit("oracle", r.OrganisationKind.ORACLE)
+    world.go_overdue()
+    world.ok("oracle", c.DocumentVoid(world.label, world.dues.documents[0].document))
+    world.refused("DOCUMENT_VOID", "devices", world.draw_on(100))
+    assert world.used() == (0, 0)
+
+
 def test_a_defaulted_voucher_is_not_lent_on(world: Pooled) -> None:
     world.roll_to(world.dues.grace_end + 31)
     world.refused("VOUCHER_STATE", "devices", world.draw_on(100))

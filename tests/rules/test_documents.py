@@ -10,7 +10,6 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from admitting import admit
 from law_world import DIGEST, World
 
 from node.ledger.documents import ATTESTATIONS_MAX
@@ -38,7 +37,7 @@ def document_of(world: World, voucher: bytes) -> bytes:
 
 
 def test_oracle_bank_and_counterparty_attest_each_thing_once(world: World) -> None:
-    admit(world, "oracle", r.OrganisationKind.ORACLE)
+    world.admit("oracle", r.OrganisationKind.ORACLE)
     document = world.document(100)
     for by, kind in (("oracle", GENUINE), ("bank-3", GENUINE), ("core", RECEIVED)):
         world.ok(by, c.DocumentAttest(world.label, document, kind))
@@ -58,7 +57,7 @@ def test_neither_the_owner_nor_a_stranger_attests_ORACLE_REQUIRED(world: World, 
 
 
 def test_a_void_document_is_not_attested_DOCUMENT_STATE(world: World) -> None:
-    admit(world, "oracle", r.OrganisationKind.ORACLE)
+    world.admit("oracle", r.OrganisationKind.ORACLE)
     document = world.document(100)
     world.ok("oracle", c.DocumentVoid(world.label, document))
     world.refused("DOCUMENT_STATE", "bank-1", c.DocumentAttest(world.label, document, GENUINE))
@@ -99,14 +98,14 @@ def test_a_debtor_who_registered_the_document_needs_the_creditor(world: World) -
 
 
 def test_an_oracle_voids_alone_and_only_once_DOCUMENT_STATE(world: World) -> None:
-    admit(world, "oracle", r.OrganisationKind.ORACLE)
+    world.admit("oracle", r.OrganisationKind.ORACLE)
     document = world.document(100)
     world.ok("oracle", c.DocumentVoid(world.label, document))
     world.refused("DOCUMENT_STATE", "oracle", c.DocumentVoid(world.label, document))
 
 
 def test_no_new_voucher_on_a_void_document_DOCUMENT_STATE(world: World) -> None:
-    admit(world, "oracle", r.OrganisationKind.ORACLE)
+    world.admit("oracle", r.OrganisationKind.ORACLE)
     document = world.document(100)
     world.ok("oracle", c.DocumentVoid(world.label, document))
     line = world.line(r.LineKind.ISSUE, "bank-1", "core", 1_000)
@@ -114,7 +113,7 @@ def test_no_new_voucher_on_a_void_document_DOCUMENT_STATE(world: World) -> None:
 
 
 def test_vouchers_of_a_void_document_stand_but_are_not_financed_DOCUMENT_VOID(world: World) -> None:
-    admit(world, "oracle", r.OrganisationKind.ORACLE)
+    world.admit("oracle", r.OrganisationKind.ORACLE)
     voucher, offer = world.voucher(1_000), world.offer()
     drawn = world.ok("devices", world.draw("devices", voucher, 0, 100, offer))
     world.ok("oracle", c.DocumentVoid(world.label, document_of(world, voucher)))
@@ -124,6 +123,31 @@ def test_vouchers_of_a_void_document_stand_but_are_not_financed_DOCUMENT_VOID(wo
     world.ok("devices", c.LotTransfer(world.label, voucher, 0, pieces))
     world.roll_to(world.get(r.Voucher, voucher).maturity)
     assert world.get(r.Voucher, voucher).status is r.VoucherStatus.DUE
+
+
+def test_DOCUMENT_VOID_neither_requests_nor_batches_begin_and_no_quote_is_accepted(
+    world: World,
+) -> None:
+    world.admit("oracle", r.OrganisationKind.ORACLE)
+    voucher, offer = world.voucher(1_000), world.offer()
+    banks, account = (world.ids["bank-2"],), world.account("devices")
+    ask = c.FinancingRequestOpen(world.label, voucher, 0, 100, account, r.Purpose.GOODS, banks)
+    request = next(
+        x.id for x in world.ok("devices", ask).created if x.kind == r.Kind.FINANCING_REQUEST
+    )
+    quote = c.FinancingQuote(
+        world.label, request, 100, r.FinancingKind.SALE, 43_500, 360, 10_000, (), False, world.day
+    )
+    world.ok("bank-2", quote)
+    world.ok("oracle", c.DocumentVoid(world.label, document_of(world, voucher)))
+    accept = c.FinancingAccept(world.label, request, world.ids["bank-2"])
+    world.refused("DOCUMENT_VOID", "devices", accept)
+    again = c.FinancingRequestOpen(world.label, voucher, 0, 100, account, r.Purpose.GOODS, banks)
+    world.refused("DOCUMENT_VOID", "devices", again)
+    draws = (c.BatchDraw(1, r.Purpose.RENT),)
+    batch = c.FinancingDrawBatch(world.label, offer, voucher, 0, draws, account)
+    world.refused("DOCUMENT_VOID", "devices", batch)
+    world.ok("devices", c.FinancingCancel(world.label, request))
 
 
 # --- document.access.grant and document.complaint ---------------------------------------------------

@@ -9,7 +9,6 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from admitting import admit
 from followed_world import FollowedWorld as World
 
 from node.ledger.fees import TERMS_MAX
@@ -26,7 +25,7 @@ MICRO = bytes((r.Size.MICRO,))
 def world() -> World:
     made = World()
     made.core_and_suppliers()
-    admit(made, "operator", r.OrganisationKind.OPERATOR)
+    made.admit("operator", r.OrganisationKind.OPERATOR)
     return made
 
 
@@ -77,7 +76,7 @@ def test_operator_sets_the_networks_fee_and_an_owner_its_programmes(world: World
     world.refused("NOT_AUTHORISED", "operator", own)
     world.ok("core", own)
     charge(world)
-    admit(world, "other", r.OrganisationKind.OPERATOR)
+    world.admit("other", r.OrganisationKind.OPERATOR)
     world.refused("NOT_AUTHORISED", "other", c.FeeScheduleSet(world.label, None, terms(world)))
 
 
@@ -153,6 +152,52 @@ def test_nothing_is_taken_from_loan_principal(world: World) -> None:
     assert drawn.result[1] == 800_000
     world.pay_out("bank-2", drawn, 800_000)
     assert fees_to_pay(world, "bank-1") == [("devices", 500, world.day)], "its account is there"
+
+
+def test_a_batch_counts_as_one_draw(world: World) -> None:
+    """Three small draws under the free limit each, together above it: one fee, with the minimum once."""
+    charge(world, minimum=100, free_below=500)
+    voucher, offer = world.voucher(10_000), world.offer(grid=(r.RateBand(365, 0, 10_000),))
+    draws = (c.BatchDraw(400, r.Purpose.PAYROLL),) * 3
+    account = world.account("devices")
+    batch = c.FinancingDrawBatch(world.label, offer, voucher, 0, draws, account)
+    drawn = world.ok("devices", batch)
+    assert (drawn.result[1], drawn.result[4]) == (1_100, 100)
+    world.pay_out("bank-2", drawn, 1_100)
+    assert fees_to_pay(world, "bank-2") == [("devices", 100, world.day)]
+
+
+def test_an_accepted_quote_owes_the_fee_of_a_draw(world: World) -> None:
+    charge(world)
+    grant = waiver(world, r.WaiverScope.DRAWER, world.ids["devices"], kind=REDUCE, bps=3_333)
+    id = world.ok("operator", grant).created[0].id
+    voucher, banks = world.voucher(50_000_000), (world.ids["bank-2"],)
+    account, goods = world.account("devices"), r.Purpose.GOODS
+    ask = c.FinancingRequestOpen(world.label, voucher, 0, 50_000_000, account, goods, banks)
+    opened = world.ok("devices", ask).created
+    request = next(x.id for x in opened if x.kind == r.Kind.FINANCING_REQUEST)
+    quote = c.FinancingQuote(
+        world.label, request, 50_000_000, r.FinancingKind.SALE, 0, 360, 10_000, (), False, world.day
+    )
+    world.ok("bank-2", quote)
+    assert world.get(r.Waiver, id).used == 0, "a request costs nothing"
+    drawn = world.ok("devices", c.FinancingAccept(world.label, request, world.ids["bank-2"]))
+    assert (drawn.result[1], drawn.result[4]) == (50_000_000 - 16_668, 16_668)
+    assert world.get(r.Waiver, id).used == 8_332
+    world.pay_out("bank-2", drawn, drawn.result[1])
+    assert fees_to_pay(world, "bank-2") == [("devices", 16_668, world.day)]
+
+
+def test_a_fee_is_confirmed_by_the_bank_that_was_instructed_AMOUNT_MISMATCH(world: World) -> None:
+    charge(world)
+    voucher, offer = world.voucher(1_000_000), world.offer(grid=(r.RateBand(365, 0, 10_000),))
+    drawn = world.ok("devices", world.draw("devices", voucher, 0, 1_000_000, offer))
+    world.pay_out("bank-2", drawn, 999_500)
+    (key,) = world.state.index_scan(Index.BANK_INSTRUCTIONS, world.ids["bank-2"], limit=9)
+    confirm = c.InstructionConfirm(world.label, key[16:], 499, bytes(32))
+    world.refused("AMOUNT_MISMATCH", "bank-2", confirm)
+    world.ok("bank-2", c.InstructionConfirm(world.label, key[16:], 500, bytes(32)))
+    assert fees_to_pay(world, "bank-2") == []
 
 
 def test_the_programmes_own_fee_comes_before_the_networks(world: World) -> None:

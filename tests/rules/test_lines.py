@@ -117,6 +117,41 @@ def test_a_supplier_finances_no_more_face_than_its_allocation_LINE_EXCEEDED(worl
     assert allocation(world) == (600, 0, 400)
 
 
+def test_an_accepted_quote_uses_the_allocation_LINE_EXCEEDED(world: World) -> None:
+    voucher = world.voucher(10_000)
+    world.ok("core", allocate(world, 150))
+    banks, account = (world.ids["bank-2"],), world.account("devices")
+    for amount in (100, 51):
+        ask = c.FinancingRequestOpen(
+            world.label, voucher, 0, amount, account, r.Purpose.GOODS, banks
+        )
+        opened = world.ok("devices", ask).created
+        request = next(x.id for x in opened if x.kind == r.Kind.FINANCING_REQUEST)
+        quote = c.FinancingQuote(
+            world.label, request, amount, r.FinancingKind.SALE, 0, 360, 10_000, (), False, world.day
+        )
+        world.ok("bank-2", quote)
+        accept = c.FinancingAccept(world.label, request, world.ids["bank-2"])
+        if amount == 100:
+            world.ok("devices", accept)
+        else:
+            world.refused("LINE_EXCEEDED", "devices", accept)
+    assert allocation(world) == (150, 100, 0)
+
+
+def test_a_window_adds_to_the_exposure_that_draws_need_LINE_EXCEEDED(world: World) -> None:
+    """The draw checks its lines before it writes: the season counts there too."""
+    line = world.line(r.LineKind.DEBTOR_EXPOSURE, "bank-2", "core", 100)
+    offer = world.offer(lines_required=(r.LineKind.DEBTOR_EXPOSURE,))
+    voucher = world.voucher(1_000)
+    draw = world.draw("devices", voucher, 0, 150, offer)
+    world.refused("LINE_EXCEEDED", "devices", draw)
+    season = (r.SeasonalWindow(world.day, world.day + 3, 50),)
+    change = c.LineChange(world.label, line, 100, world.day, world.day + 300, season)
+    world.ok("bank-2", change)
+    world.ok("devices", world.draw("devices", voucher, 0, 150, offer))
+
+
 def test_a_draw_before_the_allocation_does_not_use_it(world: World) -> None:
     voucher, offer = world.voucher(1_000), world.offer()
     drawn = world.ok("devices", world.draw("devices", voucher, 0, 400, offer))

@@ -10,7 +10,6 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from admitting import admit
 from followed_world import FollowedWorld as World
 from law_world import DIGEST
 
@@ -100,7 +99,7 @@ def test_who_may_fund_what(
 
 
 def test_the_operator_can_never_fund(world: World) -> None:
-    admit(world, "operator", r.OrganisationKind.OPERATOR)
+    world.admit("operator", r.OrganisationKind.OPERATOR)
     command = commitment(world, 1, ENTRUSTED, "operator")
     world.ok("operator", command)
     world.refused("NOT_LICENSED", "bank-4", command)
@@ -129,7 +128,8 @@ def offer_of(world: World, source: bytes, **changes: object) -> c.OfferCreate:
         "label": world.label, "kind": PLEDGE, "currency": "CNY", "debtors": (), "programmes": (),
         "grid": FREE, "basis": 360, "draw_min": 1, "draw_max": 10**9, "organisation_cap": 0,
         "total_cap": 10**9, "valid_from": world.day, "valid_to": world.day + 300,
-        "lines_required": (), "stop_on_flow_collapse": False, "source": source,
+        "lines_required": (), "registration_required": False, "automatic": True,
+        "stop_on_flow_collapse": False, "source": source,
     }  # fmt: skip
     return c.OfferCreate(**(given | changes))  # type: ignore[arg-type]
 
@@ -143,6 +143,8 @@ def test_a_pool_pays_only_for_what_it_is_meant(world: World) -> None:
     world.refused("CURRENCY_MISMATCH", "distillery", offer_of(world, entrusted, currency="EUR"))
     lines = (r.LineKind.BORROWER,)
     world.refused("LINE_KIND", "distillery", offer_of(world, entrusted, lines_required=lines))
+    manual = offer_of(world, entrusted, automatic=False)
+    world.refused("SCHEMA_INVALID", "distillery", manual)
     world.ok("distillery", offer_of(world, entrusted))
 
 
@@ -207,3 +209,83 @@ def test_at_maturity_a_pledged_lot_pays_the_lender_of_record(world: World) -> No
     assert world.get(r.Instruction, key[16:]).payee == world.ids["bank-4"]
     world.ok("bank-1", c.SettlementPaid(world.label, key[16:], 1_000_000, number(world)))
     assert numbers(world, id) == (1_000_000, 0, 0)
+
+
+def test_SELF_DEALING_the_agent_bank_does_not_draw_on_the_pool_it_pays_from(world: World) -> None:
+    id = pool(world, 1_000_000, ENTRUSTED, "distillery")
+    world.ok("bank-4", c.AccountBind(b"main", world.ids["bank-1"], DIGEST, "CNY"))
+    world.ok("bank-1", c.AccountVerify(world.label, world.account("bank-4")))
+    voucher, offer = world.voucher(1_000), entrusted_offer(world, id)
+    sold = world.ok("devices", world.draw("devices", voucher, 0, 1_000, world.offer("bank-4")))
+    world.pay_out("bank-4", sold, sold.result[1])
+    world.refused("SELF_DEALING", "bank-4", world.draw("bank-4", voucher, 0, 1_000, offer))
+
+
+# --- loans of a pool that go wrong ------------------------------------------------------------------
+
+
+def lent(world: World, kind: r.FinancingKind) -> tuple[bytes, bytes, bytes]:
+    """Pool, voucher, and an entrusted loan of 800,000 on the whole of it, paid out."""
+    id = pool(world, 1_000_000, ENTRUSTED, "distillery")
+    voucher = world.voucher(1_000_000)
+    band = (r.RateBand(365, 0, 8_000),)
+    offer = world.offer("distillery", kind=kind, grid=band, source=id)
+    drawn = world.ok("devices", world.draw("devices", voucher, 0, 1_000_000, offer))
+    world.pay_out("bank-4", drawn, 800_000)
+    return id, voucher, created(drawn, r.Kind.FINANCING)
+
+
+def test_the_lender_of_record_claims_and_what_it_is_paid_is_the_pools(world: World) -> None:
+    id, voucher, loan = lent(world, r.FinancingKind.LOAN_RECOURSE)
+    world.roll_to(world.get(r.Voucher, voucher).grace_end + 1)
+    world.refused("NOT_AUTHORISED", "distillery", c.RecourseClaim(world.label, loan, None))
+    world.ok("bank-4", c.RecourseClaim(world.label, loan, None))
+    announced = world.ok("devices", c.RecourseRepurchase(world.label, loan))
+    order = created(announced, r.Kind.INSTRUCTION)
+    assert world.get(r.Instruction, order).payee == world.ids["bank-4"]
+    world.ok("bank-4", c.RepayConfirm(world.label, order, 800_000, number(world)))
+    assert numbers(world, id) == (1_000_000, 0, 0)
+    assert world.lots(voucher) == [("devices", 0, 1_000_000, "HELD")]
+
+
+def test_the_lender_of_record_takes_the_range_over_and_the_pool_gets_what_it_brings(
+    world: World,
+) -> None:
+    id, voucher, loan = lent(world, PLEDGE)
+    world.roll_to(world.get(r.Voucher, voucher).grace_end + 1)
+    world.refused("NOT_AUTHORISED", "distillery", c.FinancingEnforce(world.label, loan))
+    world.ok("bank-4", c.FinancingEnforce(world.label, loan))
+    assert world.lots(voucher) == [("bank-4", 0, 1_000_000, "HELD")]
+    world.ok("bank-1", c.FundsReceived(world.label, voucher, 500_000, 0, number(world)))
+    (key,) = world.state.index_scan(Index.VOUCHER_INSTRUCTIONS, voucher, limit=9)
+    assert world.get(r.Instruction, key[16:]).payee == world.ids["bank-4"]
+    world.ok("bank-1", c.SettlementPaid(world.label, key[16:], 500_000, number(world)))
+    assert numbers(world, id) == (1_000_000, 0, 300_000)
+
+
+def test_the_lender_of_record_calls_a_guarantee_of_the_pledged_range(world: World) -> None:
+    id, voucher, _ = lent(world, PLEDGE)
+    world.admit("guarantor", r.OrganisationKind.GUARANTOR)
+    issue = c.GuaranteeIssue(
+        b"g", world.ids["bank-3"], None, r.GuaranteeScope.VOUCHER, voucher, "CNY", 1_000_000, 0,
+        world.day + 900,
+    )  # fmt: skip
+    guarantee = world.ok("guarantor", issue).created[0].id
+    world.roll_to(world.get(r.Voucher, voucher).grace_end + 1)
+    call = c.GuaranteeCall(world.label, guarantee, voucher, 0, 1_000_000)
+    world.refused("NOT_HOLDER", "distillery", call)
+    world.ok("bank-4", call)
+    paid = c.GuaranteePayConfirm(world.label, voucher, 0, 1_000_000, number(world))
+    world.ok("bank-3", paid)
+    assert numbers(world, id) == (1_000_000, 0, 0)
+
+
+def test_goods_beside_an_entrusted_loan_are_pledged_to_the_lender_of_record(world: World) -> None:
+    _, _, loan = lent(world, PLEDGE)
+    world.admit("store", r.OrganisationKind.WAREHOUSE)
+    issue = c.WarehouseReceiptIssue(
+        b"r", world.ids["devices"], "spirit", "case", "hall 1", "CNY", 100, 72_000
+    )
+    receipt = world.ok("store", issue).created[0].id
+    world.ok("devices", c.WarehouseReceiptPledge(world.label, receipt, loan, 7_000))
+    assert world.get(r.WarehouseReceipt, receipt).pledgee == world.ids["bank-4"]
