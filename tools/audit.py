@@ -218,9 +218,7 @@ class _Auditor:
         self._progress: Final = progress
         self._memory: Final = MemoryReader()
         self._state: Final = CommittedState(self._memory)
-        self._model: Final = Model(genesis.business_date)
-        for parameter in genesis.parameters:
-            self._model.parameters[parameter.name] = [(0, parameter.value)]
+        self._model: Final = Model.of(genesis)
         self.report: Final = Report(name)
 
     def run(self) -> Report:

@@ -4,10 +4,11 @@ pools and the alarm over a debtor's business flow. Written, as all of the model,
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Self
 
 from tallynet import commands as c
 from tallynet import records as r
+from tallynet.genesis import Genesis
 from tallynet.receipts import CommandReceipt
 
 DEFAULTS: Final = {"claim_deadline_days": 10, "transfer_deadline_days": 5, "payout_timeout_seconds": 86_400,
@@ -113,6 +114,16 @@ class Limits:
     flows: dict[tuple[bytes, str], Flow] = field(default_factory=dict)
     """By publisher and stream."""
 
+    @classmethod
+    def of(cls, genesis: Genesis) -> Self:
+        """The model of a network before its first block."""
+        model = cls(genesis.business_date)
+        for parameter in genesis.parameters:
+            model.parameters[parameter.name] = [(0, parameter.value)]
+        for founder in genesis.organisations:
+            model._describe(founder.id, founder.industry, founder.region, founder.size)
+        return model
+
     def parameter(self, name: str) -> int:
         values = [v for day, v in self.parameters.get(name, []) if day <= self.today]
         return values[-1] if values else DEFAULTS[name]
@@ -165,16 +176,24 @@ class Limits:
     def _do_OrganisationRegister(
         self, by: bytes, command: c.OrganisationRegister, result: CommandReceipt
     ) -> None:
-        self._describe(self._created(result, r.Kind.ORGANISATION), command)
+        id = self._created(result, r.Kind.ORGANISATION)
+        self._describe(id, command.industry, command.region, command.size)
+
+    def _do_OrganisationAdmit(
+        self, by: bytes, command: c.OrganisationAdmit, result: CommandReceipt
+    ) -> None:
+        if not result.result:  # the consent that executes a joint act carries no k of n
+            id = self._created(result, r.Kind.ORGANISATION)
+            self._describe(id, command.industry, command.region, r.Size.LARGE)
 
     def _do_KycSet(self, by: bytes, command: c.KycSet, _: CommandReceipt) -> None:
-        self._describe(command.organisation, command)
+        self._describe(command.organisation, command.industry, command.region, command.size)
 
-    def _describe(self, id: bytes, given: c.OrganisationRegister | c.KycSet) -> None:
+    def _describe(self, id: bytes, industry: str, region: str, size: r.Size) -> None:
         self.people[id] = {
-            r.WaiverScope.INDUSTRY: given.industry.encode(),
-            r.WaiverScope.REGION: given.region.encode(),
-            r.WaiverScope.SIZE: bytes((given.size,)),
+            r.WaiverScope.INDUSTRY: industry.encode(),
+            r.WaiverScope.REGION: region.encode(),
+            r.WaiverScope.SIZE: bytes((size,)),
         }
 
     def _do_FeeScheduleSet(self, by: bytes, command: c.FeeScheduleSet, _: CommandReceipt) -> None:

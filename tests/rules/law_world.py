@@ -96,7 +96,7 @@ class World:
         opening = Overlay(self.committed)
         load(opening, self.genesis, self.hash)
         self._commit(opening)
-        self.model = Model(self.day)
+        self.model = Model.of(self.genesis)
 
     def _founder(self, name: str) -> GenesisOrganisation:
         tag = sha256(name.encode()).digest()

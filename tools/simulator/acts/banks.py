@@ -73,6 +73,9 @@ class BankAct(Act):
         found: list[Wire] = []
         for id in self._scan(Index.BANK_INSTRUCTIONS, self._party.id)[:4]:
             instruction = self._get(r.Kind.INSTRUCTION, id)
+            if instruction.purpose is r.InstructionPurpose.FEE:
+                amount = instruction.amount
+                found.append(c.InstructionConfirm(self._label, id, amount, self._digest()))
             if instruction.purpose is not r.InstructionPurpose.PAYOUT:
                 continue
             draw = self._random.random()

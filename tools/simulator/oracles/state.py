@@ -26,7 +26,7 @@ class Money(Oracle):
     name = "money"
 
     def at_end(self) -> None:
-        model = Model(self.run.town.genesis.business_date)
+        model = Model.of(self.run.town.genesis)
         for height, bodies, given in self.run.chain():
             prologue, receipts = decode_receipts(given.receipts)
             events = [decode(Event, event) for event in given.events]
