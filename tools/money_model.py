@@ -467,7 +467,9 @@ class Model(Limits):
     def _do_BranchCreate(self, by: bytes, command: c.BranchCreate, result: CommandReceipt) -> None:
         branch = self._created(result, r.Kind.ORGANISATION)
         self.parents[branch] = by
-        self.people[branch] = self.people[by] | {r.WaiverScope.REGION: command.region.encode()}
+        self.people[branch] = self.people.get(by, {}) | {
+            r.WaiverScope.REGION: command.region.encode()
+        }
 
     def _do_BranchStatusSet(self, by: bytes, command: c.BranchStatusSet, _: CommandReceipt) -> None:
         self.branches[command.branch] = command.status

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final, TypeVar, cast
 
+from node.ledger.drawing import parties
 from node.ledger.fees import waiver_key
 from node.ledger.loans import overdue_day
 from node.ledger.lots import lapse_day
@@ -152,8 +153,8 @@ def _offer(_state: StateView, id: bytes, record: Offer) -> Iterator[IndexKey]:
 
 
 def _financing(state: StateView, id: bytes, record: Financing) -> Iterator[IndexKey]:
-    yield Index.PARTY_FINANCINGS, record.funder + id
-    yield Index.PARTY_FINANCINGS, record.obligor + id
+    for party in parties(record):
+        yield Index.PARTY_FINANCINGS, party + id
     if record.state is FinancingState.AWAIT_PAYOUT:
         yield Index.SCHEDULE_SECONDS, second_key(record.expires, Act.PAYOUT_EXPIRE, id)
     elif record.state is FinancingState.OUTSTANDING:

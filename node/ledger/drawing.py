@@ -99,6 +99,11 @@ def lender(financing: Financing) -> bytes:
     return financing.agent_bank or financing.funder
 
 
+def parties(financing: Financing) -> list[bytes]:
+    """Who finds it under its own id: entries of PARTY_FINANCINGS."""
+    return sorted({financing.funder, financing.obligor, lender(financing)})
+
+
 def sums_by_purpose(uses: Iterable[tuple[Purpose, int]]) -> tuple[PurposeAmount, ...]:
     """Each purpose once, with the sum of its amounts."""
     sums: dict[Purpose, int] = {}
@@ -274,8 +279,8 @@ def open_financing(
     )  # fmt: skip
     context.create(instruction_id, instruction)
     context.state.index_add(Index.BANK_INSTRUCTIONS, bank + instruction_id)
-    context.state.index_add(Index.PARTY_FINANCINGS, terms.funder + financing_id)
-    context.state.index_add(Index.PARTY_FINANCINGS, context.acting + financing_id)
+    for party in parties(financing):
+        context.state.index_add(Index.PARTY_FINANCINGS, party + financing_id)
     put_second(context, expires, Act.PAYOUT_EXPIRE, financing_id)
     event = voucher.event_count
     voucher = log(

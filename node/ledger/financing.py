@@ -22,6 +22,7 @@ from node.ledger.drawing import (
     exposure_lines,
     lender,
     open_financing,
+    parties,
     require_counterparties,
     require_drawable,
     require_lines,
@@ -219,7 +220,8 @@ def _check_automatic(
 def _check_source(
     context: Context, wanted: Wanted, voucher: Voucher, offer_id: bytes, draws: Sequence[int]
 ) -> _Source:
-    """Every check of the row on one offer, without writing; `draws` are the amounts one by one."""
+    """Every check of the row on one offer; `draws` are the amounts one by one. Writes nothing but what the
+    touch rule brings up to date."""
     offer = context.find(Offer, offer_id)
     if offer is None:
         raise refuse("NO_OFFER", f"no offer {offer_id.hex()}")
@@ -415,8 +417,8 @@ def _drop_instruction(context: Context, id: bytes, instruction: Instruction) -> 
 def drop_financing(context: Context, id: bytes, financing: Financing) -> None:
     """A financing leaves the state."""
     context.delete(Financing, id)
-    context.state.index_remove(Index.PARTY_FINANCINGS, financing.funder + id)
-    context.state.index_remove(Index.PARTY_FINANCINGS, financing.obligor + id)
+    for party in parties(financing):
+        context.state.index_remove(Index.PARTY_FINANCINGS, party + id)
 
 
 def _sold(context: Context, id: bytes, financing: Financing, voucher: Voucher, lot: Lot) -> None:

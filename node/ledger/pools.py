@@ -54,6 +54,8 @@ def commit(context: Context, command: FundCommit) -> None:
     bank = require_active(context, command.agent_bank)
     if not has_kind(bank, OrganisationKind.BANK):
         raise refuse("NOT_LICENSED", "the agent must be a bank")
+    if command.funder == command.agent_bank:
+        raise refuse("SELF_DEALING", "funder and agent bank are the same organisation")
     early = command.kind is PoolKind.EARLY_PAY
     if not has_kind(funder, *((OrganisationKind.CORE,) if early else ENTRUSTING)):
         raise refuse("NOT_LICENSED", "early payment is a core's, entrusted loans an enterprise's")

@@ -40,7 +40,7 @@ class Index(IntEnum):
     OPEN_OFFERS = 11
     """currency (3) ‖ lowest rate ppm (4) ‖ offer: what AUTO searches, cheapest first."""
     PARTY_FINANCINGS = 12
-    """funder or obligor ‖ financing."""
+    """funder, obligor or agent bank ‖ financing."""
     BANK_INSTRUCTIONS = 13
     """bank ‖ instruction: NEW, SENT or FAILED."""
     VOUCHER_INSTRUCTIONS = 14

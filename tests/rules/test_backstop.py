@@ -245,6 +245,19 @@ def test_DOCUMENT_VOID_no_backstop_on_a_voucher_whose_document_is_void(world: Po
     assert world.used() == (0, 0)
 
 
+def test_REVIEW_REQUIRED_a_backstop_loan_is_a_financing_too(world: Pooled) -> None:
+    line = world.ids["line ISSUE bank-1 core"]
+    far = world.issue(
+        900, world.document(900), world.programme(), line, maturity=world.day + 184
+    )  # fmt: skip
+    world.paper = world.ok("core", far).created[0].id
+    world.ok("devices", c.VoucherClaim(world.label, world.paper, True))
+    draw = world.draw("devices", world.paper, 0, 100, world.offer())
+    world.refused("REVIEW_REQUIRED", "devices", draw)
+    world.roll_to(world.get(r.Voucher, world.paper).grace_end + 1)
+    world.refused("REVIEW_REQUIRED", "devices", world.draw_on(100))
+
+
 def test_a_defaulted_voucher_is_not_lent_on(world: Pooled) -> None:
     world.roll_to(world.dues.grace_end + 31)
     world.refused("VOUCHER_STATE", "devices", world.draw_on(100))

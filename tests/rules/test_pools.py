@@ -88,13 +88,15 @@ def test_funder_and_agent_bank_commit_together_and_add_to_one_pool(world: World)
         ("NOT_LICENSED", ENTRUSTED, "bank-3", "bank-4", 1),
         ("NOT_LICENSED", ENTRUSTED, "distillery", "core", 1),
         ("AMOUNT_RANGE", EARLY, "core", "bank-4", 0),
+        ("SELF_DEALING", ENTRUSTED, "bank-4", "bank-4", 1),
     ],
 )
 def test_who_may_fund_what(
     world: World, code: str, kind: r.PoolKind, funder: str, agent: str, amount: int
 ) -> None:
     command = commitment(world, amount, kind, funder, agent)
-    world.ok(funder, command)
+    if funder != agent:
+        world.ok(funder, command)
     world.refused(code, agent, command)
 
 
@@ -190,6 +192,9 @@ def test_an_entrusted_loan_shows_the_agent_as_lender_and_the_enterprise_as_funde
     )
     world.pay_out("bank-4", drawn, 800_000)
     assert numbers(world, id) == (1_000_000, 0, 800_000)
+    for party in ("devices", "distillery", "bank-4"):
+        key = world.ids[party] + deal
+        assert world.state.index_scan(Index.PARTY_FINANCINGS, world.ids[party], limit=2) == [key]
     announced = world.ok("devices", c.FinancingRepay(world.label, deal, 800_000))
     order = created(announced, r.Kind.INSTRUCTION)
     assert world.get(r.Instruction, order).payee == world.ids["bank-4"]
