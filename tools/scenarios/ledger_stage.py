@@ -57,7 +57,7 @@ class LedgerStage(Stage):
         genesis, self.genesis = genesis_of(directory)
         self._tables: Final = MemoryReader()
         self._state: Final = CommittedState(self._tables)
-        self._model: Final = Model(genesis.business_date)
+        self._model: Final = Model.of(genesis)
         self._height = 0
         self._time = genesis.time_ms // 1000
         opening = Overlay(self._state)

@@ -24,7 +24,7 @@ async def run(stage: Stage, draws: int) -> None:
     offer = await stage.offer("bank-2", lines_required=(kind,))
     cut = c.LineChange(
         stage.label(), stage.line_id(kind, "bank-2", "core"), draws // 4 * DRAW, await stage.today(),
-        await stage.today() + 500,
+        await stage.today() + 500, (),
     )  # fmt: skip
     commands = [stage.draw("devices", voucher, 0, DRAW, offer) for _ in range(draws)]
     envelopes = [stage.sign("devices", command) for command in commands]

@@ -231,7 +231,7 @@ class Stage(ABC):
         """A credit line; its id."""
         today = await self.today()
         grant = c.LineGrant(
-            self.label(), kind, self.id(obligor), CURRENCY, granted, today, today + LINE_DAYS
+            self.label(), kind, self.id(obligor), CURRENCY, granted, today, today + LINE_DAYS, ()
         )
         await self.act(bank, grant)
         return self.line_id(kind, bank, obligor)
@@ -260,6 +260,7 @@ class Stage(ABC):
             "basis": 360, "draw_min": 1, "draw_max": 10**12, "organisation_cap": 0,
             "total_cap": 10**13, "valid_from": today, "valid_to": today + 300,
             "lines_required": (), "registration_required": False, "automatic": True,
+            "stop_on_flow_collapse": False, "source": None,
         }  # fmt: skip
         command = c.OfferCreate(**(given | changes))
         await self.act(bank, command)
