@@ -34,14 +34,16 @@ NOUNS: Final = {
     "branch": "Branches of an enterprise",
     "calendar": "Working days",
     "consent": "Joint acts",
+    "dispute": "Disputed ranges of a voucher",
     "distress": "Difficulties of a debtor, or of regions and industries",
     "financing": "Draws, pay-outs and repayments",
+    "freeze": "Orders of courts and regulators",
     "guarantee": "Guarantees of vouchers, debtors and programmes",
     "instruction": "Payment instructions",
     "issuer": "Blocks of a debtor's new issue",
     "key": "Keys of an organisation's people",
     "line": "Credit lines",
-    "lot": "Parts of a voucher: pass on, accept, decline, recall",
+    "lot": "Parts of a voucher: pass on, accept, decline, recall, flag, merge",
     "offer": "Standing offers of funders",
     "organisation": "Organisations",
     "parameter": "Network parameters",
@@ -49,7 +51,7 @@ NOUNS: Final = {
     "programme": "Programmes: a core's rules for its chain",
     "recovery": "New keys for an organisation that lost its own",
     "settlement": "From maturity to money",
-    "voucher": "Vouchers: issue, claim, reject, withdraw",
+    "voucher": "Vouchers: issue, claim, reject, withdraw, cancel, reduce, extend",
     "warehouse": "Goods in store: receipts, pledges, releases",
 }
 
@@ -124,7 +126,9 @@ def _parameters(entry: CommandEntry) -> list[inspect.Parameter]:
     ]
 
 
-_OPTIONAL_LISTS: Final = frozenset({"funding_order", "policy_minimum", "debtors", "programmes"})
+_OPTIONAL_LISTS: Final = frozenset(
+    {"funding_order", "policy_minimum", "debtors", "programmes", "parts"}
+)
 
 
 def make_command(entry: CommandEntry) -> Callable[..., None]:

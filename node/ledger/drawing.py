@@ -15,11 +15,12 @@ from node.ledger import lines
 from node.ledger.accounts import require_verified
 from node.ledger.context import Context, refuse, require_amount
 from node.ledger.lines import line_id
+from node.ledger.lots import current_lot
 from node.ledger.organisations import has_kind, require_active
 from node.ledger.parameters import value
-from node.ledger.ranges import coalesce, get_lot, put_lot, require_free
+from node.ledger.ranges import coalesce, lots_of, put_lot, require_free
 from node.ledger.schedule import Act, put_second
-from node.ledger.vouchers import log, require_active_voucher
+from node.ledger.vouchers import log, needs_review, require_not_suspended, touch
 from node.state.view import Index
 from tallynet.errors import LedgerError
 from tallynet.fields import ZERO_WIDE, to_wide
@@ -28,6 +29,7 @@ from tallynet.records import (
     Account,
     Financing,
     FinancingKind,
+    FinancingRequest,
     FinancingState,
     Instruction,
     InstructionPurpose,
@@ -45,6 +47,8 @@ from tallynet.records import (
 
 SOLD: Final = frozenset({FinancingKind.SALE, FinancingKind.EARLY_PAY})
 """Kinds that take a discount; loans pay the principal in full (Civil Code 670)."""
+FINANCEABLE: Final = (VoucherStatus.ACTIVE, VoucherStatus.DUE, VoucherStatus.OVERDUE)
+"""When somebody may lend on a voucher: until it is in default, after maturity a backstop alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +92,22 @@ def sums_by_purpose(uses: Iterable[tuple[Purpose, int]]) -> tuple[PurposeAmount,
 # --- conditions ---------------------------------------------------------------------------------------
 
 
-def require_financeable(context: Context, voucher_id: bytes) -> Voucher:
-    """A voucher that new money may go into. Raises VOUCHER_STATE, REVIEW_REQUIRED."""
-    voucher = require_active_voucher(context, voucher_id)
-    if voucher.maturity - voucher.issue_day > value(context, "extra_review_days"):
+def require_financeable(
+    context: Context,
+    voucher_id: bytes,
+    statuses: tuple[VoucherStatus, ...] = (VoucherStatus.ACTIVE,),
+) -> Voucher:
+    """A voucher that new money may go into: the one gate of draws, quotes, rediscounts and backstops,
+    which also lend on vouchers that are due. Raises LedgerError VOUCHER_STATE, VOUCHER_SUSPENDED,
+    LOT_DISPUTED (no new financing while a part of the voucher is disputed, §8.8), REVIEW_REQUIRED,
+    RECORD_NOT_FOUND."""
+    voucher = touch(context, voucher_id)
+    if voucher.status not in statuses:
+        raise refuse("VOUCHER_STATE", f"the voucher is {voucher.status.name}")
+    require_not_suspended(voucher)
+    if voucher.disputes:
+        raise refuse("LOT_DISPUTED", "no new financing while a part of the voucher is disputed")
+    if needs_review(context, voucher) and voucher.extra_review_by is None:
         raise refuse("REVIEW_REQUIRED", "a tenor this long must be reviewed by a bank first")
     return voucher
 
@@ -102,8 +118,8 @@ def require_drawable(context: Context, wanted: Wanted) -> tuple[Voucher, Lot]:
     Raises LedgerError VOUCHER_STATE, NOT_HOLDER, LOT_LOCKED, LOT_FROZEN, REVIEW_REQUIRED,
     PAYEE_NOT_ALLOWED, AMOUNT_RANGE and others of those checks.
     """
-    voucher = require_financeable(context, wanted.voucher)
-    lot = get_lot(context, wanted.voucher, wanted.start)
+    require_financeable(context, wanted.voucher)
+    voucher, lot = current_lot(context, wanted.voucher, wanted.start)
     if lot.holder != context.acting:
         raise refuse("NOT_HOLDER", "the lot is held by another organisation")
     require_free(lot)
@@ -248,11 +264,14 @@ def open_financing(
     context.result = (terms.discount, net, terms.rate_ppm, terms.days)
 
 
-def unlock(context: Context, voucher_id: bytes, voucher: Voucher, lot: Lot, event: int) -> None:
-    """The range is its holder's again; `event` is the event that says so."""
-    held = msgspec.structs.replace(lot, state=LotState.HELD, lien=None, newest_event=event)
-    put_lot(context, voucher_id, held)
-    settle_in(context, voucher_id, voucher, held)
+def unlock(
+    context: Context, id: bytes, deal: Financing | FinancingRequest, voucher: Voucher, event: int
+) -> None:
+    """The range that this lien locked is its holder's again; `event` is the event that says so."""
+    for lot in lots_of(context, id, deal):
+        held = msgspec.structs.replace(lot, state=LotState.HELD, lien=None, newest_event=event)
+        put_lot(context, deal.voucher, held)
+        settle_in(context, deal.voucher, voucher, held)
 
 
 def settle_in(context: Context, voucher_id: bytes, voucher: Voucher, lot: Lot) -> None:

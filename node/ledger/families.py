@@ -7,6 +7,7 @@ from typing import Final
 
 from node.ledger import (
     accounts,
+    amendments,
     backstop,
     branches,
     distress,
@@ -17,6 +18,7 @@ from node.ledger import (
     guarantees,
     joint,
     keys,
+    legal,
     lines,
     loans,
     lots,
@@ -47,6 +49,7 @@ ALL: Final[tuple[ModuleType, ...]] = (
     lines,
     documents,
     vouchers,
+    amendments,
     lots,
     offers,
     requests,
@@ -61,4 +64,5 @@ ALL: Final[tuple[ModuleType, ...]] = (
     guarantees,
     goods,
     prepayment,
+    legal,
 )

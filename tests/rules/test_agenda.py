@@ -169,9 +169,8 @@ def test_a_command_overtakes_the_prologue_and_leaves_nothing_behind(world: World
     assert world.get(r.Voucher, id).status is r.VoucherStatus.DEFAULTED
 
 
-def crowd(world: World, day: int) -> None:
+def crowd(world: World, day: int, count: int = 2 * 200) -> None:
     """So many acts due on `day` that a block cannot carry them all out: expiring offers come early."""
-    count = 2 * 200
     set_parameter(world, "system_work_per_block", 200)
     terms = {
         "kind": r.FinancingKind.SALE, "currency": "CNY", "debtors": (), "programmes": (),
