@@ -537,10 +537,11 @@ class Acts:
         self.cover = self.world.guarantee()
         self.freezes: list[bytes] = []
         self.disputes: list[bytes] = []
-        self.requests: list[tuple[bytes, int]] = []
+        self.requests: list[bytes] = []
         self.resales: list[bytes] = []
         self.payouts: list[bytes] = []
         self.loans: list[bytes] = []
+        self.calls: list[tuple[int, int]] = []
 
     def note(self, receipt: CommandReceipt) -> None:
         lists = {r.Kind.FREEZE: self.freezes, r.Kind.DISPUTE: self.disputes}
@@ -557,10 +558,19 @@ class Acts:
         names = {id: name for name, id in self.world.ids.items()}
         return names[order.bank] if isinstance(order, r.Instruction) else None
 
+    def aim(self, spender: str | None, position: int, amount: int) -> tuple[str, int, int]:
+        """Holder and start of a lot: one that this party can spend, if there is one, with what it has."""
+        lots = self.world.states()
+        own = [lot for lot in lots if lot[0] == spender and lot[3] == "HELD"]
+        if own:
+            holder, start, end, _ = own[position % len(own)]
+            return holder, start, min(amount, end - start)
+        holder, start, _, _ = next(lot for lot in lots if lot[1] <= position < lot[2])
+        return holder, start, amount
+
     def act(self, number: int, position: int, amount: int) -> None:
         world = self.world
-        lots = world.states()
-        holder, start, _, _ = next(lot for lot in lots if lot[1] <= position < lot[2])
+        holder, start, amount = self.aim(SPENDS.get(number), position, amount)
         end = min(1_000, position + amount)
         match number:
             case 0:
@@ -589,10 +599,10 @@ class Acts:
             case 7:
                 opened = world.run("devices", world.asking(start, amount))
                 for item in opened.created:
-                    self.requests.append((item.id, amount))
+                    self.requests.append(item.id)
                     world.run("bank-3", world.quoting(item.id, amount))
             case 8 if self.requests:
-                request, _ = self.requests.pop(position % len(self.requests))
+                request = self.requests.pop(position % len(self.requests))
                 accept = c.FinancingAccept(world.label, request, world.ids["bank-3"])
                 self.note(world.run("devices", accept))
             case 9:
@@ -615,13 +625,13 @@ class Acts:
             case 14:
                 self.note(world.run("devices", world.pool_draw(self.pool, start, amount)))
             case 15:
-                world.run(
-                    holder, c.GuaranteeCall(world.label, self.cover, world.paper, start, amount)
-                )
-            case 16:
-                paid = c.GuaranteePayConfirm(
-                    world.label, world.paper, start, amount, world.number()
-                )
+                call = c.GuaranteeCall(world.label, self.cover, world.paper, start, amount)
+                if world.run(holder, call).code == "OK":
+                    self.calls.append((start, amount))
+            case 16 if self.calls:
+                start, amount = self.calls[position % len(self.calls)]
+                receipt = world.number()
+                paid = c.GuaranteePayConfirm(world.label, world.paper, start, amount, receipt)
                 world.run("bank-4", paid)
             case 17 if self.loans:
                 loan = self.loans[position % len(self.loans)]
@@ -645,6 +655,8 @@ class Acts:
                 pass
 
 
+SPENDS = {6: "devices", 7: "devices", 9: "bank-2", 14: "devices"}
+"""Acts on a lot of their own."""
 PAYOUTS = (r.InstructionPurpose.PAYOUT, r.InstructionPurpose.REDISCOUNT)
 
 
@@ -652,7 +664,9 @@ PAYOUTS = (r.InstructionPurpose.PAYOUT, r.InstructionPurpose.REDISCOUNT)
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from((*range(21), 6, 6, 6, 12, 12, 13, 13, 13, 14)),
+            st.sampled_from(
+                (*range(21), 2, 4, 4, 6, 6, 6, 9, 10, 11, 12, 12, 13, 13, 13, 14, 16, 18, 19)
+            ),
             st.integers(0, 999),
             st.integers(1, 400),
         ),
