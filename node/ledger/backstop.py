@@ -207,21 +207,24 @@ def close(context: Context, command: BackstopClose) -> None:
     Signers.M,
     amount=lambda command: command.amount,
     sentence="Borrows from a triggered backstop on the tail of a lot.",
-    errors=("BACKSTOP_NOT_TRIGGERED", "BACKSTOP_CAP", "OFFER_SCOPE", "NET_NOT_POSITIVE"),
-)
+    errors=(
+        "BACKSTOP_NOT_TRIGGERED", "BACKSTOP_CAP", "OFFER_SCOPE", "NET_NOT_POSITIVE", "LOT_DISPUTED",
+        "REVIEW_REQUIRED",
+    ),
+)  # fmt: skip
 def draw(context: Context, command: BackstopDraw) -> None:
     """backstop.draw (voucher law §8.7): triggered; ACTIVE, DUE or OVERDUE; range unencumbered -> loan of
     `floor(len x advance_bps / 10000)` within cap, lien for the lead bank, one instruction per bank by
     share (largest remainder). The first draw on an overdue voucher triggers by itself (sys). Receipt
     result: principal, rate ppm."""
     pool = context.require(Backstop, command.backstop)
+    require_financeable(context, command.voucher, FINANCEABLE)
     voucher, lot = current_lot(context, command.voucher, command.start)
     if lot.holder != context.acting:
         raise refuse("NOT_HOLDER", "the lot is held by another organisation")
     if any(share.bank == context.acting for share in pool.banks):
         raise refuse("SELF_DEALING", "a member bank does not borrow from its pool")
     _require_scope(pool, voucher)
-    require_financeable(context, command.voucher, FINANCEABLE)
     pool = _require_triggered(context, command.backstop, pool, voucher)
     require_free(lot)
     require_verified(context, command.payee, context.acting, voucher.currency)

@@ -90,7 +90,7 @@ def _deal(context: Context, id: bytes, *states: FinancingState) -> Financing:
     Signers.MC,
     amount=lambda command: command.amount,
     sentence="Offers a bought range, or its tail, to another bank at a price.",
-    errors=("SELF_DEALING", "LOT_LOCKED"),
+    errors=("SELF_DEALING", "LOT_LOCKED", "LOT_DISPUTED", "REVIEW_REQUIRED"),
 )
 def offer(context: Context, command: RediscountOffer) -> None:
     """financing.rediscount.offer (voucher law §8.7): bought lots or parts of them only. The law names no
@@ -170,7 +170,7 @@ def offer(context: Context, command: RediscountOffer) -> None:
     Signers.MC,
     amount=lambda command: command.price,
     sentence="Accepts a rediscount as the buying bank, within its line on the debtor.",
-    errors=("LINE_EXCEEDED", "QUOTE_EXPIRED", "AMOUNT_MISMATCH"),
+    errors=("LINE_EXCEEDED", "QUOTE_EXPIRED", "AMOUNT_MISMATCH", "LOT_DISPUTED"),
 )
 def accept(context: Context, command: RediscountAccept) -> None:
     """financing.rediscount.accept (voucher law §8.7): the buyer's DEBTOR_EXPOSURE has room; created:

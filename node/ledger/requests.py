@@ -60,7 +60,13 @@ from tallynet.records import (
     Signers.MC,
     amount=lambda command: command.amount,
     sentence="Asks funders for quotes on the tail of a lot, which stays locked meanwhile.",
-    errors=("LOT_LOCKED", "SELF_DEALING", "PAYEE_NOT_ALLOWED", "REVIEW_REQUIRED"),
+    errors=(
+        "LOT_LOCKED",
+        "LOT_DISPUTED",
+        "SELF_DEALING",
+        "PAYEE_NOT_ALLOWED",
+        "REVIEW_REQUIRED",
+    ),
 )
 def request(context: Context, command: FinancingRequestOpen) -> None:
     """financing.request (voucher law §8.7): FINANCING_PENDING for `request_expiry_days`."""
@@ -210,6 +216,7 @@ def quote(context: Context, command: FinancingQuote) -> None:
     sentence="Takes a quote: the request becomes a draw at its terms.",
     errors=(
         "QUOTE_EXPIRED", "LINE_EXCEEDED", "NET_NOT_POSITIVE", "PAYEE_NOT_ALLOWED", "SELF_DEALING",
+        "LOT_DISPUTED",
     ),
 )  # fmt: skip
 def accept(context: Context, command: FinancingAccept) -> None:
