@@ -187,7 +187,7 @@ class World:
         await core.act(c.ProgrammeCreate(b"p", r.ProgrammeKind.RECEIVABLE, "CNY", rules))
         granted = VOUCHERS * FACE
         await bank.act(
-            c.LineGrant(b"l", r.LineKind.ISSUE, core.id, "CNY", granted, today, today + 400)
+            c.LineGrant(b"l", r.LineKind.ISSUE, core.id, "CNY", granted, today, today + 400, ())
         )
         share = VOUCHERS // SUPPLIERS
         for number, supplier in enumerate(self.suppliers[:SUPPLIERS]):

@@ -43,6 +43,7 @@ from tools.organisation_cli import add_organisation_commands
 from tools.output import OUT, Exit, Output, print_json, print_rows, stop
 from tools.participant import Refusal
 from tools.recovery_cli import add_recovery_commands
+from tools.scenarios.cli import add_scenario_command
 from tools.show_cli import NotFound, add_show_commands
 from tools.simulator.cli import add_simulate_command
 from tools.testnet_cli import testnet
@@ -80,7 +81,7 @@ nouns = add_ledger_commands(app)
 add_organisation_commands(app, nouns)
 add_branch_commands(nouns)
 add_recovery_commands(nouns)
-add_document_commands(app)
+add_document_commands(app, nouns)
 add_show_commands(app, nouns)
 add_evidence_commands(app)
 add_simulate_command(app)
@@ -88,6 +89,7 @@ add_model_command(app)
 add_explorer_commands(app)
 app.command(testnet)
 add_chaos_command(app)
+add_scenario_command(app)
 node = App(name="node", help="One validator")
 app.command(node)
 

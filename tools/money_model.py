@@ -18,9 +18,8 @@ from tallynet import records as r
 from tallynet.codec import Wire, decode
 from tallynet.envelope import Envelope
 from tallynet.receipts import CommandReceipt, EnvelopeReceipt, Event, PrologueReceipt
+from tools.money_limits import NO_CHARGE, Charge, Limits, Line, Mismatch
 
-DEFAULTS: Final = {"claim_deadline_days": 10, "transfer_deadline_days": 5, "payout_timeout_seconds": 86_400,
-                   "default_after_days": 30, "request_expiry_days": 3}  # fmt: skip
 LATE: Final = ("OVERDUE", "DEFAULTED", "WRITTEN_OFF")
 SOLD: Final = (r.FinancingKind.SALE, r.FinancingKind.EARLY_PAY)
 OPEN: Final = ("PENDING", "HELD", "TRANSFER", "FINANCING", "PLEDGED")
@@ -33,10 +32,6 @@ STATE_NAMES: Final = {
     r.LotState.REDEEMED: "REDEEMED",
     r.LotState.CANCELLED: "CANCELLED",
 }
-
-
-class Mismatch(Exception):
-    """The chain did something that the voucher law does not allow, or that this model cannot follow."""
 
 
 @dataclass(slots=True)
@@ -83,6 +78,7 @@ class Paper:
     parts: list[Part]
     funds: int = 0
     paid: int = 0
+    programme: bytes = b""
     grace_days: int = 0
     suspended: bool = False
 
@@ -94,13 +90,6 @@ class Paper:
 
     def total(self, *states: str) -> int:
         return sum(p.end - p.start for p in self.parts if p.state in states)
-
-
-@dataclass(slots=True)
-class Line:
-    granted: int
-    reserved: int = 0
-    used: int = 0
 
 
 @dataclass(slots=True)
@@ -131,6 +120,27 @@ class Deal:
     """The funder's lines that it uses."""
     confirmed: bool = False
     """All that banks pay of it is paid; if its range is held, it takes effect later."""
+    allocation: bytes = b""
+    """The debtor's to the drawer."""
+    charge: Charge = NO_CHARGE
+    fund: bytes = b""
+    """The pool that pays."""
+    agent: bytes = b""
+    """Its bank, lender of record."""
+
+    @property
+    def lender(self) -> bytes:
+        return self.agent or self.funder
+
+    @property
+    def cash(self) -> int:
+        """What the funder pays."""
+        return self.principal - self.discount
+
+    @property
+    def net(self) -> int:
+        """What is paid out."""
+        return self.cash - self.charge.deducted(sold=self.sold)
 
     @property
     def sold(self) -> bool:
@@ -216,23 +226,16 @@ class Hold:
 
 
 @dataclass(slots=True)
-class Model:
+class Model(Limits):
     """The whole money of one network."""
 
-    today: int
-    time: int = 0
     working: dict[int, bool] = field(default_factory=dict)
-    parameters: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     programmes: dict[bytes, c.ProgrammeRules] = field(default_factory=dict)
     documents: dict[bytes, list[int]] = field(default_factory=dict)
     """id -> [total, occupied]."""
-    lines: dict[bytes, Line] = field(default_factory=dict)
-    line_of: dict[tuple[r.LineKind, bytes, bytes, str], bytes] = field(default_factory=dict)
-    """kind, grantor, obligor, currency -> line."""
     papers: dict[bytes, Paper] = field(default_factory=dict)
     offers: dict[bytes, tuple[bytes, c.OfferCreate]] = field(default_factory=dict)
     offer_used: dict[bytes, int] = field(default_factory=dict)
-    revoked: set[bytes] = field(default_factory=set)
     remainders: dict[tuple[bytes, bytes, str, int], int] = field(default_factory=dict)
     deals: dict[bytes, Deal] = field(default_factory=dict)
     asks: dict[bytes, Ask] = field(default_factory=dict)
@@ -273,10 +276,6 @@ class Model:
 
     # --- days ---------------------------------------------------------------------------------
 
-    def parameter(self, name: str) -> int:
-        values = [v for day, v in self.parameters.get(name, []) if day <= self.today]
-        return values[-1] if values else DEFAULTS[name]
-
     def roll(self, day: int) -> int:
         """The next working day; 1970-01-01 was a Thursday."""
         while not self.working.get(day, (day + 3) % 7 < 5):
@@ -296,9 +295,12 @@ class Model:
         self.time = prologue.time
         if not 0 <= prologue.business_date - self.today <= 1:
             raise Mismatch("the business date moved by more than a day in one block")
+        rolled = prologue.business_date > self.today
         self.today = prologue.business_date
-        self._by_themselves()
+        if rolled:
+            self._roll_flows()
         self._learn_instructions(events)
+        self._by_themselves()
         for envelope, receipt in zip(envelopes, receipts, strict=True):
             if receipt.transaction != envelope.transaction:
                 raise Mismatch("receipt of another transaction")
@@ -308,7 +310,7 @@ class Model:
         self._check()
 
     def _learn_instructions(self, events: Iterable[Event]) -> None:
-        """Ids of settlement instructions come from the log; what they may pay does not."""
+        """Ids of settlement and fee instructions come from the log; what they may pay does not."""
         for event in events:
             if event.type == "system.settlement.open":
                 self.settlements[event.reference] = (event.subject, event.start)
@@ -316,6 +318,8 @@ class Model:
                 self.refunds[event.reference] = event.subject
             elif event.type == "settlement.penalty":
                 self.penalties.add(event.reference)
+            elif event.type == "financing.fee":
+                self.fees_ordered.setdefault(event.reference, []).append(event.subject)
             if event.type == "financing.draw" and event.target is not None:
                 self.drawn_from[event.reference] = event.target
 
@@ -460,13 +464,6 @@ class Model:
         if handler is not None:
             handler(by, command, result)
 
-    @staticmethod
-    def _created(result: CommandReceipt, kind: r.Kind) -> bytes:
-        for item in result.created:
-            if item.kind == kind:
-                return item.id
-        raise Mismatch(f"no {kind.name} was created")
-
     def _use_receipt(self, bank: bytes, commitment: bytes) -> None:
         if (bank, commitment) in self.receipts_used:
             raise Mismatch("a bank receipt was used twice (I8)")
@@ -518,12 +515,16 @@ class Model:
         self._bar("distress", by, result, barred=False)
 
     def _do_BranchCreate(self, by: bytes, command: c.BranchCreate, result: CommandReceipt) -> None:
-        self.parents[self._created(result, r.Kind.ORGANISATION)] = by
+        branch = self._created(result, r.Kind.ORGANISATION)
+        self.parents[branch] = by
+        self.people[branch] = self.people.get(by, {}) | {
+            r.WaiverScope.REGION: command.region.encode()
+        }
 
     def _do_BranchStatusSet(self, by: bytes, command: c.BranchStatusSet, _: CommandReceipt) -> None:
         self.branches[command.branch] = command.status
 
-    # --- programmes and lines -----------------------------------------------------------------
+    # --- programmes and vouchers --------------------------------------------------------------
 
     def _do_ProgrammeCreate(
         self, by: bytes, command: c.ProgrammeCreate, result: CommandReceipt
@@ -534,14 +535,6 @@ class Model:
         self, by: bytes, command: c.ProgrammeUpdate, result: CommandReceipt
     ) -> None:
         self.programmes[command.programme] = command.rules
-
-    def _do_LineGrant(self, by: bytes, command: c.LineGrant, result: CommandReceipt) -> None:
-        line = self._created(result, r.Kind.CREDIT_LINE)
-        self.lines[line] = Line(command.granted)
-        self.line_of[command.kind, by, command.obligor, command.currency] = line
-
-    def _do_LineChange(self, by: bytes, command: c.LineChange, result: CommandReceipt) -> None:
-        self.lines[command.line].granted = command.granted
 
     def _do_DocumentRegister(
         self, by: bytes, command: c.DocumentRegister, result: CommandReceipt
@@ -561,12 +554,13 @@ class Model:
             raise Mismatch("documents do not add up to the face")
         for use in command.documents:
             self.documents[use.document][1] += use.amount
-        self.lines[command.issue_line].reserved += command.face
+        self._reserve(command.issue_line, command.face)
         self.papers[voucher] = Paper(
             by, command.face, maturity, self.roll(maturity + rules.grace_days),
             self.today + self.parameter("claim_deadline_days"), command.issue_line,
             command.documents, rules.accept_mode, rules.deemed_days, command.currency, "PENDING",
-            [Part(0, command.face, command.payee, "PENDING")], grace_days=rules.grace_days,
+            [Part(0, command.face, command.payee, "PENDING")], programme=command.programme,
+            grace_days=rules.grace_days,
         )  # fmt: skip
 
     def _do_VoucherClaim(self, by: bytes, command: c.VoucherClaim, _: CommandReceipt) -> None:
@@ -641,7 +635,8 @@ class Model:
     def _entitled(self, part: Part) -> set[bytes]:
         """Its holder, and who lends or pays for it."""
         if part.lien in self.deals:
-            return {part.holder, self.deals[part.lien].funder}
+            deal = self.deals[part.lien]
+            return {part.holder, deal.funder, deal.lender}
         if part.lien in self.resales:
             return {part.holder, self.resales[part.lien].buyer}
         return {part.holder}
@@ -734,8 +729,11 @@ class Model:
         financing = self._created(result, r.Kind.FINANCING)
         days = paper.maturity - self.today
         if offer_id is None:
-            offer_id = self._offer_of(amount, result.result, days, self.drawn_from.get(financing))
+            chosen = self.drawn_from.get(financing)
+            offer_id = self._offer_of(paper.debtor, amount, result.result, days, chosen)
         funder, offer = self.offers[offer_id]
+        if self._stopped(offer, paper.debtor):
+            raise Mismatch("a draw while the debtor's flow has collapsed")
         rate = next(band for band in offer.grid if days <= band.days_max)
         key = (funder, by, offer.currency, offer.basis)
         denominator = offer.basis * 1_000_000
@@ -748,7 +746,7 @@ class Model:
         self.offer_used[offer_id] = self.offer_used.get(offer_id, 0) + amount
         deal = Deal(
             offer.kind, funder, by, voucher, part.start, amount, offer_id, numerator, discount, key,
-            0, principal, rate_ppm=rate.rate_ppm,
+            0, principal, rate_ppm=rate.rate_ppm, fund=offer.source or b"",
         )  # fmt: skip
         self._open_deal(financing, deal, part, offer.lines_required, result)
 
@@ -770,29 +768,41 @@ class Model:
         result: CommandReceipt,
     ) -> None:
         """The range is locked until the money is confirmed, the lines are reserved."""
-        net = deal.principal - deal.discount
-        if result.result[:2] != (deal.discount, net):
-            raise Mismatch(
-                f"discount {result.result[:2]}, the model has {deal.discount, net} (I16)"
-            )
+        paper = self.papers[deal.voucher]
+        deal.charge = self._charge(paper.programme, paper.debtor, deal.drawer, deal.amount)
+        given = (*result.result[:2], *result.result[4:])
+        known = (deal.discount, deal.net, deal.charge.drawer)
+        if given != known:
+            raise Mismatch(f"discount, net and fee {given}, the model has {known} (I16)")
+        self._count_waiver(deal.charge, 1)
         part.state, part.lien = "FINANCING", financing
         deal.expires = self.time + self.parameter("payout_timeout_seconds")
         deal.accrued_to = self.today
-        debtor, currency = self.papers[deal.voucher].debtor, deal.remainder[2]
+        debtor, currency = paper.debtor, paper.currency
         for kind in lines:
             if kind is r.LineKind.BORROWER and deal.sold:
                 continue
             obligor = debtor if kind is r.LineKind.DEBTOR_EXPOSURE else deal.drawer
             line = self.line_of[kind, deal.funder, obligor, currency]
-            self.lines[line].reserved += deal.principal
-            if self.lines[line].reserved + self.lines[line].used > self.lines[line].granted:
-                raise Mismatch(f"line {line.hex()} is used beyond what was granted (I4)")
+            self._reserve(line, deal.principal)
             deal.lines += (line,)
+        allocation = (r.LineKind.ALLOCATION, debtor, deal.drawer, currency)
+        if allocation in self.line_of:
+            deal.allocation = self.line_of[allocation]
+            self._reserve(deal.allocation, deal.amount)
+        if deal.fund:
+            deal.agent = self.funds[deal.fund].agent
+            self.funds[deal.fund].reserved += deal.cash
         self.deals[financing] = deal
         self.payouts[self._created(result, r.Kind.INSTRUCTION)] = financing
 
     def _offer_of(
-        self, amount: int, result: tuple[int, ...], days: int, funder: bytes | None
+        self,
+        debtor: bytes,
+        amount: int,
+        result: tuple[int, ...],
+        days: int,
+        funder: bytes | None,
     ) -> bytes:
         """Which offer an AUTO draw took: the log names the funder and the receipt the rate, ties go by
         offer id (C16)."""
@@ -801,11 +811,13 @@ class Model:
                 offer_id not in self.revoked
                 and offer.valid_from <= self.today <= offer.valid_to
                 and offer.automatic
+                and not self._stopped(offer, debtor)
             )
             fits = (
                 funder in (None, offered_by)
                 and offer.draw_min <= amount <= offer.draw_max
                 and self.offer_used.get(offer_id, 0) + amount <= offer.total_cap
+                and self._funded(offer, amount, result[0], days)
             )
             band = next((b for b in offer.grid if days <= b.days_max), None)
             rate = band is not None and band.rate_ppm == result[2]
@@ -901,7 +913,7 @@ class Model:
             self._use_lines(deal)
             deal.live = True
             return
-        if command.amount != deal.principal - deal.discount:
+        if command.amount != deal.net:
             raise Mismatch("another amount was paid out")
         deal.confirmed = True
         self._take_effect_or_wait(deal_id)
@@ -919,6 +931,7 @@ class Model:
         deal = self.deals[deal_id]
         paper, parts = self._parts_of(deal.voucher, deal_id)
         self._use_lines(deal)
+        self._order_fee(deal.charge, self.fees_ordered.pop(deal_id, []))
         if not deal.sold:
             deal.live = True
             for part in parts:
@@ -954,6 +967,11 @@ class Model:
         self._free_parts(deal.voucher, deal_id)
         for line in deal.lines:
             self.lines[line].reserved -= deal.principal
+        if deal.allocation:
+            self.lines[deal.allocation].reserved -= deal.amount
+        if deal.fund:
+            self.funds[deal.fund].reserved -= deal.cash
+        self._count_waiver(deal.charge, -1)
         if deal.kind is r.FinancingKind.BACKSTOP:
             self.pools[deal.offer or b""].drawn -= deal.principal
         elif deal.offer is not None:
@@ -993,7 +1011,7 @@ class Model:
         deal = self.deals[command.financing]
         paper, parts = self._parts_of(deal.voucher, command.financing)
         for part in parts:
-            if deal.funder != by or part.state != "PLEDGED" or self.today <= paper.grace_end:
+            if deal.lender != by or part.state != "PLEDGED" or self.today <= paper.grace_end:
                 raise Mismatch("enforced by somebody else, too early, or twice (I9)")
             if self._held(part) or part.holder != deal.drawer:
                 raise Mismatch("enforced what is held, or what a court gave away (I6)")
@@ -1003,6 +1021,8 @@ class Model:
         self, by: bytes, command: c.InstructionConfirm, _: CommandReceipt
     ) -> None:
         self._use_receipt(by, command.receipt_commitment)
+        if self.fee_orders.pop(command.instruction, command.amount) != command.amount:
+            raise Mismatch("a fee was paid in another amount than was charged")
         loan = self.refunds.pop(command.instruction, b"")
         if loan in self.deals:
             self._repaid(loan, command.amount)
@@ -1027,10 +1047,12 @@ class Model:
             self.pools[deal.offer or b""].drawn -= principal
         for line in deal.lines:
             self.lines[line].used -= principal
+        if deal.fund:
+            self.funds[deal.fund].drawn -= principal
         if interest + principal == sum(owed):
             paper = self.papers.get(deal.voucher)
             for part in [part for part in paper.parts if part.lien == deal_id] if paper else []:
-                if part.holder == deal.funder:
+                if part.holder == deal.lender:
                     part.holder = deal.drawer
                 part.state, part.lien = "HELD", b""
                 self._settle_in(self.papers[deal.voucher], part)
@@ -1266,7 +1288,7 @@ class Model:
     def _do_GuaranteeCall(self, by: bytes, command: c.GuaranteeCall, _: CommandReceipt) -> None:
         cover, paper = self.covers[command.guarantee], self.papers[command.voucher]
         part = paper.at(command.start)
-        lender = self.deals[part.lien].funder if part.state == "PLEDGED" else b""
+        lender = self.deals[part.lien].lender if part.state == "PLEDGED" else b""
         if by not in (part.holder, lender) or paper.status not in LATE:
             raise Mismatch("a call by a stranger, or before the voucher is overdue")
         if self._held(part):
@@ -1313,6 +1335,12 @@ class Model:
         for line in deal.lines:
             self.lines[line].reserved -= deal.principal
             self.lines[line].used += deal.principal
+        if deal.allocation:
+            self.lines[deal.allocation].reserved -= deal.amount
+            self.lines[deal.allocation].used += deal.amount
+        if deal.fund:
+            self.funds[deal.fund].reserved -= deal.cash
+            self.funds[deal.fund].drawn += deal.cash
 
     def _drop_prepayment(self, deal_id: bytes) -> None:
         deal = self.deals.pop(deal_id)
@@ -1574,6 +1602,7 @@ class Model:
         for document, (total, occupied) in self.documents.items():
             if not 0 <= occupied <= total:
                 raise Mismatch(f"document {document.hex()}: {occupied} of {total} used (I2)")
+        self._check_funds()
         for line_id, line in self.lines.items():
             if line.reserved < 0 or line.used < 0:
                 raise Mismatch(f"line {line_id.hex()} is negative (I3)")

@@ -7,7 +7,7 @@ import msgspec
 
 from node.ledger import calendar, documents, lines
 from node.ledger.context import Context, refuse, require_amount
-from node.ledger.drawing import FINANCEABLE
+from node.ledger.drawing import FINANCEABLE, lender
 from node.ledger.loans import overdue_day
 from node.ledger.organisations import has_kind, require_active
 from node.ledger.parameters import value_on
@@ -203,7 +203,7 @@ def _require_consents(
     for lien in sorted({lot.lien for lot in lots if lot.lien is not None}):
         financing = context.find(Financing, lien)
         if financing is not None:
-            entitled.add(financing.funder)
+            entitled |= {financing.funder, lender(financing)}
     for id in voucher.guarantees:
         guarantee = context.require(Guarantee, id)
         if guarantee.state is GuaranteeState.ACTIVE and context.today <= guarantee.expiry:

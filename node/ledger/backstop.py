@@ -208,8 +208,8 @@ def close(context: Context, command: BackstopClose) -> None:
     amount=lambda command: command.amount,
     sentence="Borrows from a triggered backstop on the tail of a lot.",
     errors=(
-        "BACKSTOP_NOT_TRIGGERED", "BACKSTOP_CAP", "OFFER_SCOPE", "NET_NOT_POSITIVE", "LOT_DISPUTED",
-        "REVIEW_REQUIRED",
+        "BACKSTOP_NOT_TRIGGERED", "BACKSTOP_CAP", "OFFER_SCOPE", "DOCUMENT_VOID", "LOT_DISPUTED",
+        "REVIEW_REQUIRED", "NET_NOT_POSITIVE",
     ),
 )  # fmt: skip
 def draw(context: Context, command: BackstopDraw) -> None:
@@ -307,6 +307,10 @@ def _lend(
             lines=(),
             registration_required=False,
             registration=None,
+            fee=None,
+            agent_bank=None,
+            pool=None,
+            allocation=None,
         ),
     )
     shares = pro_rata(principal, [share.share_bps for share in pool.banks])

@@ -19,7 +19,7 @@ import msgspec
 from node.ledger import lines
 from node.ledger.amendments import require_authority
 from node.ledger.context import Context, refuse, require_amount
-from node.ledger.drawing import settle_in
+from node.ledger.drawing import lender, settle_in
 from node.ledger.financing import cancel_draw, cancel_unsent, complete_payout, release_payout
 from node.ledger.lots import give_back
 from node.ledger.organisations import has_kind, require_active
@@ -414,7 +414,7 @@ def _end_draws(context: Context, command: ForceTransfer, part: LotRange) -> None
         financing = context.find(Financing, id)
         if financing is None or financing.state is FinancingState.AWAIT_PAYOUT:
             raise refuse("LOT_LOCKED", "a financing of the range is under way")
-        receiving = financing.funder == command.receiver
+        receiving = lender(financing) == command.receiver
         if financing.state is not FinancingState.PAYOUT_HELD:
             if receiving:
                 raise refuse("RECEIVER_NOT_ELIGIBLE", "a lender enforces its own lien")

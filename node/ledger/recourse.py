@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from node.ledger.context import Context, refuse
+from node.ledger.drawing import lender
 from node.ledger.loans import accrue, announce, debt
 from node.ledger.ranges import lots_of, put_lot, require_unheld
 from node.ledger.redemption import LATE
@@ -40,7 +41,7 @@ _UNPAID: Final = (*_RUNNING, FinancingState.RECOURSE)
 def _lent(context: Context, id: bytes, *states: FinancingState) -> Financing:
     """A loan of the acting lender in one of these states. Raises NOT_AUTHORISED, STATE_CONFLICT."""
     financing = context.require(Financing, id)
-    if financing.funder != context.acting:
+    if lender(financing) != context.acting:
         raise refuse("NOT_AUTHORISED", "only the lender can do this")
     if financing.state not in states:
         raise refuse("STATE_CONFLICT", f"the financing is {financing.state.name}")
@@ -61,7 +62,7 @@ def _move(
     owed = debt(accrue(context, financing))
     return log(
         context, financing.voucher, voucher, event_type, start=financing.start, end=financing.end,
-        source=financing.obligor, target=financing.funder, amount=owed.total, reference=id,
+        source=financing.obligor, target=lender(financing), amount=owed.total, reference=id,
     )  # fmt: skip
 
 
@@ -166,7 +167,7 @@ def enforce(context: Context, command: FinancingEnforce) -> None:
     context.put(financing.voucher, voucher)
     for lot in lots:
         taken = msgspec.structs.replace(
-            lot, holder=financing.funder, state=LotState.HELD, newest_event=event
+            lot, holder=lender(financing), state=LotState.HELD, newest_event=event
         )
         put_lot(context, financing.voucher, taken)
 

@@ -90,7 +90,7 @@ def _deal(context: Context, id: bytes, *states: FinancingState) -> Financing:
     Signers.MC,
     amount=lambda command: command.amount,
     sentence="Offers a bought range, or its tail, to another bank at a price.",
-    errors=("SELF_DEALING", "LOT_LOCKED", "LOT_DISPUTED", "REVIEW_REQUIRED"),
+    errors=("SELF_DEALING", "LOT_LOCKED", "LOT_DISPUTED", "DOCUMENT_VOID", "REVIEW_REQUIRED"),
 )
 def offer(context: Context, command: RediscountOffer) -> None:
     """financing.rediscount.offer (voucher law §8.7): bought lots or parts of them only. The law names no
@@ -143,6 +143,10 @@ def offer(context: Context, command: RediscountOffer) -> None:
         lines=(LineKind.DEBTOR_EXPOSURE,),
         registration_required=False,
         registration=None,
+        fee=None,
+        agent_bank=None,
+        pool=None,
+        allocation=None,
     )
     context.create(id, deal)
     context.state.index_add(Index.PARTY_FINANCINGS, command.buyer + id)
@@ -170,8 +174,11 @@ def offer(context: Context, command: RediscountOffer) -> None:
     Signers.MC,
     amount=lambda command: command.price,
     sentence="Accepts a rediscount as the buying bank, within its line on the debtor.",
-    errors=("LINE_EXCEEDED", "QUOTE_EXPIRED", "AMOUNT_MISMATCH", "LOT_DISPUTED"),
-)
+    errors=(
+        "LINE_EXCEEDED", "QUOTE_EXPIRED", "AMOUNT_MISMATCH", "LOT_DISPUTED", "DOCUMENT_VOID",
+        "REVIEW_REQUIRED",
+    ),
+)  # fmt: skip
 def accept(context: Context, command: RediscountAccept) -> None:
     """financing.rediscount.accept (voucher law §8.7): the buyer's DEBTOR_EXPOSURE has room; created:
     Instruction buyer -> seller, to be confirmed within `payout_timeout_seconds`."""

@@ -39,6 +39,8 @@ class Act(IntEnum):
     FREEZE_EXPIRE = 20
     RECOVERY_COMPLETE = 31
     """The time lock of new keys has passed."""
+    FLOW_CHECK = 41
+    """The collapse alarm of a stream, every day while there can be one."""
     REDISCOUNT_LAPSE = 51
     PREPAYMENT_LAPSE = 52
 

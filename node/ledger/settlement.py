@@ -11,6 +11,7 @@ import msgspec
 from node.ledger import bank_receipts, lines
 from node.ledger.accounts import settlement_account
 from node.ledger.context import Context, refuse, require_amount
+from node.ledger.drawing import lender
 from node.ledger.financing import cancel_unsent
 from node.ledger.instructions import open_instruction
 from node.ledger.interest import pro_rata
@@ -119,7 +120,7 @@ def _enlarge(context: Context, voucher_id: bytes, voucher: Voucher, lot: Lot) ->
 def _instruct(context: Context, voucher_id: bytes, voucher: Voucher, lot: Lot) -> Voucher:
     payee = lot.holder
     if lot.state is LotState.PLEDGED and lot.lien is not None:
-        payee = context.require(Financing, lot.lien).funder
+        payee = lender(context.require(Financing, lot.lien))
     id = instruction_id(voucher_id, lot.start)
     instruction = Instruction(
         voucher.debtor, payee, settlement_account(context, payee, voucher.currency),
@@ -213,7 +214,7 @@ def _penalty_payees(context: Context, lot: Lot, share: int) -> list[tuple[bytes,
         return [(lot.holder, share)]
     financing = context.require(Financing, lot.lien)
     surplus = receive_from_settlement(context, lot.lien, share)
-    return [(owner_of(financing, lot), surplus), (financing.funder, share - surplus)]
+    return [(owner_of(financing, lot), surplus), (lender(financing), share - surplus)]
 
 
 def _open_penalty(
@@ -340,7 +341,7 @@ def _redeem(
         surplus = receive_from_settlement(context, lien, amount)
         voucher = context.require(Voucher, voucher_id)
         if surplus:
-            voucher = pay_surplus(context, voucher_id, voucher, financing.funder, owner, surplus)
+            voucher = pay_surplus(context, voucher_id, voucher, lender(financing), owner, surplus)
     elif acquired is AcquiredBy.SALE:
         lines.release_exposure(context, holder, voucher.debtor, voucher.currency, amount)
     return voucher

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from hashlib import sha256
 from typing import Final
 
@@ -130,8 +130,16 @@ def default_day(state: StateView, voucher: Voucher) -> int:
 def require_active_voucher(context: Context, voucher_id: bytes) -> Voucher:
     """A voucher that circulates. Raises LedgerError VOUCHER_STATE, VOUCHER_SUSPENDED,
     RECORD_NOT_FOUND."""
+    return require_status(context, voucher_id, (VoucherStatus.ACTIVE,))
+
+
+def require_status(
+    context: Context, voucher_id: bytes, statuses: Collection[VoucherStatus]
+) -> Voucher:
+    """A voucher in one of these states today, and not suspended. Raises LedgerError VOUCHER_STATE,
+    VOUCHER_SUSPENDED, RECORD_NOT_FOUND."""
     voucher = touch(context, voucher_id)
-    if voucher.status is not VoucherStatus.ACTIVE:
+    if voucher.status not in statuses:
         raise refuse("VOUCHER_STATE", f"the voucher is {voucher.status.name}")
     require_not_suspended(voucher)
     return voucher

@@ -40,7 +40,7 @@ class Index(IntEnum):
     OPEN_OFFERS = 11
     """currency (3) ‖ lowest rate ppm (4) ‖ offer: what AUTO searches, cheapest first."""
     PARTY_FINANCINGS = 12
-    """funder or obligor ‖ financing."""
+    """funder, obligor or agent bank ‖ financing."""
     BANK_INSTRUCTIONS = 13
     """bank ‖ instruction: NEW, SENT or FAILED."""
     VOUCHER_INSTRUCTIONS = 14
@@ -63,6 +63,10 @@ class Index(IntEnum):
     """voucher ‖ kind (1) ‖ freeze or dispute: those in force on ranges of the voucher."""
     ORGANISATION_FREEZES = 40
     """organisation ‖ freeze: those in force on everything that it holds."""
+    PUBLISHER_FLOWS = 41
+    """publisher ‖ flow anchor."""
+    WAIVERS = 42
+    """hash of the scope (16) ‖ last day (4 bytes) ‖ waiver that is not revoked."""
 
 
 class StateView(Protocol):
