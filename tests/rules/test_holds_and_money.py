@@ -517,6 +517,76 @@ def test_a_penalty_on_a_frozen_pledge_serves_no_loan(world: Lending) -> None:
     assert penalties(world) == [("devices", 40), ("devices", 60)]
 
 
+def entrusted_loan(world: Lending, amount: int) -> bytes:
+    """devices borrows 80 % on the tail; a distillery funds it through bank-4, lender of record."""
+    world.join("distillery", r.OrganisationKind.CORE, r.Size.LARGE)
+    commit = c.FundCommit(
+        world.label, world.ids["distillery"], world.ids["bank-4"], r.PoolKind.ENTRUSTED_LOAN, "CNY",
+        1_000, DIGEST,
+    )  # fmt: skip
+    pool = made(world.together(commit, "distillery", "bank-4"), r.Kind.FUND_POOL)
+    grid = (r.RateBand(365, 30_000, 8_000),)
+    offer = world.offer("distillery", kind=r.FinancingKind.LOAN_PLEDGE, grid=grid, source=pool)
+    drawn = world.ok("devices", world.draw("devices", world.paper, 0, amount, offer))
+    world.pay_out("bank-4", drawn, amount * 8 // 10)
+    return made(drawn, r.Kind.FINANCING)
+
+
+def test_a_penalty_on_an_entrusted_pledge_goes_to_the_lender_of_record(world: Lending) -> None:
+    entrusted_loan(world, 600)
+    world.roll_to(world.terms.grace_end + 201)
+    world.ok("bank-1", c.FundsReceived(world.label, world.paper, 0, 100, world.number()))
+    assert penalties(world) == [("bank-4", 60), ("devices", 40)]
+
+
+def test_extend_asks_funder_and_lender_of_record_HOLDER_CONSENT_MISSING(world: Lending) -> None:
+    entrusted_loan(world, 600)
+    later = world.terms.maturity + 30
+
+    def extending(*names: str) -> c.VoucherExtend:
+        consenting = tuple(sorted(world.ids[name] for name in names))
+        return c.VoucherExtend(world.label, world.paper, later, consenting)
+
+    for missing in (("devices", "bank-4"), ("devices", "distillery")):
+        refused = extending(*missing)
+        world.ok("core", refused)
+        world.ok(missing[0], refused)
+        world.refused("HOLDER_CONSENT_MISSING", missing[1], refused)
+    parties = ("devices", "distillery", "bank-4")
+    world.together(extending(*parties), "core", *parties)
+
+
+def test_the_fee_of_a_recorded_payout_is_instructed_when_it_takes_effect(world: Lending) -> None:
+    world.admit("operator", r.OrganisationKind.OPERATOR)
+    fee = r.FeeTerms(world.day, 100, 0, 0, 0)
+    world.ok("operator", c.FeeScheduleSet(world.label, None, fee))
+    drawn = world.ok("devices", world.draw("devices", world.paper, 0, 400, world.sale))
+    world.send("bank-2", instructions(drawn)[0])
+    freeze = world.freeze((900, 1_000))
+    world.pay_out("bank-2", drawn, drawn.result[1])
+    assert fees(world) == []
+    world.lift(freeze)
+    assert fees(world) == [4]
+
+
+def test_a_court_undoes_a_recorded_payout_without_a_fee(world: Lending) -> None:
+    world.admit("operator", r.OrganisationKind.OPERATOR)
+    fee = r.FeeTerms(world.day, 100, 0, 0, 0)
+    world.ok("operator", c.FeeScheduleSet(world.label, None, fee))
+    drawn = world.ok("devices", world.draw("devices", world.paper, 0, 400, world.sale))
+    world.send("bank-2", instructions(drawn)[0])
+    world.freeze((600, 1_000))
+    world.pay_out("bank-2", drawn, drawn.result[1])
+    world.ok("court", world.force(600, 1_000, "shop"))
+    assert fees(world) == []
+
+
+def fees(world: Lending) -> list[int]:
+    """Amounts of the open fee instructions of the paying bank."""
+    purpose = r.InstructionPurpose.FEE
+    return [order.amount for order in world.orders("bank-2") if order.purpose is purpose]
+
+
 def penalties(world: Lending) -> list[tuple[str, int]]:
     names = {id: name for name, id in world.ids.items()}
     found = [
