@@ -143,17 +143,30 @@ def bench(
     validators: Annotated[int, Parameter(help="voting nodes")] = 4,
     batch: Annotated[int, Parameter(help="commands per envelope")] = 1,
     seconds: Annotated[int, Parameter(help="how long to measure")] = 10,
+    lots: Annotated[int, Parameter(help="live lots in the state, made first; 0: a few")] = 0,
     json_file: Annotated[
         Path | None, Parameter(name="--json", help="append the figures to this file")
     ] = None,
     commit: Annotated[str, Parameter(help="what was measured, noted in the figures")] = "",
 ) -> None:
-    """Measure throughput and latency of real nodes on this machine."""
+    """Measure throughput and latency of real nodes on this machine.
+
+    For example:
+
+        tally bench --seconds 30
+        tally bench --batch 100
+        tally bench --lots 5000000      # a quarter of an hour to prepare, 10 GB of disk
+    """
     from tools.bench import run_bench
 
     leave(
         run_bench(
-            validators=validators, batch=batch, seconds=seconds, json_file=json_file, commit=commit
+            validators=validators,
+            batch=batch,
+            seconds=seconds,
+            lots=lots,
+            json_file=json_file,
+            commit=commit,
         )
     )
 
