@@ -113,7 +113,7 @@ class LawMachine(RuleBasedStateMachine):
 
     @rule(
         acts=st.lists(
-            st.tuples(st.integers(0, 7), st.integers(0, 2**32 - 1)), min_size=1, max_size=4
+            st.tuples(st.integers(0, 8), st.integers(0, 2**32 - 1)), min_size=1, max_size=4
         )
     )
     def act(self, acts: list[tuple[int, int]]) -> None:

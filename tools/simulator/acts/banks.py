@@ -12,11 +12,12 @@ from tallynet import commands as c
 from tallynet import records as r
 from tallynet.codec import Wire
 from tallynet.hashing import record_id
-from tools.simulator.acts import finance
+from tools.simulator.acts import finance, holds
 from tools.simulator.acts.base import CURRENCY, Act, Choice
 
-FINANCE: Final = (
+MORE: Final = (
     finance.quote, finance.quote, finance.claim_back, finance.rediscount, finance.stand_by,
+    holds.escrow,
 )  # fmt: skip
 PLAIN: Final = (
     r.InstructionPurpose.FEE, r.InstructionPurpose.SURPLUS, r.InstructionPurpose.PENALTY,
@@ -29,7 +30,7 @@ class BankAct(Act):
         return [
             *super().choices(), self._verify, self._lines, self._offer, self._pay, self._fund,
             self._settle, self._joint, self._sponsor, self._repaid,
-            *(partial(act, self) for act in FINANCE),
+            *(partial(act, self) for act in MORE),
         ]  # fmt: skip
 
     def _verify(self) -> Sequence[Wire]:

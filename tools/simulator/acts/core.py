@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from node.state.view import Index
 from tallynet import commands as c
 from tallynet import records as r
 from tallynet.codec import Wire
+from tools.simulator.acts import holds
 from tools.simulator.acts.base import CURRENCY, Act, Choice
 
 
@@ -15,7 +17,7 @@ class CoreAct(Act):
     def choices(self) -> list[Choice]:
         return [
             *super().choices(), self._programme, self._issue, self._issue, self._issue,
-            self._withdraw,
+            self._withdraw, partial(holds.agree, self), partial(holds.dispute, self),
         ]  # fmt: skip
 
     def _programme(self) -> Sequence[Wire]:

@@ -10,12 +10,13 @@ from node.state.view import Index
 from tallynet import commands as c
 from tallynet import records as r
 from tallynet.codec import Wire
-from tools.simulator.acts import finance
+from tools.simulator.acts import finance, holds
 from tools.simulator.acts.base import CURRENCY, Act, Choice
 from tools.simulator.town import SUPPLIERS
 
-FINANCE: Final = (
+MORE: Final = (
     finance.ask, finance.ask, finance.draw_batch, finance.repurchase, finance.call_for_help,
+    holds.dispute, holds.agree, holds.tidy,
 )  # fmt: skip
 DOCUMENT_MAX: Final = 1_000_000
 """Largest invoice, fen."""
@@ -27,7 +28,7 @@ class SupplierAct(Act):
             *super().choices(), self._bind, self._document, self._claim, self._claim,
             self._transfer, self._transfer, self._transfer, self._draw, self._draw, self._answer,
             self._recall, self._membership, self._repay,
-            *(partial(act, self) for act in FINANCE),
+            *(partial(act, self) for act in MORE),
         ]  # fmt: skip
 
     def _bind(self) -> Sequence[Wire]:
