@@ -11,6 +11,7 @@ from bisect import bisect_left
 import msgspec
 
 from node.ledger.context import Context, refuse
+from node.ledger.own_indexes import follow
 from node.state.view import Index
 from tallynet.errors import invariant
 from tallynet.records import (
@@ -41,7 +42,7 @@ def get_lot(context: Context, voucher_id: bytes, start: int) -> Lot:
 
 
 def put_lot(context: Context, voucher_id: bytes, lot: Lot) -> None:
-    """Write a lot, keeping the holder index."""
+    """Write a lot, keeping the indexes by holder."""
     id = lot_id(voucher_id, lot.start)
     old = context.state.get(Kind.LOT, id)
     if not isinstance(old, Lot):
@@ -49,6 +50,7 @@ def put_lot(context: Context, voucher_id: bytes, lot: Lot) -> None:
     elif old.holder != lot.holder:
         context.state.index_remove(Index.HOLDER_LOTS, old.holder + id)
         context.state.index_add(Index.HOLDER_LOTS, lot.holder + id)
+    follow(context.state, Kind.LOT, id, lot)
     context.state.put(Kind.LOT, id, lot)
 
 
@@ -56,6 +58,7 @@ def remove_lot(context: Context, voucher_id: bytes, lot: Lot) -> None:
     """Remove a lot that was joined to its neighbour."""
     id = lot_id(voucher_id, lot.start)
     context.state.index_remove(Index.HOLDER_LOTS, lot.holder + id)
+    follow(context.state, Kind.LOT, id, None)
     context.state.delete(Kind.LOT, id)
 
 
