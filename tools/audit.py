@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -49,7 +48,7 @@ from tallynet.errors import TallynetError
 from tallynet.genesis import Genesis, genesis_hash
 from tallynet.hashing import block_hash, envelope_hash
 from tallynet.merkle import list_root
-from tallynet.receipts import Event
+from tallynet.receipts import Event, events_digest
 from tools.arguments import format_amount
 from tools.audit_state import Sums, check_state
 from tools.money_comparison import money_differences
@@ -325,7 +324,7 @@ class _Auditor:
             at += count
         digests = (prologue.events_digest, *(receipt.events_digest for receipt in receipts))
         for part, digest in zip(parts, digests, strict=True):
-            if sha256(b"".join(part)).digest() != digest:
+            if events_digest(part) != digest:
                 raise Mismatch("the events are not those that the receipts commit to")
         self.report.commands += sum(len(receipt.commands) for receipt in receipts)
 
