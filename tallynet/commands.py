@@ -50,6 +50,7 @@ from tallynet.records import (
     RateBand,
     Role,
     Size,
+    Visibility,
 )  # fmt: skip
 
 Ids = Annotated[tuple[Id, ...], Meta(max_length=256)]
@@ -263,6 +264,7 @@ class ProgrammeRules(Wire):
     max_tenor_days: Small
     grace_days: Small
     document_policy: DocumentPolicy
+    visibility: Visibility
     document_required_on_transfer: bool
     penalty_ppm_day: Ppm
     funding_order: Annotated[tuple[Id, ...], Meta(max_length=16)]

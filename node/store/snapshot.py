@@ -35,7 +35,6 @@ from node.store.tables import (
 )  # fmt: skip
 from tallynet.codec import decode_trusted
 
-
 _PLACE: Final = struct.Struct(">QIQQ")
 
 
