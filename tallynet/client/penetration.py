@@ -39,6 +39,7 @@ def proven_page(trust: Trust, question: Question, after: bytes, answer: Penetrat
     shown = _Shown(trust, block.commit.state_root, answer)
     try:
         page = evaluate(shown, question, after)
+        shown.require_all_used()
     except LedgerError as error:
         raise RemoteProtocolError("BAD_ANSWER", f"the answer is not complete: {error}") from None
     return ProvenPage(page, block, answer.gone)
@@ -69,8 +70,16 @@ class _Shown:
                 raise _broken("a lot that is not one of its voucher")
             self._lots[lot_id(lot.voucher, record.start)] = record
         self._listed = 0
+        self._used: Final[set[tuple[int, bytes]]] = set()
+
+    def require_all_used(self) -> None:
+        """One answer has one form: nothing is sent along that the question does not read."""
+        unused = self._records.keys() - self._used
+        if unused or self._listed != len(self._answer.listings):
+            raise _broken("more than the question reads")
 
     def get(self, kind: Kind, id: bytes) -> Record | None:
+        self._used.add((kind, id))
         return self._records.get((kind, id))
 
     def lot(self, voucher: bytes, start: int) -> Lot | None:

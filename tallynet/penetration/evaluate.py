@@ -295,6 +295,7 @@ def _section(after: bytes, last: int) -> int:
 
 def _positions(view: _Counted, question: Positions, after: bytes) -> Rows:
     organisation = question.organisation
+    view.require(Organisation, organisation)
     section = _section(after, 1)
     if section == 0:
         for _, cursor in _entries(view, 0, Listing.OPEN_LOTS, organisation, after):
@@ -362,6 +363,7 @@ def _lent(view: _Counted, funder: bytes, id: bytes) -> Position | None:
 
 
 def _idle(view: _Counted, question: Idle, after: bytes) -> Rows:
+    view.require(Organisation, question.organisation)
     last = view.today - question.days
     for _, cursor in _entries(view, 0, Listing.OPEN_LOTS, question.organisation, after):
         entry = _entry(cursor)
@@ -387,6 +389,7 @@ def _idle(view: _Counted, question: Idle, after: bytes) -> Rows:
 
 def _impact(view: _Counted, question: Impact, after: bytes) -> Rows:
     debtor = question.debtor
+    view.require(Organisation, debtor)
     section = _section(after, 2)
     if section == 0:
         programmes: set[bytes] = set()
