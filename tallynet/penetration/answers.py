@@ -64,6 +64,7 @@ class Holding:
 
     start: int
     end: int
+    currency: str
     lot: Lot | None
     """None: its holder is not shown to the asker; the range is."""
     financier: bytes | None

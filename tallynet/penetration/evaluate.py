@@ -258,7 +258,7 @@ def _down(view: _Counted, question: Down, after: bytes) -> Rows:
             if lot is not None and lot.end != end:
                 raise _broken("the lots do not tile the voucher")
             cursor = None if end == voucher.face else end.to_bytes(START, "big")
-            yield Holding(start, end, lot, _financier(view, lot)), cursor
+            yield Holding(start, end, voucher.currency, lot, _financier(view, lot)), cursor
 
 
 def _ranges(view: _Counted, id: bytes, voucher: Voucher) -> list[tuple[int, int]]:
