@@ -39,7 +39,7 @@ from node.state.tables import STATE_TABLES
 from node.store import BlockRow, Snapshot, StoreError, scan_in_child
 from node.store.errors import corrupt
 from node.store.store import has_data, lock_directory
-from node.store.tables import MAP_BYTES, TABLES, open_environment
+from node.store.tables import MAP_BYTES, TABLES, VOUCHER_LOG, height_key, open_environment
 from node.validator import load_genesis
 from tallynet.blocks import Commit, Header, verify_commit
 from tallynet.codec import decode
@@ -381,6 +381,9 @@ class _Auditor:
             self.report.differ(
                 f"block {height}: stored receipts or events are not those of the law"
             )
+        for key, place in result.log.items():
+            if self._stored.get(VOUCHER_LOG, key) != height_key(height) + place:
+                self.report.differ(f"block {height}: the log of voucher {key[:16].hex()} differs")
         prologue, receipts = decode_receipts(given.receipts)
         events = [decode(Event, event) for event in given.events]
         self._model.block(prologue, envelopes, receipts, events)

@@ -143,7 +143,7 @@ def lot_up(
     (trace,) = answer.of(Trace)
     events = [row.event for row in answer.of(PathEvent)]
     if output is Output.json:
-        print_json(plain(trace) | {"events": events, "gone": answer.gone})
+        print_json(plain(trace) | {"events": to_plain(events), "gone": answer.gone})
         return
     names = book.names()
     print_rows(f"behind the lot, proven by {answer.title}", ("", ""), trace_rows(trace, names))
