@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final, TypeVar, cast
 
-from node.ledger.own_indexes import follow
+from node.ledger.own_indexes import follow, is_followed
 from node.state.view import StateView
 from tallynet.errors import LedgerError
 from tallynet.fields import AMOUNT_MAX
@@ -80,8 +80,9 @@ class Context:
 
     def put(self, id: bytes, record: Record) -> None:
         """Replace a record that exists."""
-        kind = _KIND_OF[type(record)]
-        follow(self.state, kind, id, record)
+        kind, record_type = _KIND_OF[type(record)], type(record)
+        if is_followed(record_type):
+            follow(self.state, record_type, id, self.state.get(kind, id), record)
         self.state.put(kind, id, record)
 
     def create(self, id: bytes, record: Record) -> None:
@@ -89,13 +90,13 @@ class Context:
         kind = _KIND_OF[type(record)]
         if self.state.get(kind, id) is not None:
             raise LedgerError("ID_IN_USE", f"{kind.name} {id.hex()} exists; choose another label")
-        follow(self.state, kind, id, record)
+        follow(self.state, type(record), id, None, record)
         self.state.put(kind, id, record)
         self.created.append(Created(int(kind), id))
 
     def delete(self, record_type: type[Record], id: bytes) -> None:
         kind = _KIND_OF[record_type]
-        follow(self.state, kind, id, None)
+        follow(self.state, record_type, id, self.state.get(kind, id), None)
         self.state.delete(kind, id)
 
     def emit(

@@ -61,7 +61,7 @@ def index_keys(state: StateView, kind: Kind, id: bytes, record: Record) -> list[
     the record that it depends on: the voucher of a lot or loan, a dated parameter."""
     rule = _RULES.get(kind)
     keys = [] if rule is None else list(rule(state, id, record))
-    own = own_entry(kind, id, record)
+    own = own_entry(id, record)
     return keys if own is None else [*keys, own]
 
 

@@ -15,7 +15,6 @@ from tallynet.records import (
     Guarantee,
     GuaranteeScope,
     GuaranteeState,
-    Kind,
     Lot,
     LotState,
     Prepayment,
@@ -84,27 +83,32 @@ def _prepayment(id: bytes, record: Record) -> Entry | None:
     return Index.MAKER_PREPAYMENTS, prepayment.maker + id
 
 
-_OWN: Final[dict[Kind, Callable[[bytes, Record], Entry | None]]] = {
-    Kind.LOT: _lot,
-    Kind.VOUCHER: _voucher,
-    Kind.GUARANTEE: _guarantee,
-    Kind.WAREHOUSE_RECEIPT: _receipt,
-    Kind.PREPAYMENT: _prepayment,
+Rule = Callable[[bytes, Record], Entry | None]
+_OWN: Final[dict[type[Record], Rule]] = {
+    Lot: _lot,
+    Voucher: _voucher,
+    Guarantee: _guarantee,
+    WarehouseReceipt: _receipt,
+    Prepayment: _prepayment,
 }
 
 
-def own_entry(kind: Kind, id: bytes, record: Record | None) -> Entry | None:
+def own_entry(id: bytes, record: Record) -> Entry | None:
     """The one entry that exists because of this record, or None."""
-    rule = _OWN.get(kind)
-    return None if rule is None or record is None else rule(id, record)
+    rule = _OWN.get(type(record))
+    return None if rule is None else rule(id, record)
 
 
-def follow(state: StateView, kind: Kind, id: bytes, record: Record | None) -> None:
-    """Bring the entry in step with what is about to be written; None: the record is deleted."""
-    if kind not in _OWN:
+def follow(
+    state: StateView, record_type: type[Record], id: bytes, old: Record | None, new: Record | None
+) -> None:
+    """Bring the entry of a record of this type in step with what is about to be written; None: there is no
+    such record before, or after."""
+    rule = _OWN.get(record_type)
+    if rule is None:
         return
-    before = own_entry(kind, id, state.get(kind, id))
-    after = own_entry(kind, id, record)
+    before = None if old is None else rule(id, old)
+    after = None if new is None else rule(id, new)
     if before == after:
         return
     if before is not None:
@@ -113,4 +117,25 @@ def follow(state: StateView, kind: Kind, id: bytes, record: Record | None) -> No
         state.index_add(*after)
 
 
-__all__ = ["CLOSED_VOUCHERS", "DAY_BYTES", "OPEN_LOTS", "Entry", "day_bytes", "follow", "own_entry"]
+def follow_lot(state: StateView, id: bytes, old: Lot | None, new: Lot | None) -> None:
+    """The same for a lot. Every act writes lots, and most of them change nothing here: they cost no key."""
+    was_open = old is not None and old.state in OPEN_LOTS
+    is_open = new is not None and new.state in OPEN_LOTS
+    if old is not None and new is not None and was_open == is_open:
+        same = old.holder == new.holder and old.acquired_day == new.acquired_day
+        if same or not is_open:
+            return
+    if old is not None and was_open:
+        state.index_remove(Index.OPEN_LOTS, old.holder + day_bytes(old.acquired_day) + id)
+    if new is not None and is_open:
+        state.index_add(Index.OPEN_LOTS, new.holder + day_bytes(new.acquired_day) + id)
+
+
+def is_followed(record_type: type[Record]) -> bool:
+    """Whether records of this type have an entry at all."""
+    return record_type in _OWN
+
+
+__all__ = [
+    "CLOSED_VOUCHERS", "DAY_BYTES", "OPEN_LOTS", "Entry", "day_bytes", "follow", "follow_lot", "is_followed", "own_entry",
+]  # fmt: skip

@@ -11,7 +11,7 @@ from bisect import bisect_left
 import msgspec
 
 from node.ledger.context import Context, refuse
-from node.ledger.own_indexes import follow
+from node.ledger.own_indexes import follow_lot
 from node.state.view import Index
 from tallynet.errors import invariant
 from tallynet.records import (
@@ -50,7 +50,7 @@ def put_lot(context: Context, voucher_id: bytes, lot: Lot) -> None:
     elif old.holder != lot.holder:
         context.state.index_remove(Index.HOLDER_LOTS, old.holder + id)
         context.state.index_add(Index.HOLDER_LOTS, lot.holder + id)
-    follow(context.state, Kind.LOT, id, lot)
+    follow_lot(context.state, id, old if isinstance(old, Lot) else None, lot)
     context.state.put(Kind.LOT, id, lot)
 
 
@@ -58,7 +58,7 @@ def remove_lot(context: Context, voucher_id: bytes, lot: Lot) -> None:
     """Remove a lot that was joined to its neighbour."""
     id = lot_id(voucher_id, lot.start)
     context.state.index_remove(Index.HOLDER_LOTS, lot.holder + id)
-    follow(context.state, Kind.LOT, id, None)
+    follow_lot(context.state, id, lot, None)
     context.state.delete(Kind.LOT, id)
 
 
