@@ -174,6 +174,8 @@ def trace_rows(trace: Trace, names: Mapping[bytes, str]) -> list[tuple[str, str]
         f"{name_of(g.guarantor, names)}: {money(g.cap - g.called, g.currency)} until {format_day(g.expiry)}"
         for _, g in trace.guarantees
     ]
+    if trace.more_guarantees:
+        guarantees.append("and perhaps more")
     goods = [f"{receipt.pledged} {receipt.unit} of {receipt.sku}" for _, receipt in trace.receipts]
     rows = [
         ("voucher", f"{trace.voucher_id.hex()} ({voucher.status.name})"),

@@ -52,6 +52,8 @@ class Trace:
     checked against `Document.root` (`tallynet.documents.verify_disclosure`)."""
     guarantees: tuple[tuple[bytes, Guarantee], ...]
     """That can still be called: of the voucher, its debtor, its programme."""
+    more_guarantees: bool
+    """There may be more of the debtor or programme, which end later."""
     financing: Financing | None
     """The loan or pending draw that has a lien; None: none, or its terms are not shown."""
     receipts: tuple[tuple[bytes, WarehouseReceipt], ...]

@@ -203,13 +203,15 @@ def _trace(view: _Counted, id: bytes, voucher: Voucher, lot: Lot) -> Trace:
     if lot.lien is not None and financing is not None:
         entries = view.listing(Listing.PLEDGED_RECEIPTS, lot.lien)
         receipts = [(entry[ID:], view.find(WarehouseReceipt, entry[ID:])) for entry in entries]
+    guarantees, more = _guarantees(view, voucher)
     return Trace(
         voucher_id=id,
         voucher=voucher,
         lot=lot,
         debtors=tuple(view.lineage(voucher.debtor)),
         documents=_shown(documents),
-        guarantees=tuple(_guarantees(view, voucher)),
+        guarantees=tuple(guarantees),
+        more_guarantees=more,
         financing=financing,
         receipts=_shown(receipts),
     )
@@ -219,20 +221,24 @@ def _shown(rows: list[tuple[bytes, R | None]]) -> tuple[tuple[bytes, R], ...]:
     return tuple((id, record) for id, record in rows if record is not None)
 
 
-def _guarantees(view: _Counted, voucher: Voucher) -> Iterator[tuple[bytes, Guarantee]]:
-    """Those that can still be called for this voucher: its own, its debtor's, its programme's."""
-    for id in voucher.guarantees:
-        yield from _callable(view, id, voucher.currency)
-    for covered in (voucher.debtor, voucher.programme):
-        for id in _covering(view, covered):
-            yield from _callable(view, id, voucher.currency)
+def _guarantees(view: _Counted, voucher: Voucher) -> tuple[list[tuple[bytes, Guarantee]], bool]:
+    """Those that can still be called for this voucher: its own, its debtor's, its programme's; and whether
+    there may be more of them."""
+    of_debtor, of_programme = (_covering(view, x) for x in (voucher.debtor, voucher.programme))
+    ids = [*voucher.guarantees, *of_debtor, *of_programme]
+    found = [row for id in ids for row in _callable(view, id, voucher.currency)]
+    return found, COVER_MAX in (len(of_debtor), len(of_programme))
 
 
 def _covering(view: _Counted, covered: bytes) -> list[bytes]:
     """Guarantees of a debtor or programme that have not expired."""
-    expired = covered + view.today.to_bytes(DAY, "big")
-    entries = view.listing(Listing.GUARANTEES, covered, expired, COVER_MAX)
+    entries = view.listing(Listing.GUARANTEES, covered, _expired(view, covered), COVER_MAX)
     return [entry[ID + DAY :] for entry in entries]
+
+
+def _expired(view: _Counted, covered: bytes) -> bytes:
+    """Guarantees whose entry is greater have not expired: today, their last day, is followed by an id."""
+    return covered + view.today.to_bytes(DAY, "big")
 
 
 def _callable(view: _Counted, id: bytes, currency: str) -> Iterator[tuple[bytes, Guarantee]]:
@@ -277,9 +283,11 @@ def _financier(view: _Counted, lot: Lot | None) -> bytes | None:
 # --- positions and idle lots --------------------------------------------------------------------------
 
 
-def _entries(view: _Counted, section: int, listing: Listing, prefix: bytes, after: bytes) -> Rows:
-    """Entries of one index as cursors: section (1) ‖ entry."""
-    own = after[1:] if after[:1] == bytes((section,)) else b""
+def _entries(
+    view: _Counted, section: int, listing: Listing, prefix: bytes, after: bytes, first: bytes = b""
+) -> Rows:
+    """Entries of one index greater than `first` as cursors: section (1) ‖ entry."""
+    own = after[1:] if after[:1] == bytes((section,)) and len(after) > 1 else first
     entries = view.listing(listing, prefix, own)
     for entry in entries:
         yield None, bytes((section,)) + entry
@@ -390,7 +398,7 @@ def _idle(view: _Counted, question: Idle, after: bytes) -> Rows:
 def _impact(view: _Counted, question: Impact, after: bytes) -> Rows:
     debtor = question.debtor
     view.require(Organisation, debtor)
-    section = _section(after, 2)
+    section = _section(after, 3)
     if section == 0:
         programmes: set[bytes] = set()
         for _, cursor in _entries(view, 0, Listing.OPEN_VOUCHERS, debtor, after):
@@ -399,17 +407,20 @@ def _impact(view: _Counted, question: Impact, after: bytes) -> Rows:
             yield None, cursor
         if view.more is not None:
             return
-        for id in _covering(view, debtor):
-            guarantee = view.find(Guarantee, id)
-            if guarantee is not None:
-                yield _guarantor(id, guarantee), None
-        yield None, b"\x01"
     if section <= 1:
-        for _, cursor in _entries(view, 1, Listing.FINANCINGS, debtor, after):
+        expired = _expired(view, debtor)
+        for _, cursor in _entries(view, 1, Listing.GUARANTEES, debtor, after, expired):
+            id = _entry(cursor)[ID + DAY :]
+            guarantee = view.find(Guarantee, id)
+            yield None if guarantee is None else _guarantor(id, guarantee), cursor
+        if view.more is not None:
+            return
+    if section <= 2:
+        for _, cursor in _entries(view, 2, Listing.FINANCINGS, debtor, after):
             yield _creditor(view, debtor, _entry(cursor)[ID:]), cursor
         if view.more is not None:
             return
-    for _, cursor in _entries(view, 2, Listing.MAKER_PREPAYMENTS, debtor, after):
+    for _, cursor in _entries(view, 3, Listing.MAKER_PREPAYMENTS, debtor, after):
         yield _distributor(view, debtor, _entry(cursor)[ID:]), cursor
 
 

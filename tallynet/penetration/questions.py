@@ -19,8 +19,8 @@ voucher with 500 loans: the page stays below 3 MiB, and a frame holds 4."""
 ROWS_PER_PAGE: Final = 50
 """Entries of one index that a page looks at."""
 COVER_MAX: Final = 16
-"""Guarantees of one debtor or programme that are looked at, those that end first; as many as one voucher may
-list."""
+"""Guarantees of a debtor or programme that are looked at beside a voucher, those that end first; as many as
+the voucher itself may list."""
 LINEAGE_MAX: Final = 8
 """Organisations from a branch up to its enterprise; branches are at most three deep."""
 

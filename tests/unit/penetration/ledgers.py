@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from node.penetration import ShownState
 from node.state import Overlay
 from node.state.view import Index
+from node.store.tables import Logged
 from node.visibility import Sight
 from tallynet import commands as c
 from tallynet import records as r
@@ -38,6 +39,13 @@ class Counting(Overlay):
         found = super().index_scan(index, prefix, after=after, limit=limit)  # type: ignore[arg-type]
         self.reads += 1 + len(found)
         return found
+
+
+class NoHistory:
+    """A store that holds no blocks."""
+
+    def log(self, _voucher: bytes, _below: int, _limit: int) -> list[Logged]:
+        return []
 
 
 class Ledger(World):
@@ -183,7 +191,7 @@ class Ledger(World):
         state = Counting(self.committed)
         sight = Sight(state, self.ids[by])
         sight.require(question)
-        shown = ShownState(None, state, sight)  # type: ignore[arg-type]
+        shown = ShownState(NoHistory(), state, sight)  # type: ignore[arg-type]
         return evaluate(shown, question, after), state.reads
 
     # --- the naive way --------------------------------------------------------------------------

@@ -21,11 +21,14 @@ from tallynet.penetration import (
     Position,
     PositionKind,
     Positions,
+    Trace,
+    Up,
     exposures,
     hits_by_party,
     ladder,
 )
 from tallynet.penetration.evaluate import LENDING, OPEN, OWED, UNPAID
+from tallynet.penetration.questions import COVER_MAX, ROWS_PER_PAGE
 from tests.unit.penetration.ledgers import SUPPLIERS, Ledger
 
 SEEDS = range(4)
@@ -218,10 +221,54 @@ def test_a_guarantee_on_its_last_day_counts_and_then_no_more() -> None:
     assert room() == []
 
 
+def test_up_names_the_cover_that_ends_first_and_impact_all_of_it() -> None:
+    world = Ledger()
+    voucher = world.paper("core", "devices", 1_000)
+    own = world.guarantee(r.GuaranteeScope.VOUCHER, voucher, 1)
+    programme = world.get(r.Voucher, voucher).programme
+    wide = world.guarantee(r.GuaranteeScope.PROGRAMME, programme, 2)
+    count = ROWS_PER_PAGE + 3
+    ids = [
+        world.guarantee(r.GuaranteeScope.DEBTOR, world.ids["core"], 3, days=days)
+        for days in range(1, COVER_MAX)
+    ]
+    (trace,) = world.ask("devices", Up(voucher, 0))
+    assert isinstance(trace, Trace)
+    assert [id for id, _ in trace.guarantees] == [own, *ids, wide]
+    assert not trace.more_guarantees
+    while len(ids) < count:
+        ids.append(world.guarantee(r.GuaranteeScope.DEBTOR, world.ids["core"], 3, days=90))
+    (trace,) = world.ask("devices", Up(voucher, 0))
+    assert isinstance(trace, Trace)
+    assert [id for id, _ in trace.guarantees][1:COVER_MAX] == ids[: COVER_MAX - 1]
+    assert trace.more_guarantees
+    rows = [row for row in world.ask("watch", Impact(world.ids["core"])) if isinstance(row, Hit)]
+    cover = {row.reference for row in rows if row.role is HitRole.GUARANTOR}
+    assert cover == {own, wide, *ids}
+    pages = world.pages("watch", Impact(world.ids["core"]))
+    assert len(pages) > 1
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_up_gives_documents_debtors_and_lender_of_every_open_lot(seed: int) -> None:
+    world = ledger(seed)
+    documents, financings = dict(world.every(r.Document)), dict(world.every(r.Financing))
+    for id, voucher, lot in lots_of(world):
+        (trace,) = world.ask("watch", Up(id, lot.start))
+        assert isinstance(trace, Trace)
+        assert (trace.voucher, trace.lot) == (voucher, lot)
+        assert dict(trace.documents) == {
+            u.document: documents[u.document] for u in voucher.documents
+        }
+        assert trace.financing == financings.get(lot.lien or b"")
+        assert trace.debtors[0][0] == voucher.debtor
+        assert trace.debtors[-1][0] == top(world, voucher.debtor)
+
+
 # --- cursors ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("after", [b"\x07", b"\x03" + bytes(16), b"\xff" * 64])
+@pytest.mark.parametrize("after", [b"\x07", b"\x04" + bytes(16), b"\xff" * 64])
 def test_a_cursor_of_another_question_is_refused(after: bytes) -> None:
     world = ledger(0)
     for question in (
