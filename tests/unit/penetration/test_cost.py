@@ -7,7 +7,7 @@ import pytest
 
 from tallynet import commands as c
 from tallynet import records as r
-from tallynet.penetration import Down, Idle, Impact, Positions, Question
+from tallynet.penetration import Down, Idle, Impact, Positions, Question, Up
 from tallynet.penetration.questions import READS_PER_PAGE, ROWS_PER_PAGE
 from tests.unit.penetration.ledgers import Ledger
 
@@ -34,6 +34,7 @@ def crowd(world: Ledger, count: int) -> None:
 def questions(world: Ledger) -> list[tuple[str, Question]]:
     core, devices = world.ids["core"], world.ids["devices"]
     return [
+        ("devices", Up(world.vouchers[0], 0)),
         ("watch", Down(world.vouchers[0])),
         ("devices", Positions(devices)),
         ("devices", Idle(devices, 0)),
@@ -57,7 +58,7 @@ def test_settled_business_costs_nothing() -> None:
     world = Ledger()
     old = [world.paper("core", "devices", 1_000, tenor=1) for _ in range(6)]
     world.paper("core", "devices", 1_000)
-    before = [reads(world, by, question)[1] for by, question in questions(world)[1:]]
+    before = [reads(world, by, question)[1] for by, question in questions(world)[2:]]
     world.roll_to(world.day + 1)
     for number, voucher in enumerate(old):
         receipt = bytes([number]) * 32
@@ -65,7 +66,7 @@ def test_settled_business_costs_nothing() -> None:
         (key,) = world.state.index_scan(14, voucher, limit=9)  # type: ignore[arg-type]
         paid = c.SettlementPaid(world.label, key[16:], 1_000, bytes([100 + number]) * 32)
         world.ok("bank-1", paid)
-    after = [reads(world, by, question)[1] for by, question in questions(world)[1:]]
+    after = [reads(world, by, question)[1] for by, question in questions(world)[2:]]
     for one, other in zip(before, after, strict=True):
         assert other < one / 2, "seven open vouchers became one"
 
@@ -81,7 +82,7 @@ def test_reads_grow_with_the_answer_alone(count: int) -> None:
             < size
         ):
             world.paper("core", "devices", 1_000)
-        costs.append([reads(world, by, question) for by, question in questions(world)[1:]])
+        costs.append([reads(world, by, question) for by, question in questions(world)[2:]])
     for (rows, few), (more_rows, many) in zip(*costs, strict=True):
         assert more_rows == 2 * rows
         assert many <= 2 * few + 10
