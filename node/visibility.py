@@ -8,6 +8,7 @@
                                         on, CONSENT none; the ranges of all lots in any case
     an organisation                     what is owed to itself, and who is hit if it fails itself
 
+An agent bank sees the loans of which it is lender of record; the funder bears them, so they are owed to him.
 An enterprise sees what its branches see. The debtor's side is the debtor, the enterprise above it and the
 owner of the programme. Terms of a loan or purchase are between its two sides.
 """
@@ -138,7 +139,7 @@ class Sight:
     def _has_lien(self, id: bytes) -> bool:
         financing = self._state.get(Kind.FINANCING, id)
         if isinstance(financing, Financing):
-            return self._is(financing.funder, financing.obligor)
+            return self._is(financing.funder, financing.agent_bank, financing.obligor)
         request = self._state.get(Kind.FINANCING_REQUEST, id)
         return isinstance(request, FinancingRequest) and self._is(*request.funders)
 
@@ -148,7 +149,7 @@ class Sight:
             return True
         match record:
             case Financing():
-                return self._is(record.funder, record.obligor)
+                return self._is(record.funder, record.agent_bank, record.obligor)
             case Guarantee():
                 named = record.beneficiary
                 return named is None or self._is(named, record.guarantor)

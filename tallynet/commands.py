@@ -17,6 +17,7 @@ from tallynet.fields import (
     Bps,
     Currency,
     Day,
+    Epoch,
     Hash,
     Id,
     Label,
@@ -33,24 +34,32 @@ from tallynet.records import (
     REQUEST_FUNDERS_MAX,
     AcceptMode,
     Algorithm,
+    AttestationKind,
     BackstopShare,
     BranchStatus,
     CalendarEntry,
     DocumentPolicy,
     DocumentType,
     DocumentUse,
+    FeeTerms,
     FinancingKind,
     GuaranteeScope,
     LineKind,
     OrganisationKind,
     PolicyRule,
+    PoolKind,
     ProgrammeKind,
     Promise,
     Purpose,
     RateBand,
     Role,
+    ScopeValue,
+    SeasonalWindows,
     Size,
     Visibility,
+    WaiverKind,
+    WaiverScope,
+    WrappedKey,
 )  # fmt: skip
 
 Ids = Annotated[tuple[Id, ...], Meta(max_length=256)]
@@ -304,6 +313,7 @@ class LineGrant(Wire, tag="line.grant"):
     granted: Units
     valid_from: Day
     valid_to: Day
+    seasonal: SeasonalWindows
 
 
 class LineChange(Wire, tag="line.change"):
@@ -312,6 +322,7 @@ class LineChange(Wire, tag="line.change"):
     granted: Units
     valid_from: Day
     valid_to: Day
+    seasonal: SeasonalWindows
 
 
 class LineSuspend(Wire, tag="line.suspend"):
@@ -322,6 +333,64 @@ class LineSuspend(Wire, tag="line.suspend"):
 class LineResume(Wire, tag="line.resume"):
     label: Label
     line: Id
+
+
+class LineAllocate(Wire, tag="line.allocate"):
+    """By a core: part of its ISSUE lines for a supplier; again, to change it."""
+
+    label: Label
+    supplier: Id
+    currency: Currency
+    granted: Units
+    valid_from: Day
+    valid_to: Day
+
+
+class FeeScheduleSet(Wire, tag="fee.schedule.set"):
+    """By the operator for the network, or by the owner for a programme. Replaces what was set for this day
+    and later ones."""
+
+    label: Label
+    programme: Id | None
+    terms: FeeTerms
+
+
+class WaiverGrant(Wire, tag="waiver.grant"):
+    label: Label
+    programme: Id | None
+    scope: WaiverScope
+    value: ScopeValue
+    kind: WaiverKind
+    bps: Bps
+    days: Small
+    valid_from: Day
+    valid_to: Day
+    cap_total: Units
+
+
+class WaiverRevoke(Wire, tag="waiver.revoke"):
+    label: Label
+    waiver: Id
+
+
+class FundCommit(Wire, tag="fund.commit"):
+    """By funder and agent bank together: more money for their pool of this kind."""
+
+    label: Label
+    funder: Id
+    agent_bank: Id
+    kind: PoolKind
+    currency: Currency
+    amount: Units
+    terms: Hash
+
+
+class FundWithdraw(Wire, tag="fund.withdraw"):
+    """By funder and agent bank together."""
+
+    label: Label
+    pool: Id
+    amount: Units
 
 
 # --- 8.4 documents ----------------------------------------------------------------------------
@@ -342,6 +411,65 @@ class DocumentRegister(Wire, tag="document.register"):
     currency: Currency
     total: Units
     delivery_day: Day | None
+
+
+class DocumentAttest(Wire, tag="document.attest"):
+    label: Label
+    document: Id
+    kind: AttestationKind
+
+
+class DocumentVoid(Wire, tag="document.void"):
+    """By an oracle; or jointly by owner and debtor."""
+
+    label: Label
+    document: Id
+
+
+class AccessGrant(Wire, tag="document.access.grant"):
+    """By the owner: the document's key for one reader, who stays unknown to everybody else."""
+
+    label: Label
+    document: Id
+    hint: Hash
+    """`hashing.reader_hint`: the owner gives its secret to the reader with the ciphertext."""
+    epoch: Epoch
+    """Of the reader's encryption key."""
+    wrapped_key: WrappedKey
+
+
+class OpenedField(Wire):
+    """A field as the ciphertext gives it."""
+
+    path: Annotated[str, Meta(min_length=1, max_length=256)]
+    salt: Hash
+    value: Annotated[bytes, Meta(max_length=65_536)]
+
+
+class DocumentComplaint(Wire, tag="document.complaint"):
+    """By a reader: the ciphertext with the registered hash does not give the registered root."""
+
+    label: Label
+    document: Id
+    secret: Hash
+    """Of the reader's hint; shows that a key was granted to the acting organisation."""
+    fields: Annotated[tuple[OpenedField, ...], Meta(min_length=1, max_length=16)]
+
+
+class FlowAnchorPublish(Wire, tag="flow.anchor.publish"):
+    """Totals of the business records of a period, which lies within one day and after the last one."""
+
+    label: Label
+    stream: Name
+    day: Day
+    from_second: Uint
+    """Of the day, included."""
+    to_second: Uint
+    """Excluded; 86,400 completes the day."""
+    count: Uint
+    sum: Units
+    records_root: Hash
+    """Over the records, for proofs of inclusion."""
 
 
 # --- 8.5 voucher ------------------------------------------------------------------------------
@@ -435,6 +563,9 @@ class OfferCreate(Wire, tag="offer.create"):
     lines_required: tuple[LineKind, ...]
     registration_required: bool
     automatic: bool
+    stop_on_flow_collapse: bool
+    source: Id | None
+    """A fund pool of the acting organisation, or None."""
 
 
 class OfferRevoke(Wire, tag="offer.revoke"):
@@ -843,7 +974,10 @@ Command = (
     | LineGrant | LineChange | LineSuspend | LineResume
     | IssuerBlock | IssuerUnblock | DistressOpen | DistressClose | DistressDeclare | DistressEnd
     | BranchCreate | BranchStatusSet | RecoverStart | RecoverCancel
+    | LineAllocate | FeeScheduleSet | WaiverGrant | WaiverRevoke | FundCommit | FundWithdraw
     | DocumentRegister
+    | DocumentAttest | DocumentVoid | AccessGrant | DocumentComplaint
+    | FlowAnchorPublish
     | VoucherIssue | VoucherClaim | VoucherReject | VoucherWithdraw
     | LotTransfer | LotAccept | LotDecline | LotRecall
     | OfferCreate | OfferRevoke | FinancingDraw | InstructionSend | PayoutConfirm | PayoutFail

@@ -52,7 +52,8 @@ from tallynet.receipts import Event, events_digest
 from tools.arguments import format_amount
 from tools.audit_state import Sums, check_state
 from tools.money_comparison import money_differences
-from tools.money_model import Mismatch, Model, decode_receipts
+from tools.money_limits import Mismatch
+from tools.money_model import Model, decode_receipts
 from tools.output import ERRORS, OUT, Exit, Output, print_rows
 from tools.testnet_files import NETWORK_FILE, load_network
 
@@ -216,9 +217,7 @@ class _Auditor:
         self._progress: Final = progress
         self._memory: Final = MemoryReader()
         self._state: Final = CommittedState(self._memory)
-        self._model: Final = Model(genesis.business_date)
-        for parameter in genesis.parameters:
-            self._model.parameters[parameter.name] = [(0, parameter.value)]
+        self._model: Final = Model.of(genesis)
         self.report: Final = Report(name)
 
     def run(self) -> Report:

@@ -238,6 +238,49 @@ def calendar_entry(_reading: Reading, text: str) -> r.CalendarEntry:
     return r.CalendarEntry(parse_day(when), what == "working")
 
 
+def some_bytes(_reading: Reading, text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        raise UsageError("USAGE", f"{text!r} is not hexadecimal") from None
+
+
+def opened_field(reading: Reading, text: str) -> c.OpenedField:
+    path, salt, value = _split(text, "PATH:SALT:VALUE, salt and value in hexadecimal", 3, 3)
+    return c.OpenedField(path, digest(reading, salt), some_bytes(reading, value))
+
+
+def seasonal_window(reading: Reading, text: str) -> r.SeasonalWindow:
+    first, last, more = _split(text, "FIRST:LAST:AMOUNT", 3, 3)
+    return r.SeasonalWindow(parse_day(first), parse_day(last), amount(reading, more))
+
+
+def programme_or_network(reading: Reading, text: str) -> bytes | None:
+    return None if text == "network" else reading.book.record(r.Kind.PROGRAMME, text)
+
+
+def pool(reading: Reading, text: str) -> bytes:
+    return reading.book.pool(text)
+
+
+def fee_terms(reading: Reading, text: str) -> r.FeeTerms:
+    form = "DAY:RATIO:MINIMUM:FREE_BELOW[:DEBTOR_SHARE], e.g. 2027-03-01:0.05%:1.00:100.00:50%"
+    parts = _split(text, form, 4, 5)
+    amounts = amount(reading, parts[2]), amount(reading, parts[3])
+    share = parse_ratio(parts[4]) if len(parts) == 5 else 0
+    return r.FeeTerms(parse_day(parts[0]), parse_ratio(parts[1]), *amounts, share)
+
+
+def waiver_scope(reading: Reading, text: str) -> tuple[r.WaiverScope, bytes]:
+    name, value = _split(text, "drawer|industry|region|size|debtor:VALUE", 2, 2)
+    scope: r.WaiverScope = member_of(r.WaiverScope)(reading, name)
+    if scope in (r.WaiverScope.DRAWER, r.WaiverScope.DEBTOR):
+        return scope, reading.book.organisation(value)
+    if scope is r.WaiverScope.SIZE:
+        return scope, bytes((member_of(r.Size)(reading, value),))
+    return scope, value.encode()
+
+
 # --- common options -------------------------------------------------------------------------------
 
 VOUCHER: Final = Option("voucher: OWNER/LABEL", of_kind(r.Kind.VOUCHER))
@@ -257,6 +300,11 @@ REQUEST: Final = Option("request: OWNER/LABEL", of_kind(r.Kind.FINANCING_REQUEST
 LINE: Final = Option("line: KIND:GRANTOR:OBLIGOR", line)
 VALID_FROM: Final = Option("first day", day)
 VALID_TO: Final = Option("last day", day)
+SEASONAL: Final = Option(
+    "FIRST:LAST:AMOUNT, so much more between two days, may be repeated", seasonal_window, many=True
+)
+POOL: Final = Option("fund pool: KIND:FUNDER:AGENT", pool)
+DOCUMENT: Final = Option("document: OWNER/LABEL or id", of_kind(r.Kind.DOCUMENT))
 ORGANISATION: Final = Option("organisation: wallet name or id", organisation)
 LOT: Final = {"voucher": VOUCHER, "start": START}
 REDISCOUNT: Final = Option("rediscount: SELLER/LABEL", of_kind(r.Kind.FINANCING))
@@ -326,6 +374,11 @@ def _with_scope(values: dict[str, Any]) -> dict[str, Any]:
 
 def _sorted_ids(*names: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
     return lambda values: values | {name: tuple(sorted(values[name])) for name in names}
+
+
+def _with_waiver_scope(values: dict[str, Any]) -> dict[str, Any]:
+    scope, value = values["scope"]
+    return values | {"scope": scope, "value": value}
 
 
 COMMANDS: Final[dict[str, CommandEntry]] = {
@@ -509,6 +562,7 @@ COMMANDS: Final[dict[str, CommandEntry]] = {
             "granted": Option("limit", amount),
             "valid_from": VALID_FROM,
             "valid_to": VALID_TO,
+            "seasonal": SEASONAL,
         },
     ),
     "line change": CommandEntry(
@@ -521,6 +575,7 @@ COMMANDS: Final[dict[str, CommandEntry]] = {
             "granted": Option("limit", amount),
             "valid_from": VALID_FROM,
             "valid_to": VALID_TO,
+            "seasonal": SEASONAL,
         },
     ),
     "line suspend": CommandEntry(
@@ -534,6 +589,129 @@ COMMANDS: Final[dict[str, CommandEntry]] = {
         "Resume a suspended line.",
         "tally line resume --as bank-1 --line issue:bank-1:harbour-tours",
         {"line": LINE},
+    ),
+    "line allocate": CommandEntry(
+        c.LineAllocate,
+        "Allocate part of the core's ISSUE lines to a supplier.",
+        "tally line allocate --as harbour-tours --supplier gate-devices --granted 100000.00"
+        " --valid-from 2027-01-01 --valid-to 2028-12-31",
+        {
+            "supplier": Option("to whom", organisation),
+            "currency": CURRENCY,
+            "granted": Option("face that it may finance on the core", amount),
+            "valid_from": VALID_FROM,
+            "valid_to": VALID_TO,
+        },
+    ),
+    "fee set": CommandEntry(
+        c.FeeScheduleSet,
+        "Set the platform fee of the network or of a programme from a day on.",
+        "tally fee set --as harbour-tours --programme harbour-tours/season"
+        " --terms 2027-03-01:0.05%:1.00:100.00:50%",
+        {
+            "programme": Option("OWNER/LABEL, or network", programme_or_network, "network"),
+            "terms": Option("DAY:RATIO:MINIMUM:FREE_BELOW[:DEBTOR_SHARE]", fee_terms),
+        },
+    ),
+    "waiver grant": CommandEntry(
+        c.WaiverGrant,
+        "Waive, reduce or defer a fee for an enterprise, industry, region or size.",
+        "tally waiver grant --as harbour-tours --label w1 --programme harbour-tours/season"
+        " --scope region:coast --kind reduce --bps 3333 --valid-from 2027-03-01"
+        " --valid-to 2027-12-31",
+        {
+            "programme": Option("OWNER/LABEL, or network", programme_or_network, "network"),
+            "scope": Option("drawer, industry, region, size or debtor, then :VALUE", waiver_scope),
+            "kind": Option("exempt, reduce, defer", member_of(r.WaiverKind)),
+            "bps": Option("reduce: the part waived, in hundredths of a percent", number, "0"),
+            "days": Option("defer: days after the draw", number, "0"),
+            "valid_from": VALID_FROM,
+            "valid_to": VALID_TO,
+            "cap_total": Option("largest sum waived, 0: none", amount, "0"),
+        },
+        _with_waiver_scope,
+    ),
+    "waiver revoke": CommandEntry(
+        c.WaiverRevoke,
+        "End a waiver; accepted draws keep it.",
+        "tally waiver revoke --as harbour-tours --waiver harbour-tours/w1",
+        {"waiver": Option("waiver: OWNER/LABEL", of_kind(r.Kind.WAIVER))},
+    ),
+    "fund commit": CommandEntry(
+        c.FundCommit,
+        "Set money aside for a fund pool, as funder and agent bank together.",
+        "tally fund commit --as harbour-tours --funder harbour-tours --agent-bank bank-1"
+        " --kind early-pay --amount 5000000.00 --terms HEX",
+        {
+            "funder": Option("whose money it is", organisation),
+            "agent_bank": Option("bank that keeps and pays it", organisation),
+            "kind": Option("early-pay, entrusted-loan", member_of(r.PoolKind)),
+            "currency": CURRENCY,
+            "amount": Option("amount added", amount),
+            "terms": Option("hash of the agency agreement, 64 hexadecimal digits", digest),
+        },
+    ),
+    "fund withdraw": CommandEntry(
+        c.FundWithdraw,
+        "Take unpromised money out of a fund pool, as funder and agent bank together.",
+        "tally fund withdraw --as harbour-tours --pool early-pay:harbour-tours:bank-1"
+        " --amount 100.00",
+        {"pool": POOL, "amount": Option("amount", amount)},
+    ),
+    "document attest": CommandEntry(
+        c.DocumentAttest,
+        "Attest as oracle, bank or counterparty what a document says.",
+        "tally document attest --as bank-1 --document gate-devices/inv-1 --kind invoice-genuine",
+        {
+            "document": DOCUMENT,
+            "kind": Option(
+                "invoice-genuine, goods-received, contract-sealed", member_of(r.AttestationKind)
+            ),
+        },
+    ),
+    "document void": CommandEntry(
+        c.DocumentVoid,
+        "Declare a document void, as oracle, or owner and debtor together.",
+        "tally document void --as gate-devices --document gate-devices/inv-1",
+        {"document": DOCUMENT},
+    ),
+    "document grant": CommandEntry(
+        c.AccessGrant,
+        "Give a reader the wrapped key of a document.",
+        "tally document grant --as gate-devices --document gate-devices/inv-1 --hint HEX --epoch 1"
+        " --wrapped-key HEX",
+        {
+            "document": DOCUMENT,
+            "hint": Option("HMAC that names the reader, 64 hexadecimal digits", digest),
+            "epoch": Option("epoch of the reader's encryption key", number),
+            "wrapped_key": Option("HPKE encapsulation and sealed key, hexadecimal", some_bytes),
+        },
+    ),
+    "document complain": CommandEntry(
+        c.DocumentComplaint,
+        "Say as a reader that the ciphertext does not match the document's root.",
+        "tally document complain --as bank-2 --document gate-devices/inv-1 --secret HEX"
+        " --fields payable:SALT:VALUE",
+        {
+            "document": DOCUMENT,
+            "secret": Option("secret of the reader's hint, 64 hexadecimal digits", digest),
+            "fields": Option("PATH:SALT:VALUE as the ciphertext gives it", opened_field, many=True),
+        },
+    ),
+    "flow anchor": CommandEntry(
+        c.FlowAnchorPublish,
+        "Anchor the totals of the business records of a period.",
+        "tally flow anchor --as harbour-tours --stream bookings --day 2027-03-01 --count 1200"
+        " --sum 140000.00 --records-root HEX",
+        {
+            "stream": Option("name of the stream", plain_text),
+            "day": Option("business date of the records", day),
+            "from_second": Option("first second of the period in its day", number, "0"),
+            "to_second": Option("second after its last; 86400 completes the day", number, "86400"),
+            "count": Option("number of records", number),
+            "sum": Option("their sum", amount),
+            "records_root": Option("root over the records, 64 hexadecimal digits", digest),
+        },
     ),
     "voucher issue": CommandEntry(
         c.VoucherIssue,
@@ -630,6 +808,14 @@ COMMANDS: Final[dict[str, CommandEntry]] = {
             ),
             "registration_required": Option("pay out only after registration", yes_no, "no"),
             "automatic": Option("no: a draw becomes a request for your quote", yes_no, "yes"),
+            "stop_on_flow_collapse": Option(
+                "no draws while the debtor's business flow has collapsed", yes_no, "no"
+            ),
+            "source": Option(
+                "fund pool KIND:FUNDER:AGENT, or own for the funder's own money",
+                lambda reading, text: None if text == "own" else pool(reading, text),
+                "own",
+            ),
         },
         _sorted_ids("debtors", "programmes"),
     ),

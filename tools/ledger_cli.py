@@ -36,8 +36,12 @@ NOUNS: Final = {
     "consent": "Joint acts",
     "debtor": "What hangs on a debtor",
     "distress": "Difficulties of a debtor, or of regions and industries",
+    "document": "Trade documents: sealed here, known to the network by commitments",
+    "fee": "Platform fees",
     "financing": "Draws, pay-outs and repayments",
     "guarantee": "Guarantees of vouchers, debtors and programmes",
+    "flow": "Anchored totals of business records",
+    "fund": "Fund pools: an enterprise funds through an agent bank",
     "instruction": "Payment instructions",
     "issuer": "Blocks of a debtor's new issue",
     "key": "Keys of an organisation's people",
@@ -51,6 +55,7 @@ NOUNS: Final = {
     "programme": "Programmes: a core's rules for its chain",
     "recovery": "New keys for an organisation that lost its own",
     "settlement": "From maturity to money",
+    "waiver": "Waivers of platform fees",
     "voucher": "Vouchers: issue, claim, reject, withdraw",
     "warehouse": "Goods in store: receipts, pledges, releases",
 }
@@ -126,7 +131,9 @@ def _parameters(entry: CommandEntry) -> list[inspect.Parameter]:
     ]
 
 
-_OPTIONAL_LISTS: Final = frozenset({"funding_order", "policy_minimum", "debtors", "programmes"})
+_OPTIONAL_LISTS: Final = frozenset(
+    {"funding_order", "policy_minimum", "debtors", "programmes", "seasonal"}
+)
 
 
 def make_command(entry: CommandEntry) -> Callable[..., None]:

@@ -17,9 +17,8 @@ from tallynet import records as r
 from tallynet.codec import Wire, decode
 from tallynet.envelope import Envelope
 from tallynet.receipts import CommandReceipt, EnvelopeReceipt, Event, PrologueReceipt
+from tools.money_limits import NO_CHARGE, Charge, Limits, Line, Mismatch
 
-DEFAULTS: Final = {"claim_deadline_days": 10, "transfer_deadline_days": 5, "payout_timeout_seconds": 86_400,
-                   "default_after_days": 30, "request_expiry_days": 3}  # fmt: skip
 SOLD: Final = (r.FinancingKind.SALE, r.FinancingKind.EARLY_PAY)
 OPEN: Final = ("PENDING", "HELD", "TRANSFER", "FINANCING", "PLEDGED")
 STATE_NAMES: Final = {
@@ -31,10 +30,6 @@ STATE_NAMES: Final = {
     r.LotState.REDEEMED: "REDEEMED",
     r.LotState.CANCELLED: "CANCELLED",
 }
-
-
-class Mismatch(Exception):
-    """The chain did something that the voucher law does not allow, or that this model cannot follow."""
 
 
 @dataclass(slots=True)
@@ -80,6 +75,7 @@ class Paper:
     parts: list[Part]
     funds: int = 0
     paid: int = 0
+    programme: bytes = b""
 
     def at(self, start: int) -> Part:
         for part in self.parts:
@@ -89,13 +85,6 @@ class Paper:
 
     def total(self, *states: str) -> int:
         return sum(p.end - p.start for p in self.parts if p.state in states)
-
-
-@dataclass(slots=True)
-class Line:
-    granted: int
-    reserved: int = 0
-    used: int = 0
 
 
 @dataclass(slots=True)
@@ -124,6 +113,27 @@ class Deal:
     interest_paid: int = 0
     lines: tuple[bytes, ...] = ()
     """The funder's lines that it uses."""
+    allocation: bytes = b""
+    """The debtor's to the drawer."""
+    charge: Charge = NO_CHARGE
+    fund: bytes = b""
+    """The pool that pays."""
+    agent: bytes = b""
+    """Its bank, lender of record."""
+
+    @property
+    def lender(self) -> bytes:
+        return self.agent or self.funder
+
+    @property
+    def cash(self) -> int:
+        """What the funder pays."""
+        return self.principal - self.discount
+
+    @property
+    def net(self) -> int:
+        """What is paid out."""
+        return self.cash - self.charge.deducted(sold=self.sold)
 
     @property
     def sold(self) -> bool:
@@ -194,23 +204,16 @@ class Ask:
 
 
 @dataclass(slots=True)
-class Model:
+class Model(Limits):
     """The whole money of one network."""
 
-    today: int
-    time: int = 0
     working: dict[int, bool] = field(default_factory=dict)
-    parameters: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     programmes: dict[bytes, c.ProgrammeRules] = field(default_factory=dict)
     documents: dict[bytes, list[int]] = field(default_factory=dict)
     """id -> [total, occupied]."""
-    lines: dict[bytes, Line] = field(default_factory=dict)
-    line_of: dict[tuple[r.LineKind, bytes, bytes, str], bytes] = field(default_factory=dict)
-    """kind, grantor, obligor, currency -> line."""
     papers: dict[bytes, Paper] = field(default_factory=dict)
     offers: dict[bytes, tuple[bytes, c.OfferCreate]] = field(default_factory=dict)
     offer_used: dict[bytes, int] = field(default_factory=dict)
-    revoked: set[bytes] = field(default_factory=set)
     remainders: dict[tuple[bytes, bytes, str, int], int] = field(default_factory=dict)
     deals: dict[bytes, Deal] = field(default_factory=dict)
     asks: dict[bytes, Ask] = field(default_factory=dict)
@@ -248,10 +251,6 @@ class Model:
 
     # --- days ---------------------------------------------------------------------------------
 
-    def parameter(self, name: str) -> int:
-        values = [v for day, v in self.parameters.get(name, []) if day <= self.today]
-        return values[-1] if values else DEFAULTS[name]
-
     def roll(self, day: int) -> int:
         """The next working day; 1970-01-01 was a Thursday."""
         while not self.working.get(day, (day + 3) % 7 < 5):
@@ -271,7 +270,10 @@ class Model:
         self.time = prologue.time
         if not 0 <= prologue.business_date - self.today <= 1:
             raise Mismatch("the business date moved by more than a day in one block")
+        rolled = prologue.business_date > self.today
         self.today = prologue.business_date
+        if rolled:
+            self._roll_flows()
         self._by_themselves()
         self._learn_instructions(events)
         for envelope, receipt in zip(envelopes, receipts, strict=True):
@@ -412,13 +414,6 @@ class Model:
         if handler is not None:
             handler(by, command, result)
 
-    @staticmethod
-    def _created(result: CommandReceipt, kind: r.Kind) -> bytes:
-        for item in result.created:
-            if item.kind == kind:
-                return item.id
-        raise Mismatch(f"no {kind.name} was created")
-
     def _use_receipt(self, bank: bytes, commitment: bytes) -> None:
         if (bank, commitment) in self.receipts_used:
             raise Mismatch("a bank receipt was used twice (I8)")
@@ -470,12 +465,16 @@ class Model:
         self._bar("distress", by, result, barred=False)
 
     def _do_BranchCreate(self, by: bytes, command: c.BranchCreate, result: CommandReceipt) -> None:
-        self.parents[self._created(result, r.Kind.ORGANISATION)] = by
+        branch = self._created(result, r.Kind.ORGANISATION)
+        self.parents[branch] = by
+        self.people[branch] = self.people.get(by, {}) | {
+            r.WaiverScope.REGION: command.region.encode()
+        }
 
     def _do_BranchStatusSet(self, by: bytes, command: c.BranchStatusSet, _: CommandReceipt) -> None:
         self.branches[command.branch] = command.status
 
-    # --- programmes and lines -----------------------------------------------------------------
+    # --- programmes and vouchers --------------------------------------------------------------
 
     def _do_ProgrammeCreate(
         self, by: bytes, command: c.ProgrammeCreate, result: CommandReceipt
@@ -486,14 +485,6 @@ class Model:
         self, by: bytes, command: c.ProgrammeUpdate, result: CommandReceipt
     ) -> None:
         self.programmes[command.programme] = command.rules
-
-    def _do_LineGrant(self, by: bytes, command: c.LineGrant, result: CommandReceipt) -> None:
-        line = self._created(result, r.Kind.CREDIT_LINE)
-        self.lines[line] = Line(command.granted)
-        self.line_of[command.kind, by, command.obligor, command.currency] = line
-
-    def _do_LineChange(self, by: bytes, command: c.LineChange, result: CommandReceipt) -> None:
-        self.lines[command.line].granted = command.granted
 
     def _do_DocumentRegister(
         self, by: bytes, command: c.DocumentRegister, result: CommandReceipt
@@ -513,12 +504,12 @@ class Model:
             raise Mismatch("documents do not add up to the face")
         for use in command.documents:
             self.documents[use.document][1] += use.amount
-        self.lines[command.issue_line].reserved += command.face
+        self._reserve(command.issue_line, command.face)
         self.papers[voucher] = Paper(
             by, command.face, maturity, self.roll(maturity + rules.grace_days),
             self.today + self.parameter("claim_deadline_days"), command.issue_line,
             command.documents, rules.accept_mode, rules.deemed_days, command.currency, "PENDING",
-            [Part(0, command.face, command.payee, "PENDING")],
+            [Part(0, command.face, command.payee, "PENDING")], programme=command.programme,
         )  # fmt: skip
 
     def _do_VoucherClaim(self, by: bytes, command: c.VoucherClaim, _: CommandReceipt) -> None:
@@ -598,8 +589,11 @@ class Model:
         financing = self._created(result, r.Kind.FINANCING)
         days = paper.maturity - self.today
         if offer_id is None:
-            offer_id = self._offer_of(amount, result.result, days, self.drawn_from.get(financing))
+            chosen = self.drawn_from.get(financing)
+            offer_id = self._offer_of(paper.debtor, amount, result.result, days, chosen)
         funder, offer = self.offers[offer_id]
+        if self._stopped(offer, paper.debtor):
+            raise Mismatch("a draw while the debtor's flow has collapsed")
         rate = next(band for band in offer.grid if days <= band.days_max)
         key = (funder, by, offer.currency, offer.basis)
         denominator = offer.basis * 1_000_000
@@ -612,7 +606,7 @@ class Model:
         self.offer_used[offer_id] = self.offer_used.get(offer_id, 0) + amount
         deal = Deal(
             offer.kind, funder, by, voucher, part.start, amount, offer_id, numerator, discount, key,
-            0, principal, rate_ppm=rate.rate_ppm,
+            0, principal, rate_ppm=rate.rate_ppm, fund=offer.source or b"",
         )  # fmt: skip
         self._open_deal(financing, deal, part, offer.lines_required, result)
 
@@ -632,29 +626,41 @@ class Model:
         result: CommandReceipt,
     ) -> None:
         """The range is locked until the money is confirmed, the lines are reserved."""
-        net = deal.principal - deal.discount
-        if result.result[:2] != (deal.discount, net):
-            raise Mismatch(
-                f"discount {result.result[:2]}, the model has {deal.discount, net} (I16)"
-            )
+        paper = self.papers[deal.voucher]
+        deal.charge = self._charge(paper.programme, paper.debtor, deal.drawer, deal.amount)
+        given = (*result.result[:2], *result.result[4:])
+        known = (deal.discount, deal.net, deal.charge.drawer)
+        if given != known:
+            raise Mismatch(f"discount, net and fee {given}, the model has {known} (I16)")
+        self._count_waiver(deal.charge, 1)
         part.state, part.lien = "FINANCING", financing
         deal.expires = self.time + self.parameter("payout_timeout_seconds")
         deal.accrued_to = self.today
-        debtor, currency = self.papers[deal.voucher].debtor, deal.remainder[2]
+        debtor, currency = paper.debtor, paper.currency
         for kind in lines:
             if kind is r.LineKind.BORROWER and deal.sold:
                 continue
             obligor = debtor if kind is r.LineKind.DEBTOR_EXPOSURE else deal.drawer
             line = self.line_of[kind, deal.funder, obligor, currency]
-            self.lines[line].reserved += deal.principal
-            if self.lines[line].reserved + self.lines[line].used > self.lines[line].granted:
-                raise Mismatch(f"line {line.hex()} is used beyond what was granted (I4)")
+            self._reserve(line, deal.principal)
             deal.lines += (line,)
+        allocation = (r.LineKind.ALLOCATION, debtor, deal.drawer, currency)
+        if allocation in self.line_of:
+            deal.allocation = self.line_of[allocation]
+            self._reserve(deal.allocation, deal.amount)
+        if deal.fund:
+            deal.agent = self.funds[deal.fund].agent
+            self.funds[deal.fund].reserved += deal.cash
         self.deals[financing] = deal
         self.payouts[self._created(result, r.Kind.INSTRUCTION)] = financing
 
     def _offer_of(
-        self, amount: int, result: tuple[int, ...], days: int, funder: bytes | None
+        self,
+        debtor: bytes,
+        amount: int,
+        result: tuple[int, ...],
+        days: int,
+        funder: bytes | None,
     ) -> bytes:
         """Which offer an AUTO draw took: the log names the funder and the receipt the rate, ties go by
         offer id (C16)."""
@@ -663,11 +669,13 @@ class Model:
                 offer_id not in self.revoked
                 and offer.valid_from <= self.today <= offer.valid_to
                 and offer.automatic
+                and not self._stopped(offer, debtor)
             )
             fits = (
                 funder in (None, offered_by)
                 and offer.draw_min <= amount <= offer.draw_max
                 and self.offer_used.get(offer_id, 0) + amount <= offer.total_cap
+                and self._funded(offer, amount, result[0], days)
             )
             band = next((b for b in offer.grid if days <= b.days_max), None)
             rate = band is not None and band.rate_ppm == result[2]
@@ -743,7 +751,9 @@ class Model:
         del by
         self.sent.add(command.instruction)
 
-    def _do_PayoutConfirm(self, by: bytes, command: c.PayoutConfirm, _: CommandReceipt) -> None:
+    def _do_PayoutConfirm(
+        self, by: bytes, command: c.PayoutConfirm, result: CommandReceipt
+    ) -> None:
         self._use_receipt(by, command.receipt_commitment)
         if command.instruction in self.parts_of_loans:
             self._part_paid(by, command)
@@ -757,9 +767,10 @@ class Model:
             deal.live = True
             return
         paper, part = self._part_of(deal.voucher, deal_id)
-        if command.amount != deal.principal - deal.discount:
+        if command.amount != deal.net:
             raise Mismatch("another amount was paid out")
         self._use_lines(deal)
+        self._order_fee(deal.charge, result)
         if not deal.sold:
             part.state, deal.live = "PLEDGED", True
             return
@@ -792,6 +803,11 @@ class Model:
         self._settle_in(paper, part)
         for line in deal.lines:
             self.lines[line].reserved -= deal.principal
+        if deal.allocation:
+            self.lines[deal.allocation].reserved -= deal.amount
+        if deal.fund:
+            self.funds[deal.fund].reserved -= deal.cash
+        self._count_waiver(deal.charge, -1)
         if deal.offer is not None:
             denominator = deal.remainder[3] * 1_000_000
             if deal.sold:
@@ -828,7 +844,7 @@ class Model:
     ) -> None:
         deal = self.deals[command.financing]
         paper, part = self._part_of(deal.voucher, command.financing)
-        if deal.funder != by or part.state != "PLEDGED" or self.today <= paper.grace_end:
+        if deal.lender != by or part.state != "PLEDGED" or self.today <= paper.grace_end:
             raise Mismatch("enforced by somebody else, too early, or twice (I9)")
         part.state, part.holder = "HELD", by
 
@@ -836,6 +852,8 @@ class Model:
         self, by: bytes, command: c.InstructionConfirm, _: CommandReceipt
     ) -> None:
         self._use_receipt(by, command.receipt_commitment)
+        if self.fee_orders.pop(command.instruction, command.amount) != command.amount:
+            raise Mismatch("a fee was paid in another amount than was charged")
         loan = self.refunds.pop(command.instruction, b"")
         if loan in self.deals:
             self._repaid(loan, command.amount)
@@ -860,6 +878,8 @@ class Model:
             self.pools[deal.offer or b""].drawn -= principal
         for line in deal.lines:
             self.lines[line].used -= principal
+        if deal.fund:
+            self.funds[deal.fund].drawn -= principal
         if interest + principal == sum(owed):
             paper = self.papers.get(deal.voucher)
             for part in [part for part in paper.parts if part.lien == deal_id] if paper else []:
@@ -921,7 +941,7 @@ class Model:
     def _do_GuaranteeCall(self, by: bytes, command: c.GuaranteeCall, _: CommandReceipt) -> None:
         cover, paper = self.covers[command.guarantee], self.papers[command.voucher]
         part = paper.at(command.start)
-        lender = self.deals[part.lien].funder if part.state == "PLEDGED" else b""
+        lender = self.deals[part.lien].lender if part.state == "PLEDGED" else b""
         if by not in (part.holder, lender) or paper.status not in ("OVERDUE", "DEFAULTED"):
             raise Mismatch("a call by a stranger, or before the voucher is overdue")
         cover.called += command.amount
@@ -964,6 +984,12 @@ class Model:
         for line in deal.lines:
             self.lines[line].reserved -= deal.principal
             self.lines[line].used += deal.principal
+        if deal.allocation:
+            self.lines[deal.allocation].reserved -= deal.amount
+            self.lines[deal.allocation].used += deal.amount
+        if deal.fund:
+            self.funds[deal.fund].reserved -= deal.cash
+            self.funds[deal.fund].drawn += deal.cash
 
     def _drop_prepayment(self, deal_id: bytes) -> None:
         deal = self.deals.pop(deal_id)
@@ -1207,6 +1233,7 @@ class Model:
         for document, (total, occupied) in self.documents.items():
             if not 0 <= occupied <= total:
                 raise Mismatch(f"document {document.hex()}: {occupied} of {total} used (I2)")
+        self._check_funds()
         for line_id, line in self.lines.items():
             if line.reserved < 0 or line.used < 0:
                 raise Mismatch(f"line {line_id.hex()} is negative (I3)")

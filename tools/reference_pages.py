@@ -73,6 +73,7 @@ OWN_COMMANDS: Final[tuple[tuple[str, str], ...]] = (
     ("audit", "Re-execute the whole chain from the files of stopped nodes."),
     ("bench", "Measure throughput and latency."),
     ("simulate", "Real validators in simulated worlds: one seed, many seeds, planted bugs."),
+    ("scenario", "Stories and loads of the voucher law on real validators, by name."),
     ("chaos", "Break a network of real processes and check that nothing acknowledged is lost."),
     ("model", "Check the view change in all its states within bounds."),
     ("explore", "Visit every state of a small network of the real core."),
@@ -136,7 +137,13 @@ def ledger_entry(words: str, entry: CommandEntry) -> str:
 
 def option_row(name: str, option: Option) -> str:
     default = "required" if option.default is None else f"`{option.default or '-'}`"
-    if option.many and name in ("funding_order", "policy_minimum", "debtors", "programmes"):
+    if option.many and name in (
+        "funding_order",
+        "policy_minimum",
+        "debtors",
+        "programmes",
+        "seasonal",
+    ):
         default = "none"
     meaning = option.help.replace("|", "\\|")
     return f"| `--{name.replace('_', '-')}` | {meaning} | {default} |"

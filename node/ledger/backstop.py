@@ -15,7 +15,7 @@ import msgspec
 from node.ledger.accounts import require_verified
 from node.ledger.context import Context, refuse, require_amount
 from node.ledger.distress import covers
-from node.ledger.drawing import settle_in
+from node.ledger.drawing import require_financeable, settle_in
 from node.ledger.financing import CANCELLED, FAILED, PAID, drop_financing
 from node.ledger.instructions import end_instruction, open_instruction
 from node.ledger.interest import BPS, pro_rata
@@ -199,23 +199,24 @@ def close(context: Context, command: BackstopClose) -> None:
     Signers.M,
     amount=lambda command: command.amount,
     sentence="Borrows from a triggered backstop on the tail of a lot.",
-    errors=("BACKSTOP_NOT_TRIGGERED", "BACKSTOP_CAP", "OFFER_SCOPE", "NET_NOT_POSITIVE"),
-)
+    errors=(
+        "BACKSTOP_NOT_TRIGGERED", "BACKSTOP_CAP", "OFFER_SCOPE", "DOCUMENT_VOID", "REVIEW_REQUIRED",
+        "NET_NOT_POSITIVE",
+    ),
+)  # fmt: skip
 def draw(context: Context, command: BackstopDraw) -> None:
     """backstop.draw (voucher law §8.7): triggered; ACTIVE, DUE or OVERDUE; range unencumbered -> loan of
     `floor(len x advance_bps / 10000)` within cap, lien for the lead bank, one instruction per bank by
     share (largest remainder). The first draw on an overdue voucher triggers by itself (sys). Receipt
     result: principal, rate ppm."""
     pool = context.require(Backstop, command.backstop)
-    voucher = touch(context, command.voucher)
+    voucher = require_financeable(context, command.voucher, LENDS_ON)
     lot = get_lot(context, command.voucher, command.start)
     if lot.holder != context.acting:
         raise refuse("NOT_HOLDER", "the lot is held by another organisation")
     if any(share.bank == context.acting for share in pool.banks):
         raise refuse("SELF_DEALING", "a member bank does not borrow from its pool")
     _require_scope(pool, voucher)
-    if voucher.status not in LENDS_ON:
-        raise refuse("VOUCHER_STATE", f"the voucher is {voucher.status.name}")
     pool = _require_triggered(context, command.backstop, pool, voucher)
     require_free(lot)
     require_verified(context, command.payee, context.acting, voucher.currency)
@@ -298,6 +299,10 @@ def _lend(
             lines=(),
             registration_required=False,
             registration=None,
+            fee=None,
+            agent_bank=None,
+            pool=None,
+            allocation=None,
         ),
     )
     shares = pro_rata(principal, [share.share_bps for share in pool.banks])

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final, TypeVar, cast
 
+from node.ledger.drawing import parties
+from node.ledger.fees import waiver_key
 from node.ledger.loans import overdue_day
 from node.ledger.lots import lapse_day
 from node.ledger.offers import open_key
@@ -28,6 +30,7 @@ from tallynet.records import (
     Financing,
     FinancingRequest,
     FinancingState,
+    FlowAnchor,
     Instruction,
     InstructionPurpose,
     InstructionState,
@@ -46,6 +49,7 @@ from tallynet.records import (
     Remembered,
     Voucher,
     VoucherStatus,
+    Waiver,
 )
 
 IndexKey = tuple[Index, bytes]
@@ -99,6 +103,17 @@ def _document(_state: StateView, id: bytes, record: Document) -> Iterator[IndexK
         yield Index.PARTY_DOCUMENTS, party + id
 
 
+def _waiver(_state: StateView, id: bytes, record: Waiver) -> Iterator[IndexKey]:
+    if not record.revoked:
+        yield Index.WAIVERS, waiver_key(record, id)
+
+
+def _flow(_state: StateView, id: bytes, record: FlowAnchor) -> Iterator[IndexKey]:
+    yield Index.PUBLISHER_FLOWS, record.publisher + id
+    if record.next_check:
+        yield Index.SCHEDULE_DAYS, day_key(record.next_check, Act.FLOW_CHECK, id)
+
+
 def _voucher(state: StateView, id: bytes, record: Voucher) -> Iterator[IndexKey]:
     yield Index.DEBTOR_VOUCHERS, record.debtor + id
     yield Index.PAYEE_VOUCHERS, record.first_payee + id
@@ -141,8 +156,8 @@ def _offer(_state: StateView, id: bytes, record: Offer) -> Iterator[IndexKey]:
 
 
 def _financing(state: StateView, id: bytes, record: Financing) -> Iterator[IndexKey]:
-    yield Index.PARTY_FINANCINGS, record.funder + id
-    yield Index.PARTY_FINANCINGS, record.obligor + id
+    for party in parties(record):
+        yield Index.PARTY_FINANCINGS, party + id
     if record.state is FinancingState.AWAIT_PAYOUT:
         yield Index.SCHEDULE_SECONDS, second_key(record.expires, Act.PAYOUT_EXPIRE, id)
     elif record.state is FinancingState.OUTSTANDING:
@@ -207,6 +222,8 @@ _RULES: Final[dict[Kind, Rule]] = {
     Kind.PROGRAMME: _typed(Programme, _programme),
     Kind.CREDIT_LINE: _typed(CreditLine, _line),
     Kind.DOCUMENT: _typed(Document, _document),
+    Kind.FLOW_ANCHOR: _typed(FlowAnchor, _flow),
+    Kind.WAIVER: _typed(Waiver, _waiver),
     Kind.VOUCHER: _typed(Voucher, _voucher),
     Kind.LOT: _typed(Lot, _lot),
     Kind.OFFER: _typed(Offer, _offer),

@@ -13,17 +13,20 @@ from typing import Final
 
 import msgspec
 
-from node.ledger import bank_receipts, lines
+from node.ledger import bank_receipts, fees, flow, lines, pools
 from node.ledger.context import Context, refuse, require_amount
 from node.ledger.drawing import (
     SOLD,
     Terms,
     Wanted,
     exposure_lines,
+    lender,
     open_financing,
+    parties,
     require_counterparties,
     require_drawable,
     require_lines,
+    require_net,
     settle_in,
     sums_by_purpose,
     unlock,
@@ -56,6 +59,7 @@ from tallynet.records import (
     Financing,
     FinancingKind,
     FinancingState,
+    FundPool,
     Instruction,
     InstructionPurpose,
     InstructionState,
@@ -104,13 +108,15 @@ class _Source:
     amount=lambda command: command.amount,
     sentence="Sells or pledges the tail of a lot under a standing offer, for cash at once.",
     errors=(
-        "NO_OFFER", "OFFER_SCOPE", "OFFER_CAP", "TENOR_BAND", "LINE_EXCEEDED", "LOT_LOCKED",
-        "LOT_DISPUTED", "SELF_DEALING", "PAYEE_NOT_ALLOWED", "NET_NOT_POSITIVE", "REVIEW_REQUIRED",
+        "NO_OFFER", "OFFER_SCOPE", "OFFER_CAP", "TENOR_BAND", "LINE_EXCEEDED", "DOCUMENT_VOID",
+        "LOT_LOCKED", "LOT_DISPUTED", "SELF_DEALING", "PAYEE_NOT_ALLOWED", "NET_NOT_POSITIVE",
+        "REVIEW_REQUIRED", "FLOW_COLLAPSED", "FUND_INSUFFICIENT",
     ),
 )  # fmt: skip
 def draw(context: Context, command: FinancingDraw) -> None:
-    """financing.draw (voucher law §8.7). Receipt result: discount, net, rate ppm, days; under an offer
-    that is not automatic no result, and a request instead of a financing."""
+    """financing.draw (voucher law §8.7). Receipt result: discount, net, rate ppm, days, the drawer's
+    share of the fee; under an offer that is not automatic no result, and a request instead of a
+    financing."""
     purposes = (PurposeAmount(command.purpose, command.amount),)
     wanted = Wanted(command.voucher, command.start, command.amount, command.payee, purposes)
     voucher, lot = require_drawable(context, wanted)
@@ -214,7 +220,8 @@ def _check_automatic(
 def _check_source(
     context: Context, wanted: Wanted, voucher: Voucher, offer_id: bytes, draws: Sequence[int]
 ) -> _Source:
-    """Every check of the row on one offer, without writing; `draws` are the amounts one by one."""
+    """Every check of the row on one offer; `draws` are the amounts one by one. Writes nothing but what the
+    touch rule brings up to date."""
     offer = context.find(Offer, offer_id)
     if offer is None:
         raise refuse("NO_OFFER", f"no offer {offer_id.hex()}")
@@ -223,6 +230,8 @@ def _check_source(
         raise refuse("NO_OFFER", "the offer is not open today")
     require_active(context, offer.funder)
     require_counterparties(context, voucher, offer.funder, offer.kind)
+    if offer.stop_on_flow_collapse:
+        flow.require_none_collapsed(context, voucher.debtor)
     if (
         (offer.debtors and voucher.debtor not in offer.debtors)
         or (offer.programmes and voucher.programme not in offer.programmes)
@@ -236,10 +245,20 @@ def _check_source(
     if band is None:
         raise refuse("TENOR_BAND", f"the offer has no rate for {days} days")
     _check_caps(context, offer_id, offer, draws)
-    source = _price(context, wanted.amount, offer_id, offer, band, days)
+    source = _price(context, wanted.amount, voucher, offer_id, offer, band, days)
+    if offer.source is not None:
+        _check_pool(context, offer.source, source.terms.cash)
     if offer.automatic:
         require_lines(context, source.terms, voucher)
     return source
+
+
+def _check_pool(context: Context, id: bytes, cash: int) -> None:
+    """The agent bank pays out of its own books, and would owe itself what it draws."""
+    pool = pools.require_room(context, id, cash)
+    require_active(context, pool.agent_bank)
+    if pool.agent_bank == context.acting:
+        raise refuse("SELF_DEALING", "the drawer is the agent bank of the pool that would pay")
 
 
 def _use_id(offer_id: bytes, drawer: bytes) -> bytes:
@@ -261,7 +280,13 @@ def _check_caps(context: Context, offer_id: bytes, offer: Offer, draws: Sequence
 
 
 def _price(
-    context: Context, amount: int, offer_id: bytes, offer: Offer, band: RateBand, days: int
+    context: Context,
+    amount: int,
+    voucher: Voucher,
+    offer_id: bytes,
+    offer: Offer,
+    band: RateBand,
+    days: int,
 ) -> _Source:
     """Discount with carried remainder for sales, principal by advance rate for loans (§11)."""
     principal, discount, n, remainder = amount, 0, 0, 0
@@ -272,16 +297,17 @@ def _price(
         n = numerator(amount, band.rate_ppm, days)
         carried = from_wide(kept.value) if kept else 0
         discount, remainder = carried_discount(n, carried, offer.basis)
-        if amount - discount <= 0:
-            raise refuse("NET_NOT_POSITIVE", "the discount takes the whole amount")
     else:
         principal = amount * band.advance_bps // BPS
-        if principal == 0:
-            raise refuse("NET_NOT_POSITIVE", "the advance on this amount is less than one unit")
+    agent_bank = None
+    if offer.source is not None:
+        agent_bank = context.require(FundPool, offer.source).agent_bank
+    fee = fees.charge(context, voucher, context.acting, amount)
     terms = Terms(
         offer.funder, offer.kind, offer_id, band.rate_ppm, offer.basis, days, principal, discount,
-        n, offer.lines_required, offer.registration_required,
+        n, offer.lines_required, offer.registration_required, fee, agent_bank, offer.source,
     )  # fmt: skip
+    require_net(terms)
     return _Source(offer_id, offer, terms, remainder)
 
 
@@ -361,10 +387,14 @@ def payout_confirm(context: Context, command: PayoutConfirm) -> None:
     drop_second(context, financing.expires, Act.PAYOUT_EXPIRE, financing_id)
     for id in exposure_lines(financing):
         lines.use_reserved(context, id, financing.principal)
+    if financing.allocation is not None:
+        lines.use_reserved(context, financing.allocation, financing.end - financing.start)
+    pools.draw(context, financing.pool, financing.principal - financing.discount)
     voucher = touch(context, financing.voucher)
     lot = get_lot(context, financing.voucher, financing.start)
     invariant(lot.lien == financing_id, "LEDGER_I5 a financing without its lot")
     _drop_instruction(context, command.instruction, instruction)
+    fees.instruct(context, financing_id, financing, instruction.bank, sold=financing.kind in SOLD)
     event = voucher.event_count
     voucher = log(
         context, financing.voucher, voucher, "financing.payout.confirm", start=lot.start,
@@ -387,8 +417,8 @@ def _drop_instruction(context: Context, id: bytes, instruction: Instruction) -> 
 def drop_financing(context: Context, id: bytes, financing: Financing) -> None:
     """A financing leaves the state."""
     context.delete(Financing, id)
-    context.state.index_remove(Index.PARTY_FINANCINGS, financing.funder + id)
-    context.state.index_remove(Index.PARTY_FINANCINGS, financing.obligor + id)
+    for party in parties(financing):
+        context.state.index_remove(Index.PARTY_FINANCINGS, party + id)
 
 
 def _sold(context: Context, id: bytes, financing: Financing, voucher: Voucher, lot: Lot) -> None:
@@ -416,7 +446,7 @@ def _sold(context: Context, id: bytes, financing: Financing, voucher: Voucher, l
 
 def _lent(context: Context, id: bytes, financing: Financing, voucher: Voucher, lot: Lot) -> None:
     put_lot(context, financing.voucher, msgspec.structs.replace(lot, state=LotState.PLEDGED))
-    readdress(context, financing.voucher, lot.start, financing.funder)
+    readdress(context, financing.voucher, lot.start, lender(financing))
     outstanding = msgspec.structs.replace(
         financing, state=FinancingState.OUTSTANDING, accrued_to=financing.value_day
     )
@@ -454,9 +484,13 @@ def cancel_draw(context: Context, financing_id: bytes, event_type: str) -> None:
     take_off_second(context, financing.expires, Act.PAYOUT_EXPIRE, financing_id)
     for id in exposure_lines(financing):
         lines.unreserve(context, id, financing.principal)
+    pools.unreserve(context, financing.pool, financing.principal - financing.discount)
+    fees.count(context, financing.fee, undo=True)
+    face = financing.end - financing.start
+    if financing.allocation is not None:
+        lines.unreserve(context, financing.allocation, face)
     if financing.offer is not None:
         offer = context.require(Offer, financing.offer)
-        face = financing.end - financing.start
         _use_offer(context, financing.offer, offer, financing.obligor, -face)
         if financing.kind in SOLD:
             _give_back_remainder(context, financing)

@@ -13,6 +13,7 @@ import msgspec
 from node.ledger import bank_receipts, lines
 from node.ledger.accounts import settlement_account
 from node.ledger.context import Context, refuse, require_amount
+from node.ledger.drawing import lender
 from node.ledger.instructions import end_instruction, open_instruction
 from node.ledger.loans import receive_from_settlement
 from node.ledger.organisations import has_kind, require_active
@@ -135,7 +136,7 @@ def call_id(voucher_id: bytes, start: int) -> bytes:
 def _lender(context: Context, lot: Lot) -> bytes | None:
     """Who has a lien on the lot: its lender."""
     if lot.state is LotState.PLEDGED and lot.lien is not None:
-        return context.require(Financing, lot.lien).funder
+        return lender(context.require(Financing, lot.lien))
     return None
 
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import msgspec
 
-from node.ledger import bank_receipts, lines
+from node.ledger import bank_receipts, lines, pools
 from node.ledger.context import Context, refuse, require_amount
-from node.ledger.drawing import exposure_lines, settle_in
+from node.ledger.drawing import exposure_lines, lender, settle_in
 from node.ledger.financing import drop_financing, require_instruction
 from node.ledger.interest import bill, numerator
 from node.ledger.organisations import has_kind, require_active
@@ -127,7 +127,7 @@ def announce(
     instruction_id = record_id(Kind.INSTRUCTION, id, counter)
     bank = _collecting_bank(context, financing)
     instruction = Instruction(
-        context.acting, financing.funder, None, amount, 0, financing.currency, context.today,
+        context.acting, lender(financing), None, amount, 0, financing.currency, context.today,
         InstructionPurpose.REPAYMENT, id, 0, bank, InstructionState.NEW,
     )  # fmt: skip
     context.create(instruction_id, instruction)
@@ -135,7 +135,7 @@ def announce(
     pending = financing.repayment_pending + amount
     context.put(id, msgspec.structs.replace(financing, repayment_pending=pending))
     context.emit(
-        event_type, Kind.FINANCING, id, source=context.acting, target=financing.funder,
+        event_type, Kind.FINANCING, id, source=context.acting, target=lender(financing),
         amount=amount, reference=instruction_id,
     )  # fmt: skip
     owed = debt(financing)
@@ -144,6 +144,8 @@ def announce(
 
 def _collecting_bank(context: Context, financing: Financing) -> bytes:
     """The lender itself if it is a bank, else the bank of the borrower's account."""
+    if financing.agent_bank is not None:
+        return financing.agent_bank
     funder = require_active(context, financing.funder, receiving=True)
     if has_kind(funder, OrganisationKind.BANK):
         return financing.funder
@@ -193,7 +195,7 @@ def _apply(context: Context, id: bytes, financing: Financing, amount: int) -> tu
     )
     context.emit(
         "financing.repay.confirm", Kind.FINANCING, id, source=financing.obligor,
-        target=financing.funder, amount=interest + principal,
+        target=lender(financing), amount=interest + principal,
     )  # fmt: skip
     if interest + principal == owed.total:
         _close(context, id, financing)
@@ -204,6 +206,7 @@ def _apply(context: Context, id: bytes, financing: Financing, amount: int) -> tu
 
 def _free_room(context: Context, financing: Financing, principal: int) -> None:
     """Repaid principal frees the lines, or the pool, that it was lent under."""
+    pools.give_back(context, financing.pool, principal)
     if financing.kind is FinancingKind.BACKSTOP:
         id = source_of(financing)
         pool = context.require(Backstop, id)
@@ -246,7 +249,7 @@ def _close(context: Context, id: bytes, financing: Financing) -> None:
     event = voucher.event_count
     voucher = log(
         context, financing.voucher, touch(context, financing.voucher), "financing.release",
-        start=lot.start, end=lot.end, source=financing.funder, target=financing.obligor,
+        start=lot.start, end=lot.end, source=lender(financing), target=financing.obligor,
         reference=id,
     )  # fmt: skip
     context.put(financing.voucher, voucher)

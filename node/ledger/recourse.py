@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from node.ledger.context import Context, refuse
+from node.ledger.drawing import lender
 from node.ledger.loans import accrue, announce, debt, pledged_lot
 from node.ledger.ranges import put_lot, require_unblocked
 from node.ledger.rulebook import Signers, rule
@@ -39,7 +40,7 @@ _UNPAID: Final = (*_RUNNING, FinancingState.RECOURSE)
 def _lent(context: Context, id: bytes, *states: FinancingState) -> Financing:
     """A loan of the acting lender in one of these states. Raises NOT_AUTHORISED, STATE_CONFLICT."""
     financing = context.require(Financing, id)
-    if financing.funder != context.acting:
+    if lender(financing) != context.acting:
         raise refuse("NOT_AUTHORISED", "only the lender can do this")
     if financing.state not in states:
         raise refuse("STATE_CONFLICT", f"the financing is {financing.state.name}")
@@ -60,7 +61,7 @@ def _move(
     owed = debt(accrue(context, financing))
     return log(
         context, financing.voucher, voucher, event_type, start=financing.start, end=financing.end,
-        source=financing.obligor, target=financing.funder, amount=owed.total, reference=id,
+        source=financing.obligor, target=lender(financing), amount=owed.total, reference=id,
     )  # fmt: skip
 
 
@@ -155,7 +156,7 @@ def enforce(context: Context, command: FinancingEnforce) -> None:
     )  # fmt: skip
     context.put(financing.voucher, voucher)
     taken = msgspec.structs.replace(
-        lot, holder=financing.funder, state=LotState.HELD, newest_event=event
+        lot, holder=lender(financing), state=LotState.HELD, newest_event=event
     )
     put_lot(context, financing.voucher, taken)
 

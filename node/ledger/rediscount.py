@@ -14,7 +14,7 @@ import msgspec
 from node.ledger import bank_receipts, lines
 from node.ledger.accounts import settlement_account
 from node.ledger.context import Context, refuse, require_amount
-from node.ledger.drawing import settle_in
+from node.ledger.drawing import require_financeable, settle_in
 from node.ledger.financing import CANCELLED, drop_financing
 from node.ledger.instructions import end_instruction, open_instruction
 from node.ledger.lines import line_id
@@ -24,7 +24,7 @@ from node.ledger.ranges import carve, get_lot, put_lot, require_free
 from node.ledger.redemption import readdress
 from node.ledger.rulebook import Signers, rule
 from node.ledger.schedule import HANDLERS, Act, put_day, put_second, take_off_day, take_off_second
-from node.ledger.vouchers import log, require_active_voucher, touch
+from node.ledger.vouchers import log, touch
 from node.state.view import Index, StateView
 from tallynet.commands import (
     RediscountAccept,
@@ -82,13 +82,13 @@ def _deal(context: Context, id: bytes, *states: FinancingState) -> Financing:
     Signers.MC,
     amount=lambda command: command.amount,
     sentence="Offers a bought range, or its tail, to another bank at a price.",
-    errors=("SELF_DEALING", "LOT_LOCKED"),
+    errors=("SELF_DEALING", "LOT_LOCKED", "DOCUMENT_VOID", "REVIEW_REQUIRED"),
 )
 def offer(context: Context, command: RediscountOffer) -> None:
     """financing.rediscount.offer (voucher law §8.7): bought lots or parts of them only. The law names no
     term for the answer; `request_expiry_days`, as for any request for money."""
     _require_bank(context, context.acting)
-    voucher = require_active_voucher(context, command.voucher)
+    voucher = require_financeable(context, command.voucher)
     lot = get_lot(context, command.voucher, command.start)
     _require_bank(context, command.buyer)
     if lot.holder != context.acting:
@@ -135,6 +135,10 @@ def offer(context: Context, command: RediscountOffer) -> None:
         lines=(LineKind.DEBTOR_EXPOSURE,),
         registration_required=False,
         registration=None,
+        fee=None,
+        agent_bank=None,
+        pool=None,
+        allocation=None,
     )
     context.create(id, deal)
     context.state.index_add(Index.PARTY_FINANCINGS, command.buyer + id)
@@ -162,7 +166,13 @@ def offer(context: Context, command: RediscountOffer) -> None:
     Signers.MC,
     amount=lambda command: command.price,
     sentence="Accepts a rediscount as the buying bank, within its line on the debtor.",
-    errors=("LINE_EXCEEDED", "QUOTE_EXPIRED", "AMOUNT_MISMATCH"),
+    errors=(
+        "LINE_EXCEEDED",
+        "QUOTE_EXPIRED",
+        "AMOUNT_MISMATCH",
+        "DOCUMENT_VOID",
+        "REVIEW_REQUIRED",
+    ),
 )
 def accept(context: Context, command: RediscountAccept) -> None:
     """financing.rediscount.accept (voucher law §8.7): the buyer's DEBTOR_EXPOSURE has room; created:
@@ -174,7 +184,7 @@ def accept(context: Context, command: RediscountAccept) -> None:
     lapses = last_day(context.state, deal) + 1
     if context.today >= lapses:
         raise refuse("QUOTE_EXPIRED", "the offer has lapsed")
-    voucher = require_active_voucher(context, deal.voucher)
+    voucher = require_financeable(context, deal.voucher)
     if command.price != deal.net:
         raise refuse("AMOUNT_MISMATCH", f"the price is {deal.net}")
     lines.reserve_if_there(context, _exposure(deal), deal.principal)

@@ -38,6 +38,8 @@ class Act(IntEnum):
     """One batch of instructions; puts itself again until all are open."""
     RECOVERY_COMPLETE = 31
     """The time lock of new keys has passed."""
+    FLOW_CHECK = 41
+    """The collapse alarm of a stream, every day while there can be one."""
     REDISCOUNT_LAPSE = 51
     PREPAYMENT_LAPSE = 52
 

@@ -11,6 +11,7 @@ import msgspec
 from node.ledger import bank_receipts, lines
 from node.ledger.accounts import settlement_account
 from node.ledger.context import Context, refuse, require_amount
+from node.ledger.drawing import lender
 from node.ledger.financing import cancel_draw
 from node.ledger.interest import PPM, half_up, pro_rata
 from node.ledger.loans import receive_from_settlement
@@ -115,7 +116,7 @@ def _enlarge(context: Context, voucher_id: bytes, voucher: Voucher, lot: Lot) ->
 def _instruct(context: Context, voucher_id: bytes, voucher: Voucher, lot: Lot) -> Voucher:
     payee = lot.holder
     if lot.state is LotState.PLEDGED and lot.lien is not None:
-        payee = context.require(Financing, lot.lien).funder
+        payee = lender(context.require(Financing, lot.lien))
     id = instruction_id(voucher_id, lot.start)
     instruction = Instruction(
         voucher.debtor, payee, settlement_account(context, payee, voucher.currency),

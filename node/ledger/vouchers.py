@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from hashlib import sha256
 from typing import Final
 
@@ -111,8 +112,15 @@ def default_day(state: StateView, voucher: Voucher) -> int:
 
 def require_active_voucher(context: Context, voucher_id: bytes) -> Voucher:
     """A voucher that circulates. Raises LedgerError VOUCHER_STATE, RECORD_NOT_FOUND."""
+    return require_status(context, voucher_id, (VoucherStatus.ACTIVE,))
+
+
+def require_status(
+    context: Context, voucher_id: bytes, statuses: Collection[VoucherStatus]
+) -> Voucher:
+    """A voucher in one of these states today. Raises LedgerError VOUCHER_STATE, RECORD_NOT_FOUND."""
     voucher = touch(context, voucher_id)
-    if voucher.status is not VoucherStatus.ACTIVE:
+    if voucher.status not in statuses:
         raise refuse("VOUCHER_STATE", f"the voucher is {voucher.status.name}")
     return voucher
 

@@ -40,7 +40,7 @@ class Index(IntEnum):
     OPEN_OFFERS = 11
     """currency (3) ‖ lowest rate ppm (4) ‖ offer: what AUTO searches, cheapest first."""
     PARTY_FINANCINGS = 12
-    """funder or obligor ‖ financing."""
+    """funder, obligor or agent bank ‖ financing."""
     BANK_INSTRUCTIONS = 13
     """bank ‖ instruction: NEW, SENT or FAILED."""
     VOUCHER_INSTRUCTIONS = 14
@@ -59,6 +59,10 @@ class Index(IntEnum):
     """bucket of expiry (8 bytes) ‖ height (8): records of executed transaction ids, soonest first."""
     PARTY_REQUESTS = 31
     """holder or asked funder ‖ request for quotes."""
+    PUBLISHER_FLOWS = 41
+    """publisher ‖ flow anchor."""
+    WAIVERS = 42
+    """hash of the scope (16) ‖ last day (4 bytes) ‖ waiver that is not revoked."""
     OPEN_LOTS = 61
     """holder ‖ day acquired (4) ‖ voucher ‖ start: lots that somebody is still to be paid for."""
     OPEN_VOUCHERS = 62

@@ -349,7 +349,7 @@ def _held(view: _Counted, holder: bytes, entry: bytes) -> Position:
 
 def _lent(view: _Counted, funder: bytes, id: bytes) -> Position | None:
     loan = view.require(Financing, id)
-    if funder not in (loan.funder, loan.obligor):
+    if funder not in (loan.funder, loan.obligor, loan.agent_bank):
         raise _broken("the index names a loan of others")
     if loan.funder != funder or loan.kind not in LENDING or loan.state not in OWED:
         return None

@@ -96,7 +96,7 @@ class World:
         opening = Overlay(self.committed)
         load(opening, self.genesis, self.hash)
         self._commit(opening)
-        self.model = Model(self.day)
+        self.model = Model.of(self.genesis)
 
     def _founder(self, name: str) -> GenesisOrganisation:
         tag = sha256(name.encode()).digest()
@@ -337,7 +337,7 @@ class World:
 
     def line(self, kind: r.LineKind, bank: str, obligor: str, granted: int) -> bytes:
         grant = c.LineGrant(
-            self.label, kind, self.ids[obligor], "CNY", granted, self.day, self.day + 1_000
+            self.label, kind, self.ids[obligor], "CNY", granted, self.day, self.day + 1_000, ()
         )
         self.ok(bank, grant)
         id = line_id(kind, self.ids[bank], self.ids[obligor], "CNY")
@@ -390,6 +390,7 @@ class World:
             "draw_min": 1, "draw_max": 10**12, "organisation_cap": 0, "total_cap": 10**12,
             "valid_from": self.day, "valid_to": self.day + 300, "lines_required": (),
             "registration_required": False, "automatic": True,
+            "stop_on_flow_collapse": False, "source": None,
         }  # fmt: skip
         command = c.OfferCreate(**(given | changes))  # type: ignore[arg-type]
         return self.ok(bank, command).created[0].id

@@ -178,6 +178,7 @@ def crowd(world: World, day: int) -> None:
         "grid": (r.RateBand(365, 43_500, 10_000),), "basis": 360, "draw_min": 1, "draw_max": 1,
         "organisation_cap": 0, "total_cap": 1, "valid_from": world.day, "valid_to": day - 1,
         "lines_required": (), "registration_required": False, "automatic": True,
+        "stop_on_flow_collapse": False, "source": None,
     }  # fmt: skip
     offers = [c.OfferCreate(b"crowd" + n.to_bytes(2, "big"), **terms) for n in range(count)]  # type: ignore[arg-type]
     receipt = world.receipt(world.envelope("bank-4", *offers))

@@ -291,7 +291,7 @@ def _terms(net: Net) -> c.OfferCreate:
     world = net.world
     return c.OfferCreate(
         world.label, r.FinancingKind.SALE, "CNY", (), (), (r.RateBand(365, 43_500, 10_000),), 360,
-        1, 10**12, 0, 10**12, world.day, world.day + 300, (), False, True,
+        1, 10**12, 0, 10**12, world.day, world.day + 300, (), False, True, False, None,
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from node.visibility import Sight, asker_of
@@ -167,6 +168,14 @@ def test_a_guarantee_for_one_beneficiary_is_between_him_and_the_guarantor(world:
 
     assert rooms("watch") == [30, 70]
     assert rooms("core") == [30]
+
+
+def test_an_agent_bank_sees_the_loans_of_which_it_is_lender_of_record(world: Chain) -> None:
+    voucher = world.chain(r.Visibility.TIER1)
+    loan = world.get(r.Financing, world.get(r.Lot, r.lot_id(voucher, 700)).lien)
+    through_agent = msgspec.structs.replace(loan, agent_bank=world.ids["bank-3"])
+    for by, seen in (("bank-2", True), ("bank-3", True), ("paint", True), ("bank-4", False)):
+        assert Sight(world.state, world.ids[by]).record(through_agent) is seen
 
 
 # --- keys -------------------------------------------------------------------------------------------

@@ -8,7 +8,8 @@ from tallynet import commands as c
 from tallynet import records as r
 from tallynet.codec import Wire
 from tallynet.receipts import CommandReceipt, Created, PrologueReceipt
-from tools.money_model import Deal, Line, Mismatch, Model, Paper, Part
+from tools.money_limits import Line, Mismatch
+from tools.money_model import Deal, Model, Paper, Part
 
 MATURITY = 20_878
 ADA, BANK, PAPER, DEAL, PAYOUT, LINE, OFFER = (bytes((i,)) * 16 for i in range(1, 8))

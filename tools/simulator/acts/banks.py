@@ -40,7 +40,9 @@ class BankAct(Act):
         same = [(id, line) for id, line in held if line.kind is kind]
         if not same:
             granted = self._random.choice((10**6, 10**8))
-            return [c.LineGrant(self._label, kind, core.id, CURRENCY, granted, today, today + 900)]
+            return [
+                c.LineGrant(self._label, kind, core.id, CURRENCY, granted, today, today + 900, ())
+            ]
         id, line = same[0]
         if self._random.random() < 0.5:
             return []
@@ -49,7 +51,7 @@ class BankAct(Act):
         if self._random.random() < 0.2:
             return [c.LineSuspend(self._label, id)]
         granted = max(1, line.granted + self._random.randint(-(10**6), 10**7))
-        return [c.LineChange(self._label, id, granted, today, today + 900)]
+        return [c.LineChange(self._label, id, granted, today, today + 900, ())]
 
     def _offer(self) -> Sequence[Wire]:
         today, random = self._today, self._random
@@ -63,7 +65,7 @@ class BankAct(Act):
         return [
             c.OfferCreate(
                 self._label, kind, CURRENCY, (), (), grid, 360, 1, 10**8, 0, 10**9, today,
-                today + 300, (), False, True,
+                today + 300, (), False, True, False, None,
             )
         ]  # fmt: skip
 
@@ -71,6 +73,9 @@ class BankAct(Act):
         found: list[Wire] = []
         for id in self._scan(Index.BANK_INSTRUCTIONS, self._party.id)[:4]:
             instruction = self._get(r.Kind.INSTRUCTION, id)
+            if instruction.purpose is r.InstructionPurpose.FEE:
+                amount = instruction.amount
+                found.append(c.InstructionConfirm(self._label, id, amount, self._digest()))
             if instruction.purpose is not r.InstructionPurpose.PAYOUT:
                 continue
             draw = self._random.random()
