@@ -35,10 +35,12 @@ NOUNS: Final = {
     "calendar": "Working days",
     "consent": "Joint acts",
     "debtor": "What hangs on a debtor",
+    "dispute": "Disputed ranges of a voucher",
     "distress": "Difficulties of a debtor, or of regions and industries",
     "document": "Trade documents: sealed here, known to the network by commitments",
     "fee": "Platform fees",
     "financing": "Draws, pay-outs and repayments",
+    "freeze": "Orders of courts and regulators",
     "guarantee": "Guarantees of vouchers, debtors and programmes",
     "flow": "Anchored totals of business records",
     "fund": "Fund pools: an enterprise funds through an agent bank",
@@ -46,7 +48,7 @@ NOUNS: Final = {
     "issuer": "Blocks of a debtor's new issue",
     "key": "Keys of an organisation's people",
     "line": "Credit lines",
-    "lot": "Parts of a voucher: pass on, accept, decline, recall",
+    "lot": "Parts of a voucher: pass on, accept, decline, recall, flag, merge",
     "offer": "Standing offers of funders",
     "organisation": "Organisations",
     "parameter": "Network parameters",
@@ -56,7 +58,7 @@ NOUNS: Final = {
     "recovery": "New keys for an organisation that lost its own",
     "settlement": "From maturity to money",
     "waiver": "Waivers of platform fees",
-    "voucher": "Vouchers: issue, claim, reject, withdraw",
+    "voucher": "Vouchers: issue, claim, reject, withdraw, cancel, reduce, extend",
     "warehouse": "Goods in store: receipts, pledges, releases",
 }
 
@@ -132,7 +134,7 @@ def _parameters(entry: CommandEntry) -> list[inspect.Parameter]:
 
 
 _OPTIONAL_LISTS: Final = frozenset(
-    {"funding_order", "policy_minimum", "debtors", "programmes", "seasonal"}
+    {"funding_order", "policy_minimum", "debtors", "programmes", "parts", "seasonal"}
 )
 
 

@@ -137,13 +137,8 @@ def ledger_entry(words: str, entry: CommandEntry) -> str:
 
 def option_row(name: str, option: Option) -> str:
     default = "required" if option.default is None else f"`{option.default or '-'}`"
-    if option.many and name in (
-        "funding_order",
-        "policy_minimum",
-        "debtors",
-        "programmes",
-        "seasonal",
-    ):
+    optional = ("funding_order", "policy_minimum", "debtors", "programmes", "parts", "seasonal")
+    if option.many and name in optional:
         default = "none"
     meaning = option.help.replace("|", "\\|")
     return f"| `--{name.replace('_', '-')}` | {meaning} | {default} |"

@@ -59,6 +59,10 @@ class Index(IntEnum):
     """bucket of expiry (8 bytes) ‖ height (8): records of executed transaction ids, soonest first."""
     PARTY_REQUESTS = 31
     """holder or asked funder ‖ request for quotes."""
+    VOUCHER_HOLDS = 39
+    """voucher ‖ kind (1) ‖ freeze or dispute: those in force on ranges of the voucher."""
+    ORGANISATION_FREEZES = 40
+    """organisation ‖ freeze: those in force on everything that it holds."""
     PUBLISHER_FLOWS = 41
     """publisher ‖ flow anchor."""
     WAIVERS = 42

@@ -70,7 +70,7 @@ OPEN: Final = (
     LotState.FINANCING_PENDING,
     LotState.PLEDGED,
 )
-UNPAID: Final = (VoucherStatus.OVERDUE, VoucherStatus.DEFAULTED)
+UNPAID: Final = (VoucherStatus.OVERDUE, VoucherStatus.DEFAULTED, VoucherStatus.WRITTEN_OFF)
 ID: Final = 16
 START: Final = 8
 DAY: Final = 4
