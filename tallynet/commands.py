@@ -56,6 +56,7 @@ from tallynet.records import (
     ScopeValue,
     SeasonalWindows,
     Size,
+    Visibility,
     WaiverKind,
     WaiverScope,
     WrappedKey,
@@ -272,6 +273,7 @@ class ProgrammeRules(Wire):
     max_tenor_days: Small
     grace_days: Small
     document_policy: DocumentPolicy
+    visibility: Visibility
     document_required_on_transfer: bool
     penalty_ppm_day: Ppm
     funding_order: Annotated[tuple[Id, ...], Meta(max_length=16)]

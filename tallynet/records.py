@@ -262,6 +262,17 @@ class DocumentPolicy(IntEnum):
     """A document backs vouchers up to its total."""
 
 
+class Visibility(IntEnum):
+    """What the debtor's side learns of the lots of a voucher (voucher law §13, §16)."""
+
+    FULL = 1
+    """Every holder."""
+    TIER1 = 2
+    """The part that no supplier has passed on."""
+    CONSENT = 3
+    """Nothing, but what a holder shows it by a proof of its own."""
+
+
 class Programme(Wire, tag="programme"):
     """Rules that the owner sets for its chain, within the network's parameters.
 
@@ -280,6 +291,7 @@ class Programme(Wire, tag="programme"):
     max_tenor_days: Small
     grace_days: Small
     document_policy: DocumentPolicy
+    visibility: Visibility
     document_required_on_transfer: bool
     penalty_ppm_day: Ppm
     funding_order: tuple[Id, ...]
@@ -604,6 +616,7 @@ class Voucher(Wire, tag="voucher"):
     max_lots: Small
     min_piece: Units
     document_required_on_transfer: bool
+    visibility: Visibility
     penalty_ppm_day: Ppm
     status: VoucherStatus
     payment_term_warning: bool

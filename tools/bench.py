@@ -191,7 +191,7 @@ class World:
         network = await client.read(r.Kind.NETWORK, r.NETWORK_ID)
         today = network.business_date if isinstance(network, r.Network) else 0
         rules = c.ProgrammeRules(
-            r.AcceptMode.IMMEDIATE, 0, 10, 200, 1, 180, 5, r.DocumentPolicy.CAPPED, False, 500,
+            r.AcceptMode.IMMEDIATE, 0, 10, 200, 1, 180, 5, r.DocumentPolicy.CAPPED, r.Visibility.TIER1, False, 500,
             (), True, (),
         )  # fmt: skip
         await core.act(c.ProgrammeCreate(b"p", r.ProgrammeKind.RECEIVABLE, "CNY", rules))

@@ -351,6 +351,11 @@ _RULES: Final = {
         member_of(r.DocumentPolicy),
         "capped",
     ),
+    "visibility": Option(
+        "what the debtor's side sees: full: every holder; tier1: what was not passed on; consent: nothing",
+        member_of(r.Visibility),
+        "tier1",
+    ),
     "document_required_on_transfer": Option("transfers need an own document", yes_no, "no"),
     "penalty_ppm_day": Option("penalty per day, e.g. 0.05%", rate, "0.05%"),
     "funding_order": Option("offers that AUTO draws try first", of_kind(r.Kind.OFFER), many=True),

@@ -16,6 +16,7 @@ from node.ledger.legal import hold_key
 from node.ledger.loans import overdue_day
 from node.ledger.lots import lapse_day
 from node.ledger.offers import open_key
+from node.ledger.own_indexes import own_entry
 from node.ledger.rediscount import last_day
 from node.ledger.remembered import BUCKET_BYTES, ids_of
 from node.ledger.schedule import Act, day_key, second_key
@@ -68,7 +69,9 @@ def index_keys(state: StateView, kind: Kind, id: bytes, record: Record) -> list[
     """All index entries that exist because of this record, in no particular order. `state` answers for
     the record that it depends on: the voucher of a lot or loan, a dated parameter."""
     rule = _RULES.get(kind)
-    return [] if rule is None else list(rule(state, id, record))
+    keys = [] if rule is None else list(rule(state, id, record))
+    own = own_entry(id, record)
+    return keys if own is None else [*keys, own]
 
 
 def _voucher_of(state: StateView, id: bytes) -> Voucher:
@@ -254,4 +257,4 @@ _RULES: Final[dict[Kind, Rule]] = {
     Kind.FREEZE: _typed(Freeze, _freeze),
     Kind.DISPUTE: _typed(Dispute, _dispute),
 }
-"""Kinds that are not listed have no index."""
+"""Kinds that are not listed have no index but their own (`node.ledger.own_indexes`)."""

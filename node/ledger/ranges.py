@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from node.ledger.context import Context, refuse
+from node.ledger.own_indexes import follow_lot
 from node.state.view import Index
 from tallynet.errors import invariant
 from tallynet.records import (
@@ -46,7 +47,7 @@ def get_lot(context: Context, voucher_id: bytes, start: int) -> Lot:
 
 
 def put_lot(context: Context, voucher_id: bytes, lot: Lot) -> None:
-    """Write a lot, keeping the holder index."""
+    """Write a lot, keeping the indexes by holder."""
     id = lot_id(voucher_id, lot.start)
     old = context.state.get(Kind.LOT, id)
     if not isinstance(old, Lot):
@@ -54,6 +55,7 @@ def put_lot(context: Context, voucher_id: bytes, lot: Lot) -> None:
     elif old.holder != lot.holder:
         context.state.index_remove(Index.HOLDER_LOTS, old.holder + id)
         context.state.index_add(Index.HOLDER_LOTS, lot.holder + id)
+    follow_lot(context.state, id, old if isinstance(old, Lot) else None, lot)
     context.state.put(Kind.LOT, id, lot)
 
 
@@ -61,6 +63,7 @@ def remove_lot(context: Context, voucher_id: bytes, lot: Lot) -> None:
     """Remove a lot that was joined to its neighbour."""
     id = lot_id(voucher_id, lot.start)
     context.state.index_remove(Index.HOLDER_LOTS, lot.holder + id)
+    follow_lot(context.state, id, lot, None)
     context.state.delete(Kind.LOT, id)
 
 

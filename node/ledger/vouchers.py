@@ -279,6 +279,7 @@ def _create(
         max_lots=programme.max_lots,
         min_piece=programme.min_piece,
         document_required_on_transfer=programme.document_required_on_transfer,
+        visibility=programme.visibility,
         penalty_ppm_day=programme.penalty_ppm_day,
         status=VoucherStatus.PENDING_CLAIM,
         payment_term_warning=late,

@@ -67,6 +67,16 @@ class Index(IntEnum):
     """publisher ‖ flow anchor."""
     WAIVERS = 42
     """hash of the scope (16) ‖ last day (4 bytes) ‖ waiver that is not revoked."""
+    OPEN_LOTS = 61
+    """holder ‖ day acquired (4) ‖ voucher ‖ start: lots that somebody is still to be paid for."""
+    OPEN_VOUCHERS = 62
+    """debtor ‖ voucher: claimed and not yet settled."""
+    GUARANTEES = 63
+    """covered debtor or programme ‖ expiry (4) ‖ guarantee: ACTIVE ones; a voucher lists its own."""
+    PLEDGED_RECEIPTS = 64
+    """financing ‖ warehouse receipt: goods pledged for it."""
+    MAKER_PREPAYMENTS = 65
+    """maker ‖ prepayment: paid and not shipped."""
 
 
 class StateView(Protocol):

@@ -13,6 +13,7 @@ from tallynet.records import (
     LotState,
     Promise,
     Remainder,
+    Visibility,
     Voucher,
     VoucherStatus,
 )
@@ -50,6 +51,7 @@ def voucher(event_count: int = 0, documents: int = 1) -> Voucher:
         max_lots=500,
         min_piece=1,
         document_required_on_transfer=False,
+        visibility=Visibility.TIER1,
         penalty_ppm_day=500,
         status=VoucherStatus.ACTIVE,
         payment_term_warning=False,

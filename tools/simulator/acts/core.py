@@ -25,7 +25,7 @@ class CoreAct(Act):
         own = self.scan(Index.OWNER_PROGRAMMES, self.party.id)
         rules = c.ProgrammeRules(
             random.choice((r.AcceptMode.IMMEDIATE, r.AcceptMode.IMMEDIATE, r.AcceptMode.EXPLICIT)),
-            0, 10, 200, 1, 365, random.choice((0, 1, 5)), r.DocumentPolicy.CAPPED, False, 500, (), True,
+            0, 10, 200, 1, 365, random.choice((0, 1, 5)), r.DocumentPolicy.CAPPED, r.Visibility.TIER1, False, 500, (), True,
             (),
         )  # fmt: skip
         if len(own) >= 3:
