@@ -7,7 +7,6 @@ gathers.
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Iterable
 from typing import Final
@@ -15,6 +14,7 @@ from typing import Final
 import trio
 
 from consensus.events import Event, Received, Tick
+from node.machine import Clock
 from node.shell import Shell
 from node.store import Store
 from node.writer import Writer
@@ -32,8 +32,9 @@ TICK_SECONDS_MIN: Final = 0.002
 class Driver:
     """Runs one machine. Construct inside trio."""
 
-    def __init__(self, shell: Shell, store: Store) -> None:
+    def __init__(self, shell: Shell, store: Store, clock: Clock) -> None:
         self._shell: Final = shell
+        self._clock: Final = clock
         self._store: Final = store
         self._inbox: Final[deque[Event]] = deque()
         self._awake = trio.Event()
@@ -93,11 +94,11 @@ class Driver:
 
     def _next_tick(self) -> float:
         """On trio's clock, which need not be the monotonic one of the core."""
-        wait_ms = self._shell.replica.next_tick_ms - time.monotonic_ns() // 1_000_000
+        wait_ms = self._shell.replica.next_tick_ms - self._clock.now_ms()
         return trio.current_time() + wait_ms / 1000
 
     def _tick(self) -> Tick:
-        return Tick(time.monotonic_ns() // 1_000_000, time.time_ns() // 1_000_000)
+        return Tick(self._clock.now_ms(), self._clock.wall_ms())
 
     # --- durability -------------------------------------------------------------------------------
 

@@ -181,6 +181,7 @@ class Executor:
             events=executed.result.events,
             changes=executed.overlay.changes(),
         )
+        batch.log(delivery.header.height, executed.result.log)
         self._move(executed.overlay)
         handover = handover_of(
             self.view, delivery.header, delivery.header_bytes, delivery.certificate

@@ -10,6 +10,7 @@ import gc
 import resource
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -27,8 +28,8 @@ EXIT_STORE: Final = 6
 EXIT_INVARIANT: Final = 7
 
 
-async def _main(directory: Path) -> None:
-    validator = Validator(directory)
+async def _main(make: Callable[[Path], Validator], directory: Path) -> None:
+    validator = make(directory)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_stop_on_signal, nursery.cancel_scope)
         await validator.run()
@@ -68,7 +69,8 @@ def _explain(error: BaseException) -> int:
     raise error
 
 
-def main() -> int:
+def main(make: Callable[[Path], Validator] = Validator) -> int:
+    """Run the node of the directory on the command line; tools may make it in another way."""
     directory = Path(sys.argv[1])
     # A core dump of a validator would hold its private key.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -82,7 +84,7 @@ def main() -> int:
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
     try:
-        trio.run(_main, directory)
+        trio.run(_main, make, directory)
     except BaseException as error:  # noqa: BLE001 - the process ends; the log must say why
         return _explain(error)
     return 0

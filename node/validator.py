@@ -73,6 +73,7 @@ class Validator:
         self._data: Final = directory / self.config.data_directory
         self._key_mark: Final = key_path.with_suffix(".mark")
         self._signer: Final = Signer(self._key, self.genesis_hash)
+        self._clock: Final = self._make_clock()
 
     def _addresses(self, life: Life, *, complete: bool) -> dict[int, tuple[str, int]]:
         """Where the other validators of a set listen. Read anew for each set, so that a node learns the
@@ -251,13 +252,13 @@ class Validator:
             store=self._store,
             peers=self._peers(self._mesh),
             limits=self.config.limits,
-            clock=Clock(_now_ms, _wall_ms),
+            clock=self._clock,
             offer=lambda event: self._driver.offer(event),
             log=lambda event, fields: self._log.info(event, **fields),
             state_sync_blocks=self.config.state_sync_blocks,
             keep_blocks=self.config.keep_blocks,
         )
-        self._driver = Driver(self._machine.shell, self._store)
+        self._driver = Driver(self._machine.shell, self._store, self._clock)
         self._machine.start()
 
     async def _run_machine(self, life: Life) -> None:
@@ -286,6 +287,10 @@ class Validator:
                 handovers = await self._ask_handovers()
                 if machine is self._machine:
                     machine.learn(handovers)
+
+    def _make_clock(self) -> Clock:
+        """The machine's own. Scenarios let days pass."""
+        return Clock(_now_ms, _wall_ms)
 
     def _peers(self, mesh: Mesh) -> Peers:
         """What the machine speaks through: the mesh itself. Fault tools put a traitor in between."""

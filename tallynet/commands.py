@@ -17,6 +17,7 @@ from tallynet.fields import (
     Bps,
     Currency,
     Day,
+    Epoch,
     Hash,
     Height,
     Id,
@@ -34,23 +35,32 @@ from tallynet.records import (
     REQUEST_FUNDERS_MAX,
     AcceptMode,
     Algorithm,
+    AttestationKind,
     BackstopShare,
     BranchStatus,
     CalendarEntry,
     DocumentPolicy,
     DocumentType,
     DocumentUse,
+    FeeTerms,
     FinancingKind,
     GuaranteeScope,
     LineKind,
     OrganisationKind,
     PolicyRule,
+    PoolKind,
     ProgrammeKind,
     Promise,
     Purpose,
     RateBand,
     Role,
+    ScopeValue,
+    SeasonalWindows,
     Size,
+    Visibility,
+    WaiverKind,
+    WaiverScope,
+    WrappedKey,
 )  # fmt: skip
 
 Ids = Annotated[tuple[Id, ...], Meta(max_length=256)]
@@ -298,6 +308,7 @@ class ProgrammeRules(Wire):
     max_tenor_days: Small
     grace_days: Small
     document_policy: DocumentPolicy
+    visibility: Visibility
     document_required_on_transfer: bool
     penalty_ppm_day: Ppm
     funding_order: Annotated[tuple[Id, ...], Meta(max_length=16)]
@@ -337,6 +348,7 @@ class LineGrant(Wire, tag="line.grant"):
     granted: Units
     valid_from: Day
     valid_to: Day
+    seasonal: SeasonalWindows
 
 
 class LineChange(Wire, tag="line.change"):
@@ -345,6 +357,7 @@ class LineChange(Wire, tag="line.change"):
     granted: Units
     valid_from: Day
     valid_to: Day
+    seasonal: SeasonalWindows
 
 
 class LineSuspend(Wire, tag="line.suspend"):
@@ -355,6 +368,64 @@ class LineSuspend(Wire, tag="line.suspend"):
 class LineResume(Wire, tag="line.resume"):
     label: Label
     line: Id
+
+
+class LineAllocate(Wire, tag="line.allocate"):
+    """By a core: part of its ISSUE lines for a supplier; again, to change it."""
+
+    label: Label
+    supplier: Id
+    currency: Currency
+    granted: Units
+    valid_from: Day
+    valid_to: Day
+
+
+class FeeScheduleSet(Wire, tag="fee.schedule.set"):
+    """By the operator for the network, or by the owner for a programme. Replaces what was set for this day
+    and later ones."""
+
+    label: Label
+    programme: Id | None
+    terms: FeeTerms
+
+
+class WaiverGrant(Wire, tag="waiver.grant"):
+    label: Label
+    programme: Id | None
+    scope: WaiverScope
+    value: ScopeValue
+    kind: WaiverKind
+    bps: Bps
+    days: Small
+    valid_from: Day
+    valid_to: Day
+    cap_total: Units
+
+
+class WaiverRevoke(Wire, tag="waiver.revoke"):
+    label: Label
+    waiver: Id
+
+
+class FundCommit(Wire, tag="fund.commit"):
+    """By funder and agent bank together: more money for their pool of this kind."""
+
+    label: Label
+    funder: Id
+    agent_bank: Id
+    kind: PoolKind
+    currency: Currency
+    amount: Units
+    terms: Hash
+
+
+class FundWithdraw(Wire, tag="fund.withdraw"):
+    """By funder and agent bank together."""
+
+    label: Label
+    pool: Id
+    amount: Units
 
 
 # --- 8.4 documents ----------------------------------------------------------------------------
@@ -375,6 +446,65 @@ class DocumentRegister(Wire, tag="document.register"):
     currency: Currency
     total: Units
     delivery_day: Day | None
+
+
+class DocumentAttest(Wire, tag="document.attest"):
+    label: Label
+    document: Id
+    kind: AttestationKind
+
+
+class DocumentVoid(Wire, tag="document.void"):
+    """By an oracle; or jointly by owner and debtor."""
+
+    label: Label
+    document: Id
+
+
+class AccessGrant(Wire, tag="document.access.grant"):
+    """By the owner: the document's key for one reader, who stays unknown to everybody else."""
+
+    label: Label
+    document: Id
+    hint: Hash
+    """`hashing.reader_hint`: the owner gives its secret to the reader with the ciphertext."""
+    epoch: Epoch
+    """Of the reader's encryption key."""
+    wrapped_key: WrappedKey
+
+
+class OpenedField(Wire):
+    """A field as the ciphertext gives it."""
+
+    path: Annotated[str, Meta(min_length=1, max_length=256)]
+    salt: Hash
+    value: Annotated[bytes, Meta(max_length=65_536)]
+
+
+class DocumentComplaint(Wire, tag="document.complaint"):
+    """By a reader: the ciphertext with the registered hash does not give the registered root."""
+
+    label: Label
+    document: Id
+    secret: Hash
+    """Of the reader's hint; shows that a key was granted to the acting organisation."""
+    fields: Annotated[tuple[OpenedField, ...], Meta(min_length=1, max_length=16)]
+
+
+class FlowAnchorPublish(Wire, tag="flow.anchor.publish"):
+    """Totals of the business records of a period, which lies within one day and after the last one."""
+
+    label: Label
+    stream: Name
+    day: Day
+    from_second: Uint
+    """Of the day, included."""
+    to_second: Uint
+    """Excluded; 86,400 completes the day."""
+    count: Uint
+    sum: Units
+    records_root: Hash
+    """Over the records, for proofs of inclusion."""
 
 
 # --- 8.5 voucher ------------------------------------------------------------------------------
@@ -407,6 +537,50 @@ class VoucherReject(Wire, tag="voucher.reject"):
 
 
 class VoucherWithdraw(Wire, tag="voucher.withdraw"):
+    label: Label
+    voucher: Id
+
+
+class VoucherCancel(Wire, tag="voucher.cancel"):
+    """Joint: the debtor and the sole holder."""
+
+    label: Label
+    voucher: Id
+
+
+class VoucherReduce(Wire, tag="voucher.reduce"):
+    """Joint: the debtor and the first payee, after a credit note."""
+
+    label: Label
+    voucher: Id
+    start: Units
+    """Lot of the first payee of which the tail is cancelled."""
+    documents: Annotated[tuple[DocumentUse, ...], Meta(min_length=1, max_length=64)]
+    """What each corrected document backs less; the sum is cancelled."""
+
+
+class VoucherExtend(Wire, tag="voucher.extend"):
+    """Joint: the debtor and everybody named."""
+
+    label: Label
+    voucher: Id
+    maturity: Day
+    """As agreed; the voucher's own maturity is rolled to a working day."""
+    consenting: Annotated[tuple[Id, ...], Meta(min_length=1, max_length=1_024)]
+    """Sorted: every holder, lien holder and guarantor. Two for each of 500 lots, and guarantors."""
+
+
+class VoucherReview(Wire, tag="voucher.review"):
+    label: Label
+    voucher: Id
+
+
+class VoucherSuspend(Wire, tag="voucher.suspend"):
+    label: Label
+    voucher: Id
+
+
+class VoucherResume(Wire, tag="voucher.resume"):
     label: Label
     voucher: Id
 
@@ -448,6 +622,21 @@ class LotRecall(Wire, tag="lot.recall"):
     start: Units
 
 
+class LotFlagSet(Wire, tag="lot.flag.set"):
+    """By the holder, or by the issuer before the claim."""
+
+    label: Label
+    voucher: Id
+    start: Units
+    no_transfer: bool
+
+
+class LotMerge(Wire, tag="lot.merge"):
+    label: Label
+    voucher: Id
+    start: Units
+
+
 # --- 8.7 financing ----------------------------------------------------------------------------
 
 
@@ -468,6 +657,9 @@ class OfferCreate(Wire, tag="offer.create"):
     lines_required: tuple[LineKind, ...]
     registration_required: bool
     automatic: bool
+    stop_on_flow_collapse: bool
+    source: Id | None
+    """A fund pool of the acting organisation, or None."""
 
 
 class OfferRevoke(Wire, tag="offer.revoke"):
@@ -733,6 +925,18 @@ class SettlementFailed(Wire, tag="settlement.failed"):
     instruction: Id
 
 
+class SettlementEscrow(Wire, tag="settlement.escrow"):
+    label: Label
+    instruction: Id
+    amount: Units
+    receipt_commitment: Hash
+
+
+class SettlementWriteOff(Wire, tag="settlement.write_off"):
+    label: Label
+    voucher: Id
+
+
 class GuaranteeIssue(Wire, tag="guarantee.issue"):
     label: Label
     bank: Id
@@ -775,6 +979,76 @@ class GuaranteeRelease(Wire, tag="guarantee.release"):
     voucher: Id | None
     """None: the whole guarantee."""
     start: Units
+
+
+# --- 8.8 legal --------------------------------------------------------------------------------
+
+
+class FrozenPart(Wire):
+    """Part of a voucher that a legal order names."""
+
+    voucher: Id
+    start: Units
+    amount: Units
+    exact: bool
+    """True: the range `[start, start + amount)`; False: the last `amount` fen of the lot at `start`."""
+
+
+class FreezeOrder(Wire, tag="freeze.order"):
+    """By a court agent or regulator. Created: Freeze, by label."""
+
+    label: Label
+    organisation: Id
+    """Whose assets."""
+    case_commitment: Hash
+    parts: Annotated[tuple[FrozenPart, ...], Meta(max_length=64)]
+    """Empty: everything that the organisation holds."""
+    expires: Day
+    """Last day in force."""
+
+
+class FreezeExtend(Wire, tag="freeze.extend"):
+    label: Label
+    freeze: Id
+    expires: Day
+
+
+class FreezeLift(Wire, tag="freeze.lift"):
+    label: Label
+    freeze: Id
+
+
+class ForceTransfer(Wire, tag="freeze.force_transfer"):
+    """By a court agent: a frozen range gets a new holder."""
+
+    label: Label
+    voucher: Id
+    start: Units
+    end: Units
+    receiver: Id
+    case_commitment: Hash
+
+
+class DisputedRange(Wire):
+    start: Units
+    end: Units
+
+
+class DisputeOpen(Wire, tag="dispute.open"):
+    """By the debtor, or by the holder of every range named. Created: Dispute, by label."""
+
+    label: Label
+    voucher: Id
+    ranges: Annotated[tuple[DisputedRange, ...], Meta(min_length=1, max_length=16)]
+    """Sorted, disjoint."""
+    reason_commitment: Hash
+
+
+class DisputeResolve(Wire, tag="dispute.resolve"):
+    """Joint: the debtor and every holder of the disputed ranges; or a court agent alone."""
+
+    label: Label
+    dispute: Id
 
 
 # --- 8.9 goods --------------------------------------------------------------------------------
@@ -877,9 +1151,14 @@ Command = (
     | LineGrant | LineChange | LineSuspend | LineResume
     | IssuerBlock | IssuerUnblock | DistressOpen | DistressClose | DistressDeclare | DistressEnd
     | BranchCreate | BranchStatusSet | RecoverStart | RecoverCancel
+    | LineAllocate | FeeScheduleSet | WaiverGrant | WaiverRevoke | FundCommit | FundWithdraw
     | DocumentRegister
+    | DocumentAttest | DocumentVoid | AccessGrant | DocumentComplaint
+    | FlowAnchorPublish
     | VoucherIssue | VoucherClaim | VoucherReject | VoucherWithdraw
+    | VoucherCancel | VoucherReduce | VoucherExtend | VoucherReview | VoucherSuspend | VoucherResume
     | LotTransfer | LotAccept | LotDecline | LotRecall
+    | LotFlagSet | LotMerge
     | OfferCreate | OfferRevoke | FinancingDraw | InstructionSend | PayoutConfirm | PayoutFail
     | FinancingRepay | RepayConfirm
     | FinancingDrawBatch | FinancingRequestOpen | FinancingQuote | FinancingAccept | FinancingCancel
@@ -892,6 +1171,8 @@ Command = (
     | WarehouseReceiptIssue | WarehouseReceiptPledge | WarehouseReceiptDeliver
     | WarehouseReceiptRelease | WarehouseReceiptPrice | WarehouseReceiptSplit
     | WarehouseReceiptTransfer | PrepaymentRequest | PrepaymentFund | PrepaymentShip
+    | SettlementEscrow | SettlementWriteOff
+    | FreezeOrder | FreezeExtend | FreezeLift | ForceTransfer | DisputeOpen | DisputeResolve
 )  # fmt: skip
 
 COMMAND_TYPES: Final[tuple[type[Wire], ...]] = get_args(Command)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hmac
 from hashlib import sha256
 from typing import Final
 
 __all__ = [
-    "LEAF", "NODE", "block_hash", "body_hash", "envelope_hash", "record_id", "signed_bytes",
-    "transaction_id",
+    "LEAF", "NODE", "block_hash", "body_hash", "envelope_hash", "reader_hint", "record_id",
+    "signed_bytes", "transaction_id",
 ]  # fmt: skip
 
 LEAF: Final = b"\x00"
@@ -59,3 +60,9 @@ def record_id(kind: int, organisation: bytes, label: bytes) -> bytes:
         + organisation
         + label
     ).digest()[:16]
+
+
+def reader_hint(secret: bytes, document: bytes, reader: bytes) -> bytes:
+    """Under what a reader's wrapped key is kept: an HMAC, so that nobody without `secret` learns who reads
+    a document (voucher law §16.3). `secret` is 32 random bytes that the owner gives the reader."""
+    return hmac.digest(secret, b"tallynet/reader" + document + reader, "sha256")

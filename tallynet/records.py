@@ -57,6 +57,14 @@ class Kind(IntEnum):
     RECOVERY = 31
     DISTRESS_EVENT = 32
     FINANCING_REQUEST = 33
+    FREEZE = 39
+    DISPUTE = 40
+    DOCUMENT_READER = 41
+    FLOW_ANCHOR = 42
+    FEE_SCHEDULE = 43
+    WAIVER = 44
+    FUND_POOL = 45
+    ALLOCATIONS = 46
     GUARANTEE = 51
     BACKSTOP = 52
     WAREHOUSE_RECEIPT = 53
@@ -184,6 +192,8 @@ class CommandClass(IntEnum):
     REPAYMENT = 14
     SETTLEMENT = 15
     GOODS = 18
+    LEGAL = 20
+    """Freezes and disputes of §8.8."""
 
 
 class PolicyRule(Wire):
@@ -252,6 +262,17 @@ class DocumentPolicy(IntEnum):
     """A document backs vouchers up to its total."""
 
 
+class Visibility(IntEnum):
+    """What the debtor's side learns of the lots of a voucher (voucher law §13, §16)."""
+
+    FULL = 1
+    """Every holder."""
+    TIER1 = 2
+    """The part that no supplier has passed on."""
+    CONSENT = 3
+    """Nothing, but what a holder shows it by a proof of its own."""
+
+
 class Programme(Wire, tag="programme"):
     """Rules that the owner sets for its chain, within the network's parameters.
 
@@ -270,6 +291,7 @@ class Programme(Wire, tag="programme"):
     max_tenor_days: Small
     grace_days: Small
     document_policy: DocumentPolicy
+    visibility: Visibility
     document_required_on_transfer: bool
     penalty_ppm_day: Ppm
     funding_order: tuple[Id, ...]
@@ -286,6 +308,19 @@ class LineKind(IntEnum):
     ISSUE = 1
     DEBTOR_EXPOSURE = 2
     BORROWER = 3
+    ALLOCATION = 4
+    """Core on supplier: face that this supplier may finance on this core."""
+
+
+class SeasonalWindow(Wire):
+    """So much more than `granted` between two days, both included (C36)."""
+
+    first_day: Day
+    last_day: Day
+    amount: Units
+
+
+SeasonalWindows = Annotated[tuple[SeasonalWindow, ...], Meta(max_length=12)]
 
 
 class LineStatus(IntEnum):
@@ -308,6 +343,115 @@ class CreditLine(Wire, tag="line"):
     valid_from: Day
     valid_to: Day
     status: LineStatus
+    seasonal: SeasonalWindows
+    """Windows that overlap add up."""
+
+
+class Allocations(Wire, tag="allocations"):
+    """What a core can allocate and has allocated in a currency. Id: record_id(ALLOCATIONS, core,
+    currency)."""
+
+    issue_granted: Units
+    """Sum of `granted` over the core's ISSUE lines."""
+    allocated: Units
+    """Sum of `granted` over its ALLOCATION lines."""
+
+
+# --- fees -------------------------------------------------------------------------------------
+
+
+class FeeTerms(Wire):
+    """What a draw costs from a day on."""
+
+    effective_day: Day
+    bps: Bps
+    """Of the face financed, rounded up."""
+    minimum: Units
+    free_below: Units
+    """A smaller face costs nothing."""
+    debtor_bps: Bps
+    """The debtor's share of the fee; the drawer bears the rest."""
+
+
+class FeeSchedule(Wire, tag="fee-schedule"):
+    """Platform fee of a programme, or of the network for programmes without their own. Id:
+    record_id(FEE_SCHEDULE, b"", programme or empty)."""
+
+    owner: Id
+    """Who set it and is paid."""
+    programme: Id | None
+    terms: tuple[FeeTerms, ...]
+    """Those in force and those to come, ascending by day."""
+
+
+class WaiverKind(IntEnum):
+    EXEMPT = 1
+    REDUCE = 2
+    DEFER = 3
+
+
+class WaiverScope(IntEnum):
+    """What of a draw a waiver's value is compared with."""
+
+    DRAWER = 1
+    INDUSTRY = 2
+    """Of the drawer; so are region and size."""
+    REGION = 3
+    SIZE = 4
+    DEBTOR = 5
+
+
+ScopeValue = Annotated[bytes, Meta(min_length=1, max_length=256)]
+"""An organisation's id; a name in UTF-8; a size as one byte."""
+
+
+class Waiver(Wire, tag="waiver"):
+    """Fees that are not charged, charged less, or charged later (C30, C31)."""
+
+    owner: Id
+    programme: Id | None
+    """Whose schedule it waives; None: the network's."""
+    scope: WaiverScope
+    value: ScopeValue
+    kind: WaiverKind
+    bps: Bps
+    """REDUCE: the part that is waived; otherwise 0."""
+    days: Small
+    """DEFER: days after the draw; otherwise 0."""
+    valid_from: Day
+    valid_to: Day
+    cap_total: Units
+    """Largest sum waived or deferred, 0: none."""
+    used: Units
+    """Of draws accepted and not undone."""
+    revoked: bool
+
+
+# --- fund pools -------------------------------------------------------------------------------
+
+
+class PoolKind(IntEnum):
+    EARLY_PAY = 1
+    """The funder is the debtor and pays its own vouchers early."""
+    ENTRUSTED_LOAN = 2
+    """The agent bank is lender of record, the funder bears the risk (委托贷款)."""
+
+
+class FundPool(Wire, tag="fund-pool"):
+    """Money that an enterprise has set aside with an agent bank for offers (C34). One per (funder, agent
+    bank, kind, currency); the network never holds any of it."""
+
+    funder: Id
+    agent_bank: Id
+    kind: PoolKind
+    currency: Currency
+    committed: Units
+    reserved: Units
+    """Of draws that await their pay-out."""
+    drawn: Units
+    """Paid out, and not repaid."""
+    terms: Hash
+    """Commitment to the agency agreement."""
 
 
 # --- documents --------------------------------------------------------------------------------
@@ -325,6 +469,24 @@ class DocumentType(IntEnum):
 class DocumentStatus(IntEnum):
     ACTIVE = 1
     VOID = 2
+
+
+class AttestationKind(IntEnum):
+    INVOICE_GENUINE = 1
+    GOODS_RECEIVED = 2
+    CONTRACT_SEALED = 3
+
+
+class Attestation(Wire):
+    """What somebody else than the owner says about a document."""
+
+    kind: AttestationKind
+    attestor: Id
+    day: Day
+
+
+WrappedKey = Annotated[bytes, Meta(min_length=80, max_length=1_280)]
+"""HPKE (RFC 9180) encapsulation and sealed key: 80 bytes with X25519, 1,200 with X25519 + ML-KEM-768."""
 
 
 class Document(Wire, tag="document"):
@@ -350,6 +512,48 @@ class Document(Wire, tag="document"):
     """Number of uncancelled vouchers using it."""
     delivery_day: Day | None
     status: DocumentStatus
+    attestations: tuple[Attestation, ...]
+    """In order of time; one per kind and attestor."""
+
+
+class DocumentReader(Wire, tag="document-reader"):
+    """The document's key, wrapped for one reader. Id: record_id(DOCUMENT_READER, document, hint), where
+    the hint is an HMAC (`hashing.reader_hint`), so that the state does not say who reads what (§16.3)."""
+
+    document: Id
+    epoch: Epoch
+    """Of the reader's encryption key; a newer grant replaces an older one."""
+    wrapped_key: WrappedKey
+    complained: bool
+    """The reader has said that the ciphertext does not match the root."""
+
+
+class FlowAlarm(IntEnum):
+    NONE = 1
+    COLLAPSED = 2
+
+
+class FlowAnchor(Wire, tag="flow"):
+    """One stream of a publisher's business records, known by totals. Id: record_id(FLOW_ANCHOR,
+    publisher, stream)."""
+
+    publisher: Id
+    stream: Name
+    last_day: Day
+    """Day of the newest period; `daily` ends with it."""
+    last_second: Uint
+    """Second of that day with which the newest period ended."""
+    count: Uint
+    """Of the newest period: records, their sum, and the root over them."""
+    sum: Units
+    records_root: Hash
+    daily: tuple[Units, ...]
+    """Sums of consecutive days, oldest first: as many as the alarm looks at, and one."""
+    alarm: FlowAlarm
+    frozen_baseline: Wide | None
+    """B of the day on which the alarm was raised; None without alarm."""
+    next_check: Day
+    """Business date whose roll checks the stream next, 0: none before another anchor."""
 
 
 # --- vouchers and lots ------------------------------------------------------------------------
@@ -363,6 +567,8 @@ class VoucherStatus(IntEnum):
     DEFAULTED = 5
     SETTLED = 6
     CANCELLED = 7
+    WRITTEN_OFF = 8
+    """Every open lot is written off by its holder; still payable."""
 
 
 class DocumentUse(Wire):
@@ -394,9 +600,13 @@ class Voucher(Wire, tag="voucher"):
     claim_deadline: Day
     maturity: Day
     """Rolled to a working day (FOLLOWING)."""
+    grace_days: Small
     grace_end: Day
+    """Maturity plus `grace_days`, rolled."""
     promise: Promise
     documents: tuple[DocumentUse, ...]
+    """What is left of each after credit notes; they sum to the face not cancelled, unless the whole
+    voucher was cancelled."""
     programme: Id
     issue_line: Id
     clearing_bank: Id
@@ -406,16 +616,27 @@ class Voucher(Wire, tag="voucher"):
     max_lots: Small
     min_piece: Units
     document_required_on_transfer: bool
+    visibility: Visibility
     penalty_ppm_day: Ppm
     status: VoucherStatus
     payment_term_warning: bool
     """The SME payment term of §17 was exceeded while the mode was WARN."""
+    transfer_barred: bool
+    """Issuer and first payee agreed that the payee does not transfer (Civil Code 545)."""
+    extra_review_by: Id | None
+    """Bank whose review of a long tenor was the last; no financing of such a voucher before one."""
+    suspended_by: Id | None
+    """SUSPENDED: the authority that stopped transfer and financing; it alone resumes them."""
+    freezes: Small
+    """Freezes in force on ranges of this voucher."""
+    disputes: Small
+    """DISPUTED while above 0: open disputes about ranges of this voucher."""
     funds_in: Units
     """Face money that the debtor paid to its clearing bank."""
     redeemed: Units
     cancelled: Units
     paid: Units
-    """Face money confirmed as paid to holders; `paid <= funds_in` (I13)."""
+    """Face money confirmed as paid to holders or into escrow; `paid <= funds_in` (I13)."""
     penalty_day: Day
     """Business date up to which the penalty has been accrued, itself not yet counted; it begins on
     the day after `grace_end`."""
@@ -448,11 +669,14 @@ class AcquiredBy(IntEnum):
     SALE = 3
     GUARANTEE = 4
     """By paying its holder under a guarantee (subrogation)."""
+    COURT = 5
 
 
 FLAG_NO_TRANSFER: Final = 1
 FLAG_FROZEN: Final = 2
 FLAG_DISPUTED: Final = 4
+FLAG_WRITTEN_OFF: Final = 32
+"""The holder has written its claim off in its books; the debtor still owes it."""
 
 
 class Lot(Wire, tag="lot"):
@@ -478,7 +702,54 @@ class Lot(Wire, tag="lot"):
     covered: Units
     """Fen of this lot funded by the debtor and not yet paid out."""
     flags: Small
-    """Sum of FLAG_ values."""
+    """Sum of FLAG_ values. A lot whose holder is frozen as a whole carries no FROZEN flag."""
+
+
+# --- legal ------------------------------------------------------------------------------------
+
+
+class LotRange(Wire):
+    """The fen `[start, end)` of a voucher."""
+
+    voucher: Id
+    start: Units
+    end: Units
+
+
+class FreezeState(IntEnum):
+    IN_FORCE = 1
+    LIFTED = 2
+    EXPIRED = 3
+
+
+class Freeze(Wire, tag="freeze"):
+    """An order of a court or regulator that nothing takes effect on these ranges but redemption into
+    escrow and forced transfer (I6)."""
+
+    authority: Id
+    organisation: Id
+    """Whose ranges were frozen."""
+    case_commitment: Hash
+    ranges: tuple[LotRange, ...]
+    """Sorted, disjoint; empty: everything that the organisation holds, now and later."""
+    expires: Day
+    """Last day in force."""
+    state: FreezeState
+
+
+class DisputeState(IntEnum):
+    OPEN = 1
+    RESOLVED = 2
+
+
+class Dispute(Wire, tag="dispute"):
+    """A disagreement about ranges of one voucher: they do not move until it is resolved."""
+
+    ranges: tuple[LotRange, ...]
+    """Sorted, disjoint, all of one voucher."""
+    opener: Id
+    reason_commitment: Hash
+    state: DisputeState
 
 
 # --- finance ----------------------------------------------------------------------------------
@@ -540,6 +811,10 @@ class Offer(Wire, tag="offer"):
     """Pay-out only once the funder has recorded the draw's registration (voucher law §17)."""
     automatic: bool
     """False: a draw becomes a request, which the funder answers with a quote (§8.7)."""
+    stop_on_flow_collapse: bool
+    """No draws while the flow of the voucher's debtor has collapsed."""
+    source: Id | None
+    """The fund pool that pays; None: the funder itself."""
 
 
 class OfferUse(Wire, tag="offer-use"):
@@ -556,6 +831,9 @@ class FinancingState(IntEnum):
     REPAID = 4
     REQUESTED = 5
     """A rediscount that its buyer has not accepted."""
+    PAYOUT_HELD = 8
+    """The bank has confirmed the pay-out of a frozen or disputed range: it takes effect once nothing
+    holds the range any more."""
     RECOURSE = 11
     """The lender has claimed the range back from the borrower."""
     ENFORCED = 12
@@ -594,6 +872,20 @@ class Registration(Wire):
     day: Day
     expiry: Day
     """Last day on which the entry counts."""
+
+
+class Fee(Wire):
+    """The platform fee of one draw, computed at the draw and instructed with its pay-out."""
+
+    payee: Id
+    drawer: Units
+    """The drawer's share: deducted from a sale unless it is deferred, else instructed beside it."""
+    debtor: Units
+    due: Day
+    deferred: bool
+    waiver: Id | None
+    waived: Units
+    """Counted in the waiver's `used`."""
 
 
 class Financing(Wire, tag="financing"):
@@ -640,12 +932,20 @@ class Financing(Wire, tag="financing"):
     purposes: Purposes
     instruction: Id
     expires: Seconds
-    """Pay-out must be confirmed before this header time."""
+    """Pay-out must be confirmed before this header time; PAYOUT_HELD: the next look at whether the
+    range is still held."""
     state: FinancingState
     lines: tuple[LineKind, ...]
     """Kinds of the funder's lines that the principal uses; sorted."""
     registration_required: bool
     registration: Registration | None
+    fee: Fee | None
+    agent_bank: Id | None
+    """Of the fund pool that pays; lender of record of an entrusted loan."""
+    pool: Id | None
+    """Fund pool that pays; None: the funder's own money."""
+    allocation: Id | None
+    """ALLOCATION line of the debtor on the drawer, if there was one at the draw."""
 
 
 class Quote(Wire):
@@ -998,7 +1298,8 @@ class Remembered(Wire, tag="remembered"):
 Record = (
     Network | Organisation | Key | Policy | Account | Programme | CreditLine | Document | Voucher
     | Lot | Offer | Financing | Instruction | Parameter | Calendar | Remainder | BankReceipt
-    | Consent | Remembered | OfferUse | Recovery | DistressEvent | FinancingRequest
+    | Consent | Remembered | OfferUse | Recovery | DistressEvent | FinancingRequest | Freeze | Dispute
+    | DocumentReader | FlowAnchor | FeeSchedule | Waiver | FundPool | Allocations
     | Guarantee | Backstop | WarehouseReceipt | Prepayment
 )  # fmt: skip
 
@@ -1026,6 +1327,14 @@ RECORD_TYPES: Final[dict[Kind, type[Record]]] = {
     Kind.RECOVERY: Recovery,
     Kind.DISTRESS_EVENT: DistressEvent,
     Kind.FINANCING_REQUEST: FinancingRequest,
+    Kind.FREEZE: Freeze,
+    Kind.DISPUTE: Dispute,
+    Kind.DOCUMENT_READER: DocumentReader,
+    Kind.FLOW_ANCHOR: FlowAnchor,
+    Kind.FEE_SCHEDULE: FeeSchedule,
+    Kind.WAIVER: Waiver,
+    Kind.FUND_POOL: FundPool,
+    Kind.ALLOCATIONS: Allocations,
     Kind.GUARANTEE: Guarantee,
     Kind.BACKSTOP: Backstop,
     Kind.WAREHOUSE_RECEIPT: WarehouseReceipt,

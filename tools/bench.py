@@ -12,19 +12,21 @@ import statistics
 import tempfile
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
 import psutil
 import trio
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tallynet import commands as c
 from tallynet import records as r
-from tallynet.client import Client, Trust
+from tallynet.client import Client, Receipt, Trust
 from tallynet.client.link import Credentials, Link
 from tallynet.codec import Wire
 from tallynet.envelope import Envelope, Mode
@@ -44,9 +46,16 @@ from tools.records_by_name import line_id
 from tools.testnet_files import NetworkFile, Plan, init
 
 VOUCHERS: Final = 200
+"""At least; with `--lots` as many as hold that many lots."""
+LOTS_PER_VOUCHER: Final = 6
+"""The mean of the voucher law §18."""
 SUPPLIERS: Final = 4
-FACE: Final = 10**12
-"""Fen; more than any run can transfer."""
+FACE: Final = 6 * 10**7
+"""Fen; more than any run can transfer of one voucher, and within what one signer may do."""
+LOTS_MAX: Final = 20_000_000
+"""Half a kilobyte each on four disks."""
+BUILDING: Final = 60
+"""Envelopes of preparation under way per organisation."""
 LIGHT_SECONDS: Final = 3.0
 WARM_SECONDS: Final = 2.0
 """Before the window opens: caches fill, connections grow their buffers."""
@@ -56,7 +65,7 @@ RATE_GUESS: Final = {1: 4_000, 100: 250}
 """Envelopes signed in advance per second of the window; the run stops early if they run out."""
 SUBMIT_GROUP: Final = 32
 """Envelopes per Submit message."""
-_ISSUES_PER_ENVELOPE: Final = 40
+_PREPARED_PER_ENVELOPE: Final = 100
 _UTC8_SECONDS: Final = 8 * 3600
 
 
@@ -168,8 +177,9 @@ class World:
         self._label += 1
         return self._label.to_bytes(8, "big")
 
-    async def build(self, client: Client) -> None:
-        """Register, grant, issue and claim through the network itself."""
+    async def build(self, client: Client, lots: int) -> None:
+        """Register, grant, issue and claim through the network itself; with `lots`, cut the vouchers into
+        six lots each until there are that many."""
         bank = Participant(self.directory, "bank-1", client, self.hash)
         core = await self._join(client, bank, "core", r.OrganisationKind.CORE, r.Size.LARGE)
         for number in range(SUPPLIERS + 1):
@@ -181,17 +191,28 @@ class World:
         network = await client.read(r.Kind.NETWORK, r.NETWORK_ID)
         today = network.business_date if isinstance(network, r.Network) else 0
         rules = c.ProgrammeRules(
-            r.AcceptMode.IMMEDIATE, 0, 10, 200, 1, 180, 5, r.DocumentPolicy.CAPPED, False, 500,
+            r.AcceptMode.IMMEDIATE, 0, 10, 200, 1, 180, 5, r.DocumentPolicy.CAPPED, r.Visibility.TIER1, False, 500,
             (), True, (),
         )  # fmt: skip
         await core.act(c.ProgrammeCreate(b"p", r.ProgrammeKind.RECEIVABLE, "CNY", rules))
-        granted = VOUCHERS * FACE
+        count = max(VOUCHERS, lots // LOTS_PER_VOUCHER)
         await bank.act(
-            c.LineGrant(b"l", r.LineKind.ISSUE, core.id, "CNY", granted, today, today + 400)
+            c.LineGrant(
+                b"l", r.LineKind.ISSUE, core.id, "CNY", count * FACE, today, today + 400, ()
+            )
         )
-        share = VOUCHERS // SUPPLIERS
-        for number, supplier in enumerate(self.suppliers[:SUPPLIERS]):
-            await self._vouchers(bank, core, supplier, number, share, today)
+        columns = (
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+        )  # fmt: skip
+        with Progress(*columns, console=ERRORS, transient=True) as progress:
+            task = progress.add_task("vouchers", total=count)
+            async with trio.open_nursery() as nursery:
+                for number, supplier in enumerate(self.suppliers[:SUPPLIERS]):
+                    share = count // SUPPLIERS + (number < count % SUPPLIERS)
+                    nursery.start_soon(
+                        self._vouchers, bank, core, supplier, share, today, bool(lots),
+                        lambda done: progress.advance(task, done),
+                    )  # fmt: skip
 
     async def _join(
         self, client: Client, bank: Participant, name: str, kind: r.OrganisationKind, size: r.Size
@@ -205,34 +226,48 @@ class World:
         bank: Participant,
         core: Participant,
         supplier: Participant,
-        number: int,
         count: int,
         today: int,
+        cut: bool,
+        advance: Callable[[int], None],
     ) -> None:
-        tag = bytes((number,)) * 32
-        await core.act(
-            c.DocumentRegister(
-                b"d", r.DocumentType.CONTRACT, tag, tag, tag, supplier.id, core.id, (), "CNY",
-                count * FACE, None,
-            )
+        """Documented, issued, claimed and, if asked for, cut, in groups that fit into what may be under
+        way."""
+        pieces = tuple(
+            c.Piece(other.id, FACE // LOTS_PER_VOUCHER, None)
+            for other in self.suppliers if other is not supplier
         )  # fmt: skip
-        document = record_id(r.Kind.DOCUMENT, b"", tag)
-        labels = [b"v%d-%d" % (number, i) for i in range(count)]
-        issues = [
-            c.VoucherIssue(
-                label, supplier.id, "CNY", FACE, today + 90, r.Promise(tag, True, True, True),
-                (r.DocumentUse(document, FACE),), record_id(r.Kind.PROGRAMME, core.id, b"p"),
-                line_id(r.LineKind.ISSUE, bank.id, core.id, "CNY"), bank.id,
-            )
-            for label in labels
-        ]  # fmt: skip
-        ids = [record_id(r.Kind.VOUCHER, core.id, label) for label in labels]
-        for start in range(0, count, _ISSUES_PER_ENVELOPE):
-            await core.act(*issues[start : start + _ISSUES_PER_ENVELOPE])
-        claims = [c.VoucherClaim(self._label_bytes(), voucher, True) for voucher in ids]
-        for start in range(0, count, _ISSUES_PER_ENVELOPE):
-            await supplier.act(*claims[start : start + _ISSUES_PER_ENVELOPE])
-        self.vouchers.extend((supplier, voucher) for voucher in ids)
+        line = line_id(r.LineKind.ISSUE, bank.id, core.id, "CNY")
+        programme = record_id(r.Kind.PROGRAMME, core.id, b"p")
+        group = BUILDING * _PREPARED_PER_ENVELOPE
+        for start in range(0, count, group):
+            documents, issues, claims, cuts = [], [], [], []
+            for _ in range(min(group, count - start)):
+                label = self._label_bytes()
+                tag = sha256(label).digest()
+                documents.append(
+                    c.DocumentRegister(
+                        label, r.DocumentType.CONTRACT, tag, tag, tag, supplier.id, core.id, (),
+                        "CNY", FACE, None,
+                    )
+                )  # fmt: skip
+                document = record_id(r.Kind.DOCUMENT, b"", tag)
+                issues.append(
+                    c.VoucherIssue(
+                        label, supplier.id, "CNY", FACE, today + 90,
+                        r.Promise(tag, True, True, True), (r.DocumentUse(document, FACE),),
+                        programme, line, bank.id,
+                    )
+                )  # fmt: skip
+                voucher = record_id(r.Kind.VOUCHER, core.id, label)
+                claims.append(c.VoucherClaim(self._label_bytes(), voucher, True))
+                cuts.append(c.LotTransfer(self._label_bytes(), voucher, 0, pieces))
+                self.vouchers.append((supplier, voucher))
+            for by, commands in (
+                (supplier, documents), (core, issues), (supplier, claims), (supplier, cuts if cut else ())
+            ):  # fmt: skip
+                await _carry_out(by, commands)
+            advance(len(issues))
 
     def transfers(self, count: int, batch: int) -> list[Envelope]:
         """Signed envelopes of `batch` transfers of one fen each, spread over all vouchers."""
@@ -261,6 +296,20 @@ class World:
             )
         self._turn += count
         return envelopes
+
+
+async def _carry_out(by: Participant, commands: Sequence[Wire]) -> None:
+    """All of these commands, many envelopes at once. Raises BenchFailed REFUSED."""
+    envelopes = (
+        by.envelope(commands[start : start + _PREPARED_PER_ENVELOPE], mode=Mode.INDEPENDENT)
+        for start in range(0, len(commands), _PREPARED_PER_ENVELOPE)
+    )
+    for outcome in await by.client.submit_many(envelopes, in_flight=BUILDING):
+        if not isinstance(outcome, Receipt):
+            raise BenchFailed("REFUSED", f"preparing the vouchers: {outcome}")
+        codes = {command.code for command in outcome.receipt.commands} | {outcome.receipt.code}
+        if codes != {"OK"}:
+            raise BenchFailed("REFUSED", f"preparing the vouchers: {', '.join(sorted(codes))}")
 
 
 # --- measuring ---------------------------------------------------------------------------------------
@@ -375,12 +424,13 @@ def loopback_plan(directory: Path, validators: int, name: str) -> Plan:
 
 
 async def _measure(
-    directory: Path, network: NetworkFile, batch: int, seconds: int
+    directory: Path, network: NetworkFile, batch: int, seconds: int, lots: int
 ) -> dict[str, Any]:
     world = World(directory, network)
     async with connect(directory) as client:
-        ERRORS.print(f"building {VOUCHERS} vouchers of {SUPPLIERS} suppliers")
-        await world.build(client)
+        before = Usage.now(directory).disk_bytes
+        await world.build(client, lots)
+        built = Usage.now(directory).disk_bytes - before
     light_count = int(LIGHT_SECONDS * 300)
     ahead = RATE_GUESS.get(batch, max(20, RATE_GUESS[1] // batch))
     count = int((seconds + WARM_SECONDS) * ahead)
@@ -393,7 +443,10 @@ async def _measure(
     connections = len(network.nodes)
     ERRORS.print(f"full load: {connections} x {in_flight} envelopes under way, {seconds} s")
     full = await _phase(world, envelopes, seconds, in_flight, connections)
-    return _figures(world, light, full)
+    return _figures(world, light, full) | {
+        "lots": lots or len(world.vouchers),
+        "disk_bytes_per_lot": round(built / len(network.nodes) / (lots or len(world.vouchers))),
+    }
 
 
 def _figures(world: World, light: Measured, full: Measured) -> dict[str, Any]:
@@ -414,18 +467,26 @@ def _figures(world: World, light: Measured, full: Measured) -> dict[str, Any]:
 
 
 def run_bench(
-    *, validators: int, batch: int, seconds: int, json_file: Path | None, commit: str
+    *,
+    validators: int,
+    batch: int,
+    seconds: int,
+    lots: int,
+    json_file: Path | None,
+    commit: str,
 ) -> int:
     """Measure, print, optionally write JSON; returns the exit code."""
     if not 1 <= batch <= 1000 or seconds < 1:
         raise BenchFailed("USAGE", "--batch is 1 to 1000 commands, --seconds at least 1")
+    if not 0 <= lots <= LOTS_MAX:
+        raise BenchFailed("USAGE", f"--lots is 0 to {LOTS_MAX:,}")
     with ExitStack() as stack:
         scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="tally-bench-"))
         directory = Path(scratch) / "network"
         network = init(loopback_plan(directory, validators, "bench"))
         stack.callback(testnet_processes.stop_all, directory)
         testnet_processes.start_all(directory)
-        figures = trio.run(_measure, directory, network, batch, seconds)
+        figures = trio.run(_measure, directory, network, batch, seconds, lots)
     figures |= {
         "verify_us": verify_microseconds(),
         "validators": validators,

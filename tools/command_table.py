@@ -172,6 +172,20 @@ def document_use(reading: Reading, text: str) -> r.DocumentUse:
     return r.DocumentUse(reading.book.record(r.Kind.DOCUMENT, name), amount(reading, value))
 
 
+def frozen_part(reading: Reading, text: str) -> c.FrozenPart:
+    parts = _split(text, "VOUCHER:START:AMOUNT or VOUCHER:START:AMOUNT:exact", 3, 4)
+    if len(parts) == 4 and parts[3] != "exact":
+        raise UsageError("USAGE", f"{text!r}: write exact, or nothing, after the amount")
+    voucher = reading.book.record(r.Kind.VOUCHER, parts[0])
+    start = number(reading, parts[1])
+    return c.FrozenPart(voucher, start, amount(reading, parts[2]), len(parts) == 4)
+
+
+def disputed_range(reading: Reading, text: str) -> c.DisputedRange:
+    start, end = _split(text, "START:END", 2, 2)
+    return c.DisputedRange(number(reading, start), number(reading, end))
+
+
 def rate_band(_reading: Reading, text: str) -> r.RateBand:
     parts = _split(text, "DAYS:RATE or DAYS:RATE:ADVANCE, e.g. 180:4.35%:80%", 2, 3)
     advance = parse_ratio(parts[2]) if len(parts) == 3 else 10_000
@@ -238,6 +252,49 @@ def calendar_entry(_reading: Reading, text: str) -> r.CalendarEntry:
     return r.CalendarEntry(parse_day(when), what == "working")
 
 
+def some_bytes(_reading: Reading, text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        raise UsageError("USAGE", f"{text!r} is not hexadecimal") from None
+
+
+def opened_field(reading: Reading, text: str) -> c.OpenedField:
+    path, salt, value = _split(text, "PATH:SALT:VALUE, salt and value in hexadecimal", 3, 3)
+    return c.OpenedField(path, digest(reading, salt), some_bytes(reading, value))
+
+
+def seasonal_window(reading: Reading, text: str) -> r.SeasonalWindow:
+    first, last, more = _split(text, "FIRST:LAST:AMOUNT", 3, 3)
+    return r.SeasonalWindow(parse_day(first), parse_day(last), amount(reading, more))
+
+
+def programme_or_network(reading: Reading, text: str) -> bytes | None:
+    return None if text == "network" else reading.book.record(r.Kind.PROGRAMME, text)
+
+
+def pool(reading: Reading, text: str) -> bytes:
+    return reading.book.pool(text)
+
+
+def fee_terms(reading: Reading, text: str) -> r.FeeTerms:
+    form = "DAY:RATIO:MINIMUM:FREE_BELOW[:DEBTOR_SHARE], e.g. 2027-03-01:0.05%:1.00:100.00:50%"
+    parts = _split(text, form, 4, 5)
+    amounts = amount(reading, parts[2]), amount(reading, parts[3])
+    share = parse_ratio(parts[4]) if len(parts) == 5 else 0
+    return r.FeeTerms(parse_day(parts[0]), parse_ratio(parts[1]), *amounts, share)
+
+
+def waiver_scope(reading: Reading, text: str) -> tuple[r.WaiverScope, bytes]:
+    name, value = _split(text, "drawer|industry|region|size|debtor:VALUE", 2, 2)
+    scope: r.WaiverScope = member_of(r.WaiverScope)(reading, name)
+    if scope in (r.WaiverScope.DRAWER, r.WaiverScope.DEBTOR):
+        return scope, reading.book.organisation(value)
+    if scope is r.WaiverScope.SIZE:
+        return scope, bytes((member_of(r.Size)(reading, value),))
+    return scope, value.encode()
+
+
 # --- common options -------------------------------------------------------------------------------
 
 VOUCHER: Final = Option("voucher: OWNER/LABEL", of_kind(r.Kind.VOUCHER))
@@ -257,6 +314,11 @@ REQUEST: Final = Option("request: OWNER/LABEL", of_kind(r.Kind.FINANCING_REQUEST
 LINE: Final = Option("line: KIND:GRANTOR:OBLIGOR", line)
 VALID_FROM: Final = Option("first day", day)
 VALID_TO: Final = Option("last day", day)
+SEASONAL: Final = Option(
+    "FIRST:LAST:AMOUNT, so much more between two days, may be repeated", seasonal_window, many=True
+)
+POOL: Final = Option("fund pool: KIND:FUNDER:AGENT", pool)
+DOCUMENT: Final = Option("document: OWNER/LABEL or id", of_kind(r.Kind.DOCUMENT))
 ORGANISATION: Final = Option("organisation: wallet name or id", organisation)
 LOT: Final = {"voucher": VOUCHER, "start": START}
 REDISCOUNT: Final = Option("rediscount: SELLER/LABEL", of_kind(r.Kind.FINANCING))
@@ -269,6 +331,8 @@ UNIT: Final = Option("unit they are counted in", plain_text)
 LOCATION: Final = Option("place in the warehouse", plain_text)
 QUANTITY: Final = Option("number of units", number)
 UNIT_VALUE: Final = Option("value of one unit", amount)
+FREEZE: Final = Option("freeze: OWNER/LABEL", of_kind(r.Kind.FREEZE))
+CASE: Final = Option("number of the case (kept as commitment)", hash_of("case"))
 
 _RULES: Final = {
     "accept_mode": Option(
@@ -286,6 +350,11 @@ _RULES: Final = {
         "exclusive: one voucher per document; capped: up to its total",
         member_of(r.DocumentPolicy),
         "capped",
+    ),
+    "visibility": Option(
+        "what the debtor's side sees: full: every holder; tier1: what was not passed on; consent: nothing",
+        member_of(r.Visibility),
+        "tier1",
     ),
     "document_required_on_transfer": Option("transfers need an own document", yes_no, "no"),
     "penalty_ppm_day": Option("penalty per day, e.g. 0.05%", rate, "0.05%"),
@@ -321,6 +390,11 @@ def _with_scope(values: dict[str, Any]) -> dict[str, Any]:
 
 def _sorted_ids(*names: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
     return lambda values: values | {name: tuple(sorted(values[name])) for name in names}
+
+
+def _with_waiver_scope(values: dict[str, Any]) -> dict[str, Any]:
+    scope, value = values["scope"]
+    return values | {"scope": scope, "value": value}
 
 
 COMMANDS: Final[dict[str, CommandEntry]] = {
@@ -510,6 +584,7 @@ COMMANDS: Final[dict[str, CommandEntry]] = {
             "granted": Option("limit", amount),
             "valid_from": VALID_FROM,
             "valid_to": VALID_TO,
+            "seasonal": SEASONAL,
         },
     ),
     "line change": CommandEntry(
@@ -522,6 +597,7 @@ COMMANDS: Final[dict[str, CommandEntry]] = {
             "granted": Option("limit", amount),
             "valid_from": VALID_FROM,
             "valid_to": VALID_TO,
+            "seasonal": SEASONAL,
         },
     ),
     "line suspend": CommandEntry(
@@ -535,6 +611,129 @@ COMMANDS: Final[dict[str, CommandEntry]] = {
         "Resume a suspended line.",
         "tally line resume --as bank-1 --line issue:bank-1:harbour-tours",
         {"line": LINE},
+    ),
+    "line allocate": CommandEntry(
+        c.LineAllocate,
+        "Allocate part of the core's ISSUE lines to a supplier.",
+        "tally line allocate --as harbour-tours --supplier gate-devices --granted 100000.00"
+        " --valid-from 2027-01-01 --valid-to 2028-12-31",
+        {
+            "supplier": Option("to whom", organisation),
+            "currency": CURRENCY,
+            "granted": Option("face that it may finance on the core", amount),
+            "valid_from": VALID_FROM,
+            "valid_to": VALID_TO,
+        },
+    ),
+    "fee set": CommandEntry(
+        c.FeeScheduleSet,
+        "Set the platform fee of the network or of a programme from a day on.",
+        "tally fee set --as harbour-tours --programme harbour-tours/season"
+        " --terms 2027-03-01:0.05%:1.00:100.00:50%",
+        {
+            "programme": Option("OWNER/LABEL, or network", programme_or_network, "network"),
+            "terms": Option("DAY:RATIO:MINIMUM:FREE_BELOW[:DEBTOR_SHARE]", fee_terms),
+        },
+    ),
+    "waiver grant": CommandEntry(
+        c.WaiverGrant,
+        "Waive, reduce or defer a fee for an enterprise, industry, region or size.",
+        "tally waiver grant --as harbour-tours --label w1 --programme harbour-tours/season"
+        " --scope region:coast --kind reduce --bps 3333 --valid-from 2027-03-01"
+        " --valid-to 2027-12-31",
+        {
+            "programme": Option("OWNER/LABEL, or network", programme_or_network, "network"),
+            "scope": Option("drawer, industry, region, size or debtor, then :VALUE", waiver_scope),
+            "kind": Option("exempt, reduce, defer", member_of(r.WaiverKind)),
+            "bps": Option("reduce: the part waived, in hundredths of a percent", number, "0"),
+            "days": Option("defer: days after the draw", number, "0"),
+            "valid_from": VALID_FROM,
+            "valid_to": VALID_TO,
+            "cap_total": Option("largest sum waived, 0: none", amount, "0"),
+        },
+        _with_waiver_scope,
+    ),
+    "waiver revoke": CommandEntry(
+        c.WaiverRevoke,
+        "End a waiver; accepted draws keep it.",
+        "tally waiver revoke --as harbour-tours --waiver harbour-tours/w1",
+        {"waiver": Option("waiver: OWNER/LABEL", of_kind(r.Kind.WAIVER))},
+    ),
+    "fund commit": CommandEntry(
+        c.FundCommit,
+        "Set money aside for a fund pool, as funder and agent bank together.",
+        "tally fund commit --as harbour-tours --funder harbour-tours --agent-bank bank-1"
+        " --kind early-pay --amount 5000000.00 --terms HEX",
+        {
+            "funder": Option("whose money it is", organisation),
+            "agent_bank": Option("bank that keeps and pays it", organisation),
+            "kind": Option("early-pay, entrusted-loan", member_of(r.PoolKind)),
+            "currency": CURRENCY,
+            "amount": Option("amount added", amount),
+            "terms": Option("hash of the agency agreement, 64 hexadecimal digits", digest),
+        },
+    ),
+    "fund withdraw": CommandEntry(
+        c.FundWithdraw,
+        "Take unpromised money out of a fund pool, as funder and agent bank together.",
+        "tally fund withdraw --as harbour-tours --pool early-pay:harbour-tours:bank-1"
+        " --amount 100.00",
+        {"pool": POOL, "amount": Option("amount", amount)},
+    ),
+    "document attest": CommandEntry(
+        c.DocumentAttest,
+        "Attest as oracle, bank or counterparty what a document says.",
+        "tally document attest --as bank-1 --document gate-devices/inv-1 --kind invoice-genuine",
+        {
+            "document": DOCUMENT,
+            "kind": Option(
+                "invoice-genuine, goods-received, contract-sealed", member_of(r.AttestationKind)
+            ),
+        },
+    ),
+    "document void": CommandEntry(
+        c.DocumentVoid,
+        "Declare a document void, as oracle, or owner and debtor together.",
+        "tally document void --as gate-devices --document gate-devices/inv-1",
+        {"document": DOCUMENT},
+    ),
+    "document grant": CommandEntry(
+        c.AccessGrant,
+        "Give a reader the wrapped key of a document.",
+        "tally document grant --as gate-devices --document gate-devices/inv-1 --hint HEX --epoch 1"
+        " --wrapped-key HEX",
+        {
+            "document": DOCUMENT,
+            "hint": Option("HMAC that names the reader, 64 hexadecimal digits", digest),
+            "epoch": Option("epoch of the reader's encryption key", number),
+            "wrapped_key": Option("HPKE encapsulation and sealed key, hexadecimal", some_bytes),
+        },
+    ),
+    "document complain": CommandEntry(
+        c.DocumentComplaint,
+        "Say as a reader that the ciphertext does not match the document's root.",
+        "tally document complain --as bank-2 --document gate-devices/inv-1 --secret HEX"
+        " --fields payable:SALT:VALUE",
+        {
+            "document": DOCUMENT,
+            "secret": Option("secret of the reader's hint, 64 hexadecimal digits", digest),
+            "fields": Option("PATH:SALT:VALUE as the ciphertext gives it", opened_field, many=True),
+        },
+    ),
+    "flow anchor": CommandEntry(
+        c.FlowAnchorPublish,
+        "Anchor the totals of the business records of a period.",
+        "tally flow anchor --as harbour-tours --stream bookings --day 2027-03-01 --count 1200"
+        " --sum 140000.00 --records-root HEX",
+        {
+            "stream": Option("name of the stream", plain_text),
+            "day": Option("business date of the records", day),
+            "from_second": Option("first second of the period in its day", number, "0"),
+            "to_second": Option("second after its last; 86400 completes the day", number, "86400"),
+            "count": Option("number of records", number),
+            "sum": Option("their sum", amount),
+            "records_root": Option("root over the records, 64 hexadecimal digits", digest),
+        },
     ),
     "voucher issue": CommandEntry(
         c.VoucherIssue,
@@ -580,6 +779,56 @@ COMMANDS: Final[dict[str, CommandEntry]] = {
         "tally voucher withdraw --as harbour-tours --voucher harbour-tours/v1",
         {"voucher": VOUCHER},
     ),
+    "voucher cancel": CommandEntry(
+        c.VoucherCancel,
+        "Cancel a claimed voucher that is still whole (joint: core and sole holder).",
+        "tally voucher cancel --as harbour-tours --voucher harbour-tours/v1",
+        {"voucher": VOUCHER},
+    ),
+    "voucher reduce": CommandEntry(
+        c.VoucherReduce,
+        "Cancel the tail of the first payee's lot after a credit note (joint: core and first payee).",
+        "tally voucher reduce --as gate-devices --voucher harbour-tours/v1"
+        " --documents DOCUMENT:20000.00",
+        LOT
+        | {
+            "documents": Option(
+                "DOCUMENT:AMOUNT that it backs less, may be repeated", document_use, many=True
+            )
+        },
+    ),
+    "voucher extend": CommandEntry(
+        c.VoucherExtend,
+        "Move a voucher's maturity (joint: core, every holder, lien holder and guarantor).",
+        "tally voucher extend --as harbour-tours --voucher harbour-tours/v1 --maturity 2027-06-30"
+        " --consenting gate-devices --consenting corner-parts",
+        {
+            "voucher": VOUCHER,
+            "maturity": Option("agreed new day of payment (rolled to a working day)", day),
+            "consenting": Option(
+                "holder, lien holder or guarantor, may be repeated", organisation, many=True
+            ),
+        },
+        _sorted_ids("consenting"),
+    ),
+    "voucher review": CommandEntry(
+        c.VoucherReview,
+        "Mark a voucher of long tenor as reviewed by your bank.",
+        "tally voucher review --as bank-2 --voucher harbour-tours/v1",
+        {"voucher": VOUCHER},
+    ),
+    "voucher suspend": CommandEntry(
+        c.VoucherSuspend,
+        "Stop transfer and financing of a voucher, as regulator or court agent.",
+        "tally voucher suspend --as regulator --voucher harbour-tours/v1",
+        {"voucher": VOUCHER},
+    ),
+    "voucher resume": CommandEntry(
+        c.VoucherResume,
+        "End a suspension, as the authority that ordered it.",
+        "tally voucher resume --as regulator --voucher harbour-tours/v1",
+        {"voucher": VOUCHER},
+    ),
     "lot transfer": CommandEntry(
         c.LotTransfer,
         "Pass parts of a lot on; the first piece takes the tail.",
@@ -603,6 +852,18 @@ COMMANDS: Final[dict[str, CommandEntry]] = {
         c.LotRecall,
         "Take a pending transfer back as its sender.",
         "tally lot recall --as gate-devices --voucher harbour-tours/v1 --start 0",
+        LOT,
+    ),
+    "lot flag-set": CommandEntry(
+        c.LotFlagSet,
+        "Set or clear the agreement not to transfer a lot.",
+        "tally lot flag-set --as gate-devices --voucher harbour-tours/v1 --no-transfer yes",
+        LOT | {"no_transfer": Option("yes or no", yes_no)},
+    ),
+    "lot merge": CommandEntry(
+        c.LotMerge,
+        "Join a lot with its equal neighbours.",
+        "tally lot merge --as gate-devices --voucher harbour-tours/v1",
         LOT,
     ),
     "offer create": CommandEntry(
@@ -631,6 +892,14 @@ COMMANDS: Final[dict[str, CommandEntry]] = {
             ),
             "registration_required": Option("pay out only after registration", yes_no, "no"),
             "automatic": Option("no: a draw becomes a request for your quote", yes_no, "yes"),
+            "stop_on_flow_collapse": Option(
+                "no draws while the debtor's business flow has collapsed", yes_no, "no"
+            ),
+            "source": Option(
+                "fund pool KIND:FUNDER:AGENT, or own for the funder's own money",
+                lambda reading, text: None if text == "own" else pool(reading, text),
+                "own",
+            ),
         },
         _sorted_ids("debtors", "programmes"),
     ),
@@ -857,6 +1126,82 @@ COMMANDS: Final[dict[str, CommandEntry]] = {
         "Report that paying a holder failed.",
         "tally settlement failed --as bank-1 --instruction ID",
         {"instruction": INSTRUCTION},
+    ),
+    "settlement escrow": CommandEntry(
+        c.SettlementEscrow,
+        "Confirm as the clearing bank that a frozen holder's share was paid into escrow.",
+        "tally settlement escrow --as bank-1 --instruction ID --amount 10000.00"
+        " --receipt-commitment E-1",
+        {
+            "instruction": INSTRUCTION,
+            "amount": Option("amount paid", amount),
+            "receipt_commitment": RECEIPT,
+        },
+    ),
+    "settlement write-off": CommandEntry(
+        c.SettlementWriteOff,
+        "Write off your lots of a voucher in default.",
+        "tally settlement write-off --as corner-parts --voucher harbour-tours/v1",
+        {"voucher": VOUCHER},
+    ),
+    "freeze order": CommandEntry(
+        c.FreezeOrder,
+        "Freeze ranges, or all that an organisation holds, as court agent or regulator.",
+        "tally freeze order --as court --label case-7 --organisation corner-parts"
+        " --case-commitment '(2027) 7' --parts harbour-tours/v1:0:10000.00 --expires 2027-12-31",
+        {
+            "organisation": Option("whose assets", organisation),
+            "case_commitment": CASE,
+            "parts": Option(
+                "VOUCHER:START:AMOUNT, the tail of the lot at START, or with :exact the range from"
+                " START on; may be repeated; none: all it holds",
+                frozen_part,
+                many=True,
+            ),
+            "expires": Option("last day in force", day),
+        },
+    ),
+    "freeze extend": CommandEntry(
+        c.FreezeExtend,
+        "Extend a freeze, as the authority that ordered it.",
+        "tally freeze extend --as court --freeze court/case-7 --expires 2028-06-30",
+        {"freeze": FREEZE, "expires": Option("last day in force", day)},
+    ),
+    "freeze lift": CommandEntry(
+        c.FreezeLift,
+        "Lift a freeze, as the authority that ordered it.",
+        "tally freeze lift --as court --freeze court/case-7",
+        {"freeze": FREEZE},
+    ),
+    "freeze force-transfer": CommandEntry(
+        c.ForceTransfer,
+        "Give a frozen range to a new holder, as court agent.",
+        "tally freeze force-transfer --as court --voucher harbour-tours/v1 --start 0 --end 1000000"
+        " --receiver gate-devices --case-commitment '(2027) 7'",
+        {
+            "voucher": VOUCHER,
+            "start": Option("first fen of the range", number),
+            "end": Option("fen after its last", number),
+            "receiver": Option("new holder", organisation),
+            "case_commitment": CASE,
+        },
+    ),
+    "dispute open": CommandEntry(
+        c.DisputeOpen,
+        "Dispute ranges of a voucher, as their holder or as the debtor.",
+        "tally dispute open --as harbour-tours --label d-1 --voucher harbour-tours/v1"
+        " --ranges 0:1000000 --reason-commitment 'goods returned'",
+        {
+            "voucher": VOUCHER,
+            "ranges": Option("START:END in fen, may be repeated", disputed_range, many=True),
+            "reason_commitment": Option("reason (kept as commitment)", hash_of("reason")),
+        },
+    ),
+    "dispute resolve": CommandEntry(
+        c.DisputeResolve,
+        "End a dispute (joint: core and holders; or a court agent).",
+        "tally dispute resolve --as harbour-tours --dispute harbour-tours/d-1",
+        {"dispute": Option("dispute: OWNER/LABEL", of_kind(r.Kind.DISPUTE))},
     ),
     "financing rediscount-offer": CommandEntry(
         c.RediscountOffer,

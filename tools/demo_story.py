@@ -163,6 +163,7 @@ async def lines_and_offers(stage: Stage) -> None:
         180,
         3,
         r.DocumentPolicy.CAPPED,
+        r.Visibility.TIER1,
         False,
         500,
         (),
@@ -178,7 +179,7 @@ async def lines_and_offers(stage: Stage) -> None:
         ("bank-3", r.LineKind.DEBTOR_EXPOSURE, 5_000_000_00),
     ):
         grant = c.LineGrant(
-            new_label(), kind, stage.id(CORE), stage.currency, granted, today, until
+            new_label(), kind, stage.id(CORE), stage.currency, granted, today, until, ()
         )
         money = format_amount(granted, stage.currency)
         await stage.act(bank, f"{bank} grants {kind.name} {money} on {CORE}", grant)
@@ -190,7 +191,7 @@ async def lines_and_offers(stage: Stage) -> None:
         offer = c.OfferCreate(
             label, financing, stage.currency, (stage.id(CORE),), (),
             (r.RateBand(365, rate, advance),), 360, 1, 10**10, 0, 10**11, today, until, exposure,
-            False, True,
+            False, True, False, None,
         )  # fmt: skip
         text = f"{bank} offers {financing.name.lower().replace('_', ' ')} at {rate / 10_000:.2f} %"
         await stage.act(bank, text, offer)

@@ -50,9 +50,6 @@ _LABEL_CHARACTERS: Final = frozenset(
 FileOption = Annotated[Path, Parameter(name="--file", help="invoice file (XML)")]
 LabelOption = Annotated[str, Parameter(name="--label", help="name under which it is kept")]
 
-document_app = App(
-    name="document", help="Trade documents: sealed here, known to the network by commitments"
-)
 invoice_app = App(name="invoice", help="Invoice files")
 
 
@@ -66,7 +63,6 @@ def read_file(path: Path) -> bytes:
         raise UsageError("FILE_MISSING", f"{path}: {error.strerror}") from None
 
 
-@document_app.command(name="register")
 def register_document(
     *,
     as_: AsOption,
@@ -158,7 +154,6 @@ def write_private(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-@document_app.command(name="open")
 def open_kept(
     *,
     as_: AsOption,
@@ -270,8 +265,10 @@ def invoice_plain(invoice: Invoice) -> dict[str, Any]:
     }
 
 
-def add_document_commands(app: App) -> None:
-    app.command(document_app)
+def add_document_commands(app: App, nouns: dict[str, App]) -> None:
+    """Add the commands of this module."""
+    nouns["document"].command(register_document, name="register")
+    nouns["document"].command(open_kept, name="open")
     app.command(invoice_app)
 
 

@@ -84,8 +84,8 @@ LEDGER: Final[dict[str, str]] = {
     "LINE_EXCEEDED": "The credit line has no room for this. Lower the amount, or ask the grantor.",
     "LINE_INACTIVE": "The credit line is suspended, or today is outside its validity.",
     "ALLOCATION_EXCEEDED": "The allocations exceed the lines of the core.",
-    "FEE_INVALID": "The fee schedule is not valid.",
-    "WAIVER_OVERLAP": "A waiver of the same scope is in force.",
+    "FEE_INVALID": "The fee schedule or waiver begins in the past, or its numbers do not fit its kind.",
+    "WAIVER_OVERLAP": "A waiver of the same scope covers some of these days. Revoke it first.",
     "FUND_INSUFFICIENT": "The fund has not enough uncommitted money.",
     # document
     "DOCUMENT_DUPLICATE": "This invoice is registered already, by others. No two banks can finance"
@@ -100,7 +100,7 @@ LEDGER: Final[dict[str, str]] = {
     " another voucher exclusively.",
     "DOCUMENT_REQUIRED": "The programme wants a trade document of the sender's own with each piece.",
     "ORACLE_REQUIRED": "Only an attestor, bank or counterparty may attest this.",
-    "READER_KEY": "The reader has no such key.",
+    "READER_KEY": "No such key was granted to the reader, or one of that epoch is there already.",
     "FLOW_OVERLAP": "The period overlaps an earlier anchor.",
     "FLOW_COLLAPSED": "The debtor's business flow has collapsed; this offer is stopped meanwhile.",
     # voucher
@@ -178,6 +178,8 @@ CLIENT: Final[dict[str, str]] = {
     "CLIENT_UNKNOWN": "The node does not serve this key. Register it, or ask the node's operator.",
     "PEER_WRONG_KEY": "The server is not who it should be. Compare network.json with the genesis.",
     "NO_SUCH_BLOCK": "There is no block of that height.",
+    "BAD_ANSWER": "What the node shows does not fit together. Another node is asked.",
+    "BAD_CURSOR": "This page does not follow from that question. Ask from the start.",
     "HISTORY_GONE": "What you ask about may lie in blocks that this node does not hold any more. Ask another"
     " node, or from a later block on.",
     "NO_BLOCK": "The network has no block yet, so nothing can be proven. The first act makes one.",

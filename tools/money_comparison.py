@@ -5,8 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from node.state import CommittedState, Overlay
-from tallynet.records import CreditLine, Document, Kind, Lot, LotState, Voucher, lot_id
-from tools.money_model import STATE_NAMES, Line, Model, Paper, Part
+from tallynet.records import (
+    CreditLine,
+    Document,
+    FundPool,
+    Kind,
+    Lot,
+    LotState,
+    Voucher,
+    Waiver,
+    lot_id,
+)
+from tools.money_limits import Fund, Line
+from tools.money_model import STATE_NAMES, Model, Paper, Part
 
 _Range = tuple[int, int, bytes, str]
 """Start, end, holder, state."""
@@ -14,7 +25,8 @@ _Range = tuple[int, int, bytes, str]
 
 def money_differences(model: Model, state: CommittedState) -> Iterator[str]:
     """A sentence for everything in which the state is not what the model has: who holds what of every
-    voucher, what of every document is used, what of every line is reserved and used."""
+    voucher, what of every document is used, what of every line and pool is reserved and used, what every waiver has
+    waived."""
     for voucher_id, paper in sorted(model.papers.items()):
         yield from _voucher(state, voucher_id, paper)
     for document_id, (total, occupied) in sorted(model.documents.items()):
@@ -24,8 +36,21 @@ def money_differences(model: Model, state: CommittedState) -> Iterator[str]:
             occupied,
         ):
             yield f"document {document_id.hex()}: model has {occupied} of {total}"
+    for waiver_id, used in sorted(model.waiver_used.items()):
+        waiver = state.record(bytes((Kind.WAIVER,)) + waiver_id)
+        if not isinstance(waiver, Waiver) or waiver.used != used:
+            yield f"waiver {waiver_id.hex()}: model has {used} used"
+    for pool_id, fund in sorted(model.funds.items()):
+        yield from _pool(state, pool_id, fund)
     for line_id, line in sorted(model.lines.items()):
         yield from _line(state, line_id, line)
+
+
+def _pool(state: CommittedState, pool_id: bytes, fund: Fund) -> Iterator[str]:
+    pool = state.record(bytes((Kind.FUND_POOL,)) + pool_id)
+    known = (fund.committed, fund.reserved, fund.drawn)
+    if not isinstance(pool, FundPool) or (pool.committed, pool.reserved, pool.drawn) != known:
+        yield f"pool {pool_id.hex()}: model has {known}"
 
 
 def _line(state: CommittedState, line_id: bytes, line: Line) -> Iterator[str]:

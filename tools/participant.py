@@ -24,7 +24,7 @@ from tallynet.records import Kind, Role
 from tallynet.signatures import KIND_ENVELOPE
 from tools.wallet import Person, Wallet, WalletError, load_wallet, private_key
 
-__all__ = ["Outcome", "Participant", "Refusal", "signers_for"]
+__all__ = ["Outcome", "Participant", "Refusal", "Signatory", "signers_for"]
 
 VALID_SECONDS: Final = 120
 """How long an envelope signed on the spot stays valid (voucher law §5)."""
@@ -96,12 +96,11 @@ def signers_for(wallet: Wallet, rules: Sequence[Rule]) -> list[tuple[Person, Rol
     return chosen
 
 
-class Participant:
-    """An organisation with its wallet and a client connection."""
+class Signatory:
+    """An organisation with its wallet: what it signs."""
 
-    def __init__(self, network: Path, name: str, client: Client, genesis: bytes) -> None:
+    def __init__(self, network: Path, name: str, genesis: bytes) -> None:
         self.network: Final = network
-        self.client: Final = client
         self._genesis: Final = genesis
         self._name: Final = name
         self._keys: Final[dict[str, Ed25519PrivateKey]] = {}
@@ -140,6 +139,14 @@ class Participant:
         )
         message = signed_bytes(KIND_ENVELOPE, self._genesis, encode(body))
         return seal_envelope(body, tuple(self.key(person).sign(message) for person, _ in chosen))
+
+
+class Participant(Signatory):
+    """An organisation with its wallet and a client connection."""
+
+    def __init__(self, network: Path, name: str, client: Client, genesis: bytes) -> None:
+        super().__init__(network, name, genesis)
+        self.client: Final = client
 
     async def submit(self, envelope: Envelope) -> Outcome:
         """Send and wait for the certified receipt, whatever it says."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from tallynet.hashing import record_id
-from tallynet.records import Kind, LineKind
+from tallynet.records import Kind, LineKind, PoolKind
 from tools.arguments import UsageError, parse_hex_id
 from tools.wallet import WALLETS, Wallet, load_wallet, load_wallets
 
@@ -89,6 +89,24 @@ class AddressBook:
         kind = LineKind[parts[0].upper().replace("-", "_")]
         currency = parts[3] if len(parts) == 4 else "CNY"
         return line_id(kind, self.organisation(parts[1]), self.organisation(parts[2]), currency)
+
+    def pool(self, text: str) -> bytes:
+        """`KIND:FUNDER:AGENT[:CUR]` or a hexadecimal id."""
+        from node.ledger.pools import pool_id
+
+        hexadecimal = parse_hex_id(text)
+        if hexadecimal is not None:
+            return hexadecimal
+        kind, *parts = text.split(":")
+        name = kind.upper().replace("-", "_")
+        if len(parts) not in (2, 3) or name not in PoolKind.__members__:
+            raise UsageError(
+                "USAGE",
+                f"{text!r} names no pool; write KIND:FUNDER:AGENT, e.g. early-pay:harbour-tours:bank-1",
+            )
+        currency = parts[2] if len(parts) == 3 else "CNY"
+        funder, agent = self.organisation(parts[0]), self.organisation(parts[1])
+        return pool_id(funder, agent, PoolKind[name], currency)
 
     def names(self) -> dict[bytes, str]:
         """Organisation id -> wallet name, for output."""

@@ -26,6 +26,7 @@ START_SECONDS_MAX: Final = 30.0
 STOP_SECONDS_MAX: Final = 15.0
 """Then SIGTERM becomes SIGKILL, which loses nothing either."""
 _POLL_SECONDS: Final = 0.05
+NODE_MODULE: Final = "node.run"
 READY_MARKS: Final = ('"event": "node listening"', "waiting until this node belongs")
 
 
@@ -74,7 +75,7 @@ def start(
     network_directory: Path,
     name: str,
     *,
-    module: str = "node.run",
+    module: str = NODE_MODULE,
     arguments: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
 ) -> subprocess.Popen[bytes]:
@@ -99,7 +100,9 @@ def start(
     return process
 
 
-def start_all(network_directory: Path) -> dict[str, subprocess.Popen[bytes]]:
+def start_all(
+    network_directory: Path, *, module: str = NODE_MODULE
+) -> dict[str, subprocess.Popen[bytes]]:
     """Start the nodes that do not run and wait until each listens.
 
     Raises:
@@ -108,7 +111,7 @@ def start_all(network_directory: Path) -> dict[str, subprocess.Popen[bytes]]:
     network = load_network(network_directory)
     offsets = {node.name: _log_size(network_directory / node.name) for node in network.nodes}
     started = {
-        node.name: start(network_directory, node.name)
+        node.name: start(network_directory, node.name, module=module)
         for node in network.nodes
         if find(network_directory / node.name) is None
     }

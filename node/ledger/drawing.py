@@ -5,29 +5,32 @@ Opening a financing reserves its lines, locks its range and orders the pay-out, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
-from node.ledger import lines
+from node.ledger import documents, fees, lines, pools
 from node.ledger.accounts import require_verified
 from node.ledger.context import Context, refuse, require_amount
 from node.ledger.lines import line_id
+from node.ledger.lots import current_lot
 from node.ledger.organisations import has_kind, require_active
 from node.ledger.parameters import value
-from node.ledger.ranges import coalesce, get_lot, put_lot, require_free
+from node.ledger.ranges import coalesce, lots_of, put_lot, require_free
 from node.ledger.schedule import Act, put_second
-from node.ledger.vouchers import log, require_active_voucher
+from node.ledger.vouchers import log, needs_review, require_status
 from node.state.view import Index
 from tallynet.errors import LedgerError
 from tallynet.fields import ZERO_WIDE, to_wide
 from tallynet.hashing import record_id
 from tallynet.records import (
     Account,
+    Fee,
     Financing,
     FinancingKind,
+    FinancingRequest,
     FinancingState,
     Instruction,
     InstructionPurpose,
@@ -43,8 +46,11 @@ from tallynet.records import (
     VoucherStatus,
 )
 
+CIRCULATING: Final = frozenset({VoucherStatus.ACTIVE})
 SOLD: Final = frozenset({FinancingKind.SALE, FinancingKind.EARLY_PAY})
 """Kinds that take a discount; loans pay the principal in full (Civil Code 670)."""
+FINANCEABLE: Final = frozenset({VoucherStatus.ACTIVE, VoucherStatus.DUE, VoucherStatus.OVERDUE})
+"""When somebody may lend on a voucher: until it is in default, after maturity a backstop alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +81,31 @@ class Terms:
     numerator: int
     lines: tuple[LineKind, ...]
     registration_required: bool
+    fee: Fee | None
+    agent_bank: bytes | None
+    """Of the pool; lender of record of an entrusted loan."""
+    pool: bytes | None
+    """Fund pool that pays; None: the funder's own money."""
+
+    @property
+    def cash(self) -> int:
+        """What the funder spends."""
+        return self.principal - self.discount
+
+    @property
+    def net(self) -> int:
+        """What is paid out to the drawer."""
+        return self.cash - fees.deducted(self.fee, sold=self.kind in SOLD)
+
+
+def lender(financing: Financing) -> bytes:
+    """Who is owed a loan and paid for it: the funder, or the agent bank as lender of record."""
+    return financing.agent_bank or financing.funder
+
+
+def parties(financing: Financing) -> list[bytes]:
+    """Who finds it under its own id: entries of PARTY_FINANCINGS."""
+    return sorted({financing.funder, financing.obligor, lender(financing)})
 
 
 def sums_by_purpose(uses: Iterable[tuple[Purpose, int]]) -> tuple[PurposeAmount, ...]:
@@ -88,10 +119,17 @@ def sums_by_purpose(uses: Iterable[tuple[Purpose, int]]) -> tuple[PurposeAmount,
 # --- conditions ---------------------------------------------------------------------------------------
 
 
-def require_financeable(context: Context, voucher_id: bytes) -> Voucher:
-    """A voucher that new money may go into. Raises VOUCHER_STATE, REVIEW_REQUIRED."""
-    voucher = require_active_voucher(context, voucher_id)
-    if voucher.maturity - voucher.issue_day > value(context, "extra_review_days"):
+def require_financeable(
+    context: Context, voucher_id: bytes, statuses: Collection[VoucherStatus] = CIRCULATING
+) -> Voucher:
+    """A voucher that new money may go into, of whatever kind; every financing of a voucher begins here.
+    Raises LedgerError VOUCHER_STATE, VOUCHER_SUSPENDED, LOT_DISPUTED (no new financing while a part of
+    the voucher is disputed, §8.8), DOCUMENT_VOID, REVIEW_REQUIRED, RECORD_NOT_FOUND."""
+    voucher = require_status(context, voucher_id, statuses)
+    if voucher.disputes:
+        raise refuse("LOT_DISPUTED", "no new financing while a part of the voucher is disputed")
+    documents.require_none_void(context, voucher)
+    if needs_review(context, voucher) and voucher.extra_review_by is None:
         raise refuse("REVIEW_REQUIRED", "a tenor this long must be reviewed by a bank first")
     return voucher
 
@@ -99,11 +137,11 @@ def require_financeable(context: Context, voucher_id: bytes) -> Voucher:
 def require_drawable(context: Context, wanted: Wanted) -> tuple[Voucher, Lot]:
     """The voucher and the free lot of the acting holder, for an amount that the lot has.
 
-    Raises LedgerError VOUCHER_STATE, NOT_HOLDER, LOT_LOCKED, LOT_FROZEN, REVIEW_REQUIRED,
+    Raises LedgerError VOUCHER_STATE, DOCUMENT_VOID, REVIEW_REQUIRED, NOT_HOLDER, LOT_LOCKED, LOT_FROZEN,
     PAYEE_NOT_ALLOWED, AMOUNT_RANGE and others of those checks.
     """
-    voucher = require_financeable(context, wanted.voucher)
-    lot = get_lot(context, wanted.voucher, wanted.start)
+    require_financeable(context, wanted.voucher)
+    voucher, lot = current_lot(context, wanted.voucher, wanted.start)
     if lot.holder != context.acting:
         raise refuse("NOT_HOLDER", "the lot is held by another organisation")
     require_free(lot)
@@ -174,20 +212,26 @@ def require_lines(context: Context, terms: Terms, voucher: Voucher) -> None:
             raise
 
 
+def require_net(terms: Terms) -> None:
+    """Raises LedgerError NET_NOT_POSITIVE."""
+    if terms.net <= 0:
+        raise refuse("NET_NOT_POSITIVE", "discount and fee leave nothing to be paid out")
+
+
 # --- opening ------------------------------------------------------------------------------------------
 
 
 def open_financing(
     context: Context, label: bytes, wanted: Wanted, voucher: Voucher, part: Lot, terms: Terms
 ) -> None:
-    """Financing AWAIT_PAYOUT, Instruction NEW, lines reserved, the range locked; writes the voucher.
-    Receipt result: discount, net, rate ppm, days. Raises LedgerError PAYEE_NOT_ALLOWED, ID_IN_USE."""
+    """Financing AWAIT_PAYOUT, Instruction NEW, lines, pool and allocation reserved, the waiver counted,
+    the range locked; writes the voucher. Receipt result: discount, net, rate ppm, days, the drawer's share
+    of the fee. Raises LedgerError PAYEE_NOT_ALLOWED, LINE_EXCEEDED, LINE_INACTIVE, ID_IN_USE."""
     account = context.require(Account, wanted.payee)
     if account.organisation == terms.funder:
         raise refuse("PAYEE_NOT_ALLOWED", "payer and payee are the same organisation")
     financing_id = record_id(Kind.FINANCING, context.acting, label)
     instruction_id = record_id(Kind.INSTRUCTION, financing_id, bytes(4))
-    net = terms.principal - terms.discount
     expires = context.time + value(context, "payout_timeout_seconds")
     financing = Financing(
         kind=terms.kind,
@@ -200,7 +244,7 @@ def open_financing(
         end=part.end,
         principal=terms.principal,
         discount=terms.discount,
-        net=net,
+        net=terms.net,
         numerator=to_wide(terms.numerator),
         currency=voucher.currency,
         rate_ppm=terms.rate_ppm,
@@ -220,39 +264,53 @@ def open_financing(
         lines=terms.lines,
         registration_required=terms.registration_required,
         registration=None,
+        fee=terms.fee,
+        agent_bank=terms.agent_bank,
+        pool=terms.pool,
+        allocation=lines.allocation(context, voucher.debtor, context.acting, voucher.currency),
     )
     context.create(financing_id, financing)
     for id in exposure_lines(financing):
         lines.reserve(context, id, financing.principal)
-    funder = require_active(context, terms.funder)
-    bank = terms.funder if has_kind(funder, OrganisationKind.BANK) else account.bank
+    if financing.allocation is not None:
+        lines.reserve(context, financing.allocation, wanted.amount)
+    pools.reserve(context, terms.pool, terms.cash)
+    fees.count(context, terms.fee)
+    bank = terms.agent_bank
+    if bank is None:
+        funder = require_active(context, terms.funder)
+        bank = terms.funder if has_kind(funder, OrganisationKind.BANK) else account.bank
     instruction = Instruction(
-        terms.funder, account.organisation, wanted.payee, net, 0, voucher.currency, context.today,
+        terms.funder, account.organisation, wanted.payee, terms.net, 0, voucher.currency, context.today,
         InstructionPurpose.PAYOUT, financing_id, 0, bank, InstructionState.NEW,
     )  # fmt: skip
     context.create(instruction_id, instruction)
     context.state.index_add(Index.BANK_INSTRUCTIONS, bank + instruction_id)
-    context.state.index_add(Index.PARTY_FINANCINGS, terms.funder + financing_id)
-    context.state.index_add(Index.PARTY_FINANCINGS, context.acting + financing_id)
+    for party in parties(financing):
+        context.state.index_add(Index.PARTY_FINANCINGS, party + financing_id)
     put_second(context, expires, Act.PAYOUT_EXPIRE, financing_id)
     event = voucher.event_count
     voucher = log(
         context, wanted.voucher, voucher, "financing.draw", start=part.start, end=part.end,
-        source=context.acting, target=terms.funder, amount=net, reference=financing_id,
+        source=context.acting, target=terms.funder, amount=terms.net, reference=financing_id,
     )  # fmt: skip
     locked = msgspec.structs.replace(
         part, state=LotState.FINANCING_PENDING, lien=financing_id, newest_event=event
     )
     put_lot(context, wanted.voucher, locked)
     context.put(wanted.voucher, voucher)
-    context.result = (terms.discount, net, terms.rate_ppm, terms.days)
+    charged = terms.fee.drawer if terms.fee is not None else 0
+    context.result = (terms.discount, terms.net, terms.rate_ppm, terms.days, charged)
 
 
-def unlock(context: Context, voucher_id: bytes, voucher: Voucher, lot: Lot, event: int) -> None:
-    """The range is its holder's again; `event` is the event that says so."""
-    held = msgspec.structs.replace(lot, state=LotState.HELD, lien=None, newest_event=event)
-    put_lot(context, voucher_id, held)
-    settle_in(context, voucher_id, voucher, held)
+def unlock(
+    context: Context, id: bytes, deal: Financing | FinancingRequest, voucher: Voucher, event: int
+) -> None:
+    """The range that this lien locked is its holder's again; `event` is the event that says so."""
+    for lot in lots_of(context, id, deal):
+        held = msgspec.structs.replace(lot, state=LotState.HELD, lien=None, newest_event=event)
+        put_lot(context, deal.voucher, held)
+        settle_in(context, deal.voucher, voucher, held)
 
 
 def settle_in(context: Context, voucher_id: bytes, voucher: Voucher, lot: Lot) -> None:

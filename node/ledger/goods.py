@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from node.ledger.context import Context, refuse, require_amount
+from node.ledger.drawing import lender
 from node.ledger.interest import BPS
 from node.ledger.organisations import has_kind, require_active
 from node.ledger.programmes import require_currency
@@ -108,14 +109,14 @@ def pledge(context: Context, command: WarehouseReceiptPledge) -> None:
         receipt,
         pledged=receipt.stored,
         pledge_quantity=receipt.stored,
-        pledgee=loan.funder,
+        pledgee=lender(loan),
         financing=command.financing,
         advance_bps=command.advance_bps,
     )
     context.put(command.receipt, pledged)
     context.emit(
         "warehouse.receipt.pledge", Kind.WAREHOUSE_RECEIPT, command.receipt, end=receipt.stored,
-        source=context.acting, target=loan.funder, reference=command.financing,
+        source=context.acting, target=lender(loan), reference=command.financing,
     )  # fmt: skip
 
 

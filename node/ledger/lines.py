@@ -1,7 +1,8 @@
 """Credit lines, enforced at issue and draw (voucher law §8.3, §15; I3, I4).
 
 Reserve at issue or draw; use at claim or pay-out; release at redemption, repayment, failure, time-out.
-A cut below use sets no trap: existing use stands, only new use stops (C12).
+A cut below use sets no trap: existing use stands, only new use stops (C12). Seasonal windows add to
+`granted` inside their dates.
 """
 
 from __future__ import annotations
@@ -13,17 +14,19 @@ from node.ledger.organisations import has_kind, require_active
 from node.ledger.programmes import require_currency
 from node.ledger.rulebook import Signers, rule
 from node.state.view import Index
-from tallynet.commands import LineChange, LineGrant, LineResume, LineSuspend
+from tallynet.commands import LineAllocate, LineChange, LineGrant, LineResume, LineSuspend
 from tallynet.errors import invariant
 from tallynet.fields import AMOUNT_MAX
 from tallynet.hashing import record_id
 from tallynet.records import (
+    Allocations,
     CommandClass,
     CreditLine,
     Kind,
     LineKind,
     LineStatus,
     OrganisationKind,
+    SeasonalWindows,
 )
 
 
@@ -31,6 +34,12 @@ def line_id(kind: LineKind, grantor: bytes, obligor: bytes, currency: str) -> by
     """Id of the one line of this kind between two parties in a currency (voucher law §6)."""
     parties = bytes((kind,)) + grantor + obligor + currency.encode()
     return record_id(Kind.CREDIT_LINE, b"", parties)
+
+
+def limit(line: CreditLine, day: int) -> int:
+    """What may be reserved and used on this day: granted, and the seasonal windows that hold it (§15)."""
+    windows = (w.amount for w in line.seasonal if w.first_day <= day <= w.last_day)
+    return line.granted + sum(windows)
 
 
 # --- what other families call -----------------------------------------------------------------------
@@ -44,8 +53,9 @@ def require_room(context: Context, id: bytes, amount: int) -> CreditLine:
         line.valid_from <= context.today <= line.valid_to
     ):
         raise refuse("LINE_INACTIVE", f"line {id.hex()} is suspended or outside its dates")
-    if line.reserved + line.used + amount > line.granted:
-        room = max(0, line.granted - line.reserved - line.used)
+    most = limit(line, context.today)
+    if line.reserved + line.used + amount > most:
+        room = max(0, most - line.reserved - line.used)
         raise refuse("LINE_EXCEEDED", f"{amount} exceeds the line's free room of {room}")
     return line
 
@@ -116,17 +126,21 @@ def grant(context: Context, command: LineGrant) -> None:
     obligor = require_active(context, command.obligor, receiving=True)
     if command.obligor == context.acting:
         raise refuse("SELF_DEALING", "a line on oneself")
+    if command.kind is LineKind.ALLOCATION:
+        raise refuse("LINE_KIND", "allocations are made by the core, with line.allocate")
     needs_core = command.kind in (LineKind.ISSUE, LineKind.DEBTOR_EXPOSURE)
     if needs_core and not has_kind(obligor, OrganisationKind.CORE):
         raise refuse("LINE_KIND", f"{command.kind.name} is a line on a core enterprise")
     require_currency(command.currency)
     _check_terms(command.granted, command.valid_from, command.valid_to)
+    _check_seasonal(command.seasonal)
     id = line_id(command.kind, context.acting, command.obligor, command.currency)
     line = CreditLine(
         command.kind, context.acting, command.obligor, command.currency, command.granted, 0, 0,
-        command.valid_from, command.valid_to, LineStatus.ACTIVE,
+        command.valid_from, command.valid_to, LineStatus.ACTIVE, command.seasonal,
     )  # fmt: skip
     context.create(id, line)
+    _sum_up(context, line, command.granted)
     context.state.index_add(Index.ORGANISATION_LINES, context.acting + id)
     context.state.index_add(Index.ORGANISATION_LINES, command.obligor + id)
     context.emit(
@@ -140,6 +154,29 @@ def _check_terms(granted: int, valid_from: int, valid_to: int) -> None:
         require_amount(granted, "granted")
     if granted > AMOUNT_MAX or valid_from > valid_to:
         raise refuse("DATE_RANGE", "the line's last day lies before its first")
+
+
+def _check_seasonal(windows: SeasonalWindows) -> None:
+    for window in windows:
+        require_amount(window.amount, "seasonal amount")
+        if window.first_day > window.last_day:
+            raise refuse("DATE_RANGE", "a seasonal window ends before it begins")
+
+
+def _sum_up(context: Context, line: CreditLine, change: int) -> None:
+    """Keep the sum that allocations are measured by, so that they scan no lines."""
+    if line.kind is LineKind.ISSUE:
+        _sums(context, line.obligor, line.currency, issue_granted=change)
+
+
+def _sums(
+    context: Context, core: bytes, currency: str, *, issue_granted: int = 0, allocated: int = 0
+) -> Allocations:
+    id = record_id(Kind.ALLOCATIONS, core, currency.encode())
+    old = context.find(Allocations, id) or Allocations(0, 0)
+    new = Allocations(old.issue_granted + issue_granted, old.allocated + allocated)
+    context.put(id, new)
+    return new
 
 
 def _own(context: Context, id: bytes) -> CreditLine:
@@ -158,17 +195,24 @@ def _own(context: Context, id: bytes) -> CreditLine:
 )
 def change(context: Context, command: LineChange) -> None:
     """line.change: any granted >= 0, also below use (voucher law §8.3; C12). The receipt's result
-    is 1 when use now exceeds the limit."""
+    is 1 when use now exceeds today's limit. A cut below what the core has allocated stops new allocations
+    only."""
     line = _own(context, command.line)
+    if line.kind is LineKind.ALLOCATION:
+        raise refuse("LINE_KIND", "an allocation is changed with line.allocate")
     _check_terms(command.granted, command.valid_from, command.valid_to)
+    _check_seasonal(command.seasonal)
+    _sum_up(context, line, command.granted - line.granted)
     changed = msgspec.structs.replace(
         line,
         granted=command.granted,
         valid_from=command.valid_from,
         valid_to=command.valid_to,
+        seasonal=command.seasonal,
     )
     context.put(command.line, changed)
-    context.result = (int(changed.reserved + changed.used > changed.granted),)
+    over = changed.reserved + changed.used > limit(changed, context.today)
+    context.result = (int(over),)
     context.emit(
         "line.change", Kind.CREDIT_LINE, command.line, target=line.obligor, amount=command.granted
     )
@@ -193,3 +237,65 @@ def _change_status(context: Context, id: bytes, before: LineStatus, after: LineS
     if line.status is not before:
         raise refuse("STATE_CONFLICT", f"the line is {line.status.name}")
     context.put(id, msgspec.structs.replace(line, status=after))
+
+
+# --- allocations ------------------------------------------------------------------------------------
+
+
+@rule(
+    LineAllocate,
+    CommandClass.LINE,
+    Signers.MC,
+    amount=lambda command: command.granted,
+    sentence="Allocates part of a core's ISSUE lines to a supplier.",
+    errors=("ALLOCATION_EXCEEDED",),
+)
+def allocate(context: Context, command: LineAllocate) -> None:
+    """line.allocate (voucher law §8.3): the sum of allocations stays within the sum of the limits of the
+    core's ISSUE lines, whatever their dates and without seasonal windows. Again for the same supplier
+    changes its allocation; a smaller one is always possible.
+
+    A supplier with an allocation finances no more face on this core than that. Face that was paid out stays
+    used: the core allocates anew when it wants more.
+    """
+    core = require_active(context, context.acting)
+    if not has_kind(core, OrganisationKind.CORE):
+        raise refuse("NOT_AUTHORISED", "only a core allocates its lines")
+    require_active(context, command.supplier, receiving=True)
+    if command.supplier == context.acting:
+        raise refuse("SELF_DEALING", "an allocation to oneself")
+    require_currency(command.currency)
+    _check_terms(command.granted, command.valid_from, command.valid_to)
+    id = line_id(LineKind.ALLOCATION, context.acting, command.supplier, command.currency)
+    line = context.find(CreditLine, id)
+    more = command.granted - (line.granted if line is not None else 0)
+    sums = _sums(context, context.acting, command.currency, allocated=more)
+    if more > 0 and sums.allocated > sums.issue_granted:
+        raise refuse(
+            "ALLOCATION_EXCEEDED", f"{sums.allocated} of lines of {sums.issue_granted} in all"
+        )
+    if line is None:
+        line = CreditLine(
+            LineKind.ALLOCATION, context.acting, command.supplier, command.currency, 0, 0, 0,
+            command.valid_from, command.valid_to, LineStatus.ACTIVE, (),
+        )  # fmt: skip
+        context.create(id, line)
+        context.state.index_add(Index.ORGANISATION_LINES, context.acting + id)
+        context.state.index_add(Index.ORGANISATION_LINES, command.supplier + id)
+    changed = msgspec.structs.replace(
+        line,
+        granted=command.granted,
+        valid_from=command.valid_from,
+        valid_to=command.valid_to,
+    )
+    context.put(id, changed)
+    context.emit(
+        "line.allocate", Kind.CREDIT_LINE, id, source=context.acting, target=command.supplier,
+        amount=command.granted,
+    )  # fmt: skip
+
+
+def allocation(context: Context, debtor: bytes, drawer: bytes, currency: str) -> bytes | None:
+    """Id of the debtor's allocation to this drawer, or None."""
+    id = line_id(LineKind.ALLOCATION, debtor, drawer, currency)
+    return id if context.find(CreditLine, id) is not None else None

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import msgspec
 
-from node.ledger import bank_receipts, lines
+from node.ledger import bank_receipts, lines, pools
 from node.ledger.context import Context, refuse, require_amount
-from node.ledger.drawing import exposure_lines, settle_in
+from node.ledger.drawing import exposure_lines, lender, settle_in
 from node.ledger.financing import drop_financing, require_instruction
 from node.ledger.interest import bill, numerator
 from node.ledger.organisations import has_kind, require_active
-from node.ledger.ranges import find_lot, put_lot
+from node.ledger.ranges import lots_of, put_lot
 from node.ledger.redemption import readdress
 from node.ledger.rulebook import Signers, rule
 from node.ledger.schedule import HANDLERS, Act, take_off_day
@@ -127,7 +127,7 @@ def announce(
     instruction_id = record_id(Kind.INSTRUCTION, id, counter)
     bank = _collecting_bank(context, financing)
     instruction = Instruction(
-        context.acting, financing.funder, None, amount, 0, financing.currency, context.today,
+        context.acting, lender(financing), None, amount, 0, financing.currency, context.today,
         InstructionPurpose.REPAYMENT, id, 0, bank, InstructionState.NEW,
     )  # fmt: skip
     context.create(instruction_id, instruction)
@@ -135,7 +135,7 @@ def announce(
     pending = financing.repayment_pending + amount
     context.put(id, msgspec.structs.replace(financing, repayment_pending=pending))
     context.emit(
-        event_type, Kind.FINANCING, id, source=context.acting, target=financing.funder,
+        event_type, Kind.FINANCING, id, source=context.acting, target=lender(financing),
         amount=amount, reference=instruction_id,
     )  # fmt: skip
     owed = debt(financing)
@@ -144,6 +144,8 @@ def announce(
 
 def _collecting_bank(context: Context, financing: Financing) -> bytes:
     """The lender itself if it is a bank, else the bank of the borrower's account."""
+    if financing.agent_bank is not None:
+        return financing.agent_bank
     funder = require_active(context, financing.funder, receiving=True)
     if has_kind(funder, OrganisationKind.BANK):
         return financing.funder
@@ -193,7 +195,7 @@ def _apply(context: Context, id: bytes, financing: Financing, amount: int) -> tu
     )
     context.emit(
         "financing.repay.confirm", Kind.FINANCING, id, source=financing.obligor,
-        target=financing.funder, amount=interest + principal,
+        target=lender(financing), amount=interest + principal,
     )  # fmt: skip
     if interest + principal == owed.total:
         _close(context, id, financing)
@@ -204,6 +206,7 @@ def _apply(context: Context, id: bytes, financing: Financing, amount: int) -> tu
 
 def _free_room(context: Context, financing: Financing, principal: int) -> None:
     """Repaid principal frees the lines, or the pool, that it was lent under."""
+    pools.give_back(context, financing.pool, principal)
     if financing.kind is FinancingKind.BACKSTOP:
         id = source_of(financing)
         pool = context.require(Backstop, id)
@@ -231,7 +234,7 @@ def overdue_day(state: StateView, financing: Financing) -> int | None:
 
 
 def _close(context: Context, id: bytes, financing: Financing) -> None:
-    """REPAID: the loan leaves the state; what is left of its lot is the borrower's, without lien, also
+    """REPAID: the loan leaves the state; what is left of its range is its owner's, without lien, also
     after it was enforced."""
     drop_financing(context, id, financing)
     day = overdue_day(context.state, financing)
@@ -239,40 +242,35 @@ def _close(context: Context, id: bytes, financing: Financing) -> None:
         take_off_day(context, day, Act.LOAN_OVERDUE, id)
     if financing.kind is FinancingKind.PREPAYMENT:
         return  # its bank releases the goods
-    voucher = context.require(Voucher, financing.voucher)
-    lot = pledged_lot(context, id, financing)
-    if lot is None:
-        return
-    event = voucher.event_count
-    voucher = log(
-        context, financing.voucher, touch(context, financing.voucher), "financing.release",
-        start=lot.start, end=lot.end, source=financing.funder, target=financing.obligor,
-        reference=id,
-    )  # fmt: skip
-    context.put(financing.voucher, voucher)
-    free = msgspec.structs.replace(
-        lot, holder=financing.obligor, state=LotState.HELD, lien=None, newest_event=event
-    )
-    put_lot(context, financing.voucher, free)
-    settle_in(context, financing.voucher, voucher, free)
-    readdress(context, financing.voucher, free.start, free.holder)
+    for lot in lots_of(context, id, financing):
+        voucher = touch(context, financing.voucher)
+        event = voucher.event_count
+        owner = owner_of(financing, lot)
+        voucher = log(
+            context, financing.voucher, voucher, "financing.release", start=lot.start, end=lot.end,
+            source=lender(financing), target=owner, reference=id,
+        )  # fmt: skip
+        context.put(financing.voucher, voucher)
+        free = msgspec.structs.replace(
+            lot, holder=owner, state=LotState.HELD, lien=None, newest_event=event
+        )
+        put_lot(context, financing.voucher, free)
+        settle_in(context, financing.voucher, voucher, free)
+        readdress(context, financing.voucher, free.start, free.holder)
 
 
-def pledged_lot(context: Context, id: bytes, financing: Financing) -> Lot | None:
-    """What is left of the range that secures a loan; None once settlement has redeemed it, and perhaps
-    joined it with its neighbour."""
-    lot = find_lot(context, financing.voucher, financing.start)
-    return lot if lot is not None and lot.lien == id else None
+def owner_of(financing: Financing, lot: Lot) -> bytes:
+    """Who has the range, and what it brings beyond the debt, once the loan is paid: its holder, which a
+    court may have put in the borrower's place; the borrower while the lender holds it by enforcement."""
+    return financing.obligor if lot.holder == lender(financing) else lot.holder
 
 
-def receive_from_settlement(
-    context: Context, financing_id: bytes, amount: int, *, last: bool = False
-) -> int:
-    """Money that a pledged lot brought at settlement goes through the lender's waterfall; returns the
-    surplus, which is the borrower's (§9). `last`: the whole range is paid."""
+def receive_from_settlement(context: Context, financing_id: bytes, amount: int) -> int:
+    """Money that a pledged range brought at settlement goes through the lender's waterfall; returns the
+    surplus, which is its owner's (§9). The lots that were paid carry the lien no more."""
     financing = accrue(context, context.require(Financing, financing_id))
     _, _, surplus = _apply(context, financing_id, financing, amount)
-    if last:
+    if not lots_of(context, financing_id, financing):
         _end_without_recourse(context, financing_id)
     return surplus
 

@@ -17,12 +17,14 @@ from tallynet.hashing import record_id
 from tallynet.records import (
     CommandClass,
     FinancingKind,
+    FundPool,
     Kind,
     LineKind,
     Offer,
     OfferStatus,
     Organisation,
     OrganisationKind,
+    PoolKind,
     RateBand,
 )
 
@@ -31,6 +33,7 @@ _OFFERED = (
     FinancingKind.SALE, FinancingKind.LOAN_RECOURSE, FinancingKind.LOAN_PLEDGE,
     FinancingKind.EARLY_PAY,
 )  # fmt: skip
+_LOANS = (FinancingKind.LOAN_PLEDGE, FinancingKind.LOAN_RECOURSE)
 _FULL = 10_000
 
 
@@ -49,7 +52,8 @@ def check_terms(kind: FinancingKind, lines: tuple[LineKind, ...], basis: int) ->
     """Raises LedgerError SCHEMA_INVALID, LINE_KIND: what offers and quotes have in common."""
     if tuple(sorted(set(lines))) != lines:
         raise refuse("SCHEMA_INVALID", "lines must be sorted and distinct")
-    if LineKind.ISSUE in lines or basis not in (360, 365):
+    others = (LineKind.ISSUE, LineKind.ALLOCATION)
+    if any(line in others for line in lines) or basis not in (360, 365):
         raise refuse("SCHEMA_INVALID", "lines are DEBTOR_EXPOSURE or BORROWER; basis 360 or 365")
     if kind is FinancingKind.EARLY_PAY and lines:
         raise refuse("LINE_KIND", "early payment extinguishes the debt and needs no line")
@@ -57,9 +61,29 @@ def check_terms(kind: FinancingKind, lines: tuple[LineKind, ...], basis: int) ->
 
 def check_advance(kind: FinancingKind, advance_bps: int) -> None:
     """Raises LedgerError TENOR_BAND."""
-    loan = kind in (FinancingKind.LOAN_PLEDGE, FinancingKind.LOAN_RECOURSE)
+    loan = kind in _LOANS
     if not 0 < advance_bps <= _FULL or (not loan and advance_bps != _FULL):
         raise refuse("TENOR_BAND", "advance is up to 100 % for loans, and 100 % otherwise")
+
+
+def _check_pool(context: Context, command: OfferCreate, source: bytes) -> None:
+    """A pool for early payment pays early, one for entrusted loans lends, as its agent bank is lender of
+    record (委托贷款); a sale needs a licence of the funder's own. Nobody grants lines to a pool, and no
+    quote is paid by one."""
+    pool = context.require(FundPool, source)
+    if pool.funder != context.acting:
+        raise refuse("NOT_AUTHORISED", "the pool is another organisation's")
+    early = pool.kind is PoolKind.EARLY_PAY
+    if command.kind not in ((FinancingKind.EARLY_PAY,) if early else _LOANS):
+        raise refuse("NOT_LICENSED", f"a pool for {pool.kind.name} does not do this")
+    if command.currency != pool.currency:
+        raise refuse("CURRENCY_MISMATCH", f"the pool is in {pool.currency}")
+    if command.lines_required:
+        raise refuse("LINE_KIND", "what a pool pays is limited by the pool")
+    if not command.automatic:
+        raise refuse(
+            "SCHEMA_INVALID", "a quote is the funder's own, so a pool's offer is automatic"
+        )
 
 
 def _check_grid(kind: FinancingKind, grid: tuple[RateBand, ...]) -> None:
@@ -90,7 +114,11 @@ def lowest_rate_of(key: bytes) -> int:
 )
 def create(context: Context, command: OfferCreate) -> None:
     """offer.create (voucher law §8.7)."""
-    check_funder(require_active(context, context.acting), command.kind)
+    funder = require_active(context, context.acting)
+    if command.source is None:
+        check_funder(funder, command.kind)
+    else:
+        _check_pool(context, command, command.source)
     require_currency(command.currency)
     for ids in (command.debtors, command.programmes):
         if tuple(sorted(set(ids))) != ids:
@@ -110,6 +138,7 @@ def create(context: Context, command: OfferCreate) -> None:
         command.grid, command.basis, command.draw_min, command.draw_max, command.organisation_cap,
         command.total_cap, 0, command.valid_from, command.valid_to, command.lines_required,
         OfferStatus.OPEN, command.registration_required, command.automatic,
+        command.stop_on_flow_collapse, command.source,
     )  # fmt: skip
     context.create(id, offer)
     context.state.index_add(Index.FUNDER_OFFERS, context.acting + id)

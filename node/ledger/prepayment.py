@@ -193,6 +193,10 @@ def _loan(
         lines=(LineKind.BORROWER,),
         registration_required=False,
         registration=None,
+        fee=None,
+        agent_bank=None,
+        pool=None,
+        allocation=None,
     )
 
 

@@ -10,6 +10,7 @@ from bisect import insort
 
 import msgspec
 
+from node.ledger import fees
 from node.ledger.context import Context, refuse
 from node.ledger.drawing import (
     SOLD,
@@ -20,6 +21,7 @@ from node.ledger.drawing import (
     require_drawable,
     require_financeable,
     require_lines,
+    require_net,
     require_payee,
     unlock,
 )
@@ -27,7 +29,7 @@ from node.ledger.interest import BPS, denominator, half_up, numerator
 from node.ledger.offers import check_advance, check_funder, check_terms
 from node.ledger.organisations import require_active
 from node.ledger.parameters import value
-from node.ledger.ranges import carve, get_lot, put_lot
+from node.ledger.ranges import carve, get_lot, put_lot, require_unheld
 from node.ledger.rulebook import Signers, rule
 from node.ledger.schedule import HANDLERS, Act, put_day, take_off_day
 from node.ledger.vouchers import log, touch
@@ -41,6 +43,7 @@ from tallynet.commands import (
 from tallynet.hashing import record_id
 from tallynet.records import (
     CommandClass,
+    Fee,
     FinancingKind,
     FinancingRequest,
     Kind,
@@ -60,8 +63,11 @@ from tallynet.records import (
     Signers.MC,
     amount=lambda command: command.amount,
     sentence="Asks funders for quotes on the tail of a lot, which stays locked meanwhile.",
-    errors=("LOT_LOCKED", "SELF_DEALING", "PAYEE_NOT_ALLOWED", "REVIEW_REQUIRED"),
-)
+    errors=(
+        "DOCUMENT_VOID", "LOT_DISPUTED", "LOT_LOCKED", "SELF_DEALING", "PAYEE_NOT_ALLOWED",
+        "REVIEW_REQUIRED",
+    ),
+)  # fmt: skip
 def request(context: Context, command: FinancingRequestOpen) -> None:
     """financing.request (voucher law §8.7): FINANCING_PENDING for `request_expiry_days`."""
     if tuple(sorted(set(command.funders))) != command.funders:
@@ -127,14 +133,13 @@ def cancel_request(context: Context, id: bytes, opened: FinancingRequest, event_
     """End a request without a draw: the holder has its range back."""
     _drop(context, id, opened)
     voucher = context.require(Voucher, opened.voucher)
-    lot = get_lot(context, opened.voucher, opened.start)
     event = voucher.event_count
     voucher = log(
-        context, opened.voucher, voucher, event_type, start=lot.start, end=lot.end,
+        context, opened.voucher, voucher, event_type, start=opened.start, end=opened.end,
         target=opened.holder, reference=id,
     )  # fmt: skip
     context.put(opened.voucher, voucher)
-    unlock(context, opened.voucher, voucher, lot, event)
+    unlock(context, id, opened, voucher, event)
 
 
 def _drop(context: Context, id: bytes, opened: FinancingRequest) -> None:
@@ -210,12 +215,14 @@ def quote(context: Context, command: FinancingQuote) -> None:
     Signers.MC,
     sentence="Takes a quote: the request becomes a draw at its terms.",
     errors=(
-        "QUOTE_EXPIRED", "LINE_EXCEEDED", "NET_NOT_POSITIVE", "PAYEE_NOT_ALLOWED", "SELF_DEALING",
+        "QUOTE_EXPIRED", "DOCUMENT_VOID", "LOT_DISPUTED", "LINE_EXCEEDED", "NET_NOT_POSITIVE",
+        "PAYEE_NOT_ALLOWED", "SELF_DEALING",
     ),
 )  # fmt: skip
 def accept(context: Context, command: FinancingAccept) -> None:
     """financing.accept (voucher law §8.7): continues as a draw, with the draw's checks as they stand today.
-    Receipt result: discount, net, rate ppm, days."""
+    The range is one lot: an order that cuts it ends the request. Receipt result: discount, net, rate ppm,
+    days, the drawer's share of the fee."""
     opened = context.require(FinancingRequest, command.request)
     if opened.holder != context.acting:
         raise refuse("NOT_AUTHORISED", "only the holder accepts a quote")
@@ -230,14 +237,16 @@ def accept(context: Context, command: FinancingAccept) -> None:
     amount = opened.end - opened.start
     wanted = Wanted(opened.voucher, opened.start, amount, opened.payee, opened.purposes)
     require_payee(context, wanted, voucher.currency)
-    terms = _price(amount, chosen, voucher.maturity - context.today)
+    fee = fees.charge(context, voucher, context.acting, amount)
+    terms = _price(amount, chosen, voucher.maturity - context.today, fee)
     require_lines(context, terms, voucher)
-    _drop(context, command.request, opened)
     part = get_lot(context, opened.voucher, opened.start)
+    require_unheld(context, part)
+    _drop(context, command.request, opened)
     open_financing(context, command.label, wanted, voucher, part, terms)
 
 
-def _price(amount: int, chosen: Quote, days: int) -> Terms:
+def _price(amount: int, chosen: Quote, days: int, fee: Fee | None) -> Terms:
     """A single quote: discount half-up to one unit, nothing carried (§11). Raises NET_NOT_POSITIVE."""
     principal, discount, n = amount, 0, 0
     if chosen.kind in SOLD:
@@ -245,9 +254,9 @@ def _price(amount: int, chosen: Quote, days: int) -> Terms:
         discount = half_up(n, denominator(chosen.basis))
     else:
         principal = amount * chosen.advance_bps // BPS
-    if principal - discount <= 0:
-        raise refuse("NET_NOT_POSITIVE", "nothing would be paid out")
-    return Terms(
+    terms = Terms(
         chosen.funder, chosen.kind, None, chosen.rate_ppm, chosen.basis, days, principal, discount,
-        n, chosen.lines, chosen.registration_required,
+        n, chosen.lines, chosen.registration_required, fee, None, None,
     )  # fmt: skip
+    require_net(terms)
+    return terms

@@ -36,8 +36,11 @@ class Act(IntEnum):
     VOUCHER_DEFAULT = 9
     SETTLEMENT_OPEN = 10
     """One batch of instructions; puts itself again until all are open."""
+    FREEZE_EXPIRE = 20
     RECOVERY_COMPLETE = 31
     """The time lock of new keys has passed."""
+    FLOW_CHECK = 41
+    """The collapse alarm of a stream, every day while there can be one."""
     REDISCOUNT_LAPSE = 51
     PREPAYMENT_LAPSE = 52
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from law_world import MONDAY, World
+from law_world import World
 
 from node.ledger.execute import BlockResult
 from tallynet import commands as c
@@ -17,15 +17,10 @@ from tallynet.envelope import Envelope
 from tallynet.hashing import record_id
 from tallynet.receipts import EnvelopeReceipt, Event, PrologueReceipt
 from tools.money_comparison import money_differences
-from tools.money_model import Model
 
 
 class FollowedWorld(World):
     """After every block the model holds what the state holds, fen by fen."""
-
-    def __post_init__(self) -> None:
-        self.model = Model(MONDAY)
-        super().__post_init__()
 
     def block(self, *envelopes: Envelope, seconds: int = 1) -> BlockResult:
         result = super().block(*envelopes, seconds=seconds)

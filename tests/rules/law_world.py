@@ -97,7 +97,7 @@ class World:
         opening = Overlay(self.committed)
         load(opening, self.genesis, self.hash)
         self._commit(opening)
-        self.model = Model(self.day)
+        self.model = Model.of(self.genesis)
 
     def _founder(self, name: str) -> GenesisOrganisation:
         tag = sha256(name.encode()).digest()
@@ -325,7 +325,8 @@ class World:
         base = {
             "accept_mode": r.AcceptMode.IMMEDIATE, "deemed_days": 0, "max_hops": 10,
             "max_lots": 200, "min_piece": 1, "max_tenor_days": 365, "grace_days": 5,
-            "document_policy": r.DocumentPolicy.CAPPED, "document_required_on_transfer": False,
+            "document_policy": r.DocumentPolicy.CAPPED, "visibility": r.Visibility.TIER1,
+            "document_required_on_transfer": False,
             "penalty_ppm_day": 500, "funding_order": (), "open_to_all": True,
             "policy_minimum": (),
         }  # fmt: skip
@@ -338,7 +339,7 @@ class World:
 
     def line(self, kind: r.LineKind, bank: str, obligor: str, granted: int) -> bytes:
         grant = c.LineGrant(
-            self.label, kind, self.ids[obligor], "CNY", granted, self.day, self.day + 1_000
+            self.label, kind, self.ids[obligor], "CNY", granted, self.day, self.day + 1_000, ()
         )
         self.ok(bank, grant)
         id = line_id(kind, self.ids[bank], self.ids[obligor], "CNY")
@@ -391,6 +392,7 @@ class World:
             "draw_min": 1, "draw_max": 10**12, "organisation_cap": 0, "total_cap": 10**12,
             "valid_from": self.day, "valid_to": self.day + 300, "lines_required": (),
             "registration_required": False, "automatic": True,
+            "stop_on_flow_collapse": False, "source": None,
         }  # fmt: skip
         command = c.OfferCreate(**(given | changes))  # type: ignore[arg-type]
         return self.ok(bank, command).created[0].id

@@ -74,7 +74,7 @@ def test_I4_a_cut_line_stops_new_draws_and_old_ones_stand(world: World) -> None:
     line = world.line(r.LineKind.DEBTOR_EXPOSURE, "bank-2", "core", 1_000)
     voucher, offer = world.voucher(1_000), world.offer(lines_required=EXPOSURE)
     world.sell("devices", voucher, 0, 600, offer)
-    cut = c.LineChange(world.label, line, 100, world.day, world.day + 300)
+    cut = c.LineChange(world.label, line, 100, world.day, world.day + 300, ())
     assert world.ok("bank-2", cut).result == (1,)
     world.refused("LINE_EXCEEDED", "devices", world.draw("devices", voucher, 0, 1, offer))
     assert world.lots(voucher)[1] == ("bank-2", 400, 1_000, "HELD")

@@ -119,7 +119,7 @@ def test_LOT_LOCKED_an_offered_range_does_not_move(world: Bought) -> None:
 
 
 def test_LINE_EXCEEDED_the_buyers_exposure_needs_room(world: Bought) -> None:
-    world.ok("bank-3", c.LineChange(world.label, world.buy_line, 599, world.day, world.day + 9))
+    world.ok("bank-3", c.LineChange(world.label, world.buy_line, 599, world.day, world.day + 9, ()))
     world.ok("bank-2", world.offering())
     world.refused("LINE_EXCEEDED", "bank-3", world.accept())
     world.ok("bank-2", world.cancel())
@@ -137,6 +137,16 @@ def test_only_the_named_bank_accepts_and_signs_for_the_price(world: Bought) -> N
     world.ok("bank-3", world.accept())
     world.refused("STATE_CONFLICT", "bank-3", world.accept())
     world.refused("NOT_AUTHORISED", "bank-3", world.confirm())
+
+
+def test_DOCUMENT_VOID_no_rediscount_of_a_voucher_whose_document_is_void(world: Bought) -> None:
+    world.admit("oracle", r.OrganisationKind.ORACLE)
+    world.ok("bank-2", world.offering(100, 90))
+    document = world.get(r.Voucher, world.paper).documents[0].document
+    world.ok("oracle", c.DocumentVoid(world.label, document))
+    world.refused("DOCUMENT_VOID", "bank-3", world.accept(90))
+    world.refused("DOCUMENT_VOID", "bank-2", world.offering(label=b"more", amount=100, price=90))
+    world.ok("bank-2", world.cancel())
 
 
 def test_QUOTE_EXPIRED_an_offer_lapses_after_three_days(world: Bought) -> None:

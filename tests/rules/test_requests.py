@@ -171,7 +171,7 @@ def test_an_accepted_quote_is_priced_half_up_and_paid_out_like_a_draw(world: Wor
     world.ok("bank-2", quote(world, request, 10_000, lines=EXPOSURE))
     world.ok("bank-3", quote(world, request, 10_000, rate_ppm=90_000))
     drawn = world.ok("devices", accept(world, request, "bank-2"))
-    assert drawn.result == (109, 9_891, 43_500, 90)
+    assert drawn.result == (109, 9_891, 43_500, 90, 0)
     assert world.get(r.CreditLine, line).reserved == 10_000
     assert world.state.get(r.Kind.FINANCING_REQUEST, request) is None
     world.pay_out("bank-2", drawn, 9_891)

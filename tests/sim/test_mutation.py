@@ -31,7 +31,7 @@ from tallynet.messages import (
     Status,
     ViewChange,
 )
-from tallynet.records import LineKind
+from tallynet.records import LineKind, SeasonalWindow
 from tools.simulator.byzantine.base import Ring
 from tools.simulator.byzantine.mutation import (
     EveryChoice,
@@ -62,7 +62,8 @@ class Messages:
         self._run = run
         town = run.town
         core = town.party("core")
-        line = LineGrant(b"line", LineKind.ISSUE, core.id, "CNY", 100, 20_878, 20_900)
+        windows = (SeasonalWindow(20_880, 20_881, 5),)
+        line = LineGrant(b"line", LineKind.ISSUE, core.id, "CNY", 100, 20_878, 20_900, windows)
         envelope = town.envelope(town.banks[0], [line], town.genesis.time_ms // 1000 - 60)
         self._bodies = (envelope.raw, envelope.raw)
         self._hashes = (envelope.hash, envelope.hash)

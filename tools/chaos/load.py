@@ -228,7 +228,7 @@ async def run(config: LoadConfig) -> None:
             )
             for n in range(len(places))
         ]
-        await world.build(clients[0])
+        await world.build(clients[0], lots=0)
         _say(Ready((await clients[0].block()).block.height))
         submitted, acknowledged = (
             stack.enter_context(LogWriter(Path(config.logs) / name))

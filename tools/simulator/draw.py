@@ -20,11 +20,10 @@ from tools.simulator.options import (
 )
 from tools.simulator.variants import VARIANTS, Variant, variant_of
 
-CLIENTS: Final = 8
+CLIENTS: Final = 9
 """Organisations that act, see `town`."""
 REAL_SIGNATURES_PERCENT: Final = 5
 """Runs in which validators sign with Ed25519 (reliability §5)."""
-OPENING_PERCENT: Final = 70
 STATE_SYNC_EARLY: Final = 8
 """So few missing blocks that runs get there; more than their windows, which the votes in the journal need."""
 AFTERSHOCK_PERCENT: Final = 40
@@ -65,7 +64,7 @@ def draw(seed: int, behaviours: tuple[str, ...]) -> Plan:
         faults=_faults(random, variant, n, charged, length_ms) if stormy else (),
         requests=_requests(random, variant, length_ms),
         length_ms=length_ms,
-        opening=_happens(random, OPENING_PERCENT),
+        opening=_happens(random, variant.opening_percent),
         dead=dead,
         aftershock=spare > len(dead)
         and _happens(random, AFTERSHOCK_PERCENT)

@@ -1,4 +1,5 @@
-"""How most runs begin: lines, offers, accounts, documents and three claimed vouchers, in calm weather.
+"""How most runs begin: lines, offers, accounts, documents and three claimed vouchers, in calm weather; a
+fee and a waiver, and a pool that pays the core's vouchers early until it is empty.
 
 Without it a short run would spend its requests on preparing, and never reach a transfer or a draw.
 """
@@ -10,6 +11,7 @@ from hashlib import sha256
 from typing import Any, Final
 
 from node.ledger.lines import line_id
+from node.ledger.pools import pool_id
 from tallynet import commands as c
 from tallynet import records as r
 from tallynet.hashing import record_id
@@ -17,6 +19,8 @@ from tools.simulator.acts.base import CURRENCY
 from tools.simulator.town import MONDAY, Party, Town
 
 FACE: Final = 900_000
+POOL: Final = 600_000
+"""Of the core's money for early payment: less than one voucher, so that some runs empty it."""
 TENORS: Final = (2, 4, 30)
 """Days to maturity of the three vouchers: two of them mature within most runs."""
 
@@ -32,7 +36,7 @@ def opening(town: Town) -> tuple[Sequence[tuple[Party, Sequence[Any]]], ...]:
     payees = (devices, devices, shop)
     return (
         [
-            (core, [_programme(i) for i in range(2)]),
+            (core, [*(_programme(i) for i in range(2)), _commitment(core, other)]),
             (bank, [_issue_line(core)]),
             (other, [_offer(kind) for kind in (r.FinancingKind.SALE, r.FinancingKind.LOAN_PLEDGE)]),
             *((party, [_account(party, bank)]) for party in (devices, shop)),
@@ -43,11 +47,16 @@ def opening(town: Town) -> tuple[Sequence[tuple[Party, Sequence[Any]]], ...]:
         ],
         [
             (bank, [_verified(party) for party in (devices, shop)]),
+            (other, [_commitment(core, other)]),
+            (core, [_fee(core), _waiver(core)]),
             (core, [_voucher(i, core, payee, bank) for i, payee in enumerate(payees)]),
         ],
         [
-            (party, [_claim(i, core) for i, x in enumerate(payees) if x is party])
-            for party in (devices, shop)
+            (core, [_early_offer(core, other)]),
+            *(
+                (party, [_claim(i, core) for i, x in enumerate(payees) if x is party])
+                for party in (devices, shop)
+            ),
         ],
     )
 
@@ -55,19 +64,64 @@ def opening(town: Town) -> tuple[Sequence[tuple[Party, Sequence[Any]]], ...]:
 def _programme(number: int) -> c.ProgrammeCreate:
     mode = (r.AcceptMode.IMMEDIATE, r.AcceptMode.EXPLICIT)[number]
     rules = c.ProgrammeRules(
-        mode, 0, 10, 200, 1, 365, 1, r.DocumentPolicy.CAPPED, False, 500, (), True, ()
+        mode,
+        0,
+        10,
+        200,
+        1,
+        365,
+        1,
+        r.DocumentPolicy.CAPPED,
+        r.Visibility.TIER1,
+        False,
+        500,
+        (),
+        True,
+        (),
     )
     return c.ProgrammeCreate(b"p%d" % number, r.ProgrammeKind.RECEIVABLE, CURRENCY, rules)
 
 
+def _fee(core: Party) -> c.FeeScheduleSet:
+    """Of one of the two programmes: the vouchers of the other are financed free of charge."""
+    terms = r.FeeTerms(MONDAY, 5, 10, 100, 2_000)
+    return c.FeeScheduleSet(b"fee", record_id(r.Kind.PROGRAMME, core.id, b"p0"), terms)
+
+
+def _waiver(core: Party) -> c.WaiverGrant:
+    """For everybody in town, until its cap is reached."""
+    return c.WaiverGrant(
+        b"waiver", record_id(r.Kind.PROGRAMME, core.id, b"p0"), r.WaiverScope.REGION, b"coast",
+        r.WaiverKind.REDUCE, 3_333, 0, MONDAY, MONDAY + 900, 300,
+    )  # fmt: skip
+
+
+def _commitment(core: Party, agent: Party) -> c.FundCommit:
+    terms = _digest("agency agreement")
+    return c.FundCommit(
+        b"fund", core.id, agent.id, r.PoolKind.EARLY_PAY, CURRENCY, POOL, terms
+    )  # fmt: skip
+
+
+def _early_offer(core: Party, agent: Party) -> c.OfferCreate:
+    """Cheaper than the banks: whoever leaves the choice to the network is paid by the pool first."""
+    return c.OfferCreate(
+        b"early", r.FinancingKind.EARLY_PAY, CURRENCY, (), (), (r.RateBand(365, 5_000, 10_000),), 360,
+        1, 10**8, 0, 10**9, MONDAY, MONDAY + 300, (), False, True, False,
+        pool_id(core.id, agent.id, r.PoolKind.EARLY_PAY, CURRENCY),
+    )  # fmt: skip
+
+
 def _issue_line(core: Party) -> c.LineGrant:
-    return c.LineGrant(b"line", r.LineKind.ISSUE, core.id, CURRENCY, 10**9, MONDAY, MONDAY + 900)
+    return c.LineGrant(
+        b"line", r.LineKind.ISSUE, core.id, CURRENCY, 10**9, MONDAY, MONDAY + 900, ()
+    )
 
 
 def _offer(kind: r.FinancingKind) -> c.OfferCreate:
     return c.OfferCreate(
         kind.name.lower().encode(), kind, CURRENCY, (), (), (r.RateBand(365, 43_500, 10_000),), 360,
-        1, 10**8, 0, 10**9, MONDAY, MONDAY + 300, (), False, True,
+        1, 10**8, 0, 10**9, MONDAY, MONDAY + 300, (), False, True, False, None,
     )  # fmt: skip
 
 

@@ -30,6 +30,7 @@ FOREVER: Final = 2**40
 API_CAP: Final = 10**9
 """What a machine key may move alone, fen."""
 SUPPLIERS: Final = ("devices", "shop", "cafe")
+COURT: Final = "court"
 PEOPLE: Final[dict[str, tuple[Role, ...]]] = {
     "maker": (Role.MAKER, Role.ADMIN),
     "checker": (Role.CHECKER, Role.ADMIN),
@@ -83,7 +84,7 @@ class Town:
     founders: int
     """Validators of the genesis."""
     parties: tuple[Party, ...]
-    """First the banks in the order of their nodes, then the core enterprise, then the suppliers."""
+    """First the banks in the order of their nodes, then the core enterprise, the suppliers, the court."""
 
     def party(self, name: str) -> Party:
         return next(party for party in self.parties if party.name == name)
@@ -108,7 +109,7 @@ class Town:
 
     @property
     def clients(self) -> Sequence[Party]:
-        """Who acts: four banks, the core enterprise, the suppliers."""
+        """Who acts: four banks, the core enterprise, the suppliers, the court."""
         return (*self.parties[:4], *self.parties[len(self.validators) :])
 
     def envelope(
@@ -150,6 +151,7 @@ def town_of(
         _party(name, (OrganisationKind.SUPPLIER,), Size.SMALL if name == "devices" else Size.MICRO)
         for name in SUPPLIERS
     ]
+    others.append(_party(COURT, (OrganisationKind.COURT_AGENT,), Size.LARGE))
     validators = tuple(
         Validator(bank.id, key.public_key().public_bytes_raw(), bank.name)
         for bank, key in zip(banks[:n], keys[:n], strict=True)

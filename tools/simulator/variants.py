@@ -46,6 +46,8 @@ class Variant:
     """None: drawn."""
     behaviours: tuple[str, ...] = ()
     """Of the liars; empty: all there are."""
+    opening_percent: int = 70
+    """Share of plans that begin with a prepared market, which costs as much as a storm of 3 s."""
     spares: int = 0
     """Banks that may become validators. Nobody lies then: liars know their place in one set only."""
 
@@ -54,7 +56,9 @@ LIARS: Final = "liars"
 FORENSIC: Final = "forensic"
 VARIANTS: Final[dict[str, Variant]] = {
     "mixed": Variant(),
-    "small": Variant(sizes=(4,), lengths_ms=(3_000,), requests=(8, 16), faults=(1, 5)),
+    "small": Variant(
+        sizes=(4,), lengths_ms=(3_000,), requests=(8, 16), faults=(1, 5), opening_percent=25
+    ),
     "sizes": Variant(sizes=(4, 5, 6, 7)),
     LIARS: Variant(sizes=(4, 4, 5, 7)),
     FORENSIC: Variant(sizes=(4, 7)),

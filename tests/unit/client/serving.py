@@ -35,6 +35,7 @@ from tallynet.messages import (
     IndexPage,
     NodeState,
     NodeStatus,
+    Penetration,
     Ping,
     Pong,
     ProvenReceipt,
@@ -42,6 +43,7 @@ from tallynet.messages import (
     QueryEvents,
     QueryEvidence,
     QueryIndex,
+    QueryPenetration,
     QueryRecord,
     QueryStatus,
     QueryTransaction,
@@ -239,6 +241,10 @@ class Server:
                 return self._block(number, height)
             case QueryStatus(number):
                 return self._status(number)
+            case QueryPenetration(number):
+                block = self.chain.blocks[self.height - 1]
+                nothing = ((), (), (), ())
+                return Penetration(number, block.header, block.certificate, *nothing, None, False)
             case DryRun(number):
                 receipt = encode(_receipt(bytes(32), b"", "LOT_STATE"))
                 return DryRunResult(number, self.height, receipt, ("the lot is elsewhere",))

@@ -41,7 +41,8 @@ SETTLED_ROUNDS_MAX = 2_000
 class ClientEnd:
     """A client's connection: remembers what the node sent."""
 
-    def __init__(self) -> None:
+    def __init__(self, key: bytes = bytes(32)) -> None:
+        self.key = key
         self.replies: list[ClientReply] = []
 
     def send(self, message: bytes) -> None:
@@ -315,7 +316,7 @@ def _terms(net: Net) -> c.OfferCreate:
     world = net.world
     return c.OfferCreate(
         world.label, r.FinancingKind.SALE, "CNY", (), (), (r.RateBand(365, 43_500, 10_000),), 360,
-        1, 10**12, 0, 10**12, world.day, world.day + 300, (), False, True,
+        1, 10**12, 0, 10**12, world.day, world.day + 300, (), False, True, False, None,
     )  # fmt: skip
 
 

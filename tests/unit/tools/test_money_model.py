@@ -8,7 +8,8 @@ from tallynet import commands as c
 from tallynet import records as r
 from tallynet.codec import Wire
 from tallynet.receipts import CommandReceipt, Created, PrologueReceipt
-from tools.money_model import Deal, Line, Mismatch, Model, Paper, Part
+from tools.money_limits import Line, Mismatch
+from tools.money_model import Deal, Model, Paper, Part
 
 MATURITY = 20_878
 ADA, BANK, PAPER, DEAL, PAYOUT, LINE, OFFER = (bytes((i,)) * 16 for i in range(1, 8))
@@ -133,7 +134,20 @@ def issue_by_the_branch(model: Model) -> str:
 def enterprise_with_branch() -> Model:
     model = Model(MATURITY - 1)
     model.programmes[PAPER] = c.ProgrammeRules(
-        r.AcceptMode.IMMEDIATE, 0, 9, 9, 1, 99, 5, r.DocumentPolicy.CAPPED, False, 500, (), True, ()
+        r.AcceptMode.IMMEDIATE,
+        0,
+        9,
+        9,
+        1,
+        99,
+        5,
+        r.DocumentPolicy.CAPPED,
+        r.Visibility.TIER1,
+        False,
+        500,
+        (),
+        True,
+        (),
     )
     created = CommandReceipt("OK", (Created(r.Kind.ORGANISATION, SHOP),), 0, ())
     keys = (c.NewKey(bytes(32), (), r.Algorithm.ED25519, bytes(32), 0, 1, 0, bytes(64)),)

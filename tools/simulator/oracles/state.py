@@ -10,7 +10,8 @@ from tallynet.codec import decode
 from tallynet.envelope import open_envelope
 from tallynet.receipts import Event
 from tools.money_comparison import money_differences
-from tools.money_model import Mismatch, Model, decode_receipts
+from tools.money_limits import Mismatch
+from tools.money_model import Model, decode_receipts
 from tools.simulator.oracles.base import Committed, Oracle
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ class Money(Oracle):
     name = "money"
 
     def at_end(self) -> None:
-        model = Model(self.run.town.genesis.business_date)
+        model = Model.of(self.run.town.genesis)
         for height, bodies, given in self.run.chain():
             prologue, receipts = decode_receipts(given.receipts)
             events = [decode(Event, event) for event in given.events]

@@ -1,0 +1,81 @@
+"""Which scenarios there are (voucher law §18 and §19)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from tools.scenarios import (
+    deep_chain,
+    double_financing,
+    hot_lot,
+    issue_storm,
+    line_cut,
+    maturity_cliff,
+    overdue_cascade,
+    spare_parts_shop,
+)
+from tools.scenarios.stage import Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One scenario: what it is called, what it shows, how big it is."""
+
+    name: str
+    row: str
+    """Of the voucher law."""
+    shows: str
+    run: Callable[[Stage, int], Awaitable[None]]
+    """Acts on a fresh stage; the number is the size."""
+    size: int
+    """As the law asks for it."""
+    small: int
+    """For a first look, and for the tests."""
+    unit: str
+    """What the size counts."""
+
+
+SCENARIOS: Final = (
+    Scenario(
+        "spare-parts-shop", "§19 A",
+        "a one-person shop draws ¥1 and ¥100,000, and the backstop carries it through a default",
+        spare_parts_shop.run, 1, 1, "shops",
+    ),
+    Scenario(
+        "hot-lot", "B5",
+        "many draws of ¥1 from one lot leave as little state as one, and cost the same to the fen",
+        hot_lot.run, 10_000, 100, "draws in each of three ways",
+    ),
+    Scenario(
+        "issue-storm", "B6",
+        "vouchers issued all at once are all claimed, each under its own document and one line",
+        issue_storm.run, 10_000, 40, "vouchers",
+    ),
+    Scenario(
+        "maturity-cliff", "B7",
+        "vouchers that mature on one day are settled in bounded batches while transfers go on",
+        maturity_cliff.run, 100_000, 20, "vouchers of six lots",
+    ),
+    Scenario(
+        "overdue-cascade", "B8",
+        "a core that does not pay: blocked, recourse, guarantee and backstop for its suppliers",
+        overdue_cascade.run, 500, 6, "suppliers",
+    ),
+    Scenario(
+        "deep-chain", "B9",
+        "ten hops with splits on each: the range stays tiled, hops are counted, the eleventh is refused",
+        deep_chain.run, 200, 30, "lots",
+    ),
+    Scenario(
+        "line-cut", "B10",
+        "a bank cuts a line while draws race for it: none exceeds it, none accepted is undone",
+        line_cut.run, 1_000, 40, "draws",
+    ),
+    Scenario(
+        "double-financing", "B11",
+        "two vouchers on one invoice in one block: exactly one is issued",
+        double_financing.run, 50, 5, "pairs",
+    ),
+)  # fmt: skip

@@ -1,0 +1,139 @@
+"""A stage of four real validators: four processes, four disks, TLS over loopback.
+
+Days pass when the scenario says so: all nodes read the offset of their wall clocks from one file
+(`clocked_node`), and the blocks that follow roll the business date, one day each. Time-outs run on the
+monotonic clock, as always.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from consensus.statistics import WaitingReason
+from tallynet import records as r
+from tallynet.client import Client, Receipt
+from tallynet.envelope import Envelope
+from tallynet.receipts import EnvelopeReceipt
+from tools import testnet_processes
+from tools.audit import audit_node, node_directories
+from tools.connect import connect, genesis_of
+from tools.demo import free_ports
+from tools.scenarios.clocked_node import CLOCK_FILE
+from tools.scenarios.ledger_stage import plan
+from tools.scenarios.stage import (
+    DAY_SECONDS,
+    MONDAY,
+    OPENING_SECONDS,
+    Facts,
+    ScenarioFailed,
+    Stage,
+)
+from tools.testnet_files import init
+
+IN_FLIGHT: Final = 400
+"""Envelopes under way at once."""
+SUBMIT_SECONDS: Final = 120.0
+DAY_SECONDS_MAX: Final = 60.0
+"""Patience for one day's work."""
+POLL_SECONDS: Final = 0.02
+
+
+class NetworkStage(Stage):
+    """See the module. Made by `on_network`."""
+
+    def __init__(self, directory: Path, facts: Facts, client: Client, started: float) -> None:
+        super().__init__(directory, facts)
+        _, self.genesis = genesis_of(directory)
+        self.client: Final = client
+        self._offset = _opening() - started
+        """Seconds that the network's clocks are ahead of this machine's."""
+
+    def now(self) -> int:
+        return int(time.time() + self._offset)
+
+    async def send(self, envelopes: Iterable[Envelope]) -> list[EnvelopeReceipt]:
+        outcomes = await self.client.submit_many(
+            envelopes, in_flight=IN_FLIGHT, seconds=SUBMIT_SECONDS
+        )
+        receipts = []
+        for outcome in outcomes:
+            if not isinstance(outcome, Receipt):
+                raise ScenarioFailed("REFUSED", f"not ordered: {outcome}")
+            receipts.append(outcome.receipt)
+        return receipts
+
+    async def find(self, kind: r.Kind, id: bytes) -> r.Record | None:
+        return await self.client.read(kind, id)
+
+    async def scan(self, index: int, prefix: bytes) -> list[bytes]:
+        return [entry async for entry in self.client.index_all(index, prefix)]
+
+    async def roll_to(self, day: int) -> None:
+        today = await self.today()
+        if day > today:
+            self._offset += (day - today) * DAY_SECONDS
+            _write_offset(self.directory, self._offset)
+
+        async def is_there() -> bool:
+            return await self.today() >= day
+
+        await _until(f"business date {day}", is_there)
+        await self.until_idle()
+
+    async def until_idle(self) -> None:
+        async def is_idle() -> bool:
+            status = await self.client.status()
+            return status.waiting_code == WaitingReason.NOTHING_TO_DO.name
+
+        await _until("the end of the day's work", is_idle)
+
+
+async def _until(what: str, check: Callable[[], Awaitable[bool]]) -> None:
+    with trio.move_on_after(DAY_SECONDS_MAX):
+        while not await check():  # noqa: ASYNC110 - what is waited for happens in other processes
+            await trio.sleep(POLL_SECONDS)
+        return
+    raise ScenarioFailed("TIMEOUT", f"{what} did not come within {DAY_SECONDS_MAX:.0f} s")
+
+
+def _opening() -> float:
+    return float(MONDAY * DAY_SECONDS + OPENING_SECONDS)
+
+
+def _write_offset(directory: Path, seconds: float) -> None:
+    """In one act, so that no node reads half a number."""
+    fresh = directory / f"{CLOCK_FILE}.new"
+    fresh.write_text(f"{seconds:.3f}\n", encoding="ascii")
+    fresh.replace(directory / CLOCK_FILE)
+
+
+@asynccontextmanager
+async def on_network(directory: Path, facts: Facts) -> AsyncIterator[NetworkStage]:
+    """Four running validators on free ports, and a client; they end with the context. What a scenario
+    shows goes to `facts`. Raises TestnetError."""
+    init(plan(directory, base_port=free_ports(4)))
+    started = time.time()
+    _write_offset(directory, _opening() - started)
+    try:
+        await trio.to_thread.run_sync(
+            lambda: testnet_processes.start_all(directory, module="tools.scenarios.clocked_node")
+        )
+        async with connect(directory) as client:
+            yield NetworkStage(directory, facts, client, started)
+    finally:
+        testnet_processes.stop_all(directory)
+
+
+def audit_all(directory: Path) -> dict[str, object]:
+    """Audit every stopped node. Raises ScenarioFailed WRONG."""
+    reports = [audit_node(node) for node in node_directories([directory])]
+    for report in reports:
+        if not report.agrees:
+            raise ScenarioFailed("WRONG", f"audit of {report.node}: {report.differences[0]}")
+    return {"audited nodes": len(reports), "height": max(report.height for report in reports)}
