@@ -607,6 +607,8 @@ class Client:
         self._wake.set()
 
     def _on_refused(self, node: int, message: Refused) -> None:
+        if message.code == "NODE_RETIRED":
+            self._nodes.leave(node)
         self._submissions.refused(
             node, message.transaction, message.code, message.reason, anyio.current_time()
         )

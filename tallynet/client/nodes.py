@@ -94,6 +94,11 @@ class Nodes:
         self._first = (self._first + 1) % len(self._endpoints)
         self._moving = True
 
+    def leave(self, node: int) -> None:
+        """Go on if this node is the one in use: it takes nothing any more."""
+        if self._first == node:
+            self.go_on()
+
     async def ask(
         self,
         make: Callable[[int], Wire],

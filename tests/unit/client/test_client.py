@@ -160,6 +160,16 @@ def test_a_node_without_room_is_asked_again(backend: str) -> None:
     run(backend, body)
 
 
+def test_a_node_that_validates_no_more_is_left(backend: str) -> None:
+    async def body(client: Client, servers: list[Server]) -> None:
+        servers[0].refuse += [("NODE_RETIRED", "no validator any more")] * 1_000
+        assert (await client.submit(envelope(1))).ok
+        assert (await client.submit(envelope(2))).ok
+        assert len(servers[0].submits) == 1
+
+    run(backend, body)
+
+
 def test_a_silent_node_is_helped_by_the_others_after_a_second(backend: str) -> None:
     async def body(client: Client, servers: list[Server]) -> None:
         servers[0].mute = True

@@ -95,7 +95,7 @@ class Grounds(Oracle):
             return
         self._seen[message] = None
         value = self.run.decoded(message)
-        if not isinstance(value, Signed) or value.signer != node.index:
+        if not isinstance(value, Signed) or value.signer != node.signer:
             return
         if value.kind is SignedKind.COMPLAINT:
             complaint = decode(Complaint, value.body)
