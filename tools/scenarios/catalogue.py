@@ -9,12 +9,14 @@ from typing import Final
 from tools.scenarios import (
     deep_chain,
     double_financing,
+    flow_anchors,
     hot_lot,
     issue_storm,
     line_cut,
     maturity_cliff,
     overdue_cascade,
     spare_parts_shop,
+    tourism_collapse,
 )
 from tools.scenarios.stage import Stage
 
@@ -42,6 +44,16 @@ SCENARIOS: Final = (
         "spare-parts-shop", "§19 A",
         "a one-person shop draws ¥1 and ¥100,000, and the backstop carries it through a default",
         spare_parts_shop.run, 1, 1, "shops",
+    ),
+    Scenario(
+        "tourism-collapse", "§19 B",
+        "bookings fall, a bank cuts its line, and the core's pool hands over to the next bank",
+        tourism_collapse.run, 300, 6, "suppliers",
+    ),
+    Scenario(
+        "flow-anchors", "B4",
+        "a day's business records by totals and roots: 10,000 records an anchor, one record of state a stream",
+        flow_anchors.run, 10_000, 200, "anchors",
     ),
     Scenario(
         "hot-lot", "B5",
