@@ -13,6 +13,7 @@ from tools.scenarios import (
     hot_lot,
     issue_storm,
     line_cut,
+    liquor_retailer,
     maturity_cliff,
     overdue_cascade,
     spare_parts_shop,
@@ -49,6 +50,11 @@ SCENARIOS: Final = (
         "tourism-collapse", "§19 B",
         "bookings fall, a bank cuts its line, and the core's pool hands over to the next bank",
         tourism_collapse.run, 300, 6, "suppliers",
+    ),
+    Scenario(
+        "liquor-retailer", "§19 C",
+        "stores close, a pool runs dry, a distillery lends, goods are released, fees are waived",
+        liquor_retailer.run, 1_900, 38, "stores",
     ),
     Scenario(
         "flow-anchors", "B4",
