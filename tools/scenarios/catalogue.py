@@ -16,6 +16,7 @@ from tools.scenarios import (
     liquor_retailer,
     maturity_cliff,
     overdue_cascade,
+    regional_day,
     spare_parts_shop,
     tourism_collapse,
 )
@@ -55,6 +56,11 @@ SCENARIOS: Final = (
         "liquor-retailer", "§19 C",
         "stores close, a pool runs dry, a distillery lends, goods are released, fees are waived",
         liquor_retailer.run, 1_900, 38, "stores",
+    ),
+    Scenario(
+        "regional-day", "B1",
+        "a region's day in the law's mix, every movable range where it was foretold to be",
+        regional_day.run, 74_000, 300, "commands",
     ),
     Scenario(
         "flow-anchors", "B4",
