@@ -11,6 +11,7 @@ from tools.scenarios import (
     double_financing,
     flow_anchors,
     hot_lot,
+    invalid_mix,
     issue_storm,
     line_cut,
     liquor_retailer,
@@ -101,5 +102,10 @@ SCENARIOS: Final = (
         "double-financing", "B11",
         "two vouchers on one invoice in one block: exactly one is issued",
         double_financing.run, 50, 5, "pairs",
+    ),
+    Scenario(
+        "invalid-mix", "B15",
+        "three of ten commands are wrong: each gets its code, and nothing that they aim at changes",
+        invalid_mix.run, 10_000, 250, "commands",
     ),
 )  # fmt: skip

@@ -135,10 +135,12 @@ class Traffic:
             )
         await stage.roll_to(await stage.today() + 1)
 
-    async def play(self) -> int:
-        """The day, lane beside lane; how many commands it had. Raises ScenarioFailed WRONG."""
+    async def play(self, mingle: Callable[[list[Step]], list[Step]] = list) -> int:
+        """The day, lane beside lane, with what `mingle` puts among the steps of each round; how many commands
+        it had. Raises ScenarioFailed WRONG."""
         count = 0
-        for steps in _rounds(lane.steps for lane in self.lanes):
+        for planned in _rounds(lane.steps for lane in self.lanes):
+            steps = mingle(planned)
             receipts = await self._stage.send(
                 self._stage.sign(step.by, step.make()) for step in steps
             )
