@@ -10,6 +10,7 @@ from tools.scenarios import (
     deep_chain,
     double_financing,
     flow_anchors,
+    holiday_week,
     hot_lot,
     invalid_mix,
     issue_storm,
@@ -102,6 +103,11 @@ SCENARIOS: Final = (
         "double-financing", "B11",
         "two vouchers on one invoice in one block: exactly one is issued",
         double_financing.run, 50, 5, "pairs",
+    ),
+    Scenario(
+        "holiday-week", "B14",
+        "a week at a hundredth of the business: small draws go on, what is due waits, an alarm comes and goes",
+        holiday_week.run, 2_000, 21, "vouchers due",
     ),
     Scenario(
         "invalid-mix", "B15",
