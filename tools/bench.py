@@ -32,6 +32,7 @@ from tallynet.errors import TallynetError
 from tallynet.genesis import Genesis
 from tallynet.hashing import record_id
 from tallynet.messages import Receipts, Refused, Submit
+from tallynet.receipts import EnvelopeReceipt
 from tallynet.signatures import verify
 from tools import testnet_processes
 from tools.connect import addresses, connect, genesis_of
@@ -43,6 +44,9 @@ from tools.participant import Participant
 from tools.records_by_name import line_id
 from tools.testnet_files import NetworkFile, Plan, init
 
+TRANSFERS, MIXED = "transfers", "mixed"
+"""Workloads: transfers of a fen each, or everything that a region's enterprises do in a day."""
+MIXED_VALIDATORS: Final = 4
 VOUCHERS: Final = 200
 SUPPLIERS: Final = 4
 FACE: Final = 10**12
@@ -83,14 +87,44 @@ class Load:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The network that is measured."""
+
+    directory: Path
+    network: NetworkFile
+    genesis: Genesis
+    hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Signed envelopes."""
+
+    waiting: deque[Envelope]
+    """May be sent at any time, in any order."""
+    then: dict[bytes, Envelope] = field(default_factory=dict)
+    """By transaction: what may be sent once it has been carried out."""
+    refusals: dict[bytes, str] = field(default_factory=dict)
+    """By transaction: the code that its one command must get, where that is not OK."""
+
+    def answered(self, receipt: EnvelopeReceipt) -> None:
+        """What waited for this receipt may be sent. Raises BenchFailed REFUSED when the answer is not the
+        right one."""
+        expected = self.refusals.get(receipt.transaction, "OK")
+        if {command.code for command in receipt.commands} != {expected}:
+            raise BenchFailed("REFUSED", f"not {expected}: {receipt}")
+        following = self.then.pop(receipt.transaction, None)
+        if following is not None:
+            self.waiting.append(following)
+
+
 class Driver:
     """One connection to one validator that keeps a number of envelopes under way."""
 
-    def __init__(
-        self, genesis: Genesis, waiting: deque[Envelope], in_flight: int, load: Load
-    ) -> None:
+    def __init__(self, genesis: Genesis, work: Work, in_flight: int, load: Load) -> None:
         self._trust: Final = Trust(genesis)
-        self._waiting: Final = waiting
+        self._work: Final = work
         self._in_flight: Final = in_flight
         self._sent: Final[dict[bytes, float]] = {}
         self.load = load
@@ -111,8 +145,7 @@ class Driver:
                 ERRORS.print(f"refused: {message.code}: {message.reason}")
         else:
             for receipt in self._trust.receipts(message):
-                if not receipt.ok:
-                    raise BenchFailed("REFUSED", f"a transfer was refused: {receipt.receipt}")
+                self._work.answered(receipt.receipt)
                 self.load.committed += len(receipt.receipt.commands)
                 self.load.latencies.append(now - self._sent.pop(receipt.transaction))
         self._room.set()
@@ -125,17 +158,16 @@ class Driver:
         """Send while there is room, until the time comes; then wait for what is under way."""
         if self.link is None:
             raise BenchFailed("CONNECTION_LOST", "not connected")
-        while time.perf_counter() < until and self._waiting:
+        waiting = self._work.waiting
+        while time.perf_counter() < until and (waiting or self._sent):
             room = self._in_flight - len(self._sent)
             # Whole groups under load: a client that waits for a little more room sends less often.
-            if room < min(SUBMIT_GROUP, self._in_flight):
+            if not waiting or room < min(SUBMIT_GROUP, self._in_flight):
                 self._room = trio.Event()
                 with trio.move_on_after(max(0.0, until - time.perf_counter())):
                     await self._room.wait()
                 continue
-            group = [
-                self._waiting.popleft() for _ in range(min(room, SUBMIT_GROUP, len(self._waiting)))
-            ]
+            group = [waiting.popleft() for _ in range(min(room, SUBMIT_GROUP, len(waiting)))]
             now = time.perf_counter()
             for envelope in group:
                 self._sent[envelope.transaction] = now
@@ -154,10 +186,8 @@ class Driver:
 class World:
     """Suppliers with vouchers on a fresh network; makes signed transfers."""
 
-    def __init__(self, directory: Path, network: NetworkFile) -> None:
-        self.directory: Final = directory
-        self.network: Final = network
-        self.genesis, self.hash = genesis_of(directory)
+    def __init__(self, site: Site) -> None:
+        self.site: Final = site
         self.suppliers: Final[list[Participant]] = []
         self.vouchers: Final[list[tuple[Participant, bytes]]] = []
         self._label = 0
@@ -170,7 +200,7 @@ class World:
 
     async def build(self, client: Client) -> None:
         """Register, grant, issue and claim through the network itself."""
-        bank = Participant(self.directory, "bank-1", client, self.hash)
+        bank = Participant(self.site.directory, "bank-1", client, self.site.hash)
         core = await self._join(client, bank, "core", r.OrganisationKind.CORE, r.Size.LARGE)
         for number in range(SUPPLIERS + 1):
             size = r.Size.MICRO  # one signer: one signature per envelope
@@ -196,9 +226,10 @@ class World:
     async def _join(
         self, client: Client, bank: Participant, name: str, kind: r.OrganisationKind, size: r.Size
     ) -> Participant:
-        wallet = new_organisation(self.directory, bank.wallet, name, kind, size)
-        await bank.act(registration(self.directory, self.hash, wallet, kind, size))
-        return Participant(self.directory, name, client, self.hash)
+        site = self.site
+        wallet = new_organisation(site.directory, bank.wallet, name, kind, size)
+        await bank.act(registration(site.directory, site.hash, wallet, kind, size))
+        return Participant(site.directory, name, client, site.hash)
 
     async def _vouchers(
         self,
@@ -322,39 +353,38 @@ class Measured:
 
 
 async def _phase(
-    world: World, envelopes: list[Envelope], seconds: float, in_flight: int, connections: int
+    site: Site, work: Work, seconds: float, in_flight: int, connections: int
 ) -> Measured:
     """Warm up, then measure."""
-    keys = tuple(validator.public_key for validator in world.genesis.validators)
-    credentials = Credentials(world.hash, keys, Ed25519PrivateKey.generate())
-    waiting = deque(envelopes)
+    keys = tuple(validator.public_key for validator in site.genesis.validators)
+    credentials = Credentials(site.hash, keys, Ed25519PrivateKey.generate())
     async with trio.open_nursery() as links:
         drivers = []
-        for address in addresses(world.network)[:connections]:
-            driver = Driver(world.genesis, waiting, in_flight, Load())
+        for address in addresses(site.network)[:connections]:
+            driver = Driver(site.genesis, work, in_flight, Load())
             await driver.open(credentials, address, links)
             drivers.append(driver)
-        await _run(world, drivers, WARM_SECONDS if connections > 1 else 0.5)
-        measured = await _run(world, drivers, seconds)
+        await _run(site, drivers, WARM_SECONDS if connections > 1 else 0.5)
+        measured = await _run(site, drivers, seconds)
         for driver in drivers:
             await driver.drain()
         links.cancel_scope.cancel()
-    if not waiting:
+    if not work.waiting:
         ERRORS.print("note: the signed envelopes ran out before the window ended")
     return measured
 
 
-async def _run(world: World, drivers: Sequence[Driver], span: float) -> Measured:
+async def _run(site: Site, drivers: Sequence[Driver], span: float) -> Measured:
     load = Load()
     for driver in drivers:
         driver.load = load
-    before = Usage.now(world.directory)
+    before = Usage.now(site.directory)
     started = time.perf_counter()
     async with trio.open_nursery() as running:
         for driver in drivers:
             running.start_soon(driver.run, started + span)
     load.seconds = time.perf_counter() - started
-    return Measured(load, load.committed, before, Usage.now(world.directory))
+    return Measured(load, load.committed, before, Usage.now(site.directory))
 
 
 def loopback_plan(directory: Path, validators: int, name: str) -> Plan:
@@ -374,30 +404,31 @@ def loopback_plan(directory: Path, validators: int, name: str) -> Plan:
     )
 
 
-async def _measure(
-    directory: Path, network: NetworkFile, batch: int, seconds: int
-) -> dict[str, Any]:
-    world = World(directory, network)
-    async with connect(directory) as client:
+async def _measure(site: Site, batch: int, seconds: int) -> dict[str, Any]:
+    world = World(site)
+    async with connect(site.directory) as client:
         ERRORS.print(f"building {VOUCHERS} vouchers of {SUPPLIERS} suppliers")
         await world.build(client)
     light_count = int(LIGHT_SECONDS * 300)
     ahead = RATE_GUESS.get(batch, max(20, RATE_GUESS[1] // batch))
-    count = int((seconds + WARM_SECONDS) * ahead)
-    ERRORS.print(f"signing {light_count + count} envelopes in advance")
-    light_envelopes = world.transfers(light_count, batch)
-    envelopes = world.transfers(count, batch)
+    count = light_count + int((seconds + WARM_SECONDS) * ahead)
+    ERRORS.print(f"signing {count} envelopes in advance")
+    return await measure(site, Work(deque(world.transfers(count, batch))), batch, seconds)
+
+
+async def measure(site: Site, work: Work, batch: int, seconds: int) -> dict[str, Any]:
+    """One envelope under way at a time, then as many as the network takes; the figures of both."""
     ERRORS.print(f"light load: one envelope under way, {LIGHT_SECONDS:.0f} s")
-    light = await _phase(world, light_envelopes, LIGHT_SECONDS, 1, 1)
+    light = await _phase(site, work, LIGHT_SECONDS, 1, 1)
     in_flight = max(4, IN_FLIGHT // batch)
-    connections = len(network.nodes)
+    connections = len(site.network.nodes)
     ERRORS.print(f"full load: {connections} x {in_flight} envelopes under way, {seconds} s")
-    full = await _phase(world, envelopes, seconds, in_flight, connections)
-    return _figures(world, light, full)
+    full = await _phase(site, work, seconds, in_flight, connections)
+    return _figures(site, light, full)
 
 
-def _figures(world: World, light: Measured, full: Measured) -> dict[str, Any]:
-    n = len(world.network.nodes)
+def _figures(site: Site, light: Measured, full: Measured) -> dict[str, Any]:
+    n = len(site.network.nodes)
     commands = max(1, full.committed)
     cpu = full.after.cpu_seconds - full.before.cpu_seconds
     disk = full.after.disk_bytes - full.before.disk_bytes
@@ -406,7 +437,7 @@ def _figures(world: World, light: Measured, full: Measured) -> dict[str, Any]:
         "latency_ms": {"light": light.load.percentiles(), "full": full.load.percentiles()},
         "cpu_us_per_command_per_validator": round(cpu / commands / n * 1e6, 1),
         "disk_bytes_per_command": round(disk / commands / n),
-        "peak_rss_mb": peak_rss_mb(world.directory),
+        "peak_rss_mb": peak_rss_mb(site.directory),
         "commands": full.committed,
         "refused": full.load.refused + light.load.refused,
         "seconds": round(full.load.seconds, 2),
@@ -414,20 +445,38 @@ def _figures(world: World, light: Measured, full: Measured) -> dict[str, Any]:
 
 
 def run_bench(
-    *, validators: int, batch: int, seconds: int, json_file: Path | None, commit: str
+    *,
+    validators: int,
+    batch: int,
+    seconds: int,
+    json_file: Path | None,
+    commit: str,
+    workload: str = TRANSFERS,
 ) -> int:
-    """Measure, print, optionally write JSON; returns the exit code."""
+    """Measure, print, optionally write JSON; returns the exit code. Raises BenchFailed."""
     if not 1 <= batch <= 1000 or seconds < 1:
         raise BenchFailed("USAGE", "--batch is 1 to 1000 commands, --seconds at least 1")
     with ExitStack() as stack:
         scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="tally-bench-"))
         directory = Path(scratch) / "network"
-        network = init(loopback_plan(directory, validators, "bench"))
-        stack.callback(testnet_processes.stop_all, directory)
-        testnet_processes.start_all(directory)
-        figures = trio.run(_measure, directory, network, batch, seconds)
+        if workload == MIXED:
+            from tools.bench_mixed import measure_mixed
+
+            if validators != MIXED_VALIDATORS or batch != 1:
+                raise BenchFailed("USAGE", "the mixed workload is for 4 validators and batch 1")
+            figures = trio.run(measure_mixed, directory, seconds)
+        elif workload == TRANSFERS:
+            network = init(loopback_plan(directory, validators, "bench"))
+            stack.callback(testnet_processes.stop_all, directory)
+            testnet_processes.start_all(directory)
+            genesis, hash_ = genesis_of(directory)
+            site = Site(directory, network, genesis, hash_)
+            figures = trio.run(_measure, site, batch, seconds)
+        else:
+            raise BenchFailed("USAGE", f"--workload is {TRANSFERS} or {MIXED}")
     figures |= {
         "verify_us": verify_microseconds(),
+        "workload": workload,
         "validators": validators,
         "batch": batch,
         "commit": commit,

@@ -147,13 +147,21 @@ def bench(
         Path | None, Parameter(name="--json", help="append the figures to this file")
     ] = None,
     commit: Annotated[str, Parameter(help="what was measured, noted in the figures")] = "",
+    workload: Annotated[
+        str, Parameter(help="transfers, or mixed: everything that a region does in a day")
+    ] = "transfers",
 ) -> None:
     """Measure throughput and latency of real nodes on this machine."""
     from tools.bench import run_bench
 
     leave(
         run_bench(
-            validators=validators, batch=batch, seconds=seconds, json_file=json_file, commit=commit
+            validators=validators,
+            batch=batch,
+            seconds=seconds,
+            json_file=json_file,
+            commit=commit,
+            workload=workload,
         )
     )
 
