@@ -100,8 +100,8 @@ async def _holidays(stage: Stage, shop: bytes, draws: int, careful: bytes, bold:
             await stage.refused("FLOW_COLLAPSED", "shop", refused)
         offer, bank = (bold, "bank-3") if raised else (careful, "bank-2")
         commands = [stage.draw("shop", shop, 0, DRAW, offer) for _ in range(draws)]
-        for drawn in await stage.all_ok("shop", commands):
-            await stage.pay_out(bank, drawn)
+        drawn = await stage.all_ok("shop", commands)
+        await stage.all_ok(bank, [stage.payout(one) for one in drawn])
         await stage.roll_to(day + 1)
     return raised
 

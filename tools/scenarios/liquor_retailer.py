@@ -110,7 +110,7 @@ async def _own_pool(stage: Stage, draws: int, drawers: Sequence[str]) -> None:
                 name, [stage.draw(name, voucher, 0, DRAW, offer) for _ in part]
             )
             discounts += sum(one.result[0] for one in drawn)
-            await stage.all_ok("bank-4", [_payout(stage, one) for one in drawn])
+            await stage.all_ok("bank-4", [stage.payout(one) for one in drawn])
     facts = stage.facts
     emptied = await stage.record(r.FundPool, r.Kind.FUND_POOL, pool)
     facts.require("early draws", emptied.drawn // DRAW, draws)
@@ -147,11 +147,6 @@ async def _entrusted(stage: Stage, drawer: str) -> None:
 async def _financing(stage: Stage, drawn: CommandReceipt) -> r.Financing:
     id = created(drawn, r.Kind.FINANCING)
     return await stage.record(r.Financing, r.Kind.FINANCING, id)
-
-
-def _payout(stage: Stage, drawn: CommandReceipt) -> c.PayoutConfirm:
-    instruction = created(drawn, r.Kind.INSTRUCTION)
-    return c.PayoutConfirm(stage.label(), instruction, drawn.result[1], stage.receipt())
 
 
 # --- waivers -----------------------------------------------------------------------------------------

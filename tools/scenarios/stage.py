@@ -355,12 +355,14 @@ class Stage(ABC):
             self.label(), offer, voucher, start, amount, self.account(by), purpose
         )
 
+    def payout(self, drawn: CommandReceipt) -> c.PayoutConfirm:
+        """The command that confirms that what a draw asked for was paid."""
+        instruction = created(drawn, r.Kind.INSTRUCTION)
+        return c.PayoutConfirm(self.label(), instruction, drawn.result[1], self.receipt())
+
     async def pay_out(self, bank: str, drawn: CommandReceipt) -> CommandReceipt:
         """The bank confirms that it paid what a draw asked of it."""
-        instruction = created(drawn, r.Kind.INSTRUCTION)
-        return await self.one(
-            bank, c.PayoutConfirm(self.label(), instruction, drawn.result[1], self.receipt())
-        )
+        return await self.one(bank, self.payout(drawn))
 
     def receipt(self) -> bytes:
         """The hash of a new bank receipt."""

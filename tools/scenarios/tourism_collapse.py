@@ -46,9 +46,11 @@ async def run(stage: Stage, suppliers: int) -> None:
     await stage.programme("core", funding_order=offers)
     day = await stage.today() + TENOR
     given = await issue_many(stage, names, suppliers, 2 * DRAW, day)
-    for name, voucher, tier in zip(names, (voucher for _, voucher in given), tiers, strict=False):
+    passed_on = []
+    for (name, voucher), tier in zip(given, tiers, strict=False):
         pieces = (c.Piece(stage.id(tier), DRAW // 2, None),)
-        await stage.act(name, c.LotTransfer(stage.label(), voucher, 0, pieces))
+        passed_on.append(stage.sign(name, c.LotTransfer(stage.label(), voucher, 0, pieces)))
+    await stage.send_ok(passed_on)
     await _use_line(stage, offers[1], day)
     await _week(stage)
     await _draws(stage, given, offers)
@@ -133,17 +135,18 @@ async def _draws(
     draws = [stage.sign(n, stage.draw(n, v, 0, DRAW, None)) for n, v in given]
     receipts = await stage.send(draws)
     facts.require("answers under AUTO", sorted({codes_of(x)[0] for x in receipts}), ["OK"])
-    payers = {offers[0]: ("core", "bank-4"), offers[2]: ("bank-2", "bank-2")}
-    by_source = dict.fromkeys(("core", "bank-2"), 0)
+    payers = {offers[0]: "bank-4", offers[2]: "bank-2"}
+    payouts: dict[str, list[c.PayoutConfirm]] = {bank: [] for bank in payers.values()}
     for receipt in receipts:
         (drawn,) = receipt.commands
         id = created(drawn, r.Kind.FINANCING)
         financing = await stage.record(r.Financing, r.Kind.FINANCING, id)
-        source, bank = payers[financing.offer or b""]
-        by_source[source] += 1
-        await stage.pay_out(bank, drawn)
-    facts.require("paid early by the core", by_source["core"], len(given) // 3)
-    facts.require("sold to bank-2", by_source["bank-2"], len(given) - len(given) // 3)
+        payouts[payers[financing.offer or b""]].append(stage.payout(drawn))
+    for bank, commands in payouts.items():
+        await stage.all_ok(bank, commands)
+    early = len(given) // 3
+    facts.require("paid early from the core's pool", len(payouts["bank-4"]), early)
+    facts.require("sold to bank-2", len(payouts["bank-2"]), len(given) - early)
     still = await stage.line(EXPOSURE, "bank-1", "core")
     facts.require("draws of bank-1 that stand, fen", still.used, IN_USE)
 

@@ -228,10 +228,14 @@ class Traffic:
 
     def _transfer(self, act: Act, random: Random) -> None:
         """A part of a lot goes to one or more suppliers of the same core, who answer if they must."""
-        stage = self._stage
-        lane, lot = self._live(
-            random, lambda one: [x for x in one.lots.all() if x.hops < one.life.depth]
-        )
+        stage, declines = self._stage, act.outcome is Outcome.TRANSFER_DECLINED
+
+        def fits(one: VoucherLane) -> list[Held]:
+            if declines and not one.life.explicit:
+                return []
+            return [lot for lot in one.lots.all() if lot.hops < one.life.depth]
+
+        lane, lot = self._live(random, fits)
         core = int(lane.core.removeprefix(CORE))
         count = min(d.pieces(random, lot.hops), lot.length)
         each = max(1, lot.length * random.randint(1, 9) // 10 // count)
@@ -248,11 +252,10 @@ class Traffic:
 
         lane.steps.append(Step(lot.holder, transfer))
         for number, part in enumerate(parts):
-            declined = not number and act.outcome is Outcome.TRANSFER_DECLINED
+            declined = declines and not number
             if lane.life.explicit:
                 lane.steps.append(self._answer(lane, part, declined=declined))
-            back = replace(part, holder=lot.holder, hops=lot.hops)
-            lane.lots.give(back if declined and lane.life.explicit else part)
+            lane.lots.give(replace(part, holder=lot.holder, hops=lot.hops) if declined else part)
 
     def _answer(self, lane: VoucherLane, part: Held, *, declined: bool) -> Step:
         stage, answer = self._stage, c.LotDecline if declined else c.LotAccept
