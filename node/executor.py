@@ -179,6 +179,7 @@ class Executor:
             events=executed.result.events,
             changes=executed.overlay.changes(),
         )
+        batch.log(delivery.header.height, executed.result.log)
         self._move(executed.overlay)
         return executed
 

@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 from consensus.constants import CLOCK_WINDOW_MS
 from consensus.events import Transaction, TransactionsHeld
+from node import penetration
 from node.executor import ExecutedBlock, Executor
 from node.ledger.execute import admit, dry_run
 from node.pool import Pool, PoolRefused, in_messages, transaction_of
@@ -47,6 +48,7 @@ from tallynet.messages import (
     QueryEvents,
     QueryEvidence,
     QueryIndex,
+    QueryPenetration,
     QueryRecord,
     QueryStatus,
     QueryTransaction,
@@ -75,6 +77,18 @@ REPLY_BYTES_MAX: Final = 1024 * 1024
 """Receipts in one message: well below the frame limit of 4 MiB, proofs included."""
 
 
+_ASKED_BY_NAME: Final = frozenset(
+    (
+        Index.OPEN_LOTS,
+        Index.OPEN_VOUCHERS,
+        Index.GUARANTEES,
+        Index.PLEDGED_RECEIPTS,
+        Index.MAKER_PREPAYMENTS,
+    )
+)
+"""Indexes that only penetration queries read, which know who asks."""
+
+
 class HistoryGone(TallynetError):
     """HISTORY_GONE: what is asked about may lie in blocks that this node does not hold, because it
     deleted them or began with a fetched state. Another node may know."""
@@ -88,6 +102,10 @@ def _history_gone(what: str, base: int) -> HistoryGone:
 
 class Session(Protocol):
     """A client's connection, `net.ClientSession`."""
+
+    @property
+    def key(self) -> bytes:
+        """The client's public key, proven by its hello."""
 
     def send(self, message: bytes) -> None: ...
 
@@ -154,6 +172,9 @@ class Service:
                 session.send(encode(self._source.describe(request.request)))
             case QueryEvidence():
                 session.send(encode(self._evidence(request)))
+            case QueryPenetration():
+                with self._store.reader() as reader:
+                    session.send(encode(penetration.answer(reader, session.key, request)))
             case DryRun():
                 session.send(encode(self._dry_run(request)))
             case Ping():
@@ -397,6 +418,8 @@ class Service:
             index = Index(query.index)
         except ValueError:
             raise RemoteProtocolError("UNKNOWN_INDEX", f"no index {query.index}") from None
+        if index in _ASKED_BY_NAME:
+            raise RemoteProtocolError("UNKNOWN_INDEX", f"index {index} is behind query-penetration")
         with self._store.reader() as reader:
             view = Overlay(CommittedState.snapshot(reader))
             found = view.index_scan(index, query.prefix, after=query.after, limit=query.limit + 1)

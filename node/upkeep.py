@@ -28,14 +28,15 @@ from node.state import CommittedState, Overlay, root_of
 from node.state.tables import INDEXES, RECORDS, STATE_TABLES, STATE_TREE, record_of
 from node.state_sync import Head, StateSync, Step
 from node.store import Snapshot, Staging, Store, WriteBatch
-from node.store.tables import BODIES, RECEIPTS, TRANSACTIONS, height_key
+from node.store.tables import BODIES, RECEIPTS, TRANSACTIONS, VOUCHER_LOG, height_key
 from tallynet.blocks import Certificate, Commit, Header
 from tallynet.codec import decode_trusted
 from tallynet.envelope import SignedEnvelope
 from tallynet.errors import invariant
 from tallynet.hashing import block_hash, transaction_id
 from tallynet.messages import NoState, StateHead, StatePart
-from tallynet.records import RECORD_TYPES
+from tallynet.receipts import Event
+from tallynet.records import RECORD_TYPES, Kind
 
 RETRY_MS: Final = 30_000
 """After every peer was asked for its state in vain, only blocks are asked for so long."""
@@ -371,6 +372,18 @@ def _pieces(reader: Snapshot, height: int, block: bytes) -> dict[str, list[bytes
     return {
         BODIES: reader.keys(BODIES, height_key(height), PIECES_MAX),
         RECEIPTS: reader.keys(RECEIPTS, height_key(height), PIECES_MAX),
+        VOUCHER_LOG: _logged(reader, height),
         # A copy that was not admitted here may have been in another block.
         TRANSACTIONS: [id for id in ids if (reader.transaction(id) or (0, 0))[0] == height],
     }
+
+
+def _logged(reader: Snapshot, height: int) -> list[bytes]:
+    """Keys under which the block's events are found by voucher."""
+    given = reader.receipts(height)
+    events = [decode_trusted(Event, event) for event in (given.events if given else ())]
+    return [
+        event.subject + event.sequence.to_bytes(8, "big")
+        for event in events
+        if event.kind == Kind.VOUCHER
+    ]

@@ -56,6 +56,7 @@ from tallynet.records import (
     ScopeValue,
     SeasonalWindows,
     Size,
+    Visibility,
     WaiverKind,
     WaiverScope,
     WrappedKey,
@@ -272,6 +273,7 @@ class ProgrammeRules(Wire):
     max_tenor_days: Small
     grace_days: Small
     document_policy: DocumentPolicy
+    visibility: Visibility
     document_required_on_transfer: bool
     penalty_ppm_day: Ppm
     funding_order: Annotated[tuple[Id, ...], Meta(max_length=16)]
@@ -504,6 +506,50 @@ class VoucherWithdraw(Wire, tag="voucher.withdraw"):
     voucher: Id
 
 
+class VoucherCancel(Wire, tag="voucher.cancel"):
+    """Joint: the debtor and the sole holder."""
+
+    label: Label
+    voucher: Id
+
+
+class VoucherReduce(Wire, tag="voucher.reduce"):
+    """Joint: the debtor and the first payee, after a credit note."""
+
+    label: Label
+    voucher: Id
+    start: Units
+    """Lot of the first payee of which the tail is cancelled."""
+    documents: Annotated[tuple[DocumentUse, ...], Meta(min_length=1, max_length=64)]
+    """What each corrected document backs less; the sum is cancelled."""
+
+
+class VoucherExtend(Wire, tag="voucher.extend"):
+    """Joint: the debtor and everybody named."""
+
+    label: Label
+    voucher: Id
+    maturity: Day
+    """As agreed; the voucher's own maturity is rolled to a working day."""
+    consenting: Annotated[tuple[Id, ...], Meta(min_length=1, max_length=1_024)]
+    """Sorted: every holder, lien holder and guarantor. Two for each of 500 lots, and guarantors."""
+
+
+class VoucherReview(Wire, tag="voucher.review"):
+    label: Label
+    voucher: Id
+
+
+class VoucherSuspend(Wire, tag="voucher.suspend"):
+    label: Label
+    voucher: Id
+
+
+class VoucherResume(Wire, tag="voucher.resume"):
+    label: Label
+    voucher: Id
+
+
 # --- 8.6 lot ----------------------------------------------------------------------------------
 
 
@@ -536,6 +582,21 @@ class LotDecline(Wire, tag="lot.decline"):
 
 
 class LotRecall(Wire, tag="lot.recall"):
+    label: Label
+    voucher: Id
+    start: Units
+
+
+class LotFlagSet(Wire, tag="lot.flag.set"):
+    """By the holder, or by the issuer before the claim."""
+
+    label: Label
+    voucher: Id
+    start: Units
+    no_transfer: bool
+
+
+class LotMerge(Wire, tag="lot.merge"):
     label: Label
     voucher: Id
     start: Units
@@ -829,6 +890,18 @@ class SettlementFailed(Wire, tag="settlement.failed"):
     instruction: Id
 
 
+class SettlementEscrow(Wire, tag="settlement.escrow"):
+    label: Label
+    instruction: Id
+    amount: Units
+    receipt_commitment: Hash
+
+
+class SettlementWriteOff(Wire, tag="settlement.write_off"):
+    label: Label
+    voucher: Id
+
+
 class GuaranteeIssue(Wire, tag="guarantee.issue"):
     label: Label
     bank: Id
@@ -871,6 +944,76 @@ class GuaranteeRelease(Wire, tag="guarantee.release"):
     voucher: Id | None
     """None: the whole guarantee."""
     start: Units
+
+
+# --- 8.8 legal --------------------------------------------------------------------------------
+
+
+class FrozenPart(Wire):
+    """Part of a voucher that a legal order names."""
+
+    voucher: Id
+    start: Units
+    amount: Units
+    exact: bool
+    """True: the range `[start, start + amount)`; False: the last `amount` fen of the lot at `start`."""
+
+
+class FreezeOrder(Wire, tag="freeze.order"):
+    """By a court agent or regulator. Created: Freeze, by label."""
+
+    label: Label
+    organisation: Id
+    """Whose assets."""
+    case_commitment: Hash
+    parts: Annotated[tuple[FrozenPart, ...], Meta(max_length=64)]
+    """Empty: everything that the organisation holds."""
+    expires: Day
+    """Last day in force."""
+
+
+class FreezeExtend(Wire, tag="freeze.extend"):
+    label: Label
+    freeze: Id
+    expires: Day
+
+
+class FreezeLift(Wire, tag="freeze.lift"):
+    label: Label
+    freeze: Id
+
+
+class ForceTransfer(Wire, tag="freeze.force_transfer"):
+    """By a court agent: a frozen range gets a new holder."""
+
+    label: Label
+    voucher: Id
+    start: Units
+    end: Units
+    receiver: Id
+    case_commitment: Hash
+
+
+class DisputedRange(Wire):
+    start: Units
+    end: Units
+
+
+class DisputeOpen(Wire, tag="dispute.open"):
+    """By the debtor, or by the holder of every range named. Created: Dispute, by label."""
+
+    label: Label
+    voucher: Id
+    ranges: Annotated[tuple[DisputedRange, ...], Meta(min_length=1, max_length=16)]
+    """Sorted, disjoint."""
+    reason_commitment: Hash
+
+
+class DisputeResolve(Wire, tag="dispute.resolve"):
+    """Joint: the debtor and every holder of the disputed ranges; or a court agent alone."""
+
+    label: Label
+    dispute: Id
 
 
 # --- 8.9 goods --------------------------------------------------------------------------------
@@ -977,7 +1120,9 @@ Command = (
     | DocumentAttest | DocumentVoid | AccessGrant | DocumentComplaint
     | FlowAnchorPublish
     | VoucherIssue | VoucherClaim | VoucherReject | VoucherWithdraw
+    | VoucherCancel | VoucherReduce | VoucherExtend | VoucherReview | VoucherSuspend | VoucherResume
     | LotTransfer | LotAccept | LotDecline | LotRecall
+    | LotFlagSet | LotMerge
     | OfferCreate | OfferRevoke | FinancingDraw | InstructionSend | PayoutConfirm | PayoutFail
     | FinancingRepay | RepayConfirm
     | FinancingDrawBatch | FinancingRequestOpen | FinancingQuote | FinancingAccept | FinancingCancel
@@ -990,6 +1135,8 @@ Command = (
     | WarehouseReceiptIssue | WarehouseReceiptPledge | WarehouseReceiptDeliver
     | WarehouseReceiptRelease | WarehouseReceiptPrice | WarehouseReceiptSplit
     | WarehouseReceiptTransfer | PrepaymentRequest | PrepaymentFund | PrepaymentShip
+    | SettlementEscrow | SettlementWriteOff
+    | FreezeOrder | FreezeExtend | FreezeLift | ForceTransfer | DisputeOpen | DisputeResolve
 )  # fmt: skip
 
 COMMAND_TYPES: Final[tuple[type[Wire], ...]] = get_args(Command)

@@ -32,6 +32,7 @@ from tallynet.fields import (
     View,
 )  # fmt: skip
 from tallynet.merkle import ListProof
+from tallynet.penetration.questions import Down, Idle, Impact, Positions, Up
 from tallynet.signatures import (
     KIND_COMMIT,
     KIND_COMPLAINT,
@@ -449,13 +450,23 @@ class DryRun(Wire, tag="dryrun"):
     body: bytes
 
 
+class QueryPenetration(Wire, tag="query.penetration"):
+    """One page of an answer about who stands behind a voucher, holds it, or is hit (voucher law §13). Only
+    people of an organisation may ask: the client's key is one of its keys. Answered by `Penetration`."""
+
+    request: Uint
+    question: Up | Down | Positions | Idle | Impact
+    after: Annotated[bytes, Meta(max_length=64)]
+    """Cursor that the page before gave; empty from the start."""
+
+
 class Ping(Wire, tag="ping"):
     request: Uint
 
 
 ClientRequest = (
     Submit | QueryTransaction | QueryRecord | QueryIndex | QueryEvents | QueryBlock | QueryStatus
-    | QueryEvidence | DryRun | Ping | Goodbye
+    | QueryEvidence | QueryPenetration | DryRun | Ping | Goodbye
 )  # fmt: skip
 
 
@@ -562,6 +573,57 @@ class EvidencePage(Wire, tag="evidence"):
     """Encoded `tallynet.evidence.Divergence` when this node's results differ from others'; else empty."""
 
 
+class ShownRecord(Wire):
+    kind: Small
+    id: Annotated[bytes, Meta(min_length=16, max_length=16)]
+    proof: bytes
+    """Encoded `StateProof`; of a voucher with the rows of its lots."""
+
+
+class ShownLot(Wire):
+    voucher: Id
+    record: Annotated[bytes, Meta(max_length=4_096)]
+    """Its hash is in the rows of the voucher."""
+
+
+class ShownEvent(Wire):
+    """One event with proof, without the other events of its envelope."""
+
+    header: bytes
+    certificate: Certificate
+    receipt: bytes
+    """Encoded `EnvelopeReceipt`, or `PrologueReceipt` at index 0."""
+    proof: ListProof
+    """Of the receipt against the certificate's receipts root."""
+    hashes: bytes
+    """SHA-256 of every event of that envelope in order, joined; their SHA-256 is in the receipt."""
+    event: bytes
+    """Encoded `Event`."""
+
+
+class Penetration(Wire, tag="penetration"):
+    """What one page was evaluated from: everything but `listings` is proven, and what is not in it was not
+    shown. `tallynet.penetration.evaluate` makes the rows of it."""
+
+    request: Uint
+    header: bytes
+    certificate: Certificate
+    records: Annotated[tuple[ShownRecord, ...], Meta(max_length=4_096)]
+    lots: Annotated[tuple[ShownLot, ...], Meta(max_length=65_535)]
+    listings: Annotated[
+        tuple[
+            Annotated[tuple[Annotated[bytes, Meta(max_length=64)], ...], Meta(max_length=64)], ...
+        ],
+        Meta(max_length=256),
+    ]
+    """Index entries in the order in which they were read."""
+    events: Annotated[tuple[ShownEvent, ...], Meta(max_length=64)]
+    older: Uint | None
+    """Sequence under which to go on looking for events; None: no older ones are held."""
+    gone: bool
+    """Older events are in blocks that this node does not hold."""
+
+
 class NodeState(IntEnum):
     NORMAL = 1
     CHANGING = 2
@@ -617,5 +679,5 @@ class RequestRefused(Wire, tag="request.refused"):
 
 ClientReply = (
     Refused | Receipts | TransactionState | RecordProof | IndexPage | EventPage | BlockPage
-    | DryRunResult | EvidencePage | NodeStatus | Pong | RequestRefused | Goodbye
+    | DryRunResult | EvidencePage | Penetration | NodeStatus | Pong | RequestRefused | Goodbye
 )  # fmt: skip

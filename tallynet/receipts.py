@@ -6,6 +6,8 @@ Leaves of the receipts tree, in order: the encoded `PrologueReceipt`, then one e
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from hashlib import sha256
 from typing import Annotated
 
 from msgspec import Meta
@@ -69,7 +71,7 @@ class EnvelopeReceipt(Wire):
     uses nothing up: the transaction can still take effect."""
     commands: Annotated[tuple[CommandReceipt, ...], Meta(max_length=1000)]
     events_digest: Hash
-    """SHA-256 over the encoded events of the envelope, in order."""
+    """`events_digest` of the events of the envelope."""
 
 
 class PrologueReceipt(Wire):
@@ -82,3 +84,9 @@ class PrologueReceipt(Wire):
     backlog: bool
     """Work was left for the next block (`system_work_per_block`)."""
     events_digest: Hash
+
+
+def events_digest(events: Iterable[bytes]) -> bytes:
+    """SHA-256 over the SHA-256 of each encoded event, in order: one event can be shown to be among them
+    by the hashes of the others, without showing those (voucher law §16)."""
+    return sha256(b"".join([sha256(event).digest() for event in events])).digest()

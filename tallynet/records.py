@@ -57,6 +57,8 @@ class Kind(IntEnum):
     RECOVERY = 31
     DISTRESS_EVENT = 32
     FINANCING_REQUEST = 33
+    FREEZE = 39
+    DISPUTE = 40
     DOCUMENT_READER = 41
     FLOW_ANCHOR = 42
     FEE_SCHEDULE = 43
@@ -190,6 +192,8 @@ class CommandClass(IntEnum):
     REPAYMENT = 14
     SETTLEMENT = 15
     GOODS = 18
+    LEGAL = 20
+    """Freezes and disputes of §8.8."""
 
 
 class PolicyRule(Wire):
@@ -258,6 +262,17 @@ class DocumentPolicy(IntEnum):
     """A document backs vouchers up to its total."""
 
 
+class Visibility(IntEnum):
+    """What the debtor's side learns of the lots of a voucher (voucher law §13, §16)."""
+
+    FULL = 1
+    """Every holder."""
+    TIER1 = 2
+    """The part that no supplier has passed on."""
+    CONSENT = 3
+    """Nothing, but what a holder shows it by a proof of its own."""
+
+
 class Programme(Wire, tag="programme"):
     """Rules that the owner sets for its chain, within the network's parameters.
 
@@ -276,6 +291,7 @@ class Programme(Wire, tag="programme"):
     max_tenor_days: Small
     grace_days: Small
     document_policy: DocumentPolicy
+    visibility: Visibility
     document_required_on_transfer: bool
     penalty_ppm_day: Ppm
     funding_order: tuple[Id, ...]
@@ -551,6 +567,8 @@ class VoucherStatus(IntEnum):
     DEFAULTED = 5
     SETTLED = 6
     CANCELLED = 7
+    WRITTEN_OFF = 8
+    """Every open lot is written off by its holder; still payable."""
 
 
 class DocumentUse(Wire):
@@ -582,9 +600,13 @@ class Voucher(Wire, tag="voucher"):
     claim_deadline: Day
     maturity: Day
     """Rolled to a working day (FOLLOWING)."""
+    grace_days: Small
     grace_end: Day
+    """Maturity plus `grace_days`, rolled."""
     promise: Promise
     documents: tuple[DocumentUse, ...]
+    """What is left of each after credit notes; they sum to the face not cancelled, unless the whole
+    voucher was cancelled."""
     programme: Id
     issue_line: Id
     clearing_bank: Id
@@ -594,16 +616,27 @@ class Voucher(Wire, tag="voucher"):
     max_lots: Small
     min_piece: Units
     document_required_on_transfer: bool
+    visibility: Visibility
     penalty_ppm_day: Ppm
     status: VoucherStatus
     payment_term_warning: bool
     """The SME payment term of §17 was exceeded while the mode was WARN."""
+    transfer_barred: bool
+    """Issuer and first payee agreed that the payee does not transfer (Civil Code 545)."""
+    extra_review_by: Id | None
+    """Bank whose review of a long tenor was the last; no financing of such a voucher before one."""
+    suspended_by: Id | None
+    """SUSPENDED: the authority that stopped transfer and financing; it alone resumes them."""
+    freezes: Small
+    """Freezes in force on ranges of this voucher."""
+    disputes: Small
+    """DISPUTED while above 0: open disputes about ranges of this voucher."""
     funds_in: Units
     """Face money that the debtor paid to its clearing bank."""
     redeemed: Units
     cancelled: Units
     paid: Units
-    """Face money confirmed as paid to holders; `paid <= funds_in` (I13)."""
+    """Face money confirmed as paid to holders or into escrow; `paid <= funds_in` (I13)."""
     penalty_day: Day
     """Business date up to which the penalty has been accrued, itself not yet counted; it begins on
     the day after `grace_end`."""
@@ -636,11 +669,14 @@ class AcquiredBy(IntEnum):
     SALE = 3
     GUARANTEE = 4
     """By paying its holder under a guarantee (subrogation)."""
+    COURT = 5
 
 
 FLAG_NO_TRANSFER: Final = 1
 FLAG_FROZEN: Final = 2
 FLAG_DISPUTED: Final = 4
+FLAG_WRITTEN_OFF: Final = 32
+"""The holder has written its claim off in its books; the debtor still owes it."""
 
 
 class Lot(Wire, tag="lot"):
@@ -666,7 +702,54 @@ class Lot(Wire, tag="lot"):
     covered: Units
     """Fen of this lot funded by the debtor and not yet paid out."""
     flags: Small
-    """Sum of FLAG_ values."""
+    """Sum of FLAG_ values. A lot whose holder is frozen as a whole carries no FROZEN flag."""
+
+
+# --- legal ------------------------------------------------------------------------------------
+
+
+class LotRange(Wire):
+    """The fen `[start, end)` of a voucher."""
+
+    voucher: Id
+    start: Units
+    end: Units
+
+
+class FreezeState(IntEnum):
+    IN_FORCE = 1
+    LIFTED = 2
+    EXPIRED = 3
+
+
+class Freeze(Wire, tag="freeze"):
+    """An order of a court or regulator that nothing takes effect on these ranges but redemption into
+    escrow and forced transfer (I6)."""
+
+    authority: Id
+    organisation: Id
+    """Whose ranges were frozen."""
+    case_commitment: Hash
+    ranges: tuple[LotRange, ...]
+    """Sorted, disjoint; empty: everything that the organisation holds, now and later."""
+    expires: Day
+    """Last day in force."""
+    state: FreezeState
+
+
+class DisputeState(IntEnum):
+    OPEN = 1
+    RESOLVED = 2
+
+
+class Dispute(Wire, tag="dispute"):
+    """A disagreement about ranges of one voucher: they do not move until it is resolved."""
+
+    ranges: tuple[LotRange, ...]
+    """Sorted, disjoint, all of one voucher."""
+    opener: Id
+    reason_commitment: Hash
+    state: DisputeState
 
 
 # --- finance ----------------------------------------------------------------------------------
@@ -748,6 +831,9 @@ class FinancingState(IntEnum):
     REPAID = 4
     REQUESTED = 5
     """A rediscount that its buyer has not accepted."""
+    PAYOUT_HELD = 8
+    """The bank has confirmed the pay-out of a frozen or disputed range: it takes effect once nothing
+    holds the range any more."""
     RECOURSE = 11
     """The lender has claimed the range back from the borrower."""
     ENFORCED = 12
@@ -846,7 +932,8 @@ class Financing(Wire, tag="financing"):
     purposes: Purposes
     instruction: Id
     expires: Seconds
-    """Pay-out must be confirmed before this header time."""
+    """Pay-out must be confirmed before this header time; PAYOUT_HELD: the next look at whether the
+    range is still held."""
     state: FinancingState
     lines: tuple[LineKind, ...]
     """Kinds of the funder's lines that the principal uses; sorted."""
@@ -1197,7 +1284,7 @@ class Remembered(Wire, tag="remembered"):
 Record = (
     Network | Organisation | Key | Policy | Account | Programme | CreditLine | Document | Voucher
     | Lot | Offer | Financing | Instruction | Parameter | Calendar | Remainder | BankReceipt
-    | Consent | Remembered | OfferUse | Recovery | DistressEvent | FinancingRequest
+    | Consent | Remembered | OfferUse | Recovery | DistressEvent | FinancingRequest | Freeze | Dispute
     | DocumentReader | FlowAnchor | FeeSchedule | Waiver | FundPool | Allocations
     | Guarantee | Backstop | WarehouseReceipt | Prepayment
 )  # fmt: skip
@@ -1226,6 +1313,8 @@ RECORD_TYPES: Final[dict[Kind, type[Record]]] = {
     Kind.RECOVERY: Recovery,
     Kind.DISTRESS_EVENT: DistressEvent,
     Kind.FINANCING_REQUEST: FinancingRequest,
+    Kind.FREEZE: Freeze,
+    Kind.DISPUTE: Dispute,
     Kind.DOCUMENT_READER: DocumentReader,
     Kind.FLOW_ANCHOR: FlowAnchor,
     Kind.FEE_SCHEDULE: FeeSchedule,

@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -40,7 +39,7 @@ from node.state.tables import STATE_TABLES
 from node.store import BlockRow, Snapshot, StoreError, scan_in_child
 from node.store.errors import corrupt
 from node.store.store import has_data, lock_directory
-from node.store.tables import MAP_BYTES, TABLES, open_environment
+from node.store.tables import MAP_BYTES, TABLES, VOUCHER_LOG, height_key, open_environment
 from node.validator import load_genesis
 from tallynet.blocks import Commit, Header, verify_commit
 from tallynet.codec import decode
@@ -49,7 +48,7 @@ from tallynet.errors import TallynetError
 from tallynet.genesis import Genesis, genesis_hash
 from tallynet.hashing import block_hash, envelope_hash
 from tallynet.merkle import list_root
-from tallynet.receipts import Event
+from tallynet.receipts import Event, events_digest
 from tools.arguments import format_amount
 from tools.audit_state import Sums, check_state
 from tools.money_comparison import money_differences
@@ -324,7 +323,7 @@ class _Auditor:
             at += count
         digests = (prologue.events_digest, *(receipt.events_digest for receipt in receipts))
         for part, digest in zip(parts, digests, strict=True):
-            if sha256(b"".join(part)).digest() != digest:
+            if events_digest(part) != digest:
                 raise Mismatch("the events are not those that the receipts commit to")
         self.report.commands += sum(len(receipt.commands) for receipt in receipts)
 
@@ -381,6 +380,9 @@ class _Auditor:
             self.report.differ(
                 f"block {height}: stored receipts or events are not those of the law"
             )
+        for key, place in result.log.items():
+            if self._stored.get(VOUCHER_LOG, key) != height_key(height) + place:
+                self.report.differ(f"block {height}: the log of voucher {key[:16].hex()} differs")
         prologue, receipts = decode_receipts(given.receipts)
         events = [decode(Event, event) for event in given.events]
         self._model.block(prologue, envelopes, receipts, events)

@@ -22,35 +22,26 @@ import psutil
 import trio
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from tallynet import commands as c
-from tallynet import records as r
-from tallynet.client import Client, Trust
+from tallynet.client import Trust
 from tallynet.client.link import Credentials, Link
-from tallynet.codec import Wire
-from tallynet.envelope import Envelope, Mode
-from tallynet.errors import TallynetError
+from tallynet.envelope import Envelope
 from tallynet.genesis import Genesis
-from tallynet.hashing import record_id
 from tallynet.messages import Receipts, Refused, Submit
 from tallynet.receipts import EnvelopeReceipt
 from tallynet.signatures import verify
 from tools import testnet_processes
+from tools.bench_world import BenchFailed, Site, World
 from tools.connect import addresses, connect, genesis_of
 from tools.demo import free_ports
 from tools.machine import machine
-from tools.onboarding import new_organisation, registration
 from tools.output import ERRORS, OUT
-from tools.participant import Participant
-from tools.records_by_name import line_id
-from tools.testnet_files import NetworkFile, Plan, init
+from tools.testnet_files import Plan, init
 
 TRANSFERS, MIXED = "transfers", "mixed"
 """Workloads: transfers of a fen each, or everything that a region's enterprises do in a day."""
 MIXED_VALIDATORS: Final = 4
-VOUCHERS: Final = 200
-SUPPLIERS: Final = 4
-FACE: Final = 10**12
-"""Fen; more than any run can transfer."""
+LOTS_MAX: Final = 20_000_000
+"""Half a kilobyte each on four disks."""
 LIGHT_SECONDS: Final = 3.0
 WARM_SECONDS: Final = 2.0
 """Before the window opens: caches fill, connections grow their buffers."""
@@ -60,12 +51,7 @@ RATE_GUESS: Final = {1: 4_000, 100: 250}
 """Envelopes signed in advance per second of the window; the run stops early if they run out."""
 SUBMIT_GROUP: Final = 32
 """Envelopes per Submit message."""
-_ISSUES_PER_ENVELOPE: Final = 40
 _UTC8_SECONDS: Final = 8 * 3600
-
-
-class BenchFailed(TallynetError):
-    """The benchmark could not be carried out."""
 
 
 @dataclass(slots=True)
@@ -85,16 +71,6 @@ class Load:
         return {
             name: round(cuts[i] * 1000, 3) for name, i in (("p50", 49), ("p95", 94), ("p99", 98))
         }
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """The network that is measured."""
-
-    directory: Path
-    network: NetworkFile
-    genesis: Genesis
-    hash: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,120 +154,6 @@ class Driver:
             while self._sent:
                 self._room = trio.Event()
                 await self._room.wait()
-
-
-# --- the world the load runs in -----------------------------------------------------------------------
-
-
-class World:
-    """Suppliers with vouchers on a fresh network; makes signed transfers."""
-
-    def __init__(self, site: Site) -> None:
-        self.site: Final = site
-        self.suppliers: Final[list[Participant]] = []
-        self.vouchers: Final[list[tuple[Participant, bytes]]] = []
-        self._label = 0
-        self._turn = 0
-        """Envelopes made; the next one takes the next supplier's next vouchers."""
-
-    def _label_bytes(self) -> bytes:
-        self._label += 1
-        return self._label.to_bytes(8, "big")
-
-    async def build(self, client: Client) -> None:
-        """Register, grant, issue and claim through the network itself."""
-        bank = Participant(self.site.directory, "bank-1", client, self.site.hash)
-        core = await self._join(client, bank, "core", r.OrganisationKind.CORE, r.Size.LARGE)
-        for number in range(SUPPLIERS + 1):
-            size = r.Size.MICRO  # one signer: one signature per envelope
-            supplier = await self._join(
-                client, bank, f"supplier-{number}", r.OrganisationKind.SUPPLIER, size
-            )
-            self.suppliers.append(supplier)
-        network = await client.read(r.Kind.NETWORK, r.NETWORK_ID)
-        today = network.business_date if isinstance(network, r.Network) else 0
-        rules = c.ProgrammeRules(
-            r.AcceptMode.IMMEDIATE, 0, 10, 200, 1, 180, 5, r.DocumentPolicy.CAPPED, False, 500,
-            (), True, (),
-        )  # fmt: skip
-        await core.act(c.ProgrammeCreate(b"p", r.ProgrammeKind.RECEIVABLE, "CNY", rules))
-        granted = VOUCHERS * FACE
-        await bank.act(
-            c.LineGrant(b"l", r.LineKind.ISSUE, core.id, "CNY", granted, today, today + 400, ())
-        )
-        share = VOUCHERS // SUPPLIERS
-        for number, supplier in enumerate(self.suppliers[:SUPPLIERS]):
-            await self._vouchers(bank, core, supplier, number, share, today)
-
-    async def _join(
-        self, client: Client, bank: Participant, name: str, kind: r.OrganisationKind, size: r.Size
-    ) -> Participant:
-        site = self.site
-        wallet = new_organisation(site.directory, bank.wallet, name, kind, size)
-        await bank.act(registration(site.directory, site.hash, wallet, kind, size))
-        return Participant(site.directory, name, client, site.hash)
-
-    async def _vouchers(
-        self,
-        bank: Participant,
-        core: Participant,
-        supplier: Participant,
-        number: int,
-        count: int,
-        today: int,
-    ) -> None:
-        tag = bytes((number,)) * 32
-        await core.act(
-            c.DocumentRegister(
-                b"d", r.DocumentType.CONTRACT, tag, tag, tag, supplier.id, core.id, (), "CNY",
-                count * FACE, None,
-            )
-        )  # fmt: skip
-        document = record_id(r.Kind.DOCUMENT, b"", tag)
-        labels = [b"v%d-%d" % (number, i) for i in range(count)]
-        issues = [
-            c.VoucherIssue(
-                label, supplier.id, "CNY", FACE, today + 90, r.Promise(tag, True, True, True),
-                (r.DocumentUse(document, FACE),), record_id(r.Kind.PROGRAMME, core.id, b"p"),
-                line_id(r.LineKind.ISSUE, bank.id, core.id, "CNY"), bank.id,
-            )
-            for label in labels
-        ]  # fmt: skip
-        ids = [record_id(r.Kind.VOUCHER, core.id, label) for label in labels]
-        for start in range(0, count, _ISSUES_PER_ENVELOPE):
-            await core.act(*issues[start : start + _ISSUES_PER_ENVELOPE])
-        claims = [c.VoucherClaim(self._label_bytes(), voucher, True) for voucher in ids]
-        for start in range(0, count, _ISSUES_PER_ENVELOPE):
-            await supplier.act(*claims[start : start + _ISSUES_PER_ENVELOPE])
-        self.vouchers.extend((supplier, voucher) for voucher in ids)
-
-    def transfers(self, count: int, batch: int) -> list[Envelope]:
-        """Signed envelopes of `batch` transfers of one fen each, spread over all vouchers."""
-        receiver = self.suppliers[SUPPLIERS].id
-        pieces = (c.Piece(receiver, 1, None),)
-        by_supplier = {
-            supplier.id: (supplier, [v for s, v in self.vouchers if s is supplier])
-            for supplier, _ in self.vouchers
-        }
-        owners = list(by_supplier.values())
-        valid_until = int(time.time()) + 3_600
-        envelopes: list[Envelope] = []
-        for n in range(self._turn, self._turn + count):
-            supplier, vouchers = owners[n % len(owners)]
-            commands: list[Wire] = [
-                c.LotTransfer(
-                    self._label_bytes(),
-                    vouchers[(n // len(owners) * batch + i) % len(vouchers)],
-                    0,
-                    pieces,
-                )
-                for i in range(batch)
-            ]
-            envelopes.append(
-                supplier.envelope(commands, mode=Mode.INDEPENDENT, valid_until=valid_until)
-            )
-        self._turn += count
-        return envelopes
 
 
 # --- measuring ---------------------------------------------------------------------------------------
@@ -404,16 +266,20 @@ def loopback_plan(directory: Path, validators: int, name: str) -> Plan:
     )
 
 
-async def _measure(site: Site, batch: int, seconds: int) -> dict[str, Any]:
+async def _measure(site: Site, batch: int, seconds: int, lots: int) -> dict[str, Any]:
     world = World(site)
     async with connect(site.directory) as client:
-        ERRORS.print(f"building {VOUCHERS} vouchers of {SUPPLIERS} suppliers")
-        await world.build(client)
+        before = Usage.now(site.directory).disk_bytes
+        await world.build(client, lots)
+        built = Usage.now(site.directory).disk_bytes - before
     light_count = int(LIGHT_SECONDS * 300)
     ahead = RATE_GUESS.get(batch, max(20, RATE_GUESS[1] // batch))
     count = light_count + int((seconds + WARM_SECONDS) * ahead)
     ERRORS.print(f"signing {count} envelopes in advance")
-    return await measure(site, Work(deque(world.transfers(count, batch))), batch, seconds)
+    figures = await measure(site, Work(deque(world.transfers(count, batch))), batch, seconds)
+    cut = lots or len(world.vouchers)
+    per_lot = round(built / len(site.network.nodes) / cut)
+    return figures | {"lots": cut, "disk_bytes_per_lot": per_lot}
 
 
 async def measure(site: Site, work: Work, batch: int, seconds: int) -> dict[str, Any]:
@@ -449,6 +315,7 @@ def run_bench(
     validators: int,
     batch: int,
     seconds: int,
+    lots: int,
     json_file: Path | None,
     commit: str,
     workload: str = TRANSFERS,
@@ -456,14 +323,18 @@ def run_bench(
     """Measure, print, optionally write JSON; returns the exit code. Raises BenchFailed."""
     if not 1 <= batch <= 1000 or seconds < 1:
         raise BenchFailed("USAGE", "--batch is 1 to 1000 commands, --seconds at least 1")
+    if not 0 <= lots <= LOTS_MAX:
+        raise BenchFailed("USAGE", f"--lots is 0 to {LOTS_MAX:,}")
     with ExitStack() as stack:
         scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="tally-bench-"))
         directory = Path(scratch) / "network"
         if workload == MIXED:
             from tools.bench_mixed import measure_mixed
 
-            if validators != MIXED_VALIDATORS or batch != 1:
-                raise BenchFailed("USAGE", "the mixed workload is for 4 validators and batch 1")
+            if validators != MIXED_VALIDATORS or batch != 1 or lots:
+                raise BenchFailed(
+                    "USAGE", "the mixed workload is for 4 validators, --batch 1, no --lots"
+                )
             figures = trio.run(measure_mixed, directory, seconds)
         elif workload == TRANSFERS:
             network = init(loopback_plan(directory, validators, "bench"))
@@ -471,7 +342,7 @@ def run_bench(
             testnet_processes.start_all(directory)
             genesis, hash_ = genesis_of(directory)
             site = Site(directory, network, genesis, hash_)
-            figures = trio.run(_measure, site, batch, seconds)
+            figures = trio.run(_measure, site, batch, seconds, lots)
         else:
             raise BenchFailed("USAGE", f"--workload is {TRANSFERS} or {MIXED}")
     figures |= {

@@ -12,7 +12,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
-from tools.bench import LIGHT_SECONDS, WARM_SECONDS, Site, Work, measure
+from tools.bench import LIGHT_SECONDS, WARM_SECONDS, Work, measure
+from tools.bench_world import Site
 from tools.connect import genesis_of
 from tools.output import ERRORS
 from tools.scenarios.network_stage import on_network

@@ -42,6 +42,7 @@ from tools.model.cli import add_model_command
 from tools.organisation_cli import add_organisation_commands
 from tools.output import OUT, Exit, Output, print_json, print_rows, stop
 from tools.participant import Refusal
+from tools.penetration_cli import add_penetration_commands
 from tools.recovery_cli import add_recovery_commands
 from tools.scenarios.cli import add_scenario_command
 from tools.show_cli import NotFound, add_show_commands
@@ -83,6 +84,7 @@ add_branch_commands(nouns)
 add_recovery_commands(nouns)
 add_document_commands(app, nouns)
 add_show_commands(app, nouns)
+add_penetration_commands(nouns)
 add_evidence_commands(app)
 add_simulate_command(app)
 add_model_command(app)
@@ -143,6 +145,7 @@ def bench(
     validators: Annotated[int, Parameter(help="voting nodes")] = 4,
     batch: Annotated[int, Parameter(help="commands per envelope")] = 1,
     seconds: Annotated[int, Parameter(help="how long to measure")] = 10,
+    lots: Annotated[int, Parameter(help="live lots in the state, made first; 0: a few")] = 0,
     json_file: Annotated[
         Path | None, Parameter(name="--json", help="append the figures to this file")
     ] = None,
@@ -151,7 +154,14 @@ def bench(
         str, Parameter(help="transfers, or mixed: everything that a region does in a day")
     ] = "transfers",
 ) -> None:
-    """Measure throughput and latency of real nodes on this machine."""
+    """Measure throughput and latency of real nodes on this machine.
+
+    For example:
+
+        tally bench --seconds 30
+        tally bench --batch 100
+        tally bench --lots 5000000      # a quarter of an hour to prepare, 10 GB of disk
+    """
     from tools.bench import run_bench
 
     leave(
@@ -159,6 +169,7 @@ def bench(
             validators=validators,
             batch=batch,
             seconds=seconds,
+            lots=lots,
             json_file=json_file,
             commit=commit,
             workload=workload,

@@ -172,6 +172,20 @@ def document_use(reading: Reading, text: str) -> r.DocumentUse:
     return r.DocumentUse(reading.book.record(r.Kind.DOCUMENT, name), amount(reading, value))
 
 
+def frozen_part(reading: Reading, text: str) -> c.FrozenPart:
+    parts = _split(text, "VOUCHER:START:AMOUNT or VOUCHER:START:AMOUNT:exact", 3, 4)
+    if len(parts) == 4 and parts[3] != "exact":
+        raise UsageError("USAGE", f"{text!r}: write exact, or nothing, after the amount")
+    voucher = reading.book.record(r.Kind.VOUCHER, parts[0])
+    start = number(reading, parts[1])
+    return c.FrozenPart(voucher, start, amount(reading, parts[2]), len(parts) == 4)
+
+
+def disputed_range(reading: Reading, text: str) -> c.DisputedRange:
+    start, end = _split(text, "START:END", 2, 2)
+    return c.DisputedRange(number(reading, start), number(reading, end))
+
+
 def rate_band(_reading: Reading, text: str) -> r.RateBand:
     parts = _split(text, "DAYS:RATE or DAYS:RATE:ADVANCE, e.g. 180:4.35%:80%", 2, 3)
     advance = parse_ratio(parts[2]) if len(parts) == 3 else 10_000
@@ -317,6 +331,8 @@ UNIT: Final = Option("unit they are counted in", plain_text)
 LOCATION: Final = Option("place in the warehouse", plain_text)
 QUANTITY: Final = Option("number of units", number)
 UNIT_VALUE: Final = Option("value of one unit", amount)
+FREEZE: Final = Option("freeze: OWNER/LABEL", of_kind(r.Kind.FREEZE))
+CASE: Final = Option("number of the case (kept as commitment)", hash_of("case"))
 
 _RULES: Final = {
     "accept_mode": Option(
@@ -334,6 +350,11 @@ _RULES: Final = {
         "exclusive: one voucher per document; capped: up to its total",
         member_of(r.DocumentPolicy),
         "capped",
+    ),
+    "visibility": Option(
+        "what the debtor's side sees: full: every holder; tier1: what was not passed on; consent: nothing",
+        member_of(r.Visibility),
+        "tier1",
     ),
     "document_required_on_transfer": Option("transfers need an own document", yes_no, "no"),
     "penalty_ppm_day": Option("penalty per day, e.g. 0.05%", rate, "0.05%"),
@@ -752,6 +773,56 @@ COMMANDS: Final[dict[str, CommandEntry]] = {
         "tally voucher withdraw --as harbour-tours --voucher harbour-tours/v1",
         {"voucher": VOUCHER},
     ),
+    "voucher cancel": CommandEntry(
+        c.VoucherCancel,
+        "Cancel a claimed voucher that is still whole (joint: core and sole holder).",
+        "tally voucher cancel --as harbour-tours --voucher harbour-tours/v1",
+        {"voucher": VOUCHER},
+    ),
+    "voucher reduce": CommandEntry(
+        c.VoucherReduce,
+        "Cancel the tail of the first payee's lot after a credit note (joint: core and first payee).",
+        "tally voucher reduce --as gate-devices --voucher harbour-tours/v1"
+        " --documents DOCUMENT:20000.00",
+        LOT
+        | {
+            "documents": Option(
+                "DOCUMENT:AMOUNT that it backs less, may be repeated", document_use, many=True
+            )
+        },
+    ),
+    "voucher extend": CommandEntry(
+        c.VoucherExtend,
+        "Move a voucher's maturity (joint: core, every holder, lien holder and guarantor).",
+        "tally voucher extend --as harbour-tours --voucher harbour-tours/v1 --maturity 2027-06-30"
+        " --consenting gate-devices --consenting corner-parts",
+        {
+            "voucher": VOUCHER,
+            "maturity": Option("agreed new day of payment (rolled to a working day)", day),
+            "consenting": Option(
+                "holder, lien holder or guarantor, may be repeated", organisation, many=True
+            ),
+        },
+        _sorted_ids("consenting"),
+    ),
+    "voucher review": CommandEntry(
+        c.VoucherReview,
+        "Mark a voucher of long tenor as reviewed by your bank.",
+        "tally voucher review --as bank-2 --voucher harbour-tours/v1",
+        {"voucher": VOUCHER},
+    ),
+    "voucher suspend": CommandEntry(
+        c.VoucherSuspend,
+        "Stop transfer and financing of a voucher, as regulator or court agent.",
+        "tally voucher suspend --as regulator --voucher harbour-tours/v1",
+        {"voucher": VOUCHER},
+    ),
+    "voucher resume": CommandEntry(
+        c.VoucherResume,
+        "End a suspension, as the authority that ordered it.",
+        "tally voucher resume --as regulator --voucher harbour-tours/v1",
+        {"voucher": VOUCHER},
+    ),
     "lot transfer": CommandEntry(
         c.LotTransfer,
         "Pass parts of a lot on; the first piece takes the tail.",
@@ -775,6 +846,18 @@ COMMANDS: Final[dict[str, CommandEntry]] = {
         c.LotRecall,
         "Take a pending transfer back as its sender.",
         "tally lot recall --as gate-devices --voucher harbour-tours/v1 --start 0",
+        LOT,
+    ),
+    "lot flag-set": CommandEntry(
+        c.LotFlagSet,
+        "Set or clear the agreement not to transfer a lot.",
+        "tally lot flag-set --as gate-devices --voucher harbour-tours/v1 --no-transfer yes",
+        LOT | {"no_transfer": Option("yes or no", yes_no)},
+    ),
+    "lot merge": CommandEntry(
+        c.LotMerge,
+        "Join a lot with its equal neighbours.",
+        "tally lot merge --as gate-devices --voucher harbour-tours/v1",
         LOT,
     ),
     "offer create": CommandEntry(
@@ -1037,6 +1120,82 @@ COMMANDS: Final[dict[str, CommandEntry]] = {
         "Report that paying a holder failed.",
         "tally settlement failed --as bank-1 --instruction ID",
         {"instruction": INSTRUCTION},
+    ),
+    "settlement escrow": CommandEntry(
+        c.SettlementEscrow,
+        "Confirm as the clearing bank that a frozen holder's share was paid into escrow.",
+        "tally settlement escrow --as bank-1 --instruction ID --amount 10000.00"
+        " --receipt-commitment E-1",
+        {
+            "instruction": INSTRUCTION,
+            "amount": Option("amount paid", amount),
+            "receipt_commitment": RECEIPT,
+        },
+    ),
+    "settlement write-off": CommandEntry(
+        c.SettlementWriteOff,
+        "Write off your lots of a voucher in default.",
+        "tally settlement write-off --as corner-parts --voucher harbour-tours/v1",
+        {"voucher": VOUCHER},
+    ),
+    "freeze order": CommandEntry(
+        c.FreezeOrder,
+        "Freeze ranges, or all that an organisation holds, as court agent or regulator.",
+        "tally freeze order --as court --label case-7 --organisation corner-parts"
+        " --case-commitment '(2027) 7' --parts harbour-tours/v1:0:10000.00 --expires 2027-12-31",
+        {
+            "organisation": Option("whose assets", organisation),
+            "case_commitment": CASE,
+            "parts": Option(
+                "VOUCHER:START:AMOUNT, the tail of the lot at START, or with :exact the range from"
+                " START on; may be repeated; none: all it holds",
+                frozen_part,
+                many=True,
+            ),
+            "expires": Option("last day in force", day),
+        },
+    ),
+    "freeze extend": CommandEntry(
+        c.FreezeExtend,
+        "Extend a freeze, as the authority that ordered it.",
+        "tally freeze extend --as court --freeze court/case-7 --expires 2028-06-30",
+        {"freeze": FREEZE, "expires": Option("last day in force", day)},
+    ),
+    "freeze lift": CommandEntry(
+        c.FreezeLift,
+        "Lift a freeze, as the authority that ordered it.",
+        "tally freeze lift --as court --freeze court/case-7",
+        {"freeze": FREEZE},
+    ),
+    "freeze force-transfer": CommandEntry(
+        c.ForceTransfer,
+        "Give a frozen range to a new holder, as court agent.",
+        "tally freeze force-transfer --as court --voucher harbour-tours/v1 --start 0 --end 1000000"
+        " --receiver gate-devices --case-commitment '(2027) 7'",
+        {
+            "voucher": VOUCHER,
+            "start": Option("first fen of the range", number),
+            "end": Option("fen after its last", number),
+            "receiver": Option("new holder", organisation),
+            "case_commitment": CASE,
+        },
+    ),
+    "dispute open": CommandEntry(
+        c.DisputeOpen,
+        "Dispute ranges of a voucher, as their holder or as the debtor.",
+        "tally dispute open --as harbour-tours --label d-1 --voucher harbour-tours/v1"
+        " --ranges 0:1000000 --reason-commitment 'goods returned'",
+        {
+            "voucher": VOUCHER,
+            "ranges": Option("START:END in fen, may be repeated", disputed_range, many=True),
+            "reason_commitment": Option("reason (kept as commitment)", hash_of("reason")),
+        },
+    ),
+    "dispute resolve": CommandEntry(
+        c.DisputeResolve,
+        "End a dispute (joint: core and holders; or a court agent).",
+        "tally dispute resolve --as harbour-tours --dispute harbour-tours/d-1",
+        {"dispute": Option("dispute: OWNER/LABEL", of_kind(r.Kind.DISPUTE))},
     ),
     "financing rediscount-offer": CommandEntry(
         c.RediscountOffer,

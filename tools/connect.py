@@ -29,12 +29,15 @@ def addresses(file: NetworkFile, only: str | None = None) -> list[NodeAddress]:
 
 
 @asynccontextmanager
-async def connect(network: Path, *, only: str | None = None) -> AsyncIterator[Client]:
+async def connect(
+    network: Path, *, only: str | None = None, key: Ed25519PrivateKey | None = None
+) -> AsyncIterator[Client]:
     """A connected client of this network; `only` restricts it to one node.
 
-    It authenticates with a fresh key: who acts on the ledger is said by the envelopes' signatures.
+    It authenticates with `key`, or a fresh one: who acts on the ledger is said by the envelopes' signatures,
+    and who asks matters for penetration queries only.
     """
     nodes = addresses(load_network(network), only)
     genesis, _ = genesis_of(network)
-    async with Client.connect(nodes, genesis, Ed25519PrivateKey.generate()) as client:
+    async with Client.connect(nodes, genesis, key or Ed25519PrivateKey.generate()) as client:
         yield client

@@ -163,6 +163,7 @@ async def lines_and_offers(stage: Stage) -> None:
         180,
         3,
         r.DocumentPolicy.CAPPED,
+        r.Visibility.TIER1,
         False,
         500,
         (),

@@ -178,6 +178,8 @@ CLIENT: Final[dict[str, str]] = {
     "CLIENT_UNKNOWN": "The node does not serve this key. Register it, or ask the node's operator.",
     "PEER_WRONG_KEY": "The server is not who it should be. Compare network.json with the genesis.",
     "NO_SUCH_BLOCK": "There is no block of that height.",
+    "BAD_ANSWER": "What the node shows does not fit together. Another node is asked.",
+    "BAD_CURSOR": "This page does not follow from that question. Ask from the start.",
     "HISTORY_GONE": "What you ask about may lie in blocks that this node does not hold any more. Ask another"
     " node, or from a later block on.",
     "NO_BLOCK": "The network has no block yet, so nothing can be proven. The first act makes one.",

@@ -34,10 +34,13 @@ NOUNS: Final = {
     "branch": "Branches of an enterprise",
     "calendar": "Working days",
     "consent": "Joint acts",
+    "debtor": "What hangs on a debtor",
+    "dispute": "Disputed ranges of a voucher",
     "distress": "Difficulties of a debtor, or of regions and industries",
     "document": "Trade documents: sealed here, known to the network by commitments",
     "fee": "Platform fees",
     "financing": "Draws, pay-outs and repayments",
+    "freeze": "Orders of courts and regulators",
     "guarantee": "Guarantees of vouchers, debtors and programmes",
     "flow": "Anchored totals of business records",
     "fund": "Fund pools: an enterprise funds through an agent bank",
@@ -45,16 +48,17 @@ NOUNS: Final = {
     "issuer": "Blocks of a debtor's new issue",
     "key": "Keys of an organisation's people",
     "line": "Credit lines",
-    "lot": "Parts of a voucher: pass on, accept, decline, recall",
+    "lot": "Parts of a voucher: pass on, accept, decline, recall, flag, merge",
     "offer": "Standing offers of funders",
     "organisation": "Organisations",
     "parameter": "Network parameters",
+    "position": "What is owed to an organisation",
     "prepayment": "Money for a maker before its goods are shipped",
     "programme": "Programmes: a core's rules for its chain",
     "recovery": "New keys for an organisation that lost its own",
     "settlement": "From maturity to money",
     "waiver": "Waivers of platform fees",
-    "voucher": "Vouchers: issue, claim, reject, withdraw",
+    "voucher": "Vouchers: issue, claim, reject, withdraw, cancel, reduce, extend",
     "warehouse": "Goods in store: receipts, pledges, releases",
 }
 
@@ -130,7 +134,7 @@ def _parameters(entry: CommandEntry) -> list[inspect.Parameter]:
 
 
 _OPTIONAL_LISTS: Final = frozenset(
-    {"funding_order", "policy_minimum", "debtors", "programmes", "seasonal"}
+    {"funding_order", "policy_minimum", "debtors", "programmes", "parts", "seasonal"}
 )
 
 

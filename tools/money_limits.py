@@ -108,6 +108,8 @@ class Limits:
     waiver_used: dict[bytes, int] = field(default_factory=dict)
     fee_orders: dict[bytes, int] = field(default_factory=dict)
     """Open fee instruction -> amount."""
+    fees_ordered: dict[bytes, list[bytes]] = field(default_factory=dict)
+    """Financing -> its fee instructions of this block, as the log names them."""
     funds: dict[bytes, Fund] = field(default_factory=dict)
     fund_of: dict[tuple[bytes, bytes, r.PoolKind, str], bytes] = field(default_factory=dict)
     """funder, agent bank, kind, currency -> pool."""
@@ -253,9 +255,8 @@ class Limits:
             used = self.waiver_used.get(charge.waiver, 0)
             self.waiver_used[charge.waiver] = used + sign * charge.waived
 
-    def _order_fee(self, charge: Charge, result: CommandReceipt) -> None:
+    def _order_fee(self, charge: Charge, ids: list[bytes]) -> None:
         """The pay-out orders the fee: the drawer's share and the debtor's."""
-        ids = [item.id for item in result.created if item.kind == r.Kind.INSTRUCTION]
         amounts = [amount for amount in (charge.drawer, charge.debtor) if amount]
         if len(ids) != len(amounts):
             raise Mismatch(f"{len(ids)} fee instructions, the model has {amounts}")

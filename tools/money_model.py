@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Final
 
 from tallynet import commands as c
@@ -19,6 +20,7 @@ from tallynet.envelope import Envelope
 from tallynet.receipts import CommandReceipt, EnvelopeReceipt, Event, PrologueReceipt
 from tools.money_limits import NO_CHARGE, Charge, Limits, Line, Mismatch
 
+LATE: Final = ("OVERDUE", "DEFAULTED", "WRITTEN_OFF")
 SOLD: Final = (r.FinancingKind.SALE, r.FinancingKind.EARLY_PAY)
 OPEN: Final = ("PENDING", "HELD", "TRANSFER", "FINANCING", "PLEDGED")
 STATE_NAMES: Final = {
@@ -46,12 +48,13 @@ class Part:
     lien: bytes = b""
     to: bytes = b""
     since: int = 0
+    flags: frozenset[str] = frozenset()
 
     def same_kind(self, other: Part) -> bool:
         """Equal in everything that voucher law §7 compares before joining two ranges."""
         return (
-            (self.holder, self.state, self.hops, self.by)
-            == (other.holder, other.state, other.hops, other.by)
+            (self.holder, self.state, self.hops, self.by, self.flags)
+            == (other.holder, other.state, other.hops, other.by, other.flags)
             and not (self.lien or other.lien or self.covered or other.covered)
             and not (self.to or other.to)
         )
@@ -76,6 +79,8 @@ class Paper:
     funds: int = 0
     paid: int = 0
     programme: bytes = b""
+    grace_days: int = 0
+    suspended: bool = False
 
     def at(self, start: int) -> Part:
         for part in self.parts:
@@ -113,6 +118,8 @@ class Deal:
     interest_paid: int = 0
     lines: tuple[bytes, ...] = ()
     """The funder's lines that it uses."""
+    confirmed: bool = False
+    """All that banks pay of it is paid; if its range is held, it takes effect later."""
     allocation: bytes = b""
     """The debtor's to the drawer."""
     charge: Charge = NO_CHARGE
@@ -155,6 +162,7 @@ class Cover:
     guarantor: bytes
     terms: c.GuaranteeIssue
     called: int = 0
+    released: bool = False
 
 
 @dataclass(slots=True)
@@ -190,6 +198,8 @@ class Resale:
     expires: int = 0
     """Header time; 0 before the buyer accepts."""
     instruction: bytes = b""
+    confirmed: bool = False
+    """Paid, but the range is held: it moves later."""
 
 
 @dataclass(slots=True)
@@ -201,6 +211,18 @@ class Ask:
     amount: int
     lapses: int
     quotes: dict[bytes, c.FinancingQuote] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Hold:
+    """A freeze or dispute in force."""
+
+    flag: str
+    ranges: list[tuple[bytes, int, int]]
+    """Voucher, start, end; none: everything that `organisation` has."""
+    organisation: bytes = b""
+    last: int = 2**40
+    """Last day."""
 
 
 @dataclass(slots=True)
@@ -242,7 +264,10 @@ class Model(Limits):
     """Open instruction to a bank of a pool -> backstop loan, bank, amount."""
     resales: dict[bytes, Resale] = field(default_factory=dict)
     """Open rediscounts, by financing."""
+    penalties: set[bytes] = field(default_factory=set)
+    """Penalty instructions: no face is paid by them."""
     receipts_used: set[tuple[bytes, bytes]] = field(default_factory=set)
+    holds: dict[bytes, Hold] = field(default_factory=dict)
     barred: set[tuple[str, bytes]] = field(default_factory=set)
     """(why, debtor): blocked by others, or in distress by its own word."""
     parents: dict[bytes, bytes] = field(default_factory=dict)
@@ -274,8 +299,8 @@ class Model(Limits):
         self.today = prologue.business_date
         if rolled:
             self._roll_flows()
-        self._by_themselves()
         self._learn_instructions(events)
+        self._by_themselves()
         for envelope, receipt in zip(envelopes, receipts, strict=True):
             if receipt.transaction != envelope.transaction:
                 raise Mismatch("receipt of another transaction")
@@ -285,20 +310,29 @@ class Model(Limits):
         self._check()
 
     def _learn_instructions(self, events: Iterable[Event]) -> None:
-        """Ids of settlement instructions come from the log; what they may pay does not."""
+        """Ids of settlement and fee instructions come from the log; what they may pay does not."""
         for event in events:
             if event.type == "system.settlement.open":
                 self.settlements[event.reference] = (event.subject, event.start)
             elif event.type == "prepayment.refund":
                 self.refunds[event.reference] = event.subject
+            elif event.type == "settlement.penalty":
+                self.penalties.add(event.reference)
+            elif event.type == "financing.fee":
+                self.fees_ordered.setdefault(event.reference, []).append(event.subject)
             if event.type == "financing.draw" and event.target is not None:
                 self.drawn_from[event.reference] = event.target
 
     def _by_themselves(self) -> None:
         """Everything that time alone does, on every voucher, every block."""
+        for hold_id, hold in sorted(self.holds.items()):
+            if self.today > hold.last:
+                self._end_hold(hold_id)
         for deal_id, deal in sorted(self.deals.items()):
             if not deal.live and self.time >= deal.expires:
-                if deal.kind is r.FinancingKind.BACKSTOP:
+                if deal.confirmed:
+                    self._take_effect_or_wait(deal_id)
+                elif deal.kind is r.FinancingKind.BACKSTOP:
                     self._close_draw(deal_id)
                 elif deal.kind is r.FinancingKind.PREPAYMENT:
                     self._drop_prepayment(deal_id)
@@ -306,19 +340,21 @@ class Model(Limits):
                     self._undo(deal_id)
         for resale_id, resale in sorted(self.resales.items()):
             late = self.time >= resale.expires if resale.expires else self.today >= resale.lapses
-            if late:
+            if late and resale.confirmed:
+                self._resell_or_wait(resale_id)
+            elif late:
                 self._unlock(resale_id)
         for paper in self.papers.values():
             if paper.status == "PENDING" and self.today > paper.deadline:
                 self._release(paper)
-            if paper.status not in ("ACTIVE", "DUE", "OVERDUE", "DEFAULTED"):
+            if paper.status not in ("ACTIVE", "DUE", "OVERDUE", "DEFAULTED", "WRITTEN_OFF"):
                 continue
             self._lapse(paper)
             if self.today >= paper.maturity and paper.status == "ACTIVE":
                 paper.status = "DUE"
                 self._at_maturity(paper)
             early = paper.total("REDEEMED") - paper.paid
-            unpaid = paper.face - paper.funds - early > 0
+            unpaid = paper.face - paper.total("CANCELLED") - paper.funds - early > 0
             if self.today > paper.grace_end and paper.status == "DUE" and unpaid:
                 paper.status = "OVERDUE"
             after = paper.grace_end + self.parameter("default_after_days")
@@ -333,9 +369,11 @@ class Model(Limits):
             if part.state != "TRANSFER":
                 continue
             deemed = paper.accept is r.AcceptMode.DEEMED
-            days = paper.deemed_days if deemed else self.parameter("transfer_deadline_days")
-            if self.today - part.since >= days + (0 if deemed else 1):
-                self._finish_transfer(paper, part, accepted=deemed)
+            days = paper.deemed_days if deemed else self.parameter("transfer_deadline_days") + 1
+            if self.today - part.since >= days:
+                moves = not (paper.suspended or self._held(part))
+                in_time = part.since + days < paper.maturity
+                self._finish_transfer(paper, part, accepted=deemed and moves and in_time)
 
     def _at_maturity(self, paper: Paper) -> None:
         """Range by range from the first, as instructions are opened: what one gives back can join the next."""
@@ -344,18 +382,30 @@ class Model(Limits):
             if part is not None and part.state == "TRANSFER":
                 self._finish_transfer(paper, part, accepted=False)
             elif part is not None and part.state == "FINANCING":
-                self._cancel_unsent(part.lien)
+                deal = self.deals.get(part.lien)
+                if deal is None or deal.kind is not r.FinancingKind.BACKSTOP:
+                    self._end_unsent(part.lien)  # a backstop lends on due vouchers too
 
-    def _cancel_unsent(self, lien: bytes) -> None:
-        """Requests, and what is not on its way; a backstop lends on due vouchers too."""
-        sent = {deal for instruction, deal in self.payouts.items() if instruction in self.sent}
+    def _end_unsent(self, lien: bytes) -> bool:
+        """Requests, and money that no bank has sent or paid; True if the range is free of it."""
         if lien in self.asks:
             self._end_ask(lien)
-        elif lien in self.resales:
-            if self.resales[lien].instruction not in self.sent:
-                self._unlock(lien)
-        elif lien not in sent and self.deals[lien].kind is not r.FinancingKind.BACKSTOP:
-            self._undo(lien)
+            return True
+        if lien in self.resales:
+            resale = self.resales[lien]
+            if resale.instruction in self.sent or resale.confirmed:
+                return False
+            self._unlock(lien)
+            return True
+        deal = self.deals[lien]
+        if deal.kind is r.FinancingKind.BACKSTOP:
+            self._drop_shares(lien, self.sent)
+            return lien not in self.deals
+        sent = {deal for instruction, deal in self.payouts.items() if instruction in self.sent}
+        if deal.confirmed or lien in sent:
+            return False
+        self._undo(lien)
+        return True
 
     # --- ranges -------------------------------------------------------------------------------
 
@@ -369,7 +419,7 @@ class Model(Limits):
         cut = part.end - amount
         tail = Part(
             cut, part.end, part.holder, part.state, part.hops, part.by, 0, part.lien, part.to,
-            part.since,
+            part.since, part.flags,
         )  # fmt: skip
         part.end = cut
         kept = min(part.covered, part.end - part.start)
@@ -510,6 +560,7 @@ class Model(Limits):
             self.today + self.parameter("claim_deadline_days"), command.issue_line,
             command.documents, rules.accept_mode, rules.deemed_days, command.currency, "PENDING",
             [Part(0, command.face, command.payee, "PENDING")], programme=command.programme,
+            grace_days=rules.grace_days,
         )  # fmt: skip
 
     def _do_VoucherClaim(self, by: bytes, command: c.VoucherClaim, _: CommandReceipt) -> None:
@@ -527,11 +578,100 @@ class Model(Limits):
     def _do_VoucherWithdraw(self, by: bytes, command: c.VoucherWithdraw, _: CommandReceipt) -> None:
         self._release(self.papers[command.voucher])
 
+    def _do_VoucherCancel(
+        self, by: bytes, command: c.VoucherCancel, result: CommandReceipt
+    ) -> None:
+        if result.result:
+            return
+        paper = self.papers[command.voucher]
+        whole = paper.parts[0]
+        if (whole.state, whole.hops, whole.by, whole.lien) != ("HELD", 0, "ISSUE", b""):
+            raise Mismatch("a voucher was cancelled that others have rights in")
+        if whole.end + paper.total("CANCELLED") != paper.face:
+            raise Mismatch("a voucher was cancelled that is not whole")
+        whole.state, paper.status = "CANCELLED", "CANCELLED"
+        self.lines[paper.line].used -= whole.end
+        for use in paper.documents:
+            self.documents[use.document][1] -= use.amount
+
+    def _do_VoucherReduce(
+        self, by: bytes, command: c.VoucherReduce, result: CommandReceipt
+    ) -> None:
+        if result.result:
+            return
+        paper = self.papers[command.voucher]
+        amount = sum(use.amount for use in command.documents)
+        part = paper.at(command.start)
+        if part.state != "HELD" or part.lien or part.flags & {"FROZEN", "DISPUTED"}:
+            raise Mismatch("a range was cancelled that others have rights in")
+        self._carve(paper, part, amount).state = "CANCELLED"
+        self.lines[paper.line].used -= amount
+        uses = {use.document: use.amount for use in paper.documents}
+        for use in command.documents:
+            self.documents[use.document][1] -= use.amount
+            uses[use.document] -= use.amount
+        if min(uses.values()) < 0:
+            raise Mismatch("a document was freed beyond its use (I2)")
+        paper.documents = tuple(r.DocumentUse(d, a) for d, a in uses.items() if a)
+        self._end_if_nothing_is_open(paper)
+
+    def _do_VoucherExtend(
+        self, by: bytes, command: c.VoucherExtend, result: CommandReceipt
+    ) -> None:
+        if result.result:
+            return
+        paper = self.papers[command.voucher]
+        for part in paper.parts:
+            if part.state in OPEN and not self._entitled(part) <= set(command.consenting):
+                raise Mismatch("a voucher was extended without a holder's consent")
+        for cover in self.covers.values():
+            counts = cover.terms.covered == command.voucher and not cover.released
+            in_time = self.today <= cover.terms.expiry
+            if counts and in_time and cover.guarantor not in command.consenting:
+                raise Mismatch("a voucher was extended without a guarantor's consent")
+        paper.maturity = self.roll(command.maturity)
+        paper.grace_end = self.roll(paper.maturity + paper.grace_days)
+
+    def _entitled(self, part: Part) -> set[bytes]:
+        """Its holder, and who lends or pays for it."""
+        if part.lien in self.deals:
+            deal = self.deals[part.lien]
+            return {part.holder, deal.funder, deal.lender}
+        if part.lien in self.resales:
+            return {part.holder, self.resales[part.lien].buyer}
+        return {part.holder}
+
+    def _do_VoucherSuspend(self, by: bytes, command: c.VoucherSuspend, _: CommandReceipt) -> None:
+        self.papers[command.voucher].suspended = True
+
+    def _do_VoucherResume(self, by: bytes, command: c.VoucherResume, _: CommandReceipt) -> None:
+        self.papers[command.voucher].suspended = False
+
+    @staticmethod
+    def _end_if_nothing_is_open(paper: Paper) -> None:
+        if paper.total(*OPEN) == 0:
+            paper.status = "SETTLED" if paper.total("REDEEMED") else "CANCELLED"
+
+    def _do_LotFlagSet(self, by: bytes, command: c.LotFlagSet, _: CommandReceipt) -> None:
+        paper = self.papers[command.voucher]
+        part = paper.at(command.start)
+        part.flags = part.flags ^ {"NO_TRANSFER"}
+        if ("NO_TRANSFER" in part.flags) != command.no_transfer:
+            raise Mismatch("a flag was set twice")
+        if part.state == "HELD":
+            self._join(paper, part)
+
+    def _do_LotMerge(self, by: bytes, command: c.LotMerge, _: CommandReceipt) -> None:
+        paper = self.papers[command.voucher]
+        self._join(paper, paper.at(command.start))
+
     def _do_LotTransfer(self, by: bytes, command: c.LotTransfer, _: CommandReceipt) -> None:
         paper = self.papers[command.voucher]
         source = paper.at(command.start)
         if source.holder != by or source.state != "HELD" or paper.status != "ACTIVE":
             raise Mismatch("a transfer of what is not held (I9)")
+        if self._held(source) or source.flags or paper.suspended:
+            raise Mismatch("a transfer of what may not move (I6)")
         for piece in command.pieces:
             part = self._carve(paper, source, piece.amount)
             if paper.accept is r.AcceptMode.IMMEDIATE:
@@ -615,6 +755,8 @@ class Model(Limits):
         source = paper.at(start)
         if source.holder != by or source.state != "HELD" or source.lien or paper.status != "ACTIVE":
             raise Mismatch("a draw on what is not held (I9)")
+        if self._held(source) or paper.suspended:
+            raise Mismatch("a draw on what may not move (I6)")
         return self._carve(paper, source, amount)
 
     def _open_deal(
@@ -695,9 +837,7 @@ class Model(Limits):
         self.asks[ask] = Ask(by, voucher, amount, lapses)
 
     def _end_ask(self, ask_id: bytes) -> None:
-        paper, part = self._part_of(self.asks.pop(ask_id).voucher, ask_id)
-        part.state, part.lien = "HELD", b""
-        self._settle_in(paper, part)
+        self._free_parts(self.asks.pop(ask_id).voucher, ask_id)
 
     def _do_FinancingRequestOpen(
         self, by: bytes, command: c.FinancingRequestOpen, result: CommandReceipt
@@ -722,7 +862,9 @@ class Model(Limits):
         quote = ask.quotes[command.funder]
         if ask.holder != by or self.today > quote.valid_to:
             raise Mismatch("a quote accepted by somebody else, or too late")
-        paper, part = self._part_of(ask.voucher, command.request)
+        paper, (part,) = self._parts_of(ask.voucher, command.request)
+        if self._held(part) or paper.suspended:
+            raise Mismatch("a quote was accepted for what may not move (I6)")
         year = quote.basis * 1_000_000
         discount, principal = 0, ask.amount * quote.advance_bps // 10_000
         if quote.kind in SOLD:
@@ -740,20 +882,25 @@ class Model(Limits):
         del by
         self.revoked.add(command.offer)
 
-    def _part_of(self, voucher: bytes, lien: bytes) -> tuple[Paper, Part]:
+    def _parts_of(self, voucher: bytes, lien: bytes) -> tuple[Paper, list[Part]]:
         paper = self.papers[voucher]
-        for part in paper.parts:
-            if part.lien == lien:
-                return paper, part
-        raise Mismatch("a financing or request without its lot (I5)")
+        parts = [part for part in paper.parts if part.lien == lien]
+        if not parts:
+            raise Mismatch("a financing or request without its lot (I5)")
+        return paper, parts
+
+    def _free_parts(self, voucher: bytes, lien: bytes) -> None:
+        """What a draw, a request or a rediscount had locked is its holder's again."""
+        paper, parts = self._parts_of(voucher, lien)
+        for part in parts:
+            part.state, part.lien = "HELD", b""
+            self._settle_in(paper, part)
 
     def _do_InstructionSend(self, by: bytes, command: c.InstructionSend, _: CommandReceipt) -> None:
         del by
         self.sent.add(command.instruction)
 
-    def _do_PayoutConfirm(
-        self, by: bytes, command: c.PayoutConfirm, result: CommandReceipt
-    ) -> None:
+    def _do_PayoutConfirm(self, by: bytes, command: c.PayoutConfirm, _: CommandReceipt) -> None:
         self._use_receipt(by, command.receipt_commitment)
         if command.instruction in self.parts_of_loans:
             self._part_paid(by, command)
@@ -766,30 +913,49 @@ class Model(Limits):
             self._use_lines(deal)
             deal.live = True
             return
-        paper, part = self._part_of(deal.voucher, deal_id)
         if command.amount != deal.net:
             raise Mismatch("another amount was paid out")
-        self._use_lines(deal)
-        self._order_fee(deal.charge, result)
-        if not deal.sold:
-            part.state, deal.live = "PLEDGED", True
-            return
-        part.lien = b""
-        if deal.kind is r.FinancingKind.SALE:
-            part.state, part.holder, part.by = "HELD", deal.funder, "SALE"
-            self._settle_in(paper, part)
+        deal.confirmed = True
+        self._take_effect_or_wait(deal_id)
+
+    def _take_effect_or_wait(self, deal_id: bytes) -> None:
+        """What the banks have paid takes effect, unless a part of the range may not move."""
+        deal = self.deals[deal_id]
+        _, parts = self._parts_of(deal.voucher, deal_id)
+        if any(self._held(part) for part in parts):
+            deal.expires = self.time + self.parameter("payout_timeout_seconds")
         else:
-            part.state = "REDEEMED"
-            self.lines[paper.line].used -= deal.amount
-            self._join(paper, part)
-            if paper.total(*OPEN) == 0:
-                paper.status = "SETTLED"
+            self._take_effect(deal_id)
+
+    def _take_effect(self, deal_id: bytes) -> None:
+        deal = self.deals[deal_id]
+        paper, parts = self._parts_of(deal.voucher, deal_id)
+        self._use_lines(deal)
+        self._order_fee(deal.charge, self.fees_ordered.pop(deal_id, []))
+        if not deal.sold:
+            deal.live = True
+            for part in parts:
+                part.state = "PLEDGED"
+            return
+        freed = 0
+        for part in parts:
+            part.lien = b""
+            if deal.kind is r.FinancingKind.SALE:
+                part.state, part.holder, part.by = "HELD", deal.funder, "SALE"
+                self._settle_in(paper, part)
+            else:
+                freed += part.covered
+                part.state, part.covered = "REDEEMED", 0
+                self.lines[paper.line].used -= part.end - part.start
+                self._join(paper, part)
+        paper.funds -= self._cover(paper, freed)
         del self.deals[deal_id]
+        self._end_if_nothing_is_open(paper)
 
     def _do_PayoutFail(self, by: bytes, command: c.PayoutFail, _: CommandReceipt) -> None:
         if command.instruction in self.parts_of_loans:
             deal_id = self.parts_of_loans.pop(command.instruction)[0]
-            self._complete(deal_id)
+            self._finish_pool_draw(deal_id)
             return
         if self.deals[self.payouts[command.instruction]].kind is r.FinancingKind.PREPAYMENT:
             self._drop_prepayment(self.payouts.pop(command.instruction))
@@ -798,9 +964,7 @@ class Model(Limits):
 
     def _undo(self, deal_id: bytes) -> None:
         deal = self.deals[deal_id]
-        paper, part = self._part_of(deal.voucher, deal_id)
-        part.state, part.lien = "HELD", b""
-        self._settle_in(paper, part)
+        self._free_parts(deal.voucher, deal_id)
         for line in deal.lines:
             self.lines[line].reserved -= deal.principal
         if deal.allocation:
@@ -808,7 +972,9 @@ class Model(Limits):
         if deal.fund:
             self.funds[deal.fund].reserved -= deal.cash
         self._count_waiver(deal.charge, -1)
-        if deal.offer is not None:
+        if deal.kind is r.FinancingKind.BACKSTOP:
+            self.pools[deal.offer or b""].drawn -= deal.principal
+        elif deal.offer is not None:
             denominator = deal.remainder[3] * 1_000_000
             if deal.sold:
                 self.remainders[deal.remainder] -= deal.numerator - deal.discount * denominator
@@ -843,10 +1009,13 @@ class Model(Limits):
         self, by: bytes, command: c.FinancingEnforce, _: CommandReceipt
     ) -> None:
         deal = self.deals[command.financing]
-        paper, part = self._part_of(deal.voucher, command.financing)
-        if deal.lender != by or part.state != "PLEDGED" or self.today <= paper.grace_end:
-            raise Mismatch("enforced by somebody else, too early, or twice (I9)")
-        part.state, part.holder = "HELD", by
+        paper, parts = self._parts_of(deal.voucher, command.financing)
+        for part in parts:
+            if deal.lender != by or part.state != "PLEDGED" or self.today <= paper.grace_end:
+                raise Mismatch("enforced by somebody else, too early, or twice (I9)")
+            if self._held(part) or part.holder != deal.drawer:
+                raise Mismatch("enforced what is held, or what a court gave away (I6)")
+            part.state, part.holder = "HELD", by
 
     def _do_InstructionConfirm(
         self, by: bytes, command: c.InstructionConfirm, _: CommandReceipt
@@ -883,7 +1052,9 @@ class Model(Limits):
         if interest + principal == sum(owed):
             paper = self.papers.get(deal.voucher)
             for part in [part for part in paper.parts if part.lien == deal_id] if paper else []:
-                part.state, part.lien, part.holder = "HELD", b"", deal.drawer
+                if part.holder == deal.lender:
+                    part.holder = deal.drawer
+                part.state, part.lien = "HELD", b""
                 self._settle_in(self.papers[deal.voucher], part)
             del self.deals[deal_id]
         return interest, principal, amount - interest - principal
@@ -891,19 +1062,49 @@ class Model(Limits):
     def _do_FundsReceived(self, by: bytes, command: c.FundsReceived, _: CommandReceipt) -> None:
         self._use_receipt(by, command.receipt_commitment)
         paper = self.papers[command.voucher]
-        open_parts = [p for p in paper.parts if p.state in OPEN]
-        weights = [p.end - p.start - p.covered for p in open_parts]
-        if command.face_part > sum(weights):
+        if self._cover(paper, command.face_part):
             raise Mismatch("more money than open face (I13)")
-        for part, share in zip(open_parts, shares(command.face_part, weights), strict=True):
-            part.covered += share
         paper.funds += command.face_part
+        self._share_penalty(paper, command.penalty_part)
+
+    @staticmethod
+    def _cover(paper: Paper, amount: int) -> int:
+        """Money of the debtor for what is not covered yet; returns what is too much."""
+        open_parts = [part for part in paper.parts if part.state in OPEN]
+        weights = [part.end - part.start - part.covered for part in open_parts]
+        needed = min(amount, sum(weights))
+        for part, share in zip(open_parts, shares(needed, weights), strict=True):
+            part.covered += share
+        return amount - needed
+
+    def _share_penalty(self, paper: Paper, amount: int) -> None:
+        """By length over all ranges that were not cancelled; a pledged range's share serves its loan."""
+        parts = [part for part in paper.parts if part.state != "CANCELLED"]
+        given = shares(amount, [part.end - part.start for part in parts])
+        for part, share in zip(parts, given, strict=True):
+            loan = self.deals.get(part.lien)
+            if share and loan is not None and loan.live and not self._held(part):
+                self._repaid(part.lien, share)
 
     def _do_SettlementPaid(self, by: bytes, command: c.SettlementPaid, _: CommandReceipt) -> None:
+        self._pay(by, command, escrow=False)
+
+    def _do_SettlementEscrow(
+        self, by: bytes, command: c.SettlementEscrow, _: CommandReceipt
+    ) -> None:
+        self._pay(by, command, escrow=True)
+
+    def _pay(
+        self, by: bytes, command: c.SettlementPaid | c.SettlementEscrow, *, escrow: bool
+    ) -> None:
         self._use_receipt(by, command.receipt_commitment)
+        if command.instruction in self.penalties:
+            return
         voucher, start = self.settlements[command.instruction]
         paper = self.papers[voucher]
         part = paper.at(start)
+        if (self._held(part) == "FROZEN") != escrow or (self._held(part) and not escrow):
+            raise Mismatch("a frozen lot is paid into escrow, and no other (I6)")
         if command.amount > part.covered:
             raise Mismatch("paid beyond the debtor's funds (I13)")
         part.covered -= command.amount
@@ -913,16 +1114,162 @@ class Model(Limits):
             part.covered = left
         lender, holder = tail.lien, tail.holder
         tail.state, tail.lien = "REDEEMED", b""
+        tail.flags -= {"FROZEN", "DISPUTED"}
         self._join(paper, tail)
-        if lender:
+        if lender and not escrow:
             self._repaid(lender, command.amount)
             self._end_with_range(lender)
         elif tail.by == "SALE":
             self._release_exposure(paper, holder, command.amount)
         paper.paid += command.amount
         self.lines[paper.line].used -= command.amount
-        if paper.total(*OPEN) == 0:
-            paper.status = "SETTLED"
+        self._end_if_nothing_is_open(paper)
+
+    def _do_SettlementWriteOff(
+        self, by: bytes, command: c.SettlementWriteOff, _: CommandReceipt
+    ) -> None:
+        paper = self.papers[command.voucher]
+        still_open = [part for part in paper.parts if part.state in OPEN]
+        for part in still_open:
+            if part.holder == by:
+                part.flags |= {"WRITTEN_OFF"}
+        if paper.status != "DEFAULTED":
+            raise Mismatch("only what is in default is written off")
+        if all("WRITTEN_OFF" in part.flags for part in still_open):
+            paper.status = "WRITTEN_OFF"
+
+    # --- holds --------------------------------------------------------------------------------
+
+    def _held(self, part: Part) -> str:
+        """Why a part may not move, or nothing."""
+        whole = any(
+            not hold.ranges and hold.organisation == part.holder and self.today <= hold.last
+            for hold in self.holds.values()
+        )
+        if whole or "FROZEN" in part.flags:
+            return "FROZEN"
+        return "DISPUTED" if "DISPUTED" in part.flags else ""
+
+    def _cut(self, paper: Paper, position: int) -> None:
+        for part in list(paper.parts):
+            if part.start < position < part.end and part.state in OPEN:
+                self._carve(paper, part, part.end - position)
+
+    def _within(self, paper: Paper, start: int, end: int) -> list[Part]:
+        return [p for p in paper.parts if p.start < end and start < p.end and p.state in OPEN]
+
+    def _undo_pending(self, paper: Paper, start: int, end: int) -> None:
+        """A pending transfer goes back; a request, and what no bank has sent or paid, ends."""
+        position = start
+        while position < end:
+            part = next(p for p in paper.parts if p.start <= position < p.end)
+            undone = part.state == "FINANCING" and self._end_unsent(part.lien)
+            if part.state == "TRANSFER":
+                self._finish_transfer(paper, part, accepted=False)
+            elif not undone:
+                position = part.end
+
+    def _begin_hold(self, hold_id: bytes, hold: Hold) -> None:
+        self.holds[hold_id] = hold
+        for voucher, start, end in hold.ranges:
+            paper = self.papers[voucher]
+            self._undo_pending(paper, start, end)
+            self._cut(paper, start)
+            self._cut(paper, end)
+            for part in self._within(paper, start, end):
+                if part in paper.parts:
+                    part.flags |= {hold.flag}
+                    if part.state == "HELD":
+                        self._settle_in(paper, part)
+
+    def _end_hold(self, hold_id: bytes) -> None:
+        hold = self.holds.pop(hold_id)
+        for voucher, start, end in hold.ranges:
+            others = [
+                (a, b)
+                for other in self.holds.values()
+                for v, a, b in other.ranges
+                if v == voucher and other.flag == hold.flag
+            ]
+            edges = {start, end} | {x for pair in others for x in pair if start < x < end}
+            marks = sorted(edges)
+            for left, right in pairwise(marks):
+                if not any(a <= left < b for a, b in others):
+                    self._free(voucher, left, right, hold.flag)
+
+    def _free(self, voucher: bytes, start: int, end: int, flag: str) -> None:
+        paper = self.papers[voucher]
+        self._cut(paper, start)
+        self._cut(paper, end)
+        parts = self._within(paper, start, end)
+        waiting = {part.lien for part in parts if part.state == "FINANCING"}
+        for part in parts:
+            if part in paper.parts:
+                part.flags -= {flag}
+                if part.state == "HELD":
+                    self._settle_in(paper, part)
+        for lien in sorted(waiting):
+            if lien in self.resales and self.resales[lien].confirmed:
+                self._resell_or_wait(lien)
+            elif lien in self.deals and self.deals[lien].confirmed:
+                self._take_effect_or_wait(lien)
+
+    def _do_FreezeOrder(self, by: bytes, command: c.FreezeOrder, result: CommandReceipt) -> None:
+        ranges = []
+        for named in command.parts:
+            start = named.start
+            if not named.exact:
+                start = self.papers[named.voucher].at(start).end - named.amount
+            ranges.append((named.voucher, start, start + named.amount))
+        hold = Hold("FROZEN", sorted(ranges), command.organisation, command.expires)
+        self._begin_hold(self._created(result, r.Kind.FREEZE), hold)
+
+    def _do_FreezeExtend(self, by: bytes, command: c.FreezeExtend, _: CommandReceipt) -> None:
+        self.holds[command.freeze].last = command.expires
+
+    def _do_FreezeLift(self, by: bytes, command: c.FreezeLift, _: CommandReceipt) -> None:
+        self._end_hold(command.freeze)
+
+    def _do_ForceTransfer(self, by: bytes, command: c.ForceTransfer, _: CommandReceipt) -> None:
+        paper = self.papers[command.voucher]
+        if any(
+            self._held(part) != "FROZEN" for part in self._within(paper, command.start, command.end)
+        ):
+            raise Mismatch("a court moved what is not frozen")
+        self._undo_pending(paper, command.start, command.end)
+        liens = {part.lien for part in self._within(paper, command.start, command.end)}
+        for lien in sorted(liens & (self.deals.keys() | self.resales.keys())):
+            self._end_confirmed(lien, command.receiver)
+        self._cut(paper, command.start)
+        self._cut(paper, command.end)
+        for part in self._within(paper, command.start, command.end):
+            if part.holder != command.receiver:
+                if part.by == "SALE":
+                    self._release_exposure(paper, part.holder, part.end - part.start)
+                part.holder, part.by = command.receiver, "COURT"
+                if part.state == "HELD":
+                    self._settle_in(paper, part)
+
+    def _end_confirmed(self, lien: bytes, receiver: bytes) -> None:
+        """A purchase that was paid takes effect if it makes the court's receiver the holder; everything
+        else that was paid is undone. Loans that run stay."""
+        if lien in self.resales:
+            (self._resell if self.resales[lien].buyer == receiver else self._unlock)(lien)
+            return
+        deal = self.deals[lien]
+        if not deal.live:
+            bought = deal.kind is r.FinancingKind.SALE and deal.funder == receiver
+            (self._take_effect if bought else self._undo)(lien)
+
+    def _do_DisputeOpen(self, by: bytes, command: c.DisputeOpen, result: CommandReceipt) -> None:
+        ranges = [(command.voucher, part.start, part.end) for part in command.ranges]
+        self._begin_hold(self._created(result, r.Kind.DISPUTE), Hold("DISPUTED", ranges))
+
+    def _do_DisputeResolve(
+        self, by: bytes, command: c.DisputeResolve, result: CommandReceipt
+    ) -> None:
+        if not result.result:
+            self._end_hold(command.dispute)
 
     def _release_exposure(self, paper: Paper, holder: bytes, amount: int) -> None:
         """Bought face is paid: the buyer's line on the debtor, if he has one, is free again."""
@@ -942,8 +1289,10 @@ class Model(Limits):
         cover, paper = self.covers[command.guarantee], self.papers[command.voucher]
         part = paper.at(command.start)
         lender = self.deals[part.lien].lender if part.state == "PLEDGED" else b""
-        if by not in (part.holder, lender) or paper.status not in ("OVERDUE", "DEFAULTED"):
+        if by not in (part.holder, lender) or paper.status not in LATE:
             raise Mismatch("a call by a stranger, or before the voucher is overdue")
+        if self._held(part):
+            raise Mismatch("a call for what may not move (I6)")
         cover.called += command.amount
         if cover.called > cover.terms.cap or self.today > cover.terms.expiry:
             raise Mismatch("a call beyond cap or expiry")
@@ -979,6 +1328,8 @@ class Model(Limits):
         if command.voucher is not None:
             guarantee, called = self.calls.pop((command.voucher, command.start))
             self.covers[guarantee].called -= called
+        else:
+            self.covers[command.guarantee].released = True
 
     def _use_lines(self, deal: Deal) -> None:
         for line in deal.lines:
@@ -1094,6 +1445,8 @@ class Model(Limits):
         source = paper.at(command.start)
         if (source.holder, source.state) != (by, "HELD"):
             raise Mismatch("a draw on what is not held (I9)")
+        if self._held(source) or paper.suspended:
+            raise Mismatch("a draw on what may not move (I6)")
         principal = command.amount * pool.terms.advance_bps // 10_000
         if pool.drawn + self._awaited(command.backstop) + principal > pool.terms.cap:
             raise Mismatch("a backstop lends beyond its cap")
@@ -1123,26 +1476,28 @@ class Model(Limits):
             raise Mismatch("another bank paid, or another amount than its share")
         self.deals[deal_id].principal += amount
         self.pools[self.deals[deal_id].offer or b""].drawn += amount
-        self._complete(deal_id)
+        self._finish_pool_draw(deal_id)
 
     def _close_draw(self, deal_id: bytes) -> None:
         """The time for paying is over."""
-        parts = self.parts_of_loans.items()
-        self.parts_of_loans = {id: part for id, part in parts if part[0] != deal_id}
-        self._complete(deal_id)
+        self._drop_shares(deal_id, set())
 
-    def _complete(self, deal_id: bytes) -> None:
+    def _drop_shares(self, deal_id: bytes, kept: set[bytes]) -> None:
+        """The banks whose instructions are not kept pay nothing more of this loan."""
+        parts = self.parts_of_loans.items()
+        self.parts_of_loans = {id: p for id, p in parts if p[0] != deal_id or id in kept}
+        if not self.deals[deal_id].confirmed:
+            self._finish_pool_draw(deal_id)
+
+    def _finish_pool_draw(self, deal_id: bytes) -> None:
         """When no bank is awaited any more: a loan of what was paid, or none."""
         if any(loan == deal_id for loan, _, _ in self.parts_of_loans.values()):
             return
-        deal = self.deals[deal_id]
-        paper, part = self._part_of(self.deals[deal_id].voucher, deal_id)
-        if deal.principal:
-            part.state, deal.live = "PLEDGED", True
-            return
-        part.state, part.lien = "HELD", b""
-        self._settle_in(paper, part)
-        del self.deals[deal_id]
+        if self.deals[deal_id].principal:
+            self.deals[deal_id].confirmed = True
+            self._take_effect_or_wait(deal_id)
+        else:
+            self._undo(deal_id)
 
     def _end_with_range(self, deal_id: bytes) -> None:
         """A backstop loan without recourse ends when nothing of its range is left."""
@@ -1162,6 +1517,8 @@ class Model(Limits):
         source = paper.at(command.start)
         if (source.holder, source.state, source.by) != (by, "HELD", "SALE"):
             raise Mismatch("a rediscount of what the bank did not buy (I9)")
+        if self._held(source) or paper.suspended:
+            raise Mismatch("a rediscount of what may not move (I6)")
         part = self._carve(paper, source, command.amount)
         resale = self._created(result, r.Kind.FINANCING)
         part.state, part.lien = "FINANCING", resale
@@ -1184,15 +1541,29 @@ class Model(Limits):
         self, by: bytes, command: c.RediscountConfirm, _: CommandReceipt
     ) -> None:
         self._use_receipt(by, command.receipt_commitment)
-        resale = self.resales.pop(command.financing)
+        resale = self.resales[command.financing]
         if (by, command.amount) != (resale.seller, resale.price) or not resale.expires:
             raise Mismatch("confirmed by another bank, another price, or too early")
+        resale.confirmed = True
+        self._resell_or_wait(command.financing)
+
+    def _resell_or_wait(self, resale_id: bytes) -> None:
+        """The buyer holds the range, unless a part of it may not move."""
+        resale = self.resales[resale_id]
+        if any(self._held(part) for part in self._parts_of(resale.voucher, resale_id)[1]):
+            resale.expires = self.time + self.parameter("payout_timeout_seconds")
+        else:
+            self._resell(resale_id)
+
+    def _resell(self, resale_id: bytes) -> None:
+        resale = self.resales.pop(resale_id)
         line = self._exposure(resale)
         line.reserved, line.used = line.reserved - resale.amount, line.used + resale.amount
-        paper, part = self._part_of(resale.voucher, command.financing)
+        paper, parts = self._parts_of(resale.voucher, resale_id)
         self._release_exposure(paper, resale.seller, resale.amount)
-        part.state, part.lien, part.holder = "HELD", b"", resale.buyer
-        self._settle_in(paper, part)
+        for part in parts:
+            part.state, part.lien, part.holder = "HELD", b"", resale.buyer
+            self._settle_in(paper, part)
 
     def _do_RediscountCancel(
         self, by: bytes, command: c.RediscountCancel, _: CommandReceipt
@@ -1208,9 +1579,7 @@ class Model(Limits):
         resale = self.resales.pop(resale_id)
         if resale.expires:
             self._exposure(resale).reserved -= resale.amount
-        paper, part = self._part_of(resale.voucher, resale_id)
-        part.state, part.lien = "HELD", b""
-        self._settle_in(paper, part)
+        self._free_parts(resale.voucher, resale_id)
 
     def _exposure(self, resale: Resale) -> Line:
         paper = self.papers[resale.voucher]

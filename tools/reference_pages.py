@@ -48,6 +48,12 @@ OWN_COMMANDS: Final[tuple[tuple[str, str], ...]] = (
     ("invoice read", "Print what the importer reads in an invoice file."),
     ("voucher show", "A voucher and all its lots, proven."),
     ("voucher list", "What an organisation holds."),
+    ("voucher down", "All lots of a voucher: who holds them, who financed them."),
+    ("lot up", "What stands behind a lot: its way, documents, guarantors, lender."),
+    ("position exposure", "What is owed to an organisation, by debtor group."),
+    ("position ladder", "What falls due to an organisation, day by day."),
+    ("position idle", "Lots held for long, neither financed nor passed on."),
+    ("debtor impact", "Who is hit if a debtor fails."),
     ("instruction list", "The open payment instructions of a bank."),
     ("financing requests", "The open requests for quotes of an organisation."),
     ("show", "Any record, proven."),
@@ -131,13 +137,8 @@ def ledger_entry(words: str, entry: CommandEntry) -> str:
 
 def option_row(name: str, option: Option) -> str:
     default = "required" if option.default is None else f"`{option.default or '-'}`"
-    if option.many and name in (
-        "funding_order",
-        "policy_minimum",
-        "debtors",
-        "programmes",
-        "seasonal",
-    ):
+    optional = ("funding_order", "policy_minimum", "debtors", "programmes", "parts", "seasonal")
+    if option.many and name in optional:
         default = "none"
     meaning = option.help.replace("|", "\\|")
     return f"| `--{name.replace('_', '-')}` | {meaning} | {default} |"

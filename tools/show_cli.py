@@ -28,6 +28,7 @@ from tallynet.records import (
     FLAG_DISPUTED,
     FLAG_FROZEN,
     FLAG_NO_TRANSFER,
+    FLAG_WRITTEN_OFF,
     NETWORK_ID,
     FinancingRequest,
     Instruction,
@@ -58,6 +59,7 @@ _FLAGS: Final = (
     (FLAG_NO_TRANSFER, "no transfer"),
     (FLAG_FROZEN, "frozen"),
     (FLAG_DISPUTED, "disputed"),
+    (FLAG_WRITTEN_OFF, "written off"),
 )
 _TRANSACTION: Final = re.compile("[0-9a-f]{64}")
 

@@ -54,6 +54,7 @@ FLOOR_PERSONS: Final[dict[CommandClass, int]] = {
     CommandClass.OFFER: 2,
     CommandClass.PAYOUT: 2,
     CommandClass.SETTLEMENT: 2,
+    CommandClass.LEGAL: 2,
 }
 """Network floor per class: distinct persons that no policy can undercut (§5). A MICRO organisation
 has one person and its own limit, `single_signer_max`."""

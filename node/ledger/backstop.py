@@ -15,16 +15,26 @@ import msgspec
 from node.ledger.accounts import require_verified
 from node.ledger.context import Context, refuse, require_amount
 from node.ledger.distress import covers
-from node.ledger.drawing import require_financeable, settle_in
-from node.ledger.financing import CANCELLED, FAILED, PAID, drop_financing
+from node.ledger.drawing import FINANCEABLE, require_financeable, unlock
+from node.ledger.financing import (
+    CANCELLED,
+    COMPLETED,
+    FAILED,
+    PAID,
+    UNSENT,
+    drop_financing,
+    payout_hold,
+    wait_for_release,
+)
 from node.ledger.instructions import end_instruction, open_instruction
 from node.ledger.interest import BPS, pro_rata
 from node.ledger.loans import source_of
+from node.ledger.lots import current_lot
 from node.ledger.organisations import has_kind, require_active
 from node.ledger.parameters import value
 from node.ledger.programmes import require_currency
-from node.ledger.ranges import carve, get_lot, put_lot, require_free
-from node.ledger.redemption import readdress, split_instruction
+from node.ledger.ranges import carve, lots_of, put_lot, require_free
+from node.ledger.redemption import LATE, readdress, split_instruction
 from node.ledger.rulebook import Joint, Signers, rule
 from node.ledger.schedule import Act, put_second, take_off_second
 from node.ledger.vouchers import log, touch
@@ -58,8 +68,6 @@ from tallynet.records import (
 
 DEBTORS_MAX: Final = 64
 """Debtors for whom one pool is open: as many as a pool can name; bounds its record."""
-LENDS_ON: Final = (VoucherStatus.ACTIVE, VoucherStatus.DUE, VoucherStatus.OVERDUE)
-UNPAID: Final = (VoucherStatus.OVERDUE, VoucherStatus.DEFAULTED)
 
 
 # --- create -----------------------------------------------------------------------------------------
@@ -144,7 +152,7 @@ def _is_overdue(context: Context, pool: Backstop, command: BackstopTrigger) -> b
         return False
     voucher = touch(context, command.overdue_voucher)
     in_scope = not pool.programmes or voucher.programme in pool.programmes
-    return voucher.status in UNPAID and voucher.debtor == command.debtor and in_scope
+    return voucher.status in LATE and voucher.debtor == command.debtor and in_scope
 
 
 def _is_distressed(context: Context, pool: Backstop, command: BackstopTrigger) -> bool:
@@ -200,8 +208,8 @@ def close(context: Context, command: BackstopClose) -> None:
     amount=lambda command: command.amount,
     sentence="Borrows from a triggered backstop on the tail of a lot.",
     errors=(
-        "BACKSTOP_NOT_TRIGGERED", "BACKSTOP_CAP", "OFFER_SCOPE", "DOCUMENT_VOID", "REVIEW_REQUIRED",
-        "NET_NOT_POSITIVE",
+        "BACKSTOP_NOT_TRIGGERED", "BACKSTOP_CAP", "OFFER_SCOPE", "DOCUMENT_VOID", "LOT_DISPUTED",
+        "REVIEW_REQUIRED", "NET_NOT_POSITIVE",
     ),
 )  # fmt: skip
 def draw(context: Context, command: BackstopDraw) -> None:
@@ -210,8 +218,8 @@ def draw(context: Context, command: BackstopDraw) -> None:
     share (largest remainder). The first draw on an overdue voucher triggers by itself (sys). Receipt
     result: principal, rate ppm."""
     pool = context.require(Backstop, command.backstop)
-    voucher = require_financeable(context, command.voucher, LENDS_ON)
-    lot = get_lot(context, command.voucher, command.start)
+    require_financeable(context, command.voucher, FINANCEABLE)
+    voucher, lot = current_lot(context, command.voucher, command.start)
     if lot.holder != context.acting:
         raise refuse("NOT_HOLDER", "the lot is held by another organisation")
     if any(share.bank == context.acting for share in pool.banks):
@@ -359,14 +367,38 @@ def _failed(context: Context, instruction_id: bytes, instruction: Instruction) -
 
 
 def _cancelled(context: Context, id: bytes, financing: Financing, event_type: str) -> None:
-    """The time is over, or a freeze came: what is not paid by now never will be."""
-    pool = context.require(Backstop, source_of(financing))
-    for position in range(len(pool.banks)):
-        instruction_id = _instruction_id(id, position)
-        instruction = context.find(Instruction, instruction_id)
-        if instruction is not None:
-            financing = _drop_share(context, instruction_id, instruction, financing)
+    """The time is over: what is not paid by now never will be. What was paid while the range was held, if
+    a court ends it, the banks claim back outside the network, as from any draw that is undone."""
+    for instruction_id, instruction in _open(context, id, financing):
+        financing = _drop_share(context, instruction_id, instruction, financing)
+    if financing.state is FinancingState.PAYOUT_HELD:
+        financing = _lose(context, financing)
     _finish(context, id, financing, event_type)
+
+
+def _unsent(context: Context, id: bytes, financing: Financing) -> None:
+    """A freeze came: the loan is smaller by the shares that no bank has sent (§8.8)."""
+    for instruction_id, instruction in _open(context, id, financing):
+        if instruction.state is InstructionState.NEW:
+            financing = _drop_share(context, instruction_id, instruction, financing)
+    if financing.state is FinancingState.AWAIT_PAYOUT:
+        _finish(context, id, financing, "system.payout.expire")
+
+
+def _open(context: Context, id: bytes, financing: Financing) -> list[tuple[bytes, Instruction]]:
+    """The instructions to member banks that are not paid yet."""
+    pool = context.require(Backstop, source_of(financing))
+    ids = [_instruction_id(id, position) for position in range(len(pool.banks))]
+    found = [(one, context.find(Instruction, one)) for one in ids]
+    return [(one, instruction) for one, instruction in found if instruction is not None]
+
+
+def _lose(context: Context, financing: Financing) -> Financing:
+    """A loan that was paid and never took effect: its pool lends no part of it any more."""
+    pool = context.require(Backstop, source_of(financing))
+    drawn = pool.drawn - financing.principal
+    context.put(source_of(financing), msgspec.structs.replace(pool, drawn=drawn))
+    return msgspec.structs.replace(financing, principal=0, net=0)
 
 
 def _drop_share(
@@ -381,37 +413,53 @@ def _drop_share(
 
 
 def _finish(context: Context, id: bytes, financing: Financing, event_type: str) -> None:
-    """When no instruction is open any more: a loan of what was paid, or none."""
-    pool = context.require(Backstop, source_of(financing))
-    positions = range(len(pool.banks))
-    if any(context.find(Instruction, _instruction_id(id, at)) is not None for at in positions):
+    """When no instruction is open any more: a loan of what was paid, once nothing holds its range, or
+    none."""
+    if _open(context, id, financing):
         context.put(id, financing)
-        return
-    take_off_second(context, financing.expires, Act.PAYOUT_EXPIRE, id)
-    lent = financing.principal > 0
-    voucher = touch(context, financing.voucher)
-    lot = get_lot(context, financing.voucher, financing.start)
-    invariant(lot.lien == id, "LEDGER_I5 a financing without its lot")
-    event = voucher.event_count
-    voucher = log(
-        context, financing.voucher, voucher, "financing.payout.confirm" if lent else event_type,
-        start=lot.start, end=lot.end, source=financing.obligor, target=financing.funder,
-        amount=financing.principal, reference=id,
-    )  # fmt: skip
-    context.put(financing.voucher, voucher)
-    if lent:
+    elif financing.principal == 0:
+        _undo(context, id, financing, event_type)
+    elif payout_hold(context, id, financing) is not None:
+        wait_for_release(context, id, financing)
+    else:
+        _lent(context, id, financing, "financing.payout.confirm")
+
+
+def _lent(context: Context, id: bytes, financing: Financing, event_type: str) -> None:
+    voucher, event = _log_end(context, id, financing, event_type)
+    lots = lots_of(context, id, financing)
+    invariant(bool(lots), "LEDGER_I5 a financing without its lot")
+    for lot in lots:
         pledged = msgspec.structs.replace(lot, state=LotState.PLEDGED, newest_event=event)
         put_lot(context, financing.voucher, pledged)
         readdress(context, financing.voucher, lot.start, financing.funder)
-        live = msgspec.structs.replace(financing, state=FinancingState.OUTSTANDING)
-        context.put(id, live)
-        return
+    context.put(id, msgspec.structs.replace(financing, state=FinancingState.OUTSTANDING))
+    context.put(financing.voucher, voucher)
+
+
+def _undo(context: Context, id: bytes, financing: Financing, event_type: str) -> None:
+    voucher, event = _log_end(context, id, financing, event_type)
     drop_financing(context, id, financing)
-    held = msgspec.structs.replace(lot, state=LotState.HELD, lien=None, newest_event=event)
-    put_lot(context, financing.voucher, held)
-    settle_in(context, financing.voucher, voucher, held)
+    context.put(financing.voucher, voucher)
+    unlock(context, id, financing, voucher, event)
+
+
+def _log_end(
+    context: Context, id: bytes, financing: Financing, event_type: str
+) -> tuple[Voucher, int]:
+    """Off the agenda and into the log; the voucher, which the caller writes, and the event's number."""
+    take_off_second(context, financing.expires, Act.PAYOUT_EXPIRE, id)
+    voucher = touch(context, financing.voucher)
+    event = voucher.event_count
+    voucher = log(
+        context, financing.voucher, voucher, event_type, start=financing.start, end=financing.end,
+        source=financing.obligor, target=financing.funder, amount=financing.principal, reference=id,
+    )  # fmt: skip
+    return voucher, event
 
 
 PAID[FinancingKind.BACKSTOP] = _paid
 FAILED[FinancingKind.BACKSTOP] = _failed
 CANCELLED[FinancingKind.BACKSTOP] = _cancelled
+COMPLETED[FinancingKind.BACKSTOP] = _lent
+UNSENT[FinancingKind.BACKSTOP] = _unsent

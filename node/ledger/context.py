@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Final, TypeVar, cast
 
+from node.ledger.own_indexes import follow, is_followed
 from node.state.view import StateView
 from tallynet.errors import LedgerError
 from tallynet.fields import AMOUNT_MAX
@@ -79,18 +80,24 @@ class Context:
 
     def put(self, id: bytes, record: Record) -> None:
         """Replace a record that exists."""
-        self.state.put(_KIND_OF[type(record)], id, record)
+        kind, record_type = _KIND_OF[type(record)], type(record)
+        if is_followed(record_type):
+            follow(self.state, record_type, id, self.state.get(kind, id), record)
+        self.state.put(kind, id, record)
 
     def create(self, id: bytes, record: Record) -> None:
         """Write a new record and name it in the receipt; LedgerError ID_IN_USE if the id is taken."""
         kind = _KIND_OF[type(record)]
         if self.state.get(kind, id) is not None:
             raise LedgerError("ID_IN_USE", f"{kind.name} {id.hex()} exists; choose another label")
+        follow(self.state, type(record), id, None, record)
         self.state.put(kind, id, record)
         self.created.append(Created(int(kind), id))
 
     def delete(self, record_type: type[Record], id: bytes) -> None:
-        self.state.delete(_KIND_OF[record_type], id)
+        kind = _KIND_OF[record_type]
+        follow(self.state, record_type, id, self.state.get(kind, id), None)
+        self.state.delete(kind, id)
 
     def emit(
         self,

@@ -12,12 +12,15 @@ from typing import Final, TypeVar, cast
 
 from node.ledger.drawing import parties
 from node.ledger.fees import waiver_key
+from node.ledger.legal import hold_key
 from node.ledger.loans import overdue_day
 from node.ledger.lots import lapse_day
 from node.ledger.offers import open_key
+from node.ledger.own_indexes import own_entry
 from node.ledger.rediscount import last_day
 from node.ledger.remembered import BUCKET_BYTES, ids_of
 from node.ledger.schedule import Act, day_key, second_key
+from node.ledger.settlement import PAYABLE
 from node.ledger.vouchers import default_day, uncovered
 from node.state.view import Index, StateView
 from tallynet.errors import invariant
@@ -25,11 +28,15 @@ from tallynet.records import (
     Account,
     Consent,
     CreditLine,
+    Dispute,
+    DisputeState,
     Document,
     Financing,
     FinancingRequest,
     FinancingState,
     FlowAnchor,
+    Freeze,
+    FreezeState,
     Instruction,
     InstructionPurpose,
     InstructionState,
@@ -54,7 +61,6 @@ from tallynet.records import (
 IndexKey = tuple[Index, bytes]
 R = TypeVar("R")
 
-_PAYABLE: Final = (VoucherStatus.DUE, VoucherStatus.OVERDUE, VoucherStatus.DEFAULTED)
 _ENDED: Final = (InstructionState.PAID, InstructionState.CANCELLED)
 _OF_VOUCHERS: Final = (InstructionPurpose.SETTLEMENT, InstructionPurpose.PENALTY)
 
@@ -63,7 +69,9 @@ def index_keys(state: StateView, kind: Kind, id: bytes, record: Record) -> list[
     """All index entries that exist because of this record, in no particular order. `state` answers for
     the record that it depends on: the voucher of a lot or loan, a dated parameter."""
     rule = _RULES.get(kind)
-    return [] if rule is None else list(rule(state, id, record))
+    keys = [] if rule is None else list(rule(state, id, record))
+    own = own_entry(id, record)
+    return keys if own is None else [*keys, own]
 
 
 def _voucher_of(state: StateView, id: bytes) -> Voucher:
@@ -117,7 +125,7 @@ def _voucher(state: StateView, id: bytes, record: Voucher) -> Iterator[IndexKey]
     agenda = _agenda_of(state, record)
     if agenda is not None:
         yield Index.SCHEDULE_DAYS, day_key(*agenda, id)
-    if record.status in _PAYABLE and record.instructions_opened < record.face:
+    if record.status in PAYABLE and record.instructions_opened < record.face:
         yield Index.SCHEDULE_DAYS, day_key(record.maturity, Act.SETTLEMENT_OPEN, id)
 
 
@@ -155,7 +163,7 @@ def _offer(_state: StateView, id: bytes, record: Offer) -> Iterator[IndexKey]:
 def _financing(state: StateView, id: bytes, record: Financing) -> Iterator[IndexKey]:
     for party in parties(record):
         yield Index.PARTY_FINANCINGS, party + id
-    if record.state is FinancingState.AWAIT_PAYOUT:
+    if record.state in (FinancingState.AWAIT_PAYOUT, FinancingState.PAYOUT_HELD):
         yield Index.SCHEDULE_SECONDS, second_key(record.expires, Act.PAYOUT_EXPIRE, id)
     elif record.state is FinancingState.OUTSTANDING:
         day = overdue_day(state, record)
@@ -187,6 +195,21 @@ def _prepayment(_state: StateView, id: bytes, record: Prepayment) -> Iterator[In
 
 def _consent(_state: StateView, id: bytes, record: Consent) -> Iterator[IndexKey]:
     yield Index.SCHEDULE_DAYS, day_key(record.lapses, Act.CONSENT_LAPSE, id)
+
+
+def _freeze(_state: StateView, id: bytes, record: Freeze) -> Iterator[IndexKey]:
+    if record.state is not FreezeState.IN_FORCE:
+        return
+    yield Index.SCHEDULE_DAYS, day_key(record.expires + 1, Act.FREEZE_EXPIRE, id)
+    if not record.ranges:
+        yield Index.ORGANISATION_FREEZES, record.organisation + id
+    for voucher in sorted({part.voucher for part in record.ranges}):
+        yield Index.VOUCHER_HOLDS, hold_key(voucher, Kind.FREEZE, id)
+
+
+def _dispute(_state: StateView, id: bytes, record: Dispute) -> Iterator[IndexKey]:
+    if record.state is DisputeState.OPEN:
+        yield Index.VOUCHER_HOLDS, hold_key(record.ranges[0].voucher, Kind.DISPUTE, id)
 
 
 def _remembered(_state: StateView, id: bytes, record: Remembered) -> Iterator[IndexKey]:
@@ -231,5 +254,7 @@ _RULES: Final[dict[Kind, Rule]] = {
     Kind.REMEMBERED: _typed(Remembered, _remembered),
     Kind.PREPAYMENT: _typed(Prepayment, _prepayment),
     Kind.RECOVERY: _typed(Recovery, _recovery),
+    Kind.FREEZE: _typed(Freeze, _freeze),
+    Kind.DISPUTE: _typed(Dispute, _dispute),
 }
-"""Kinds that are not listed have no index."""
+"""Kinds that are not listed have no index but their own (`node.ledger.own_indexes`)."""

@@ -205,6 +205,33 @@ def release(context: Context, uses: Sequence[DocumentUse]) -> None:
         _put(context, use.document, context.require(Document, use.document), -use.amount, -1)
 
 
+def release_part(
+    context: Context, uses: Sequence[DocumentUse], less: Sequence[DocumentUse]
+) -> tuple[DocumentUse, ...]:
+    """A credit note: each document named in `less` backs its voucher by so much less. Returns the uses
+    that are left. Raises LedgerError STATE_CONFLICT, AMOUNT_RANGE."""
+    cut = {use.document: use.amount for use in less}
+    if len(cut) != len(less):
+        raise refuse("STATE_CONFLICT", "a document is listed twice")
+    if not cut.keys() <= {use.document for use in uses}:
+        raise refuse("DOCUMENT_PARTY", "a document does not back this voucher")
+    left: list[DocumentUse] = []
+    for use in uses:
+        amount = cut.get(use.document)
+        if amount is None:
+            left.append(use)
+            continue
+        require_amount(amount, "document amount")
+        if amount > use.amount:
+            raise refuse("AMOUNT_RANGE", f"{amount} of the {use.amount} that a document backs")
+        rest = use.amount - amount
+        if rest:
+            left.append(DocumentUse(use.document, rest))
+        document = context.require(Document, use.document)
+        _put(context, use.document, document, -amount, 0 if rest else -1)
+    return tuple(left)
+
+
 def _put(context: Context, id: bytes, document: Document, amount: int, uses: int) -> None:
     changed = msgspec.structs.replace(
         document, occupied=document.occupied + amount, uses=document.uses + uses

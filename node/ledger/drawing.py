@@ -15,11 +15,12 @@ from node.ledger import documents, fees, lines, pools
 from node.ledger.accounts import require_verified
 from node.ledger.context import Context, refuse, require_amount
 from node.ledger.lines import line_id
+from node.ledger.lots import current_lot
 from node.ledger.organisations import has_kind, require_active
 from node.ledger.parameters import value
-from node.ledger.ranges import coalesce, get_lot, put_lot, require_free
+from node.ledger.ranges import coalesce, lots_of, put_lot, require_free
 from node.ledger.schedule import Act, put_second
-from node.ledger.vouchers import log, require_status
+from node.ledger.vouchers import log, needs_review, require_status
 from node.state.view import Index
 from tallynet.errors import LedgerError
 from tallynet.fields import ZERO_WIDE, to_wide
@@ -29,6 +30,7 @@ from tallynet.records import (
     Fee,
     Financing,
     FinancingKind,
+    FinancingRequest,
     FinancingState,
     Instruction,
     InstructionPurpose,
@@ -47,6 +49,8 @@ from tallynet.records import (
 CIRCULATING: Final = frozenset({VoucherStatus.ACTIVE})
 SOLD: Final = frozenset({FinancingKind.SALE, FinancingKind.EARLY_PAY})
 """Kinds that take a discount; loans pay the principal in full (Civil Code 670)."""
+FINANCEABLE: Final = frozenset({VoucherStatus.ACTIVE, VoucherStatus.DUE, VoucherStatus.OVERDUE})
+"""When somebody may lend on a voucher: until it is in default, after maturity a backstop alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +123,13 @@ def require_financeable(
     context: Context, voucher_id: bytes, statuses: Collection[VoucherStatus] = CIRCULATING
 ) -> Voucher:
     """A voucher that new money may go into, of whatever kind; every financing of a voucher begins here.
-    Raises VOUCHER_STATE, DOCUMENT_VOID, REVIEW_REQUIRED."""
+    Raises LedgerError VOUCHER_STATE, VOUCHER_SUSPENDED, LOT_DISPUTED (no new financing while a part of
+    the voucher is disputed, §8.8), DOCUMENT_VOID, REVIEW_REQUIRED, RECORD_NOT_FOUND."""
     voucher = require_status(context, voucher_id, statuses)
+    if voucher.disputes:
+        raise refuse("LOT_DISPUTED", "no new financing while a part of the voucher is disputed")
     documents.require_none_void(context, voucher)
-    if voucher.maturity - voucher.issue_day > value(context, "extra_review_days"):
+    if needs_review(context, voucher) and voucher.extra_review_by is None:
         raise refuse("REVIEW_REQUIRED", "a tenor this long must be reviewed by a bank first")
     return voucher
 
@@ -133,8 +140,8 @@ def require_drawable(context: Context, wanted: Wanted) -> tuple[Voucher, Lot]:
     Raises LedgerError VOUCHER_STATE, DOCUMENT_VOID, REVIEW_REQUIRED, NOT_HOLDER, LOT_LOCKED, LOT_FROZEN,
     PAYEE_NOT_ALLOWED, AMOUNT_RANGE and others of those checks.
     """
-    voucher = require_financeable(context, wanted.voucher)
-    lot = get_lot(context, wanted.voucher, wanted.start)
+    require_financeable(context, wanted.voucher)
+    voucher, lot = current_lot(context, wanted.voucher, wanted.start)
     if lot.holder != context.acting:
         raise refuse("NOT_HOLDER", "the lot is held by another organisation")
     require_free(lot)
@@ -296,11 +303,14 @@ def open_financing(
     context.result = (terms.discount, terms.net, terms.rate_ppm, terms.days, charged)
 
 
-def unlock(context: Context, voucher_id: bytes, voucher: Voucher, lot: Lot, event: int) -> None:
-    """The range is its holder's again; `event` is the event that says so."""
-    held = msgspec.structs.replace(lot, state=LotState.HELD, lien=None, newest_event=event)
-    put_lot(context, voucher_id, held)
-    settle_in(context, voucher_id, voucher, held)
+def unlock(
+    context: Context, id: bytes, deal: Financing | FinancingRequest, voucher: Voucher, event: int
+) -> None:
+    """The range that this lien locked is its holder's again; `event` is the event that says so."""
+    for lot in lots_of(context, id, deal):
+        held = msgspec.structs.replace(lot, state=LotState.HELD, lien=None, newest_event=event)
+        put_lot(context, deal.voucher, held)
+        settle_in(context, deal.voucher, voucher, held)
 
 
 def settle_in(context: Context, voucher_id: bytes, voucher: Voucher, lot: Lot) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Final
 
 from node.ledger import families, joint, prologue, remembered
@@ -24,14 +23,20 @@ from tallynet.codec import Wire, encode
 from tallynet.envelope import ENVELOPE_VERSION, Envelope, EnvelopeBody, Mode
 from tallynet.errors import LedgerError, invariant
 from tallynet.merkle import ListTree
-from tallynet.receipts import CommandReceipt, EnvelopeReceipt, Event, PrologueReceipt
-from tallynet.records import Organisation
+from tallynet.receipts import (
+    CommandReceipt,
+    EnvelopeReceipt,
+    Event,
+    PrologueReceipt,
+    events_digest,
+)
+from tallynet.records import Kind, Organisation
 from tallynet.signatures import verify_kind
 
 __all__ = ["BlockResult", "admit", "dry_run", "execute_block", "wants_block"]
 
 _FAMILIES: Final = families.ALL
-_NO_EVENTS: Final = sha256(b"").digest()
+_NO_EVENTS: Final = events_digest(())
 _REFUSED_RESULT: Final[tuple[int, ...]] = ()
 
 
@@ -45,6 +50,9 @@ class BlockResult:
     """Encoded `EnvelopeReceipt`s, leaves 1 onwards."""
     events: tuple[bytes, ...]
     """All encoded events in order: prologue, then envelope by envelope."""
+    log: dict[bytes, bytes]
+    """Where the block's events of vouchers are: voucher ‖ sequence (8) -> position in `events` (4) ‖
+    start (8) ‖ end (8)."""
     admitted: tuple[int, ...]
     """Positions of the envelopes that were admitted."""
     tree: ListTree
@@ -62,9 +70,8 @@ def execute_block(
     """Run a block on a fresh overlay."""
     opening, acts, backlog = prologue.run(state, genesis, header)
     events = [encode(event) for event in opening.events]
-    first = PrologueReceipt(
-        opening.time, opening.today, acts, backlog, sha256(b"".join(events)).digest()
-    )
+    log = _log(opening.events, 0)
+    first = PrologueReceipt(opening.time, opening.today, acts, backlog, events_digest(events))
     receipts: list[bytes] = []
     admitted: list[int] = []
     for index, envelope in enumerate(envelopes):
@@ -77,15 +84,26 @@ def execute_block(
         remembered.remember(state, envelope)
         own = _run(state, genesis, opening.time, envelope.transaction, envelope.body, acting)
         own_events = [encode(event) for event in own.events]
+        log |= _log(own.events, len(events))
         events.extend(own_events)
-        digest = sha256(b"".join(own_events)).digest() if own_events else _NO_EVENTS
+        digest = events_digest(own_events) if own_events else _NO_EVENTS
         receipts.append(encode(EnvelopeReceipt(envelope.transaction, "OK", own.commands, digest)))
     remembered.commit(state, header.height, [envelopes[index] for index in admitted])
     prologue_bytes = encode(first)
     tree = ListTree([prologue_bytes, *receipts])
     return BlockResult(
-        prologue_bytes, tuple(receipts), tuple(events), tuple(admitted), tree, tree.root
+        prologue_bytes, tuple(receipts), tuple(events), log, tuple(admitted), tree, tree.root
     )
+
+
+def _log(events: Sequence[Event], first: int) -> dict[bytes, bytes]:
+    return {
+        event.subject + event.sequence.to_bytes(8, "big"): b"".join(
+            (at.to_bytes(4, "big"), event.start.to_bytes(8, "big"), event.end.to_bytes(8, "big"))
+        )
+        for at, event in enumerate(events, first)
+        if event.kind == Kind.VOUCHER
+    }
 
 
 def _inadmissible(envelope: Envelope, error: LedgerError) -> EnvelopeReceipt:

@@ -7,6 +7,7 @@ from typing import Final
 
 from node.ledger import (
     accounts,
+    amendments,
     backstop,
     branches,
     distress,
@@ -20,6 +21,7 @@ from node.ledger import (
     guarantees,
     joint,
     keys,
+    legal,
     lines,
     loans,
     lots,
@@ -55,6 +57,7 @@ ALL: Final[tuple[ModuleType, ...]] = (
     document_access,
     flow,
     vouchers,
+    amendments,
     lots,
     offers,
     requests,
@@ -69,4 +72,5 @@ ALL: Final[tuple[ModuleType, ...]] = (
     guarantees,
     goods,
     prepayment,
+    legal,
 )

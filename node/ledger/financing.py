@@ -31,16 +31,17 @@ from node.ledger.drawing import (
     sums_by_purpose,
     unlock,
 )
+from node.ledger.instructions import end_instruction
 from node.ledger.interest import BPS, carried_discount, numerator, undo_discount
 from node.ledger.offers import lowest_rate_of
 from node.ledger.organisations import require_active
 from node.ledger.parameters import value
-from node.ledger.ranges import carve, coalesce, get_lot, put_lot
-from node.ledger.redemption import drop_instruction, readdress, redeem_face
+from node.ledger.ranges import carve, coalesce, hold_on, lots_of, put_lot
+from node.ledger.redemption import drop_instruction, pass_cover_on, readdress, redeem_face
 from node.ledger.registration import require_registration
-from node.ledger.requests import open_request
+from node.ledger.requests import cancel_request, open_request
 from node.ledger.rulebook import Signers, rule
-from node.ledger.schedule import HANDLERS, Act, drop_second, put_day, take_off_second
+from node.ledger.schedule import HANDLERS, Act, put_day, put_second, take_off_second
 from node.ledger.vouchers import log, touch
 from node.state.view import Index
 from tallynet.commands import (
@@ -58,6 +59,7 @@ from tallynet.records import (
     CommandClass,
     Financing,
     FinancingKind,
+    FinancingRequest,
     FinancingState,
     FundPool,
     Instruction,
@@ -78,11 +80,17 @@ from tallynet.records import (
 
 PAID: Final[dict[FinancingKind, Callable[[Context, bytes, Instruction], None]]] = {}
 """What a confirmed pay-out does for kinds that are no draw under an offer; filled by their modules, as
-are the two tables below. Called with the instruction, whose amount and receipt were checked."""
+are the tables below. Called with the instruction, whose amount and receipt were checked."""
 FAILED: Final[dict[FinancingKind, Callable[[Context, bytes, Instruction], None]]] = {}
 """What a failed pay-out does for them."""
+COMPLETED: Final[dict[FinancingKind, Callable[[Context, bytes, Financing, str], None]]] = {}
+"""What a pay-out that was recorded while its range was held does once nothing holds it any more."""
+UNSENT: Final[dict[FinancingKind, Callable[[Context, bytes, Financing], None]]] = {}
+"""How one of them loses the part of its pay-out that no bank has sent."""
 CANCELLED: Final[dict[FinancingKind, Callable[[Context, bytes, Financing, str], None]]] = {}
 """How one of them is undone before it is paid out; the text is the event's type."""
+_FOR_RANGES: Final = (InstructionPurpose.PAYOUT, InstructionPurpose.REDISCOUNT)
+"""Purposes whose instruction names the financing of a range."""
 AUTO_OFFERS_MAX: Final = 32
 """Offers an AUTO draw looks at after the programme's own order: bounds its cost."""
 
@@ -350,12 +358,18 @@ def require_instruction(
     errors=("STATE_CONFLICT",),
 )
 def send(context: Context, command: InstructionSend) -> None:
-    """instruction.send: NEW -> SENT (voucher law §8.7)."""
+    """instruction.send: NEW -> SENT (voucher law §8.7). Money for a range is not sent while a freeze on
+    the whole organisation holds it; a freeze on the range itself has cancelled what was not sent."""
     instruction = context.require(Instruction, command.instruction)
     if instruction.bank != context.acting:
         raise refuse("NOT_AUTHORISED", "another bank executes this instruction")
     if instruction.state is not InstructionState.NEW:
         raise refuse("STATE_CONFLICT", f"the instruction is {instruction.state.name}")
+    if instruction.purpose in _FOR_RANGES:
+        financing = context.require(Financing, instruction.reference)
+        held = current_hold(context, instruction.reference, financing)
+        if held is not None:
+            raise refuse(held, "the range may not move; do not pay")
     context.put(
         command.instruction, msgspec.structs.replace(instruction, state=InstructionState.SENT)
     )
@@ -380,38 +394,98 @@ def payout_confirm(context: Context, command: PayoutConfirm) -> None:
     if command.amount != instruction.amount:
         raise refuse("AMOUNT_MISMATCH", f"the instruction is over {instruction.amount}")
     require_registration(context, financing)
+    held = current_hold(context, financing_id, financing)
+    if held is not None and instruction.state is InstructionState.NEW:
+        raise refuse(held, "the range may not move; do not pay")
     bank_receipts.use(context, command.receipt_commitment, context.acting, command.instruction)
     if financing.kind in PAID:
         PAID[financing.kind](context, command.instruction, instruction)
         return
-    drop_second(context, financing.expires, Act.PAYOUT_EXPIRE, financing_id)
+    if held is None:
+        complete_payout(context, financing_id, financing, "financing.payout.confirm")
+    else:
+        record_payout(context, financing_id, financing, instruction)
+
+
+def current_hold(context: Context, id: bytes, financing: Financing) -> str | None:
+    """`payout_hold` once the freezes whose last day has passed are over (touch rule, §5). None for a
+    prepayment, which has no range."""
+    if financing.kind is FinancingKind.PREPAYMENT:
+        return None
+    touch(context, financing.voucher)
+    return payout_hold(context, id, financing)
+
+
+def payout_hold(context: Context, id: bytes, financing: Financing) -> str | None:
+    """LOT_FROZEN or LOT_DISPUTED if any part of a financing's range may not move (§8.8)."""
+    holds = [hold_on(context, lot) for lot in lots_of(context, id, financing)]
+    return next((hold for hold in holds if hold is not None), None)
+
+
+def record_payout(
+    context: Context, id: bytes, financing: Financing, instruction: Instruction
+) -> None:
+    """The money was on its way when the range was frozen: it is recorded as paid, the holder changes
+    only after lift or court order (§8.8, Freeze against payout)."""
+    paid = msgspec.structs.replace(instruction, state=InstructionState.PAID)
+    context.put(financing.instruction, paid)
+    context.state.index_remove(Index.BANK_INSTRUCTIONS, instruction.bank + financing.instruction)
+    wait_for_release(context, id, financing)
+
+
+def wait_for_release(context: Context, id: bytes, financing: Financing) -> None:
+    """All its money was paid, and its range is held: PAYOUT_HELD."""
+    take_off_second(context, financing.expires, Act.PAYOUT_EXPIRE, id)
+    _look_again(context, id, financing)
+    voucher = context.require(Voucher, financing.voucher)
+    voucher = log(
+        context, financing.voucher, voucher, "financing.payout.hold", start=financing.start,
+        end=financing.end, source=financing.obligor, target=financing.funder,
+        amount=financing.net, reference=id,
+    )  # fmt: skip
+    context.put(financing.voucher, voucher)
+
+
+def _look_again(context: Context, id: bytes, financing: Financing) -> None:
+    """Whether the range is still held, after the time that a pay-out has: the end of a freeze on a
+    whole organisation does not search for its draws."""
+    again = context.time + value(context, "payout_timeout_seconds")
+    held = msgspec.structs.replace(financing, state=FinancingState.PAYOUT_HELD, expires=again)
+    context.put(id, held)
+    put_second(context, again, Act.PAYOUT_EXPIRE, id)
+
+
+def complete_payout(
+    context: Context, financing_id: bytes, financing: Financing, event_type: str
+) -> None:
+    """A confirmed pay-out takes effect on every lot of its range; reserved -> used."""
+    if financing.kind in COMPLETED:
+        COMPLETED[financing.kind](context, financing_id, financing, event_type)
+        return
+    take_off_second(context, financing.expires, Act.PAYOUT_EXPIRE, financing_id)
     for id in exposure_lines(financing):
         lines.use_reserved(context, id, financing.principal)
     if financing.allocation is not None:
         lines.use_reserved(context, financing.allocation, financing.end - financing.start)
     pools.draw(context, financing.pool, financing.principal - financing.discount)
     voucher = touch(context, financing.voucher)
-    lot = get_lot(context, financing.voucher, financing.start)
-    invariant(lot.lien == financing_id, "LEDGER_I5 a financing without its lot")
-    _drop_instruction(context, command.instruction, instruction)
+    lots = lots_of(context, financing_id, financing)
+    invariant(bool(lots), "LEDGER_I5 a financing without its lot")
+    instruction = context.require(Instruction, financing.instruction)
+    end_instruction(context, financing.instruction, instruction)
     fees.instruct(context, financing_id, financing, instruction.bank, sold=financing.kind in SOLD)
     event = voucher.event_count
     voucher = log(
-        context, financing.voucher, voucher, "financing.payout.confirm", start=lot.start,
-        end=lot.end, source=financing.obligor, target=financing.funder, amount=command.amount,
-        reference=financing_id,
+        context, financing.voucher, voucher, event_type, start=financing.start,
+        end=financing.end, source=financing.obligor, target=financing.funder,
+        amount=financing.net, reference=financing_id,
     )  # fmt: skip
-    lot = msgspec.structs.replace(lot, newest_event=event)
+    context.put(financing.voucher, voucher)
+    lots = [msgspec.structs.replace(lot, newest_event=event) for lot in lots]
     if financing.kind in SOLD:
-        _sold(context, financing_id, financing, voucher, lot)
+        _sold(context, financing_id, financing, voucher, lots)
     else:
-        _lent(context, financing_id, financing, voucher, lot)
-
-
-def _drop_instruction(context: Context, id: bytes, instruction: Instruction) -> None:
-    """A pay-out instruction leaves the state when it ends; log and receipts keep it (§6)."""
-    context.delete(Instruction, id)
-    context.state.index_remove(Index.BANK_INSTRUCTIONS, instruction.bank + id)
+        _lent(context, financing_id, financing, voucher, lots)
 
 
 def drop_financing(context: Context, id: bytes, financing: Financing) -> None:
@@ -421,37 +495,46 @@ def drop_financing(context: Context, id: bytes, financing: Financing) -> None:
         context.state.index_remove(Index.PARTY_FINANCINGS, party + id)
 
 
-def _sold(context: Context, id: bytes, financing: Financing, voucher: Voucher, lot: Lot) -> None:
+def _sold(
+    context: Context, id: bytes, financing: Financing, voucher: Voucher, lots: list[Lot]
+) -> None:
     drop_financing(context, id, financing)
     if financing.kind is FinancingKind.SALE:
-        sold = msgspec.structs.replace(
-            lot,
-            holder=financing.funder,
-            state=LotState.HELD,
-            lien=None,
-            acquired_day=context.today,
-            acquired_by=AcquiredBy.SALE,
-        )
-        put_lot(context, financing.voucher, sold)
-        settle_in(context, financing.voucher, voucher, sold)
-        readdress(context, financing.voucher, sold.start, financing.funder)
-        context.put(financing.voucher, voucher)
+        for lot in lots:
+            sold = msgspec.structs.replace(
+                lot,
+                holder=financing.funder,
+                state=LotState.HELD,
+                lien=None,
+                acquired_day=context.today,
+                acquired_by=AcquiredBy.SALE,
+            )
+            put_lot(context, financing.voucher, sold)
+            settle_in(context, financing.voucher, voucher, sold)
+            readdress(context, financing.voucher, sold.start, financing.funder)
         return
-    redeemed = msgspec.structs.replace(lot, state=LotState.REDEEMED, lien=None)
-    put_lot(context, financing.voucher, redeemed)
-    drop_instruction(context, financing.voucher, redeemed.start)
-    coalesce(context, financing.voucher, redeemed)
-    redeem_face(context, financing.voucher, voucher, lot.end - lot.start)
+    freed = 0
+    for lot in lots:
+        freed += lot.covered
+        redeemed = msgspec.structs.replace(lot, state=LotState.REDEEMED, lien=None, covered=0)
+        put_lot(context, financing.voucher, redeemed)
+        drop_instruction(context, financing.voucher, redeemed.start)
+        coalesce(context, financing.voucher, redeemed)
+    if freed:
+        voucher = pass_cover_on(context, financing.voucher, voucher, freed)
+    redeem_face(context, financing.voucher, voucher, financing.end - financing.start)
 
 
-def _lent(context: Context, id: bytes, financing: Financing, voucher: Voucher, lot: Lot) -> None:
-    put_lot(context, financing.voucher, msgspec.structs.replace(lot, state=LotState.PLEDGED))
-    readdress(context, financing.voucher, lot.start, lender(financing))
+def _lent(
+    context: Context, id: bytes, financing: Financing, voucher: Voucher, lots: list[Lot]
+) -> None:
+    for lot in lots:
+        put_lot(context, financing.voucher, msgspec.structs.replace(lot, state=LotState.PLEDGED))
+        readdress(context, financing.voucher, lot.start, lender(financing))
     outstanding = msgspec.structs.replace(
         financing, state=FinancingState.OUTSTANDING, accrued_to=financing.value_day
     )
     context.put(id, outstanding)
-    context.put(financing.voucher, voucher)
     put_day(context, voucher.grace_end + 1, Act.LOAN_OVERDUE, id)
 
 
@@ -475,6 +558,24 @@ def payout_fail(context: Context, command: PayoutFail) -> None:
     cancel_draw(context, instruction.reference, "financing.payout.fail")
 
 
+def cancel_unsent(context: Context, id: bytes) -> bool:
+    """End what locks a range unless money for it is on its way: a request for quotes, a draw or
+    rediscount that no bank has sent. True if the range is free of it."""
+    opened = context.find(FinancingRequest, id)
+    if opened is not None:
+        cancel_request(context, id, opened, "system.expire")
+        return True
+    financing = context.require(Financing, id)
+    if financing.kind in UNSENT:
+        UNSENT[financing.kind](context, id, financing)
+        return context.find(Financing, id) is None
+    instruction = context.find(Instruction, financing.instruction)
+    if instruction is not None and instruction.state is not InstructionState.NEW:
+        return False
+    cancel_draw(context, id, "system.payout.expire")
+    return True
+
+
 def cancel_draw(context: Context, financing_id: bytes, event_type: str) -> None:
     """Undo a draw that awaits its pay-out."""
     financing = context.require(Financing, financing_id)
@@ -495,17 +596,16 @@ def cancel_draw(context: Context, financing_id: bytes, event_type: str) -> None:
         if financing.kind in SOLD:
             _give_back_remainder(context, financing)
     instruction = context.require(Instruction, financing.instruction)
-    _drop_instruction(context, financing.instruction, instruction)
+    end_instruction(context, financing.instruction, instruction)
     drop_financing(context, financing_id, financing)
     voucher = context.require(Voucher, financing.voucher)
-    lot = get_lot(context, financing.voucher, financing.start)
     event = voucher.event_count
     voucher = log(
-        context, financing.voucher, voucher, event_type, start=lot.start, end=lot.end,
+        context, financing.voucher, voucher, event_type, start=financing.start, end=financing.end,
         source=financing.funder, target=financing.obligor, reference=financing_id,
     )  # fmt: skip
     context.put(financing.voucher, voucher)
-    unlock(context, financing.voucher, voucher, lot, event)
+    unlock(context, financing_id, financing, voucher, event)
 
 
 def _give_back_remainder(context: Context, financing: Financing) -> None:
@@ -518,10 +618,29 @@ def _give_back_remainder(context: Context, financing: Financing) -> None:
 
 
 def _payout_expire(context: Context, financing_id: bytes) -> None:
-    """system.payout.expire: the bank did not pay in time."""
+    """system.payout.expire: the bank did not pay in time; or a pay-out that it did confirm is looked at
+    again."""
     financing = context.find(Financing, financing_id)
-    if financing is not None and financing.state is FinancingState.AWAIT_PAYOUT:
+    if financing is None:
+        return
+    if financing.state is FinancingState.AWAIT_PAYOUT:
         cancel_draw(context, financing_id, "system.payout.expire")
+    elif financing.state is FinancingState.PAYOUT_HELD:
+        touch(context, financing.voucher)
+        release_payout(context, financing_id)
+        left = context.find(Financing, financing_id)
+        if left is not None and left.state is FinancingState.PAYOUT_HELD:
+            take_off_second(context, left.expires, Act.PAYOUT_EXPIRE, financing_id)
+            _look_again(context, financing_id, left)
+
+
+def release_payout(context: Context, financing_id: bytes) -> None:
+    """Let a recorded pay-out take effect if nothing holds its range any more."""
+    financing = context.find(Financing, financing_id)
+    if financing is None or financing.state is not FinancingState.PAYOUT_HELD:
+        return
+    if payout_hold(context, financing_id, financing) is None:
+        complete_payout(context, financing_id, financing, "financing.payout.confirm")
 
 
 HANDLERS[Act.PAYOUT_EXPIRE] = _payout_expire

@@ -15,11 +15,11 @@ from node.ledger.accounts import settlement_account
 from node.ledger.context import Context, refuse, require_amount
 from node.ledger.drawing import lender
 from node.ledger.instructions import end_instruction, open_instruction
-from node.ledger.loans import receive_from_settlement
+from node.ledger.loans import owner_of, receive_from_settlement
 from node.ledger.organisations import has_kind, require_active
 from node.ledger.programmes import require_currency
-from node.ledger.ranges import carve, find_lot, get_lot, put_lot
-from node.ledger.redemption import readdress, split_instruction
+from node.ledger.ranges import carve, find_lot, get_lot, put_lot, require_unheld
+from node.ledger.redemption import LATE, readdress, split_instruction
 from node.ledger.rulebook import Signers, rule
 from node.ledger.settlement import pay_surplus
 from node.ledger.vouchers import log, touch
@@ -31,8 +31,6 @@ from tallynet.commands import (
 )
 from tallynet.hashing import record_id
 from tallynet.records import (
-    FLAG_DISPUTED,
-    FLAG_FROZEN,
     AcquiredBy,
     CommandClass,
     Financing,
@@ -53,7 +51,6 @@ from tallynet.records import (
 
 GUARANTEES_MAX: Final = 16
 """Guarantees of one voucher: they are listed in its record, which every act on it rewrites."""
-CALLABLE: Final = (VoucherStatus.OVERDUE, VoucherStatus.DEFAULTED)
 ENDED: Final = (VoucherStatus.SETTLED, VoucherStatus.CANCELLED)
 
 
@@ -140,16 +137,13 @@ def _lender(context: Context, lot: Lot) -> bytes | None:
     return None
 
 
-def _require_callable(lot: Lot) -> None:
+def _require_callable(context: Context, lot: Lot) -> None:
     """Raises LOT_LOCKED, LOT_STATE, LOT_FROZEN, LOT_DISPUTED."""
     if lot.state is LotState.FINANCING_PENDING:
         raise refuse("LOT_LOCKED", "a pay-out on this lot is under way")
     if lot.state not in (LotState.HELD, LotState.PLEDGED):
         raise refuse("LOT_STATE", f"the lot is {lot.state.name}")
-    if lot.flags & FLAG_FROZEN:
-        raise refuse("LOT_FROZEN", "the lot is frozen")
-    if lot.flags & FLAG_DISPUTED:
-        raise refuse("LOT_DISPUTED", "the lot is disputed")
+    require_unheld(context, lot)
 
 
 @rule(
@@ -175,9 +169,9 @@ def call(context: Context, command: GuaranteeCall) -> None:
         raise refuse("SELF_DEALING", "the guarantor would pay itself, or its own debt")
     if guarantee.state is not GuaranteeState.ACTIVE or context.today > guarantee.expiry:
         raise refuse("STATE_CONFLICT", "the guarantee is released or expired")
-    if voucher.status not in CALLABLE:
+    if voucher.status not in LATE:
         raise refuse("VOUCHER_STATE", f"the voucher is {voucher.status.name}")
-    _require_callable(lot)
+    _require_callable(context, lot)
     require_amount(command.amount)
     if command.amount > lot.end - lot.start - lot.covered:
         raise refuse("AMOUNT_RANGE", "more than the debtor has left unfunded of this lot")
@@ -245,7 +239,7 @@ def pay_confirm(context: Context, command: GuaranteePayConfirm) -> None:
     lot = find_lot(context, command.voucher, command.start)
     if lot is None:
         raise refuse("LOT_STATE", "the debtor has paid this lot")
-    _require_callable(lot)
+    _require_callable(context, lot)
     if instruction.payee != (_lender(context, lot) or lot.holder):
         raise refuse("STATE_CONFLICT", "the range has passed to somebody else since the call")
     owed = min(instruction.amount, lot.end - lot.start)
@@ -270,7 +264,6 @@ def _subrogate(
     guarantor: bytes,
     call: Instruction,
 ) -> None:
-    whole = command.amount == lot.end - lot.start
     part = carve(context, command.voucher, voucher, lot, command.amount, exempt=True)
     voucher = split_instruction(context, command.voucher, voucher, lot.start, part)
     event = voucher.event_count
@@ -292,11 +285,11 @@ def _subrogate(
     put_lot(context, command.voucher, own)
     readdress(context, command.voucher, own.start, guarantor)
     if lot.lien is not None:
-        borrower = context.require(Financing, lot.lien).obligor
-        surplus = receive_from_settlement(context, lot.lien, command.amount, last=whole)
+        owner = owner_of(context.require(Financing, lot.lien), lot)
+        surplus = receive_from_settlement(context, lot.lien, command.amount)
         if surplus:
             voucher = context.require(Voucher, command.voucher)
-            voucher = pay_surplus(context, command.voucher, voucher, call.payee, borrower, surplus)
+            voucher = pay_surplus(context, command.voucher, voucher, call.payee, owner, surplus)
             context.put(command.voucher, voucher)
     elif lot.acquired_by is AcquiredBy.SALE:
         lines.release_exposure(

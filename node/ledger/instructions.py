@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from node.ledger.context import Context
 from node.state.view import Index
-from tallynet.records import Instruction
+from tallynet.records import Instruction, InstructionState
 
 
 def open_instruction(context: Context, id: bytes, instruction: Instruction) -> None:
@@ -14,6 +14,8 @@ def open_instruction(context: Context, id: bytes, instruction: Instruction) -> N
 
 
 def end_instruction(context: Context, id: bytes, instruction: Instruction) -> None:
-    """It leaves the state when it ends; log and receipts keep it (voucher law §6)."""
+    """It leaves the state when it ends; log and receipts keep it (voucher law §6). One that is PAID has
+    left its bank's list before."""
     context.delete(Instruction, id)
-    context.state.index_remove(Index.BANK_INSTRUCTIONS, instruction.bank + id)
+    if instruction.state is not InstructionState.PAID:
+        context.state.index_remove(Index.BANK_INSTRUCTIONS, instruction.bank + id)

@@ -30,7 +30,8 @@ def hash_of(command: Wire) -> bytes:
 
 
 def consent(context: Context, joint_rule: Rule, command: Wire) -> None:
-    """Add the acting organisation's consent; execute when enough have consented.
+    """Add the acting organisation's consent; execute when enough of those have consented who have a say
+    today: a consent given as a holder is void once another holds the lot.
 
     Raises LedgerError NOT_AUTHORISED (who has no say), CONSENT_REPEATED, or what the act raises.
     """
@@ -43,9 +44,10 @@ def consent(context: Context, joint_rule: Rule, command: Wire) -> None:
         return
     given = list(found.organisations) if found is not None else []
     given, needed = _parties(context, joint_rule, command, given)
-    if context.acting in given:
+    if context.acting not in given:
+        insort(given, context.acting)
+    elif len(given) < needed:
         raise refuse("CONSENT_REPEATED", "this organisation has consented already")
-    insort(given, context.acting)
     if len(given) < needed:
         if found is None:
             found = Consent((), context.today + value(context, "consent_days"))

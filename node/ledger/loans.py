@@ -12,7 +12,7 @@ from node.ledger.drawing import exposure_lines, lender, settle_in
 from node.ledger.financing import drop_financing, require_instruction
 from node.ledger.interest import bill, numerator
 from node.ledger.organisations import has_kind, require_active
-from node.ledger.ranges import find_lot, put_lot
+from node.ledger.ranges import lots_of, put_lot
 from node.ledger.redemption import readdress
 from node.ledger.rulebook import Signers, rule
 from node.ledger.schedule import HANDLERS, Act, take_off_day
@@ -234,7 +234,7 @@ def overdue_day(state: StateView, financing: Financing) -> int | None:
 
 
 def _close(context: Context, id: bytes, financing: Financing) -> None:
-    """REPAID: the loan leaves the state; what is left of its lot is the borrower's, without lien, also
+    """REPAID: the loan leaves the state; what is left of its range is its owner's, without lien, also
     after it was enforced."""
     drop_financing(context, id, financing)
     day = overdue_day(context.state, financing)
@@ -242,40 +242,35 @@ def _close(context: Context, id: bytes, financing: Financing) -> None:
         take_off_day(context, day, Act.LOAN_OVERDUE, id)
     if financing.kind is FinancingKind.PREPAYMENT:
         return  # its bank releases the goods
-    voucher = context.require(Voucher, financing.voucher)
-    lot = pledged_lot(context, id, financing)
-    if lot is None:
-        return
-    event = voucher.event_count
-    voucher = log(
-        context, financing.voucher, touch(context, financing.voucher), "financing.release",
-        start=lot.start, end=lot.end, source=lender(financing), target=financing.obligor,
-        reference=id,
-    )  # fmt: skip
-    context.put(financing.voucher, voucher)
-    free = msgspec.structs.replace(
-        lot, holder=financing.obligor, state=LotState.HELD, lien=None, newest_event=event
-    )
-    put_lot(context, financing.voucher, free)
-    settle_in(context, financing.voucher, voucher, free)
-    readdress(context, financing.voucher, free.start, free.holder)
+    for lot in lots_of(context, id, financing):
+        voucher = touch(context, financing.voucher)
+        event = voucher.event_count
+        owner = owner_of(financing, lot)
+        voucher = log(
+            context, financing.voucher, voucher, "financing.release", start=lot.start, end=lot.end,
+            source=lender(financing), target=owner, reference=id,
+        )  # fmt: skip
+        context.put(financing.voucher, voucher)
+        free = msgspec.structs.replace(
+            lot, holder=owner, state=LotState.HELD, lien=None, newest_event=event
+        )
+        put_lot(context, financing.voucher, free)
+        settle_in(context, financing.voucher, voucher, free)
+        readdress(context, financing.voucher, free.start, free.holder)
 
 
-def pledged_lot(context: Context, id: bytes, financing: Financing) -> Lot | None:
-    """What is left of the range that secures a loan; None once settlement has redeemed it, and perhaps
-    joined it with its neighbour."""
-    lot = find_lot(context, financing.voucher, financing.start)
-    return lot if lot is not None and lot.lien == id else None
+def owner_of(financing: Financing, lot: Lot) -> bytes:
+    """Who has the range, and what it brings beyond the debt, once the loan is paid: its holder, which a
+    court may have put in the borrower's place; the borrower while the lender holds it by enforcement."""
+    return financing.obligor if lot.holder == lender(financing) else lot.holder
 
 
-def receive_from_settlement(
-    context: Context, financing_id: bytes, amount: int, *, last: bool = False
-) -> int:
-    """Money that a pledged lot brought at settlement goes through the lender's waterfall; returns the
-    surplus, which is the borrower's (§9). `last`: the whole range is paid."""
+def receive_from_settlement(context: Context, financing_id: bytes, amount: int) -> int:
+    """Money that a pledged range brought at settlement goes through the lender's waterfall; returns the
+    surplus, which is its owner's (§9). The lots that were paid carry the lien no more."""
     financing = accrue(context, context.require(Financing, financing_id))
     _, _, surplus = _apply(context, financing_id, financing, amount)
-    if last:
+    if not lots_of(context, financing_id, financing):
         _end_without_recourse(context, financing_id)
     return surplus
 

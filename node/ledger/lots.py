@@ -7,12 +7,34 @@ import msgspec
 from node.ledger.context import Context, refuse, require_amount
 from node.ledger.organisations import require_active
 from node.ledger.parameters import value_on
-from node.ledger.ranges import carve, coalesce, find_lot, get_lot, put_lot, require_free
+from node.ledger.ranges import (
+    carve,
+    coalesce,
+    find_lot,
+    get_lot,
+    hold_on,
+    put_lot,
+    require_free,
+    require_free_holder,
+)
 from node.ledger.rulebook import Signers, rule
 from node.ledger.schedule import HANDLERS, Act, put_day, take_off_day
-from node.ledger.vouchers import log, require_active_voucher, touch
+from node.ledger.vouchers import (
+    log,
+    require_active_voucher,
+    require_not_suspended,
+    touch,
+)
 from node.state.view import Index, StateView
-from tallynet.commands import LotAccept, LotDecline, LotRecall, LotTransfer, Piece
+from tallynet.commands import (
+    LotAccept,
+    LotDecline,
+    LotFlagSet,
+    LotMerge,
+    LotRecall,
+    LotTransfer,
+    Piece,
+)
 from tallynet.records import (
     FLAG_NO_TRANSFER,
     AcceptMode,
@@ -24,6 +46,7 @@ from tallynet.records import (
     LotState,
     Organisation,
     Voucher,
+    VoucherStatus,
     lot_id,
 )
 
@@ -48,8 +71,8 @@ def _total(command: LotTransfer) -> int:
 )  # fmt: skip
 def transfer(context: Context, command: LotTransfer) -> None:
     """lot.transfer (voucher law §8.6): pieces are carved in listed order, the first takes the tail."""
-    voucher = require_active_voucher(context, command.voucher)
-    lot = get_lot(context, command.voucher, command.start)
+    require_active_voucher(context, command.voucher)
+    voucher, lot = current_lot(context, command.voucher, command.start)
     if lot.holder != context.acting:
         raise refuse("NOT_HOLDER", "the lot is held by another organisation")
     require_free(lot)
@@ -149,9 +172,21 @@ def lapse_day(state: StateView, voucher: Voucher, lot: Lot) -> int:
 # --- the end of a pending transfer --------------------------------------------------------------------
 
 
-def _pending(context: Context, voucher_id: bytes, start: int) -> tuple[Voucher, Lot]:
+def current_lot(context: Context, voucher_id: bytes, start: int) -> tuple[Voucher, Lot]:
+    """A lot and its touched voucher, a transfer of it that has lapsed by the business date brought to
+    its end (touch rule, §5)."""
     voucher = touch(context, voucher_id)
     lot = get_lot(context, voucher_id, start)
+    if lot.state is not LotState.TRANSFER_PENDING:
+        return voucher, lot
+    if context.today < lapse_day(context.state, voucher, lot):
+        return voucher, lot
+    _lapse(context, lot_id(voucher_id, start))
+    return context.require(Voucher, voucher_id), get_lot(context, voucher_id, start)
+
+
+def _pending(context: Context, voucher_id: bytes, start: int) -> tuple[Voucher, Lot]:
+    voucher, lot = current_lot(context, voucher_id, start)
     if lot.state is not LotState.TRANSFER_PENDING:
         raise refuse("LOT_STATE", f"the lot is {lot.state.name}")
     return voucher, lot
@@ -203,12 +238,17 @@ def _accept(
     sentence="Accepts a pending transfer.",
 )
 def accept(context: Context, command: LotAccept) -> None:
-    """lot.accept (voucher law §8.6)."""
+    """lot.accept (voucher law §8.6): before maturity only, from which on a pending transfer pays the
+    sender (§9)."""
     voucher, lot = _pending(context, command.voucher, command.start)
     if lot.pending_to != context.acting:
         raise refuse("NOT_AUTHORISED", "only the receiver can accept")
-    if lot.flags:
-        require_free(msgspec.structs.replace(lot, state=LotState.HELD))
+    if voucher.status is not VoucherStatus.ACTIVE:
+        raise refuse("VOUCHER_STATE", f"the voucher is {voucher.status.name}")
+    require_not_suspended(voucher)
+    hold = hold_on(context, lot)
+    if hold is not None:
+        raise refuse(hold, "the lot may not move")
     context.put(command.voucher, _accept(context, command.voucher, voucher, lot, "lot.accept"))
 
 
@@ -241,13 +281,16 @@ def recall(context: Context, command: LotRecall) -> None:
 
 
 def _lapse(context: Context, id: bytes) -> None:
-    """system.transfer.deem: DEEMED accepts, EXPLICIT returns to the sender."""
+    """system.transfer.deem: DEEMED accepts, EXPLICIT returns to the sender. So does what may not move,
+    and what would be accepted at maturity or later, when a pending transfer pays the sender (§9)."""
     voucher_id, start = id[:16], int.from_bytes(id[16:], "big")
     voucher = touch(context, voucher_id)
     lot = find_lot(context, voucher_id, start)
     if lot is None or lot.state is not LotState.TRANSFER_PENDING:
         return
-    if voucher.accept_mode is AcceptMode.DEEMED:
+    movable = voucher.suspended_by is None and hold_on(context, lot) is None
+    in_time = lapse_day(context.state, voucher, lot) < voucher.maturity
+    if voucher.accept_mode is AcceptMode.DEEMED and movable and in_time:
         voucher = _accept(context, voucher_id, voucher, lot, "system.transfer.deem")
     else:
         voucher = give_back(context, voucher_id, voucher, lot, "system.transfer.deem")
@@ -255,3 +298,69 @@ def _lapse(context: Context, id: bytes) -> None:
 
 
 HANDLERS[Act.TRANSFER_LAPSE] = _lapse
+
+
+# --- flags and merge ----------------------------------------------------------------------------------
+
+
+@rule(
+    LotFlagSet,
+    CommandClass.LOT,
+    Signers.MC,
+    sentence="Sets or clears the agreement not to transfer a lot.",
+    errors=("TRANSFER_BARRED",),
+)
+def flag_set(context: Context, command: LotFlagSet) -> None:
+    """lot.flag.set (voucher law §8.6): NO_TRANSFER on or off, by the holder, or by the issuer before the
+    claim. It binds its parties only (Civil Code 545): the first payee cannot clear what it agreed with
+    the issuer by claiming (TRANSFER_BARRED); financing is free, and a funder is not bound."""
+    voucher, lot = current_lot(context, command.voucher, command.start)
+    issuing = voucher.status is VoucherStatus.PENDING_CLAIM
+    if context.acting != (voucher.debtor if issuing else lot.holder):
+        raise refuse("NOT_HOLDER", "the holder sets the flag, before the claim the issuer")
+    if not issuing:
+        require_active_voucher(context, command.voucher)
+        require_free(lot)
+        require_free_holder(context, lot.holder)
+        bound = voucher.transfer_barred and lot.holder == voucher.first_payee
+        if bound and not command.no_transfer:
+            raise refuse("TRANSFER_BARRED", "the payee claimed a voucher that it may not transfer")
+    if bool(lot.flags & FLAG_NO_TRANSFER) == command.no_transfer:
+        raise refuse("STATE_CONFLICT", "the flag is as wanted already")
+    event = voucher.event_count
+    voucher = log(
+        context, command.voucher, voucher, "lot.flag.set", start=lot.start, end=lot.end,
+        source=context.acting, amount=int(command.no_transfer),
+    )  # fmt: skip
+    if issuing:
+        voucher = msgspec.structs.replace(voucher, transfer_barred=command.no_transfer)
+    context.put(command.voucher, voucher)
+    flagged = msgspec.structs.replace(lot, flags=lot.flags ^ FLAG_NO_TRANSFER, newest_event=event)
+    put_lot(context, command.voucher, flagged)
+    if not issuing:
+        coalesce(context, command.voucher, flagged)
+
+
+@rule(
+    LotMerge,
+    CommandClass.LOT,
+    Signers.M,
+    sentence="Joins a lot with its equal neighbours.",
+    errors=("NOT_MERGEABLE",),
+)
+def merge(context: Context, command: LotMerge) -> None:
+    """lot.merge (voucher law §8.6, §7): the equality of every join, on request."""
+    require_active_voucher(context, command.voucher)
+    voucher, lot = current_lot(context, command.voucher, command.start)
+    if lot.holder != context.acting:
+        raise refuse("NOT_HOLDER", "only the holder joins its lots")
+    require_free(lot)
+    require_free_holder(context, lot.holder)
+    joined = coalesce(context, command.voucher, lot)
+    if joined is lot:
+        raise refuse("NOT_MERGEABLE", "no neighbour is equal in everything that counts")
+    voucher = log(
+        context, command.voucher, voucher, "lot.merge", start=joined.start, end=joined.end,
+        source=lot.holder,
+    )  # fmt: skip
+    context.put(command.voucher, voucher)

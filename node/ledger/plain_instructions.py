@@ -10,7 +10,9 @@ from node.ledger import bank_receipts
 from node.ledger.accounts import settlement_account
 from node.ledger.context import Context, refuse
 from node.ledger.prepayment import refunded
+from node.ledger.ranges import lot_at, require_unheld
 from node.ledger.rulebook import Signers, rule
+from node.ledger.vouchers import touch
 from node.state.view import Index
 from tallynet.commands import InstructionConfirm, InstructionFail
 from tallynet.records import CommandClass, Instruction, InstructionPurpose, InstructionState, Kind
@@ -49,10 +51,14 @@ def _plain(context: Context, id: bytes) -> Instruction:
 )
 def confirm(context: Context, command: InstructionConfirm) -> None:
     """instruction.confirm (voucher law §8.7): paid in full, the instruction leaves the state; log and
-    receipts keep it."""
+    receipts keep it. The penalty for a frozen range goes into escrow instead, that for a disputed one
+    waits."""
     instruction = _plain(context, command.instruction)
     if command.amount != instruction.amount - instruction.paid:
         raise refuse("AMOUNT_MISMATCH", f"{instruction.amount - instruction.paid} is to be paid")
+    if instruction.purpose is InstructionPurpose.PENALTY:
+        touch(context, instruction.reference)
+        require_unheld(context, lot_at(context, instruction.reference, instruction.start))
     bank_receipts.use(context, command.receipt_commitment, context.acting, command.instruction)
     context.delete(Instruction, command.instruction)
     context.state.index_remove(Index.BANK_INSTRUCTIONS, instruction.bank + command.instruction)

@@ -101,7 +101,8 @@ def create(context: Context, command: ProgrammeCreate) -> None:
     programme = Programme(
         context.acting, command.kind, command.currency, given.accept_mode, given.deemed_days,
         given.max_hops, given.max_lots, given.min_piece, given.max_tenor_days, given.grace_days,
-        given.document_policy, given.document_required_on_transfer, given.penalty_ppm_day,
+        given.document_policy, given.visibility, given.document_required_on_transfer,
+        given.penalty_ppm_day,
         given.funding_order, given.open_to_all, (), given.policy_minimum,
     )  # fmt: skip
     context.create(id, programme)

@@ -6,16 +6,21 @@ remainder keeps its id; neighbours that are equal in everything legal are joined
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
+from typing import Final
 
 import msgspec
 
 from node.ledger.context import Context, refuse
+from node.ledger.own_indexes import follow_lot
 from node.state.view import Index
 from tallynet.errors import invariant
 from tallynet.records import (
     FLAG_DISPUTED,
     FLAG_FROZEN,
+    Financing,
+    FinancingRequest,
+    Freeze,
     Kind,
     Lot,
     LotState,
@@ -23,7 +28,8 @@ from tallynet.records import (
     lot_id,
 )
 
-_BLOCKED = FLAG_FROZEN | FLAG_DISPUTED
+ORGANISATION_FREEZES_MAX: Final = 16
+"""Freezes in force on one whole organisation: each act on one of its lots looks at them."""
 
 
 def find_lot(context: Context, voucher_id: bytes, start: int) -> Lot | None:
@@ -41,7 +47,7 @@ def get_lot(context: Context, voucher_id: bytes, start: int) -> Lot:
 
 
 def put_lot(context: Context, voucher_id: bytes, lot: Lot) -> None:
-    """Write a lot, keeping the holder index."""
+    """Write a lot, keeping the indexes by holder."""
     id = lot_id(voucher_id, lot.start)
     old = context.state.get(Kind.LOT, id)
     if not isinstance(old, Lot):
@@ -49,6 +55,7 @@ def put_lot(context: Context, voucher_id: bytes, lot: Lot) -> None:
     elif old.holder != lot.holder:
         context.state.index_remove(Index.HOLDER_LOTS, old.holder + id)
         context.state.index_add(Index.HOLDER_LOTS, lot.holder + id)
+    follow_lot(context.state, id, old if isinstance(old, Lot) else None, lot)
     context.state.put(Kind.LOT, id, lot)
 
 
@@ -56,6 +63,7 @@ def remove_lot(context: Context, voucher_id: bytes, lot: Lot) -> None:
     """Remove a lot that was joined to its neighbour."""
     id = lot_id(voucher_id, lot.start)
     context.state.index_remove(Index.HOLDER_LOTS, lot.holder + id)
+    follow_lot(context.state, id, lot, None)
     context.state.delete(Kind.LOT, id)
 
 
@@ -79,6 +87,54 @@ def require_unblocked(lot: Lot) -> None:
         raise refuse("LOT_DISPUTED", "the lot is disputed")
 
 
+def require_free_holder(context: Context, holder: bytes) -> None:
+    """Raises LedgerError LOT_FROZEN if everything that the holder has is frozen."""
+    if is_frozen_whole(context, holder):
+        raise refuse("LOT_FROZEN", "everything that the holder has is frozen")
+
+
+def is_frozen_whole(context: Context, organisation: bytes) -> bool:
+    """True while a freeze on the whole organisation is in force, which its lots do not show."""
+    keys = context.state.index_scan(
+        Index.ORGANISATION_FREEZES, organisation, limit=ORGANISATION_FREEZES_MAX
+    )
+    return any(context.today <= context.require(Freeze, key[16:]).expires for key in keys)
+
+
+def hold_on(context: Context, lot: Lot) -> str | None:
+    """LOT_FROZEN or LOT_DISPUTED if the lot may not move, whatever its state."""
+    if lot.flags & FLAG_FROZEN or is_frozen_whole(context, lot.holder):
+        return "LOT_FROZEN"
+    return "LOT_DISPUTED" if lot.flags & FLAG_DISPUTED else None
+
+
+def lot_at(context: Context, voucher_id: bytes, position: int) -> Lot:
+    """The lot that covers this fen of the voucher's face."""
+    starts = context.state.lot_starts(voucher_id)
+    return get_lot(context, voucher_id, starts[bisect_right(starts, position) - 1])
+
+
+def lots_between(context: Context, voucher_id: bytes, start: int, end: int) -> list[Lot]:
+    """The lots that touch `[start, end)`, ascending."""
+    starts = context.state.lot_starts(voucher_id)
+    first = bisect_right(starts, start) - 1
+    return [get_lot(context, voucher_id, at) for at in starts[first : bisect_left(starts, end)]]
+
+
+def require_unheld(context: Context, lot: Lot) -> None:
+    """Raises LedgerError LOT_FROZEN, LOT_DISPUTED if the lot may not move, whatever its state."""
+    hold = hold_on(context, lot)
+    if hold is not None:
+        raise refuse(hold, "an order or a dispute in force holds the range")
+
+
+def lots_of(context: Context, id: bytes, deal: Financing | FinancingRequest) -> list[Lot]:
+    """The lots that carry this lien, ascending: one, unless an order has cut it or settlement has paid
+    all of it."""
+    touched = lots_between(context, deal.voucher, deal.start, deal.end)
+    return [lot for lot in touched if lot.lien == id]
+
+
 def carve(
     context: Context,
     voucher_id: bytes,
@@ -100,6 +156,7 @@ def carve(
     length = lot.end - lot.start
     if not exempt:
         require_free(lot)
+        require_free_holder(context, lot.holder)
     if not 0 < amount <= length:
         raise refuse("AMOUNT_RANGE", f"{amount} of a lot of {length}")
     if amount == length:

@@ -12,8 +12,9 @@ import msgspec
 
 from node.ledger.context import Context, refuse
 from node.ledger.drawing import lender
-from node.ledger.loans import accrue, announce, debt, pledged_lot
-from node.ledger.ranges import put_lot, require_unblocked
+from node.ledger.loans import accrue, announce, debt
+from node.ledger.ranges import lots_of, put_lot, require_unheld
+from node.ledger.redemption import LATE
 from node.ledger.rulebook import Signers, rule
 from node.ledger.schedule import Act, take_off_day
 from node.ledger.vouchers import log, touch
@@ -28,9 +29,9 @@ from tallynet.records import (
     Financing,
     FinancingKind,
     FinancingState,
+    Kind,
     LotState,
     Voucher,
-    VoucherStatus,
 )
 
 _RUNNING: Final = (FinancingState.OUTSTANDING, FinancingState.OVERDUE)
@@ -85,8 +86,7 @@ def claim(context: Context, command: RecourseClaim) -> None:
         raise refuse("NO_RECOURSE", f"a {financing.kind.name} carries no recourse")
     financing = _lent(context, command.financing, *_RUNNING)
     voucher = touch(context, financing.voucher)
-    overdue = voucher.status in (VoucherStatus.OVERDUE, VoucherStatus.DEFAULTED)
-    if not overdue and command.contract_event is None:
+    if voucher.status not in LATE and command.contract_event is None:
         raise refuse("NO_RECOURSE", f"the voucher is {voucher.status.name}")
     owed = debt(accrue(context, financing))
     voucher = _move(
@@ -126,12 +126,16 @@ def repurchase(context: Context, command: RecourseRepurchase) -> None:
 
 
 def _unpaid(context: Context, id: bytes, *states: FinancingState) -> tuple[Financing, Voucher]:
-    """A loan unpaid after its end day and grace. Raises STATE_CONFLICT."""
+    """A loan against a voucher, unpaid after its end day and grace. Raises STATE_CONFLICT."""
     financing = _lent(context, id, *states)
     voucher = touch(context, financing.voucher)
     if context.today <= voucher.grace_end:
         raise refuse("STATE_CONFLICT", f"the loan runs with its grace to day {voucher.grace_end}")
     return financing, voucher
+
+
+def _is_prepayment(context: Context, id: bytes) -> bool:
+    return context.require(Financing, id).kind is FinancingKind.PREPAYMENT
 
 
 @rule(
@@ -143,22 +147,29 @@ def _unpaid(context: Context, id: bytes, *states: FinancingState) -> tuple[Finan
 def enforce(context: Context, command: FinancingEnforce) -> None:
     """financing.enforce (voucher law §8.7): the lot is HELD by the lender. The surplus is still owed (Civil
     Code 767): the lien stays until the debt is paid, so the lender collects at settlement but cannot
-    pass the lot on, and interest runs. An unmet recourse claim does not bar it."""
+    pass the lot on, and interest runs. An unmet recourse claim does not bar it. What a court has given to
+    somebody else stays there, and serves the loan at settlement all the same."""
+    if _is_prepayment(context, command.financing):
+        raise refuse("STATE_CONFLICT", "a prepayment is secured by goods, which its bank releases")
     financing, voucher = _unpaid(context, command.financing, *_UNPAID)
-    lot = pledged_lot(context, command.financing, financing)
-    if lot is None:
+    lots = lots_of(context, command.financing, financing)
+    if not lots:
         raise refuse("STATE_CONFLICT", "nothing is pledged any more")
-    require_unblocked(lot)
+    for lot in lots:
+        require_unheld(context, lot)
+        if lot.holder != financing.obligor:
+            raise refuse("STATE_CONFLICT", "a court has given the range to another holder")
     event = voucher.event_count
     voucher = _move(
         context, command.financing, financing, voucher, FinancingState.ENFORCED,
         "financing.enforce",
     )  # fmt: skip
     context.put(financing.voucher, voucher)
-    taken = msgspec.structs.replace(
-        lot, holder=lender(financing), state=LotState.HELD, newest_event=event
-    )
-    put_lot(context, financing.voucher, taken)
+    for lot in lots:
+        taken = msgspec.structs.replace(
+            lot, holder=lender(financing), state=LotState.HELD, newest_event=event
+        )
+        put_lot(context, financing.voucher, taken)
 
 
 @rule(
@@ -169,7 +180,11 @@ def enforce(context: Context, command: FinancingEnforce) -> None:
 )
 def write_off(context: Context, command: FinancingWriteOff) -> None:
     """financing.write_off (voucher law §8.7): the lender's mark. Lien, waterfall and the use of its lines
-    stay, as the money is still owed; late payment is always possible."""
+    stay, as the money is still owed; late payment is always possible. A prepayment is unpaid after its
+    own end day; its goods stay pledged."""
+    if _is_prepayment(context, command.financing):
+        _write_off_prepayment(context, command.financing)
+        return
     states = (*_UNPAID, FinancingState.ENFORCED)
     financing, voucher = _unpaid(context, command.financing, *states)
     voucher = _move(
@@ -177,3 +192,15 @@ def write_off(context: Context, command: FinancingWriteOff) -> None:
         "financing.write_off",
     )  # fmt: skip
     context.put(financing.voucher, voucher)
+
+
+def _write_off_prepayment(context: Context, id: bytes) -> None:
+    financing = _lent(context, id, *_RUNNING)
+    if context.today <= financing.end_day:
+        raise refuse("STATE_CONFLICT", f"the loan runs to day {financing.end_day}")
+    take_off_day(context, financing.end_day + 1, Act.LOAN_OVERDUE, id)
+    context.put(id, msgspec.structs.replace(financing, state=FinancingState.WRITTEN_OFF))
+    context.emit(
+        "financing.write_off", Kind.FINANCING, id, source=financing.obligor,
+        target=financing.funder, amount=debt(accrue(context, financing)).total,
+    )  # fmt: skip

@@ -14,13 +14,22 @@ import msgspec
 from node.ledger import bank_receipts, lines
 from node.ledger.accounts import settlement_account
 from node.ledger.context import Context, refuse, require_amount
-from node.ledger.drawing import require_financeable, settle_in
-from node.ledger.financing import CANCELLED, drop_financing
+from node.ledger.drawing import require_financeable, settle_in, unlock
+from node.ledger.financing import (
+    CANCELLED,
+    COMPLETED,
+    complete_payout,
+    current_hold,
+    drop_financing,
+    payout_hold,
+    record_payout,
+)
 from node.ledger.instructions import end_instruction, open_instruction
 from node.ledger.lines import line_id
+from node.ledger.lots import current_lot
 from node.ledger.organisations import has_kind, require_active
 from node.ledger.parameters import value, value_on
-from node.ledger.ranges import carve, get_lot, put_lot, require_free
+from node.ledger.ranges import carve, lots_of, put_lot, require_free
 from node.ledger.redemption import readdress
 from node.ledger.rulebook import Signers, rule
 from node.ledger.schedule import HANDLERS, Act, put_day, put_second, take_off_day, take_off_second
@@ -36,7 +45,6 @@ from tallynet.errors import invariant
 from tallynet.fields import ZERO_WIDE
 from tallynet.hashing import record_id
 from tallynet.records import (
-    FLAG_FROZEN,
     AcquiredBy,
     CommandClass,
     Financing,
@@ -82,14 +90,14 @@ def _deal(context: Context, id: bytes, *states: FinancingState) -> Financing:
     Signers.MC,
     amount=lambda command: command.amount,
     sentence="Offers a bought range, or its tail, to another bank at a price.",
-    errors=("SELF_DEALING", "LOT_LOCKED", "DOCUMENT_VOID", "REVIEW_REQUIRED"),
+    errors=("SELF_DEALING", "LOT_LOCKED", "LOT_DISPUTED", "DOCUMENT_VOID", "REVIEW_REQUIRED"),
 )
 def offer(context: Context, command: RediscountOffer) -> None:
     """financing.rediscount.offer (voucher law §8.7): bought lots or parts of them only. The law names no
     term for the answer; `request_expiry_days`, as for any request for money."""
     _require_bank(context, context.acting)
-    voucher = require_financeable(context, command.voucher)
-    lot = get_lot(context, command.voucher, command.start)
+    require_financeable(context, command.voucher)
+    voucher, lot = current_lot(context, command.voucher, command.start)
     _require_bank(context, command.buyer)
     if lot.holder != context.acting:
         raise refuse("NOT_HOLDER", "the lot is held by another organisation")
@@ -167,13 +175,10 @@ def offer(context: Context, command: RediscountOffer) -> None:
     amount=lambda command: command.price,
     sentence="Accepts a rediscount as the buying bank, within its line on the debtor.",
     errors=(
-        "LINE_EXCEEDED",
-        "QUOTE_EXPIRED",
-        "AMOUNT_MISMATCH",
-        "DOCUMENT_VOID",
+        "LINE_EXCEEDED", "QUOTE_EXPIRED", "AMOUNT_MISMATCH", "LOT_DISPUTED", "DOCUMENT_VOID",
         "REVIEW_REQUIRED",
     ),
-)
+)  # fmt: skip
 def accept(context: Context, command: RediscountAccept) -> None:
     """financing.rediscount.accept (voucher law §8.7): the buyer's DEBTOR_EXPOSURE has room; created:
     Instruction buyer -> seller, to be confirmed within `payout_timeout_seconds`."""
@@ -185,6 +190,9 @@ def accept(context: Context, command: RediscountAccept) -> None:
     if context.today >= lapses:
         raise refuse("QUOTE_EXPIRED", "the offer has lapsed")
     voucher = require_financeable(context, deal.voucher)
+    held = payout_hold(context, command.financing, deal)
+    if held is not None:
+        raise refuse(held, "the range may not move")
     if command.price != deal.net:
         raise refuse("AMOUNT_MISMATCH", f"the price is {deal.net}")
     lines.reserve_if_there(context, _exposure(deal), deal.principal)
@@ -220,46 +228,57 @@ def _exposure(deal: Financing) -> bytes:
     Signers.MC,
     amount=lambda command: command.amount,
     sentence="Confirms as the selling bank that the price arrived; the range is the buyer's.",
-    errors=("AMOUNT_MISMATCH", "RECEIPT_REUSED", "LOT_FROZEN"),
+    errors=("AMOUNT_MISMATCH", "RECEIPT_REUSED"),
 )
 def confirm(context: Context, command: RediscountConfirm) -> None:
     """financing.rediscount.confirm (voucher law §8.7): the seller's confirmation of receipt moves holder
-    and exposure. A range frozen meanwhile moves after the lift (I6)."""
+    and exposure; of a range that is held meanwhile it is recorded, as any pay-out, and the range moves once
+    nothing holds it (§8.8, Freeze against payout; I6)."""
     deal = context.require(Financing, command.financing)
     if deal.obligor != context.acting:
         raise refuse("NOT_AUTHORISED", "the selling bank confirms that it was paid")
     deal = _deal(context, command.financing, FinancingState.AWAIT_PAYOUT)
-    voucher = touch(context, deal.voucher)
-    lot = get_lot(context, deal.voucher, deal.start)
-    invariant(lot.lien == command.financing, "LEDGER_I5 a rediscount without its lot")
-    if lot.flags & FLAG_FROZEN:
-        raise refuse("LOT_FROZEN", "the lot is frozen")
+    held = current_hold(context, command.financing, deal)
     if command.amount != deal.net:
         raise refuse("AMOUNT_MISMATCH", f"the price is {deal.net}")
+    instruction = context.require(Instruction, deal.instruction)
+    if held is not None and instruction.state is InstructionState.NEW:
+        raise refuse(held, "the range may not move; the buyer does not pay")
     bank_receipts.use(context, command.receipt_commitment, context.acting, deal.instruction)
-    take_off_second(context, deal.expires, Act.PAYOUT_EXPIRE, command.financing)
+    if held is None:
+        complete_payout(context, command.financing, deal, "financing.rediscount.confirm")
+    else:
+        record_payout(context, command.financing, deal, instruction)
+
+
+def _bought(context: Context, id: bytes, deal: Financing, event_type: str) -> None:
+    """The buyer holds the range; exposure goes with it."""
+    take_off_second(context, deal.expires, Act.PAYOUT_EXPIRE, id)
     end_instruction(context, deal.instruction, context.require(Instruction, deal.instruction))
-    drop_financing(context, command.financing, deal)
+    drop_financing(context, id, deal)
     lines.use_reserved(context, _exposure(deal), deal.principal)
     lines.release_exposure(context, deal.obligor, deal.debtor, deal.currency, deal.principal)
+    voucher = touch(context, deal.voucher)
+    lots = lots_of(context, id, deal)
+    invariant(bool(lots), "LEDGER_I5 a rediscount without its lot")
     event = voucher.event_count
     voucher = log(
-        context, deal.voucher, voucher, "financing.rediscount.confirm", start=lot.start,
-        end=lot.end, source=deal.obligor, target=deal.funder, amount=command.amount,
-        reference=command.financing,
+        context, deal.voucher, voucher, event_type, start=deal.start, end=deal.end,
+        source=deal.obligor, target=deal.funder, amount=deal.net, reference=id,
     )  # fmt: skip
-    bought = msgspec.structs.replace(
-        lot,
-        holder=deal.funder,
-        state=LotState.HELD,
-        lien=None,
-        newest_event=event,
-        acquired_day=context.today,
-    )
-    put_lot(context, deal.voucher, bought)
-    settle_in(context, deal.voucher, voucher, bought)
-    readdress(context, deal.voucher, bought.start, deal.funder)
     context.put(deal.voucher, voucher)
+    for lot in lots:
+        bought = msgspec.structs.replace(
+            lot,
+            holder=deal.funder,
+            state=LotState.HELD,
+            lien=None,
+            newest_event=event,
+            acquired_day=context.today,
+        )
+        put_lot(context, deal.voucher, bought)
+        settle_in(context, deal.voucher, voucher, bought)
+        readdress(context, deal.voucher, bought.start, deal.funder)
 
 
 # --- the end without a sale -------------------------------------------------------------------------
@@ -298,16 +317,13 @@ def _undo(context: Context, id: bytes, deal: Financing, event_type: str) -> None
         end_instruction(context, deal.instruction, context.require(Instruction, deal.instruction))
     drop_financing(context, id, deal)
     voucher = context.require(Voucher, deal.voucher)
-    lot = get_lot(context, deal.voucher, deal.start)
     event = voucher.event_count
     voucher = log(
-        context, deal.voucher, voucher, event_type, start=lot.start, end=lot.end,
+        context, deal.voucher, voucher, event_type, start=deal.start, end=deal.end,
         source=deal.funder, target=deal.obligor, reference=id,
     )  # fmt: skip
     context.put(deal.voucher, voucher)
-    held = msgspec.structs.replace(lot, state=LotState.HELD, lien=None, newest_event=event)
-    put_lot(context, deal.voucher, held)
-    settle_in(context, deal.voucher, voucher, held)
+    unlock(context, id, deal, voucher, event)
 
 
 def _lapse(context: Context, id: bytes) -> None:
@@ -317,5 +333,6 @@ def _lapse(context: Context, id: bytes) -> None:
         _undo(context, id, deal, "system.expire")
 
 
+COMPLETED[FinancingKind.REDISCOUNT] = _bought
 CANCELLED[FinancingKind.REDISCOUNT] = _undo
 HANDLERS[Act.REDISCOUNT_LAPSE] = _lapse

@@ -29,7 +29,7 @@ from node.ledger.interest import BPS, denominator, half_up, numerator
 from node.ledger.offers import check_advance, check_funder, check_terms
 from node.ledger.organisations import require_active
 from node.ledger.parameters import value
-from node.ledger.ranges import carve, get_lot, put_lot
+from node.ledger.ranges import carve, get_lot, put_lot, require_unheld
 from node.ledger.rulebook import Signers, rule
 from node.ledger.schedule import HANDLERS, Act, put_day, take_off_day
 from node.ledger.vouchers import log, touch
@@ -64,7 +64,8 @@ from tallynet.records import (
     amount=lambda command: command.amount,
     sentence="Asks funders for quotes on the tail of a lot, which stays locked meanwhile.",
     errors=(
-        "DOCUMENT_VOID", "LOT_LOCKED", "SELF_DEALING", "PAYEE_NOT_ALLOWED", "REVIEW_REQUIRED",
+        "DOCUMENT_VOID", "LOT_DISPUTED", "LOT_LOCKED", "SELF_DEALING", "PAYEE_NOT_ALLOWED",
+        "REVIEW_REQUIRED",
     ),
 )  # fmt: skip
 def request(context: Context, command: FinancingRequestOpen) -> None:
@@ -132,14 +133,13 @@ def cancel_request(context: Context, id: bytes, opened: FinancingRequest, event_
     """End a request without a draw: the holder has its range back."""
     _drop(context, id, opened)
     voucher = context.require(Voucher, opened.voucher)
-    lot = get_lot(context, opened.voucher, opened.start)
     event = voucher.event_count
     voucher = log(
-        context, opened.voucher, voucher, event_type, start=lot.start, end=lot.end,
+        context, opened.voucher, voucher, event_type, start=opened.start, end=opened.end,
         target=opened.holder, reference=id,
     )  # fmt: skip
     context.put(opened.voucher, voucher)
-    unlock(context, opened.voucher, voucher, lot, event)
+    unlock(context, id, opened, voucher, event)
 
 
 def _drop(context: Context, id: bytes, opened: FinancingRequest) -> None:
@@ -215,13 +215,14 @@ def quote(context: Context, command: FinancingQuote) -> None:
     Signers.MC,
     sentence="Takes a quote: the request becomes a draw at its terms.",
     errors=(
-        "QUOTE_EXPIRED", "DOCUMENT_VOID", "LINE_EXCEEDED", "NET_NOT_POSITIVE", "PAYEE_NOT_ALLOWED",
-        "SELF_DEALING",
+        "QUOTE_EXPIRED", "DOCUMENT_VOID", "LOT_DISPUTED", "LINE_EXCEEDED", "NET_NOT_POSITIVE",
+        "PAYEE_NOT_ALLOWED", "SELF_DEALING",
     ),
 )  # fmt: skip
 def accept(context: Context, command: FinancingAccept) -> None:
     """financing.accept (voucher law §8.7): continues as a draw, with the draw's checks as they stand today.
-    Receipt result: discount, net, rate ppm, days, the drawer's share of the fee."""
+    The range is one lot: an order that cuts it ends the request. Receipt result: discount, net, rate ppm,
+    days, the drawer's share of the fee."""
     opened = context.require(FinancingRequest, command.request)
     if opened.holder != context.acting:
         raise refuse("NOT_AUTHORISED", "only the holder accepts a quote")
@@ -239,8 +240,9 @@ def accept(context: Context, command: FinancingAccept) -> None:
     fee = fees.charge(context, voucher, context.acting, amount)
     terms = _price(amount, chosen, voucher.maturity - context.today, fee)
     require_lines(context, terms, voucher)
-    _drop(context, command.request, opened)
     part = get_lot(context, opened.voucher, opened.start)
+    require_unheld(context, part)
+    _drop(context, command.request, opened)
     open_financing(context, command.label, wanted, voucher, part, terms)
 
 

@@ -36,6 +36,7 @@ class Act(IntEnum):
     VOUCHER_DEFAULT = 9
     SETTLEMENT_OPEN = 10
     """One batch of instructions; puts itself again until all are open."""
+    FREEZE_EXPIRE = 20
     RECOVERY_COMPLETE = 31
     """The time lock of new keys has passed."""
     FLOW_CHECK = 41

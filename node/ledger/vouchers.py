@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from hashlib import sha256
 from typing import Final
 
@@ -32,6 +32,8 @@ from tallynet.records import (
     CommandClass,
     CreditLine,
     Document,
+    DocumentUse,
+    Freeze,
     Kind,
     LineKind,
     Lot,
@@ -44,6 +46,8 @@ from tallynet.records import (
     VoucherStatus,
 )
 
+HOLDS_MAX: Final = 16
+"""Freezes, and as many disputes, in force on one voucher: bounds what a touch and a lift look at."""
 SMALL_SIZES: Final = frozenset({Size.MICRO, Size.SMALL, Size.MEDIUM})
 """Who the payment-term rule for small and medium enterprises protects (§17)."""
 
@@ -82,6 +86,8 @@ def touch(context: Context, voucher_id: bytes) -> Voucher:
     results never depend on how far the prologue has come."""
     voucher = context.require(Voucher, voucher_id)
     today = context.today
+    if voucher.freezes and _end_freezes(context, voucher_id, today):
+        voucher = context.require(Voucher, voucher_id)
     if voucher.status is VoucherStatus.PENDING_CLAIM and today > voucher.claim_deadline:
         voucher = _expire(context, voucher_id, voucher)
     if voucher.status is VoucherStatus.ACTIVE and today >= voucher.maturity:
@@ -91,6 +97,17 @@ def touch(context: Context, voucher_id: bytes) -> Voucher:
     if voucher.status is VoucherStatus.OVERDUE and today > default_day(context.state, voucher):
         voucher = _default(context, voucher_id, voucher)
     return voucher
+
+
+def _end_freezes(context: Context, voucher_id: bytes, today: int) -> bool:
+    """End the freezes on this voucher whose last day has passed; True if there were any."""
+    prefix = voucher_id + bytes((Kind.FREEZE,))
+    ended = False
+    for key in context.state.index_scan(Index.VOUCHER_HOLDS, prefix, limit=HOLDS_MAX):
+        if today > context.require(Freeze, key[17:]).expires:
+            HANDLERS[Act.FREEZE_EXPIRE](context, key[17:])
+            ended = True
+    return ended
 
 
 def uncovered(voucher: Voucher) -> int:
@@ -111,18 +128,32 @@ def default_day(state: StateView, voucher: Voucher) -> int:
 
 
 def require_active_voucher(context: Context, voucher_id: bytes) -> Voucher:
-    """A voucher that circulates. Raises LedgerError VOUCHER_STATE, RECORD_NOT_FOUND."""
+    """A voucher that circulates. Raises LedgerError VOUCHER_STATE, VOUCHER_SUSPENDED,
+    RECORD_NOT_FOUND."""
     return require_status(context, voucher_id, (VoucherStatus.ACTIVE,))
 
 
 def require_status(
     context: Context, voucher_id: bytes, statuses: Collection[VoucherStatus]
 ) -> Voucher:
-    """A voucher in one of these states today. Raises LedgerError VOUCHER_STATE, RECORD_NOT_FOUND."""
+    """A voucher in one of these states today, and not suspended. Raises LedgerError VOUCHER_STATE,
+    VOUCHER_SUSPENDED, RECORD_NOT_FOUND."""
     voucher = touch(context, voucher_id)
     if voucher.status not in statuses:
         raise refuse("VOUCHER_STATE", f"the voucher is {voucher.status.name}")
+    require_not_suspended(voucher)
     return voucher
+
+
+def require_not_suspended(voucher: Voucher) -> None:
+    """Raises LedgerError VOUCHER_SUSPENDED."""
+    if voucher.suspended_by is not None:
+        raise refuse("VOUCHER_SUSPENDED", "an authority has stopped transfer and financing")
+
+
+def needs_review(context: Context, voucher: Voucher) -> bool:
+    """True for tenors beyond `extra_review_days` (§17)."""
+    return voucher.maturity - voucher.issue_day > value(context, "extra_review_days")
 
 
 # --- issue --------------------------------------------------------------------------------------------
@@ -159,7 +190,7 @@ def issue(context: Context, command: VoucherIssue) -> None:
     _check_values(command, programme)
     maturity = calendar.roll(context, command.maturity)
     _check_term(context, programme, maturity)
-    late = _check_payment_term(context, command, payee, maturity)
+    late = check_payment_term(context, command.documents, payee, maturity)
     documents.occupy(
         context,
         command.documents,
@@ -201,14 +232,14 @@ def _check_term(context: Context, programme: Programme, maturity: int) -> None:
         raise refuse("TENOR_EXCEEDED", f"{maturity - today} days; at most {longest} are allowed")
 
 
-def _check_payment_term(
-    context: Context, command: VoucherIssue, payee: Organisation, maturity: int
+def check_payment_term(
+    context: Context, uses: Sequence[DocumentUse], payee: Organisation, maturity: int
 ) -> bool:
     """Small suppliers are paid within `sme_payment_days` of delivery (§17): warn, or deny."""
     if payee.size not in SMALL_SIZES:
         return False
     longest = value(context, "sme_payment_days")
-    for use in command.documents:
+    for use in uses:
         document = context.require(Document, use.document)
         delivered = document.delivery_day
         if delivered is not None and maturity - delivered > longest:
@@ -235,6 +266,7 @@ def _create(
         issue_day=today,
         claim_deadline=deadline,
         maturity=maturity,
+        grace_days=programme.grace_days,
         grace_end=calendar.roll(context, maturity + programme.grace_days),
         promise=command.promise,
         documents=command.documents,
@@ -247,9 +279,15 @@ def _create(
         max_lots=programme.max_lots,
         min_piece=programme.min_piece,
         document_required_on_transfer=programme.document_required_on_transfer,
+        visibility=programme.visibility,
         penalty_ppm_day=programme.penalty_ppm_day,
         status=VoucherStatus.PENDING_CLAIM,
         payment_term_warning=late,
+        transfer_barred=False,
+        extra_review_by=None,
+        suspended_by=None,
+        freezes=0,
+        disputes=0,
         funds_in=0,
         redeemed=0,
         cancelled=0,

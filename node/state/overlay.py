@@ -29,7 +29,7 @@ from tallynet.records import Kind, Lot, Record
 from tallynet.state_proof import ROW_BYTES, entity_key, leaf_hash, voucher_leaf_hash
 
 INDEX_KEY_BYTES_MAX: Final = 200
-"""Well below LMDB's 511, with room for the index byte; the longest key in use has 48."""
+"""Well below LMDB's 511, with room for the index byte; the longest key in use has 49."""
 
 _INDEX_PREFIX: Final = tuple(bytes((n,)) for n in range(256))
 _LOT: Final = int(Kind.LOT)

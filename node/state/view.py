@@ -59,10 +59,24 @@ class Index(IntEnum):
     """bucket of expiry (8 bytes) ‖ height (8): records of executed transaction ids, soonest first."""
     PARTY_REQUESTS = 31
     """holder or asked funder ‖ request for quotes."""
+    VOUCHER_HOLDS = 39
+    """voucher ‖ kind (1) ‖ freeze or dispute: those in force on ranges of the voucher."""
+    ORGANISATION_FREEZES = 40
+    """organisation ‖ freeze: those in force on everything that it holds."""
     PUBLISHER_FLOWS = 41
     """publisher ‖ flow anchor."""
     WAIVERS = 42
     """hash of the scope (16) ‖ last day (4 bytes) ‖ waiver that is not revoked."""
+    OPEN_LOTS = 61
+    """holder ‖ day acquired (4) ‖ voucher ‖ start: lots that somebody is still to be paid for."""
+    OPEN_VOUCHERS = 62
+    """debtor ‖ voucher: claimed and not yet settled."""
+    GUARANTEES = 63
+    """covered debtor or programme ‖ expiry (4) ‖ guarantee: ACTIVE ones; a voucher lists its own."""
+    PLEDGED_RECEIPTS = 64
+    """financing ‖ warehouse receipt: goods pledged for it."""
+    MAKER_PREPAYMENTS = 65
+    """maker ‖ prepayment: paid and not shipped."""
 
 
 class StateView(Protocol):

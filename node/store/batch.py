@@ -15,6 +15,7 @@ from node.store.tables import (
     RECEIPTS,
     TRANSACTIONS,
     VIEWS,
+    VOUCHER_LOG,
     BlockRow,
     ReceiptsRow,
     Staging,
@@ -129,6 +130,12 @@ class WriteBatch:
         self.state(changes)
         self.meta(TIP_KEY, encode(Tip(height, block, state_root)))
         self.delivered.append((height, block))
+
+    def log(self, height: int, log: Mapping[bytes, bytes]) -> None:
+        """Where the events of vouchers in a delivered block are (`BlockResult.log`)."""
+        if log:
+            key = height_key(height)
+            self._table(VOUCHER_LOG).update({event: key + place for event, place in log.items()})
 
     # --- a state that was fetched (node.state_sync) -----------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -21,7 +22,9 @@ from node.store.tables import (
     SEEDS,
     TRANSACTIONS,
     VIEWS,
+    VOUCHER_LOG,
     BlockRow,
+    Logged,
     ReceiptsRow,
     Staging,
     Tip,
@@ -31,6 +34,8 @@ from node.store.tables import (
     unpack,
 )  # fmt: skip
 from tallynet.codec import decode_trusted
+
+_PLACE: Final = struct.Struct(">QIQQ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +230,23 @@ class Snapshot:
         if data is None:
             return None
         return int.from_bytes(data[:8], "big"), int.from_bytes(data[8:], "big")
+
+    def log(self, voucher: bytes, below: int, limit: int) -> list[Logged]:
+        """The newest events of a voucher with a sequence under `below`, newest first, at most `limit`. Those
+        in blocks that were deleted, or never held, are missing."""
+        found: list[Logged] = []
+        place = self._place(VOUCHER_LOG)
+        with self._transaction.cursor(db=self._tables[place]) as cursor:
+            key = voucher + below.to_bytes(8, "big")
+            there = cursor.prev() if cursor.set_range(key) else cursor.last()
+            while there and len(found) < limit:
+                key, stored = cursor.item()
+                if not key.startswith(voucher):
+                    break
+                place_of = _PLACE.unpack(self._open(place, key, stored))
+                found.append(Logged(int.from_bytes(key[16:], "big"), *place_of))
+                there = cursor.prev()
+        return found
 
 
 class LiveReader:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from zlib import crc32
 
 import lmdb
@@ -15,7 +15,7 @@ from tallynet.codec import Wire
 from tallynet.fields import Hash, Height
 from tallynet.messages import EnvelopeHashes
 
-SCHEMA: Final = 2
+SCHEMA: Final = 3
 """Version of the file format; a node refuses any other."""
 SCHEMA_KEY: Final = b"schema"
 """Its place in META, which is the same in every version."""
@@ -33,6 +33,9 @@ RECEIPTS: Final = "receipts"
 """height (8) ‖ chunk (2) -> encoded `ReceiptsRow`."""
 TRANSACTIONS: Final = "transactions"
 """transaction id -> height (8) ‖ position in the block (4) of the copy that was executed."""
+VOUCHER_LOG: Final = "voucher log"
+"""voucher (16) ‖ sequence (8) -> height (8) ‖ position in the block (4) ‖ start (8) ‖ end (8): where the
+events of a voucher are, and which range each is about."""
 
 EVIDENCE: Final = "evidence"
 """key of a proof (`tallynet.evidence.Conviction`) ‖ chunk (2) -> encoded proof of misbehaviour."""
@@ -47,7 +50,7 @@ _SECOND: Final = ".2"
 TABLES: Final = (
     META, JOURNAL, STATE_TREE, RECORDS, INDEXES, STATE_TREE + _SECOND, RECORDS + _SECOND,
     INDEXES + _SECOND, TRANSACTIONS, BLOCKS, RECEIPTS, BODIES,
-    EVIDENCE, VIEWS,
+    EVIDENCE, VIEWS, VOUCHER_LOG,
 )  # fmt: skip
 """In the order in which they are scanned at boot: first what voting and execution stand on. The tables
 of the state exist twice: one set is current, the other is empty, or holds a state that is being fetched
@@ -147,6 +150,17 @@ def sealed(seed: int, key: bytes, value: bytes) -> bytes:
 def intact(seed: int, key: bytes | memoryview, stored: bytes | memoryview) -> bool:
     """Whether a stored value is the one that was written under this key."""
     return crc32(stored, crc32(key, seed)) == _RESIDUE
+
+
+class Logged(NamedTuple):
+    """Where one event of a voucher is."""
+
+    sequence: int
+    height: int
+    position: int
+    """Among the events of its block."""
+    start: int
+    end: int
 
 
 def height_key(height: int) -> bytes:

@@ -29,13 +29,14 @@ from tallynet.client.errors import (
     SubmissionRefused,
 )
 from tallynet.client.link import NodeAddress
+from tallynet.client.penetration import ProvenPage
 from tallynet.client.submissions import Outcome
 from tallynet.client.trust import Block, Certified, ProvenRecord, Receipt, Trust
 
 __all__ = [
     "Block", "BlockingClient", "Certified", "Client", "ClientBusy", "ClientClosed",
     "ClientStatistics", "ConnectionLost", "DryRunReport", "EnvelopeError", "EventEntry",
-    "NodeAddress", "NotConnected", "Outcome", "OutcomeUnknown", "ProvenRecord", "Receipt",
+    "NodeAddress", "NotConnected", "Outcome", "OutcomeUnknown", "ProvenPage", "ProvenRecord", "Receipt",
     "RequestFailed", "StaleAnswer", "SubmissionError", "SubmissionRefused", "Trust",
     "build_envelope", "key_id",
 ]  # fmt: skip

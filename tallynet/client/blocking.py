@@ -18,12 +18,14 @@ from tallynet.client.client import (
     EventEntry,
 )
 from tallynet.client.link import NodeAddress
+from tallynet.client.penetration import ProvenPage
 from tallynet.client.submissions import Outcome
 from tallynet.client.trust import Block, ProvenRecord, Receipt
 from tallynet.envelope import Envelope, EnvelopeBody
 from tallynet.errors import TallynetError
 from tallynet.genesis import Genesis
 from tallynet.messages import NodeStatus, TransactionPhase
+from tallynet.penetration import Question
 from tallynet.records import Kind, Record
 
 __all__ = ["BlockingClient"]
@@ -89,6 +91,16 @@ class BlockingClient:
 
     def read_proven(self, kind: Kind, id: bytes) -> ProvenRecord:
         return self._portal.call(self._client.read_proven, kind, id)
+
+    def penetrate(self, question: Question, after: bytes = b"") -> ProvenPage:
+        return self._portal.call(self._client.penetrate, question, after)
+
+    def penetrate_all(self, question: Question) -> Iterator[ProvenPage]:
+        after: bytes | None = b""
+        while after is not None:
+            page = self.penetrate(question, after)
+            yield page
+            after = page.page.after
 
     def block(self, height: int = 0) -> Block:
         return self._portal.call(self._client.block, height)

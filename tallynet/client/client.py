@@ -25,8 +25,9 @@ from tallynet.client.errors import (
 )
 from tallynet.client.link import ANSWER_SECONDS, Credentials, Link, NodeAddress
 from tallynet.client.nodes import Nodes
+from tallynet.client.penetration import ProvenPage, proven_page
 from tallynet.client.submissions import Outcome, Submission, Submissions
-from tallynet.client.trust import Block, ProvenRecord, Receipt, Trust
+from tallynet.client.trust import Block, Certified, ProvenRecord, Receipt, Trust
 from tallynet.codec import Wire, decode, encode
 from tallynet.envelope import Envelope, EnvelopeBody
 from tallynet.errors import RemoteProtocolError, TallynetError
@@ -42,10 +43,12 @@ from tallynet.messages import (
     EvidencePage,
     IndexPage,
     NodeStatus,
+    Penetration,
     QueryBlock,
     QueryEvents,
     QueryEvidence,
     QueryIndex,
+    QueryPenetration,
     QueryRecord,
     QueryStatus,
     QueryTransaction,
@@ -56,6 +59,7 @@ from tallynet.messages import (
     TransactionPhase,
     TransactionState,
 )
+from tallynet.penetration import Question
 from tallynet.receipts import EnvelopeReceipt, Event
 from tallynet.records import Kind, Record
 
@@ -77,6 +81,7 @@ EVENTS_WAIT_SECONDS: Final = 3600.0
 
 T = TypeVar("T", bound=Wire)
 R = TypeVar("R")
+P = TypeVar("P", ProvenRecord, ProvenPage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -380,15 +385,45 @@ class Client:
                 f+1 validators confirm it.
             NotConnected: nobody to ask.
         """
+        return await self._newest(
+            lambda n: QueryRecord(n, kind, id),
+            RecordProof,
+            lambda answer: self.trust.record(kind, id, answer),
+        )
+
+    async def penetrate(self, question: Question, after: bytes = b"") -> ProvenPage:
+        """One page about who stands behind a voucher, who holds it, or who is hit; from the cursor `after`
+        on, which is `page.after` of the page before. Connect with a key of one of the organisation's
+        people: a node shows each what it may see.
+
+        Raises:
+            RequestFailed: KEY_UNKNOWN, KEY_REVOKED, NOT_AUTHORISED, RECORD_NOT_FOUND, BAD_CURSOR.
+            StaleAnswer, NotConnected: as `read_proven`.
+        """
+        return await self._newest(
+            lambda n: QueryPenetration(n, question, after),
+            Penetration,
+            lambda answer: proven_page(self.trust, question, after, answer),
+        )
+
+    async def penetrate_all(self, question: Question) -> AsyncIterator[ProvenPage]:
+        """All pages of an answer, one after the other."""
+        after: bytes | None = b""
+        while after is not None:
+            page = await self.penetrate(question, after)
+            yield page
+            after = page.page.after
+
+    async def _newest(
+        self, make: Callable[[int], Wire], expect: type[T], check: Callable[[T], P]
+    ) -> P:
+        """An answer about state that is never older than what was seen before, and no older than
+        `max_age` allows."""
         deadline = anyio.current_time() + BEHIND_SECONDS
         while True:
             floor = self.trust.newest
-            proven = await self._nodes.ask(
-                lambda n: QueryRecord(n, kind, id),
-                RecordProof,
-                lambda answer: self.trust.record(kind, id, answer),
-            )
-            if proven.block.height >= floor and await self._is_fresh(proven):
+            proven = await self._nodes.ask(make, expect, check)
+            if proven.block.height >= floor and await self._is_fresh(proven.block):
                 return proven
             if anyio.current_time() >= deadline:
                 raise StaleAnswer(
@@ -398,18 +433,18 @@ class Client:
             self._nodes.go_on()
             await anyio.sleep(BEHIND_POLL_SECONDS)
 
-    async def _is_fresh(self, proven: ProvenRecord) -> bool:
+    async def _is_fresh(self, block: Certified) -> bool:
         """Young enough, or called the newest by f+1 validators, one of whom at least is honest.
         False: there is something newer, read again."""
         if self._max_age is None:
             return True
-        if time.time() - proven.block.time_ms / 1000 <= self._max_age:
+        if time.time() - block.time_ms / 1000 <= self._max_age:
             return True
         height, confirmed_at = self._confirmed
         now = anyio.current_time()
-        if height < proven.block.height or now - confirmed_at > self._max_age:
+        if height < block.height or now - confirmed_at > self._max_age:
             await self._confirm()
-        return proven.block.height >= self.trust.newest
+        return block.height >= self.trust.newest
 
     async def _confirm(self) -> None:
         """Ask f+1 validators for their newest block. Raises StaleAnswer when too few answer."""

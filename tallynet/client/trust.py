@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Final
 
 from tallynet.blocks import Certificate, Commit, Header, SignatureCheck, verify_commit
@@ -22,8 +23,8 @@ from tallynet.errors import RemoteProtocolError
 from tallynet.genesis import Genesis, genesis_hash, validators_hash
 from tallynet.hashing import block_hash
 from tallynet.merkle import list_root, verify_list_proof
-from tallynet.messages import BlockPage, ProvenReceipt, Receipts, RecordProof
-from tallynet.receipts import EnvelopeReceipt
+from tallynet.messages import BlockPage, ProvenReceipt, Receipts, RecordProof, ShownEvent
+from tallynet.receipts import EnvelopeReceipt, Event, PrologueReceipt
 from tallynet.records import RECORD_TYPES, Kind, Lot, Record
 from tallynet.signatures import key_is_sound, verify_kind
 from tallynet.state_proof import StateProof, verify_state_proof
@@ -187,6 +188,21 @@ class Trust:
         if kind is Kind.VOUCHER and not proof.rows:
             lots = tuple(decode(Lot, lot) for lot in proof.lots)
         return ProvenRecord(decode(RECORD_TYPES[kind], raw), lots, block)
+
+    def event(self, shown: ShownEvent) -> Event:
+        """One event of the committed log."""
+        block = self.certified(shown.header, shown.certificate)
+        if not verify_list_proof(block.commit.receipts_root, shown.receipt, shown.proof):
+            raise RemoteProtocolError("BAD_PROOF", "the receipt is not in its block")
+        if shown.proof.index:
+            digest = decode(EnvelopeReceipt, shown.receipt).events_digest
+        else:
+            digest = decode(PrologueReceipt, shown.receipt).events_digest
+        own = sha256(shown.event).digest()
+        hashes = [shown.hashes[at : at + 32] for at in range(0, len(shown.hashes), 32)]
+        if sha256(shown.hashes).digest() != digest or own not in hashes:
+            raise RemoteProtocolError("BAD_PROOF", "the event is not one of its receipt")
+        return decode(Event, shown.event)
 
     def block(self, answer: BlockPage) -> Block:
         """A block's header, certificate and envelope hashes."""

@@ -30,7 +30,20 @@ from tools.testnet_files import NetworkFile, Plan, init
 
 ENVELOPES = 400
 RULES = c.ProgrammeRules(
-    r.AcceptMode.IMMEDIATE, 0, 10, 200, 1, 180, 3, r.DocumentPolicy.CAPPED, False, 500, (), True, ()
+    r.AcceptMode.IMMEDIATE,
+    0,
+    10,
+    200,
+    1,
+    180,
+    3,
+    r.DocumentPolicy.CAPPED,
+    r.Visibility.TIER1,
+    False,
+    500,
+    (),
+    True,
+    (),
 )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
 import shutil
 import subprocess
@@ -13,7 +15,7 @@ import msgspec
 import pytest
 
 from node.state.tables import RECORDS
-from node.store.tables import CHECKSUM_BYTES, SEEDS, sealed
+from node.store.tables import CHECKSUM_BYTES, SEEDS, VOUCHER_LOG, sealed
 from tallynet.codec import decode, encode
 from tallynet.records import CreditLine, Kind
 from tools.demo_story import CHAPTERS
@@ -76,6 +78,25 @@ def test_the_audit_notices_a_changed_record_with_a_right_checksum(
     assert "DIFFERS" in done.stdout
 
 
+def test_the_audit_notices_a_voucher_log_that_points_elsewhere(
+    told: tuple[Path, str], tmp_path: Path
+) -> None:
+    copy = tmp_path / "bank-3"
+    shutil.copytree(told[0] / "bank-3", copy)
+    environment = lmdb.open(str(copy / "data"), max_dbs=16, map_size=1 << 30)
+    with environment:
+        table = environment.open_db(VOUCHER_LOG.encode(), create=False)
+        with environment.begin(write=True, db=table) as transaction:
+            cursor = transaction.cursor()
+            assert cursor.first()
+            key, stored = cursor.item()
+            place = (10**6).to_bytes(8, "big") + stored[8:-CHECKSUM_BYTES]
+            transaction.put(key, sealed(SEEDS[VOUCHER_LOG], key, place))
+    done = tally("audit", str(copy))
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "the log of voucher" in done.stdout
+
+
 def test_the_audit_names_damage(told: tuple[Path, str], tmp_path: Path) -> None:
     copy = tmp_path / "bank-2"
     shutil.copytree(told[0] / "bank-2", copy)
@@ -86,3 +107,43 @@ def test_the_audit_names_damage(told: tuple[Path, str], tmp_path: Path) -> None:
     done = tally("audit", str(copy))
     assert done.returncode == 5
     assert "STORE_CORRUPT" in done.stderr
+
+
+def test_running_nodes_answer_who_asks_with_what_he_may_see(
+    told: tuple[Path, str], tmp_path: Path
+) -> None:
+    """Penetration queries from the command line to real nodes: the supplier sees its lot's whole way, the
+    debtor what was not passed on, a bank that has no part in it nothing (voucher law §13, §16)."""
+    network = tmp_path / "network"
+    shutil.copytree(told[0], network)
+
+    def ask(*words: str) -> subprocess.CompletedProcess[str]:
+        return tally(*words, "--network", str(network), "--output", "json")
+
+    assert tally("testnet", "up", str(network)).returncode == 0
+    try:
+        reference = "vista-guide/v1"
+        up = ask("lot", "up", f"{reference}:0", "--as", "gate-devices")
+        assert up.returncode == 0, up.stderr
+        trace = json.loads(up.stdout)
+        assert [event["type"] for event in trace["events"]][-2:] == [
+            "voucher.claim",
+            "voucher.issue",
+        ]
+        assert trace["documents"] and not trace["gone"]
+        down = json.loads(ask("voucher", "down", reference, "--as", "vista-guide").stdout)
+        assert (down[0]["start"], down[-1]["end"]) == (0, trace["voucher"]["face"])
+        assert all(one["end"] == other["start"] for one, other in itertools.pairwise(down))
+        assert {row["lot"]["hops"] for row in down if row["lot"]} == {0}
+        assert None in [row["lot"] for row in down]
+        stranger = ask("voucher", "down", reference, "--as", "bank-4")
+        assert stranger.returncode == 1 and "NOT_AUTHORISED" in stranger.stderr
+        for words in (
+            ("position", "exposure", "--as", "bank-2"),
+            ("position", "ladder", "--as", "bank-2"),
+            ("position", "idle", "--as", "corner-parts", "--days", "1"),
+            ("debtor", "impact", "--as", "vista-guide"),
+        ):
+            assert json.loads(ask(*words).stdout) == [], "all is settled"
+    finally:
+        assert tally("testnet", "down", str(network)).returncode == 0

@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from law_world import World
 
+from node.ledger.redemption import instruction_id
 from tallynet import commands as c
 from tallynet import records as r
 
@@ -169,9 +170,8 @@ def test_a_command_overtakes_the_prologue_and_leaves_nothing_behind(world: World
     assert world.get(r.Voucher, id).status is r.VoucherStatus.DEFAULTED
 
 
-def crowd(world: World, day: int) -> None:
+def crowd(world: World, day: int, count: int = 2 * 200) -> None:
     """So many acts due on `day` that a block cannot carry them all out: expiring offers come early."""
-    count = 2 * 200
     set_parameter(world, "system_work_per_block", 200)
     terms = {
         "kind": r.FinancingKind.SALE, "currency": "CNY", "debtors": (), "programmes": (),
@@ -188,3 +188,25 @@ def crowd(world: World, day: int) -> None:
 def roll_once(world: World) -> None:
     network = world.get(r.Network, r.NETWORK_ID)
     world.block(seconds=network.next_roll - world.time)
+
+
+def test_a_pending_transfer_that_ends_between_two_batches_joins_what_is_instructed(
+    world: World,
+) -> None:
+    """A lot in the middle of the next batch is then part of one whose instruction is open."""
+    set_parameter(world, "instruction_batch", 20)
+    id = world.voucher(1_000, accept_mode=r.AcceptMode.EXPLICIT)
+    maturity = world.get(r.Voucher, id).maturity
+    world.roll_to(maturity - 1)
+    pieces = tuple(c.Piece(world.ids["shop"], 1, None) for _ in range(24))
+    world.ok("devices", c.LotTransfer(world.label, id, 0, pieces))
+    crowd(world, maturity, 198)
+    left = world.get(r.Network, r.NETWORK_ID).next_roll - world.time
+    decline = world.envelope("shop", c.LotDecline(world.label, id, 995), valid_for=left + 60)
+    world.block(decline, seconds=left)
+    voucher = world.get(r.Voucher, id)
+    assert (voucher.status, voucher.instructions_opened) == (r.VoucherStatus.DUE, 995)
+    world.block()
+    assert world.lots(id) == [("devices", 0, 1_000, "HELD")]
+    instruction = world.get(r.Instruction, instruction_id(id, 0))
+    assert instruction.amount == 1_000

@@ -400,7 +400,7 @@ def test_scenario_A_the_backstop_carries_the_shop_through(monkeypatch: pytest.Mo
         (order.payee, order.amount)
         for order in world.orders_of("bank-1") if order.purpose is r.InstructionPurpose.PENALTY
     ]  # fmt: skip
-    assert penalties == [(world.ids["shop"], 839_998), (world.ids["bank-2"], 210_002)]
+    assert penalties == [(world.ids["bank-3"], 839_998), (world.ids["bank-2"], 210_002)]
     settle(world, 0, 39_999_900)
-    assert world.surplus_of("bank-3") == [(world.ids["shop"], 39_999_900 - 31_999_920 - 242_666)]
+    assert world.surplus_of("bank-3") == [(world.ids["shop"], 8_597_312)]
     assert 39_999_900 - 31_999_920 - 242_666 + 839_998 == 8_597_312

@@ -326,3 +326,27 @@ def test_an_unpaid_prepayment_is_overdue_after_its_end_day(world: Stored) -> Non
     assert world.get(r.Financing, world.loan).state is r.FinancingState.OVERDUE
     world.repay(LENT)
     assert world.state.get(r.Kind.FINANCING, world.loan) is None
+
+
+def test_an_unpaid_prepayment_is_written_off_after_its_end_day_and_stays_payable(
+    world: Stored,
+) -> None:
+    world.fund()
+    world.ok("distillery", world.shipping())
+    write_off = c.FinancingWriteOff(b"loss", world.loan)
+    world.roll_to(world.get(r.Financing, world.loan).end_day)
+    world.refused("STATE_CONFLICT", "bank-2", write_off)
+    world.roll_to(world.day + 1)
+    world.refused("NOT_AUTHORISED", "bank-3", write_off)
+    world.ok("bank-2", write_off)
+    assert world.get(r.Financing, world.loan).state is r.FinancingState.WRITTEN_OFF
+    world.refused("STATE_CONFLICT", "bank-2", write_off)
+    assert world.ranges(world.goods) == (2_000, 2_000, 2_000)
+    world.repay(LENT)
+    assert world.state.get(r.Kind.FINANCING, world.loan) is None
+
+
+def test_goods_are_released_not_enforced_STATE_CONFLICT(world: Stored) -> None:
+    world.fund()
+    world.roll_to(world.get(r.Financing, world.loan).end_day + 1)
+    world.refused("STATE_CONFLICT", "bank-2", c.FinancingEnforce(b"take", world.loan))

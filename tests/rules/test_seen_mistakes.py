@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from followed_world import FollowedWorld
 from law_world import DIGEST
-from test_two_records import STORIES, Story, Twins, play
+from twins import STORIES, Story, Twins, play
 
 from node.ledger.execute import BlockResult
 from node.state import CommittedState, MemoryReader, Overlay

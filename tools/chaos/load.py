@@ -29,7 +29,7 @@ from msgspec import Meta
 from tallynet.client import Client, OutcomeUnknown, Receipt, SubmissionRefused
 from tallynet.codec import encode
 from tallynet.envelope import Envelope
-from tools.bench import Site, World
+from tools.bench_world import Site, World
 from tools.chaos.record import (
     ACKNOWLEDGED_FILE,
     SUBMITTED_FILE,
@@ -228,7 +228,7 @@ async def run(config: LoadConfig) -> None:
             )
             for n in range(len(places))
         ]
-        await world.build(clients[0])
+        await world.build(clients[0], lots=0)
         _say(Ready((await clients[0].block()).block.height))
         submitted, acknowledged = (
             stack.enter_context(LogWriter(Path(config.logs) / name))

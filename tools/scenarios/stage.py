@@ -276,7 +276,8 @@ class Stage(ABC):
         rules: dict[str, Any] = {
             "accept_mode": r.AcceptMode.IMMEDIATE, "deemed_days": 0, "max_hops": 10,
             "max_lots": 200, "min_piece": 1, "max_tenor_days": 365, "grace_days": 5,
-            "document_policy": r.DocumentPolicy.CAPPED, "document_required_on_transfer": False,
+            "document_policy": r.DocumentPolicy.CAPPED, "visibility": r.Visibility.TIER1,
+            "document_required_on_transfer": False,
             "penalty_ppm_day": 500, "funding_order": (), "open_to_all": True,
             "policy_minimum": (),
         }  # fmt: skip

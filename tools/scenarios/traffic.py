@@ -40,7 +40,7 @@ DRAW_MAX: Final = 10_000_000_00 - 1
 ADVANCE_BPS: Final = 8_000
 AT_ONCE, WHEN_ACCEPTED = b"p", b"e"
 """Programmes of every core, by when pieces are received."""
-CLEARER, BUYER, LENDER = "bank-1", "bank-2", "bank-3"
+CLEARER, BUYER, LENDER, COURT = "bank-1", "bank-2", "bank-3", "court"
 CORE: Final = "core-"
 LINE: Final = 10**16
 ANCHORS_MAX: Final = 1_000
@@ -112,6 +112,7 @@ class Traffic:
         stage, cores = self._stage, [_core(n) for n in range(len(self._suppliers))]
         await stage.join(*cores, kind=r.OrganisationKind.CORE, size=r.Size.LARGE)
         await stage.join(*self._names)
+        await stage.admit(COURT, r.OrganisationKind.COURT_AGENT)
         for core in cores:
             await stage.grant(r.LineKind.ISSUE, CLEARER, core, LINE)
             await stage.grant(r.LineKind.DEBTOR_EXPOSURE, LENDER, core, LINE)
@@ -236,6 +237,10 @@ class Traffic:
             return [lot for lot in one.lots.all() if lot.hops < one.life.depth]
 
         lane, lot = self._live(random, fits)
+        if act.outcome is Outcome.DISPUTED:
+            self._dispute(lane, lot)
+        elif act.outcome is Outcome.FROZEN:
+            self._freeze(lane, lot)
         core = int(lane.core.removeprefix(CORE))
         count = min(d.pieces(random, lot.hops), lot.length)
         each = max(1, lot.length * random.randint(1, 9) // 10 // count)
@@ -256,6 +261,33 @@ class Traffic:
             if lane.life.explicit:
                 lane.steps.append(self._answer(lane, part, declined=declined))
             lane.lots.give(replace(part, holder=lot.holder, hops=lot.hops) if declined else part)
+
+    def _dispute(self, lane: VoucherLane, lot: Held) -> None:
+        """The holder disputes a lot, and a court ends it."""
+        stage, label = self._stage, self._stage.label()
+        ranges = (c.DisputedRange(lot.start, lot.end),)
+
+        def resolve() -> c.DisputeResolve:
+            dispute = record_id(r.Kind.DISPUTE, stage.id(lot.holder), label)
+            return c.DisputeResolve(stage.label(), dispute)
+
+        opened = lambda: c.DisputeOpen(label, self._id(lane), ranges, stage.receipt())  # noqa: E731
+        lane.steps += [Step(lot.holder, opened), Step(COURT, resolve)]
+
+    def _freeze(self, lane: VoucherLane, lot: Held) -> None:
+        """A court freezes a lot, and lifts the freeze."""
+        stage, label = self._stage, self._stage.label()
+
+        def order() -> c.FreezeOrder:
+            part = c.FrozenPart(self._id(lane), lot.start, lot.length, True)
+            whose, until = stage.id(lot.holder), MONDAY + 30
+            return c.FreezeOrder(label, whose, stage.receipt(), (part,), until)
+
+        def lift() -> c.FreezeLift:
+            freeze = record_id(r.Kind.FREEZE, stage.id(COURT), label)
+            return c.FreezeLift(stage.label(), freeze)
+
+        lane.steps += [Step(COURT, order), Step(COURT, lift)]
 
     def _answer(self, lane: VoucherLane, part: Held, *, declined: bool) -> Step:
         stage, answer = self._stage, c.LotDecline if declined else c.LotAccept

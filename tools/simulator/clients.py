@@ -133,6 +133,9 @@ class Session:
 
     __slots__ = ("_client", "_node")
 
+    key: Final = bytes(32)
+    """Nobody's: no simulated client asks what depends on who asks."""
+
     def __init__(self, client: SimulatedClient, node: SimulatedNode) -> None:
         self._client: Final = client
         self._node: Final = node

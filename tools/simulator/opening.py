@@ -64,7 +64,20 @@ def opening(town: Town) -> tuple[Sequence[tuple[Party, Sequence[Any]]], ...]:
 def _programme(number: int) -> c.ProgrammeCreate:
     mode = (r.AcceptMode.IMMEDIATE, r.AcceptMode.EXPLICIT)[number]
     rules = c.ProgrammeRules(
-        mode, 0, 10, 200, 1, 365, 1, r.DocumentPolicy.CAPPED, False, 500, (), True, ()
+        mode,
+        0,
+        10,
+        200,
+        1,
+        365,
+        1,
+        r.DocumentPolicy.CAPPED,
+        r.Visibility.TIER1,
+        False,
+        500,
+        (),
+        True,
+        (),
     )
     return c.ProgrammeCreate(b"p%d" % number, r.ProgrammeKind.RECEIVABLE, CURRENCY, rules)
 

@@ -41,7 +41,7 @@ COMMANDS: Final = {
 }  # fmt: skip
 """Mean commands of an act."""
 _POSSIBLE: Final = {
-    ActKind.TRANSFER: (Outcome.TRANSFER_DECLINED,),
+    ActKind.TRANSFER: (Outcome.TRANSFER_DECLINED, Outcome.DISPUTED, Outcome.FROZEN),
     ActKind.SMALL_DRAW: (Outcome.PAYOUT_FAILED,),
     ActKind.FINANCE: (Outcome.PAYOUT_FAILED, Outcome.DOUBLE_FINANCED),
     ActKind.SETTLE: (Outcome.OVERDUE, Outcome.PARTIAL_PAYMENT),

@@ -46,6 +46,8 @@ class Outcome(Enum):
     DONE = auto()
     CLAIM_REFUSED = auto()
     TRANSFER_DECLINED = auto()
+    DISPUTED = auto()
+    FROZEN = auto()
     PAYOUT_FAILED = auto()
     OVERDUE = auto()
     PARTIAL_PAYMENT = auto()
@@ -53,8 +55,9 @@ class Outcome(Enum):
 
 
 OUTCOMES: Final = {
-    Outcome.CLAIM_REFUSED: 150, Outcome.TRANSFER_DECLINED: 100, Outcome.PAYOUT_FAILED: 50,
-    Outcome.OVERDUE: 100, Outcome.PARTIAL_PAYMENT: 50, Outcome.DOUBLE_FINANCED: 20,
+    Outcome.CLAIM_REFUSED: 150, Outcome.TRANSFER_DECLINED: 100, Outcome.DISPUTED: 30,
+    Outcome.FROZEN: 2, Outcome.PAYOUT_FAILED: 50, Outcome.OVERDUE: 100,
+    Outcome.PARTIAL_PAYMENT: 50, Outcome.DOUBLE_FINANCED: 20,
 }  # fmt: skip
 """Acts of 10,000 that can end so."""
 

@@ -32,12 +32,14 @@ from tallynet.messages import (
     IndexPage,
     NodeState,
     NodeStatus,
+    Penetration,
     Ping,
     Pong,
     ProvenReceipt,
     QueryBlock,
     QueryEvents,
     QueryIndex,
+    QueryPenetration,
     QueryRecord,
     QueryStatus,
     QueryTransaction,
@@ -233,6 +235,10 @@ class Server:
                 return self._block(number, height)
             case QueryStatus(number):
                 return self._status(number)
+            case QueryPenetration(number):
+                block = self.chain.blocks[self.height - 1]
+                nothing = ((), (), (), ())
+                return Penetration(number, block.header, block.certificate, *nothing, None, False)
             case DryRun(number):
                 receipt = encode(_receipt(bytes(32), b"", "LOT_STATE"))
                 return DryRunResult(number, self.height, receipt, ("the lot is elsewhere",))

@@ -23,11 +23,20 @@ from tallynet.client import (
     Trust,
 )
 from tallynet.codec import Wire, decode, encode
-from tallynet.messages import ProvenReceipt, Receipts, RecordProof, TransactionPhase
+from tallynet.messages import (
+    Penetration,
+    ProvenReceipt,
+    Receipts,
+    RecordProof,
+    RequestRefused,
+    TransactionPhase,
+)
+from tallynet.penetration import Positions
 from tallynet.records import Kind
 from tests.unit.client.serving import (
     COUNTER,
     GENESIS,
+    ORGANISATION,
     Chain,
     Server,
     counted,
@@ -284,7 +293,7 @@ def test_a_node_that_forges_a_record_is_dropped_and_another_one_asked(backend: s
 
 
 def test_state_never_goes_back(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tallynet.client.client.BEHIND_SECONDS", 0.2)
+    monkeypatch.setattr("tallynet.client.client.BEHIND_SECONDS", 2.0)
 
     async def body(client: Client, servers: list[Server]) -> None:
         await client.submit(envelope(1))
@@ -462,3 +471,25 @@ def test_the_blocking_client_does_the_same_without_async() -> None:
             assert client.status().name == "bank-0"
             assert len(client.statuses()) == 2
             assert client.newest_height == client.statistics().newest_height > 0
+
+
+def test_an_incomplete_answer_to_a_penetration_query_is_a_lie_and_a_refusal_is_none() -> None:
+    def refuse(reply: Wire) -> Wire:
+        if isinstance(reply, Penetration):
+            return RequestRefused(reply.request, "NOT_AUTHORISED", "not shown")
+        return reply
+
+    question = Positions(ORGANISATION)
+    with serving(2) as servers:
+        addresses = [server.address for server in servers]
+        with BlockingClient.connect(addresses, GENESIS, KEYS[0]) as client:
+            assert client.submit(envelope(1)).ok
+            with pytest.raises(NotConnected):
+                client.penetrate(question)
+            assert client.statistics().lies
+        for server in servers:
+            server.lie = refuse
+        with BlockingClient.connect(addresses, GENESIS, KEYS[0]) as client:
+            with pytest.raises(RequestFailed, match="NOT_AUTHORISED"):
+                list(client.penetrate_all(question))
+            assert not client.statistics().lies

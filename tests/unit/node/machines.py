@@ -41,7 +41,8 @@ SETTLED_ROUNDS_MAX = 2_000
 class ClientEnd:
     """A client's connection: remembers what the node sent."""
 
-    def __init__(self) -> None:
+    def __init__(self, key: bytes = bytes(32)) -> None:
+        self.key = key
         self.replies: list[ClientReply] = []
 
     def send(self, message: bytes) -> None:

@@ -11,8 +11,9 @@ import pytest
 import trio
 
 from tallynet.receipts import EnvelopeReceipt
-from tools.bench import BenchFailed, Work, run_bench
+from tools.bench import Work, run_bench
 from tools.bench_mixed import signed
+from tools.bench_world import BenchFailed
 from tools.scenarios.ledger_stage import LedgerStage
 from tools.scenarios.traffic import Traffic
 
@@ -64,7 +65,7 @@ def test_another_answer_than_the_expected_one_ends_the_run(tmp_path: Path) -> No
 @pytest.mark.parametrize("given", [{"workload": "other"}, {"workload": "mixed", "batch": 2}])
 def test_a_workload_that_there_is_not_is_refused(given: dict[str, object]) -> None:
     usual: dict[str, object] = {
-        "validators": 4, "batch": 1, "seconds": 1, "json_file": None, "commit": "",
+        "validators": 4, "batch": 1, "seconds": 1, "lots": 0, "json_file": None, "commit": "",
     }  # fmt: skip
     with pytest.raises(BenchFailed, match="workload"):
         run_bench(**(usual | given))  # type: ignore[arg-type]

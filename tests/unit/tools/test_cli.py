@@ -191,7 +191,20 @@ def test_help_shows_first_steps(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", ["voucher issue", "organisation register", "document register", "show", "audit"]
+    "words",
+    [
+        "voucher issue",
+        "organisation register",
+        "document register",
+        "show",
+        "audit",
+        "voucher down",
+        "lot up",
+        "position exposure",
+        "position ladder",
+        "position idle",
+        "debtor impact",
+    ],
 )
 def test_help_of_a_command_shows_an_example(words: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*words.split(), "--help"]) == 0

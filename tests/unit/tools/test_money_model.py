@@ -134,7 +134,20 @@ def issue_by_the_branch(model: Model) -> str:
 def enterprise_with_branch() -> Model:
     model = Model(MATURITY - 1)
     model.programmes[PAPER] = c.ProgrammeRules(
-        r.AcceptMode.IMMEDIATE, 0, 9, 9, 1, 99, 5, r.DocumentPolicy.CAPPED, False, 500, (), True, ()
+        r.AcceptMode.IMMEDIATE,
+        0,
+        9,
+        9,
+        1,
+        99,
+        5,
+        r.DocumentPolicy.CAPPED,
+        r.Visibility.TIER1,
+        False,
+        500,
+        (),
+        True,
+        (),
     )
     created = CommandReceipt("OK", (Created(r.Kind.ORGANISATION, SHOP),), 0, ())
     keys = (c.NewKey(bytes(32), (), r.Algorithm.ED25519, bytes(32), 0, 1, 0, bytes(64)),)

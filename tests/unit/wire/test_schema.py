@@ -108,7 +108,7 @@ _FLAT = tuple(
     and not any(
         name in SCHEMA.rules
         for line in rule.splitlines()
-        for name in line.strip(" ,").split(": ")[1:]
+        for name in line.strip(" ,").replace(" / ", ": ").split(": ")[1:]
     )
     and "[" not in rule
 )

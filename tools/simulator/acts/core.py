@@ -23,7 +23,7 @@ class CoreAct(Act):
         own = self._scan(Index.OWNER_PROGRAMMES, self._party.id)
         rules = c.ProgrammeRules(
             random.choice((r.AcceptMode.IMMEDIATE, r.AcceptMode.IMMEDIATE, r.AcceptMode.EXPLICIT)),
-            0, 10, 200, 1, 365, random.choice((0, 1, 5)), r.DocumentPolicy.CAPPED, False, 500, (), True,
+            0, 10, 200, 1, 365, random.choice((0, 1, 5)), r.DocumentPolicy.CAPPED, r.Visibility.TIER1, False, 500, (), True,
             (),
         )  # fmt: skip
         if len(own) >= 3:
