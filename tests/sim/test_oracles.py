@@ -19,7 +19,14 @@ from tallynet.codec import decode, encode
 from tallynet.envelope import Envelope
 from tallynet.evidence import VotesEvidence
 from tallynet.hashing import signed_bytes
-from tallynet.messages import DOMAINS, Signed, SignedKind, ViewChange
+from tallynet.messages import (
+    DOMAINS,
+    Complaint,
+    ComplaintReason,
+    Signed,
+    SignedKind,
+    ViewChange,
+)
 from tallynet.records import Kind, Voucher
 from tallynet.signatures import KIND_COMMIT
 from tests.sim.plans import calm, every
@@ -33,7 +40,7 @@ from tools.simulator.oracles.conduct import HeaderTime, Integrity, Steadfast
 from tools.simulator.oracles.evidence import EvidenceSoundness
 from tools.simulator.oracles.operations import Authorisation, Durability, ExactlyOnce, RealTimeOrder
 from tools.simulator.oracles.state import Money, StateRoots
-from tools.simulator.oracles.votes import Amnesia, NoDoubleVote
+from tools.simulator.oracles.votes import Amnesia, Grounds, NoDoubleVote
 from tools.simulator.run import Run
 
 
@@ -313,6 +320,24 @@ def test_a_vote_in_a_view_that_was_left(history: tuple[Run, Record]) -> None:
     oracle.sent(node, encode(signed(run, 2, SignedKind.PREPARE, prepare(8, 1, b"a"))))
     with pytest.raises(Violation, match="votes in view 7 after it left it"):
         oracle.sent(node, encode(signed(run, 2, SignedKind.PREPARE, prepare(7, 2, b"a"))))
+
+
+def test_a_view_that_is_left_on_the_word_of_liars(history: tuple[Run, Record]) -> None:
+    run, _ = history
+    node = run.nodes[2]
+    oracle = Grounds(run)
+    change = encode(signed(run, 2, SignedKind.VIEW_CHANGE, ViewChange(7, 5, b"", None, ())))
+    with pytest.raises(Violation, match="grounds: n2 moves to view 5"):
+        oracle.sent(node, change)
+    oracle = Grounds(run)
+    joined = Complaint(7, 4, ComplaintReason.JOINED)
+    with pytest.raises(Violation, match="grounds: n2 joins complaints about view 4"):
+        oracle.sent(node, encode(signed(run, 2, SignedKind.COMPLAINT, joined)))
+    oracle = Grounds(run)
+    first = Complaint(7, 4, ComplaintReason.PROGRESS_TIMEOUT)
+    oracle.sent(run.nodes[1], encode(signed(run, 1, SignedKind.COMPLAINT, first)))
+    oracle.sent(node, encode(signed(run, 2, SignedKind.COMPLAINT, joined)))
+    oracle.sent(node, change)
 
 
 def test_a_barred_key_that_signs() -> None:

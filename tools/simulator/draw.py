@@ -20,7 +20,7 @@ from tools.simulator.options import (
 )
 from tools.simulator.variants import VARIANTS, Variant, variant_of
 
-CLIENTS: Final = 8
+CLIENTS: Final = 9
 """Organisations that act, see `town`."""
 REAL_SIGNATURES_PERCENT: Final = 5
 """Runs in which validators sign with Ed25519 (reliability §5)."""

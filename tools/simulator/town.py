@@ -29,6 +29,7 @@ FOREVER: Final = 2**40
 API_CAP: Final = 10**9
 """What a machine key may move alone, fen."""
 SUPPLIERS: Final = ("devices", "shop", "cafe")
+COURT: Final = "court"
 PEOPLE: Final[dict[str, tuple[Role, ...]]] = {
     "maker": (Role.MAKER, Role.ADMIN),
     "checker": (Role.CHECKER, Role.ADMIN),
@@ -80,7 +81,7 @@ class Town:
     validators: tuple[Any, ...]
     """Keys by validator index."""
     parties: tuple[Party, ...]
-    """First the banks by validator index, then the core enterprise, then the suppliers."""
+    """First the banks by validator index, then the core enterprise, the suppliers, the court."""
 
     def party(self, name: str) -> Party:
         return next(party for party in self.parties if party.name == name)
@@ -91,7 +92,7 @@ class Town:
 
     @property
     def clients(self) -> Sequence[Party]:
-        """Who acts: four banks, the core enterprise, the suppliers."""
+        """Who acts: four banks, the core enterprise, the suppliers, the court."""
         return (*self.parties[:4], *self.parties[len(self.validators) :])
 
     def envelope(
@@ -128,6 +129,7 @@ def town_of(
         _party(name, (OrganisationKind.SUPPLIER,), Size.SMALL if name == "devices" else Size.MICRO)
         for name in SUPPLIERS
     ]
+    others.append(_party(COURT, (OrganisationKind.COURT_AGENT,), Size.LARGE))
     validators = tuple(
         Validator(bank.id, key.public_key().public_bytes_raw(), bank.name)
         for bank, key in zip(banks, keys, strict=True)

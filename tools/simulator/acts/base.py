@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
 from typing import Any, Final
 
@@ -30,10 +30,10 @@ class Act:
     """Base of what the kinds of parties do; every draw comes from the request's own numbers."""
 
     def __init__(self, town: Town, party: Party, random: Random, view: Overlay) -> None:
-        self._town: Final = town
-        self._party: Final = party
-        self._random: Final = random
-        self._view: Final = view
+        self.town: Final = town
+        self.party: Final = party
+        self.random: Final = random
+        self.view: Final = view
         self._labels = 0
 
     def choices(self) -> list[Choice]:
@@ -43,7 +43,7 @@ class Act:
     def commands(self) -> Sequence[Wire]:
         """The commands of one act, or none."""
         order = self.choices()
-        self._random.shuffle(order)
+        self.random.shuffle(order)
         for act in order:
             commands = act()
             if commands:
@@ -52,7 +52,7 @@ class Act:
 
     def spoiled(self, commands: Sequence[Wire], valid_until: int, mode: Mode) -> Envelope:
         """The same act with something wrong about it."""
-        town, party, random = self._town, self._party, self._random
+        town, party, random = self.town, self.party, self.random
         kind = random.randrange(5)
         if kind == 0:
             return town.envelope(party, commands, valid_until - 1_000, mode=mode)
@@ -70,68 +70,98 @@ class Act:
     # --- helpers --------------------------------------------------------------------------------
 
     @property
-    def _label(self) -> bytes:
+    def label(self) -> bytes:
         self._labels += 1
-        return self._random.getrandbits(48).to_bytes(6, "big") + bytes((self._labels,))
+        return self.random.getrandbits(48).to_bytes(6, "big") + bytes((self._labels,))
 
-    def _digest(self) -> bytes:
-        return self._random.randbytes(32)
+    def digest(self) -> bytes:
+        return self.random.randbytes(32)
 
-    def _get(self, kind: r.Kind, id: bytes) -> Any:
-        return self._view.get(kind, id)
+    def get(self, kind: r.Kind, id: bytes) -> Any:
+        return self.view.get(kind, id)
 
-    def _scan(self, index: Index, prefix: bytes) -> list[bytes]:
+    def scan(self, index: Index, prefix: bytes) -> list[bytes]:
         """What follows the prefix in each key of an index."""
-        keys = self._view.index_scan(index, prefix, limit=LOOK_MAX)
+        keys = self.view.index_scan(index, prefix, limit=LOOK_MAX)
         return [key[len(prefix) :] for key in keys]
 
-    def _choose(self, ids: list[bytes]) -> bytes | None:
-        return self._random.choice(ids) if ids else None
+    def choose(self, ids: list[bytes]) -> bytes | None:
+        return self.random.choice(ids) if ids else None
 
     @property
-    def _today(self) -> int:
-        network = self._get(r.Kind.NETWORK, r.NETWORK_ID)
+    def today(self) -> int:
+        """The business date."""
+        network = self.get(r.Kind.NETWORK, r.NETWORK_ID)
         return int(network.business_date)
+
+    def lots(self, *states: r.LotState) -> Iterator[tuple[bytes, r.Lot]]:
+        """(voucher, lot) of what the party holds in one of these states."""
+        for key in self.scan(Index.HOLDER_LOTS, self.party.id):
+            lot = self.get(r.Kind.LOT, key)
+            if isinstance(lot, r.Lot) and lot.state in states:
+                yield key[:16], lot
+
+    def choose_lot(self) -> tuple[bytes, r.Lot] | None:
+        """(voucher, lot) of something held; now and then of a voucher that circulates no more."""
+        held = list(self.lots(r.LotState.HELD))
+        active = [
+            (voucher, lot)
+            for voucher, lot in held
+            if self.get(r.Kind.VOUCHER, voucher).status is r.VoucherStatus.ACTIVE
+        ]
+        if active and self.random.random() < 0.9:
+            held = active
+        return self.random.choice(held) if held else None
+
+    def verified_account(self) -> bytes | None:
+        """One of the party's accounts that may be paid to."""
+        return self.choose(
+            [
+                id
+                for id in self.scan(Index.ORGANISATION_ACCOUNTS, self.party.id)
+                if self.get(r.Kind.ACCOUNT, id).status is r.AccountStatus.VERIFIED
+            ]
+        )
 
     # --- everybody ------------------------------------------------------------------------------
 
     def _new_key(self, role: r.Role, seed: bytes = b"") -> c.NewKey:
         """A fresh key, or that of a seed, with its proof of possession; nobody signs with it."""
-        key = Ed25519PrivateKey.from_private_bytes(seed or self._digest())
+        key = Ed25519PrivateKey.from_private_bytes(seed or self.digest())
         public = key.public_key().public_bytes_raw()
-        proof = key.sign(signed_bytes(KIND_REGISTER, self._town.hash, public))
+        proof = key.sign(signed_bytes(KIND_REGISTER, self.town.hash, public))
         cap = 1_000 if role is r.Role.API else 0
         return c.NewKey(
-            seed or self._digest(), (role,), r.Algorithm.ED25519, public, 0, FOREVER, cap, proof
+            seed or self.digest(), (role,), r.Algorithm.ED25519, public, 0, FOREVER, cap, proof
         )
 
     def _spare_keys(self) -> list[bytes]:
         """Keys beside those that the party signs with."""
-        own = [record_id(r.Kind.KEY, b"", self._party.public(name)) for name in self._party.keys]
+        own = [record_id(r.Kind.KEY, b"", self.party.public(name)) for name in self.party.keys]
         return [
             id
-            for id in self._scan(Index.ORGANISATION_KEYS, self._party.id)
-            if id not in own and not self._get(r.Kind.KEY, id).revoked
+            for id in self.scan(Index.ORGANISATION_KEYS, self.party.id)
+            if id not in own and not self.get(r.Kind.KEY, id).revoked
         ]
 
     def _add_key(self) -> Sequence[Wire]:
-        if self._random.random() < 0.9:
+        if self.random.random() < 0.9:
             return ()
         spare = self._spare_keys()
-        new = self._new_key(self._random.choice((r.Role.MAKER, r.Role.CHECKER, r.Role.API)))
-        if spare and self._random.random() < 0.5:
-            return (c.KeyRotate(self._label, spare[0], new),)
-        return (c.KeyAdd(self._label, new),)
+        new = self._new_key(self.random.choice((r.Role.MAKER, r.Role.CHECKER, r.Role.API)))
+        if spare and self.random.random() < 0.5:
+            return (c.KeyRotate(self.label, spare[0], new),)
+        return (c.KeyAdd(self.label, new),)
 
     def _revoke_key(self) -> Sequence[Wire]:
         spare = self._spare_keys()
-        if not spare or self._random.random() < 0.8:
+        if not spare or self.random.random() < 0.8:
             return ()
-        return (c.KeyRevoke(self._label, self._random.choice(spare)),)
+        return (c.KeyRevoke(self.label, self.random.choice(spare)),)
 
     def _policy(self) -> Sequence[Wire]:
         """The defaults, spelled out: nobody is locked out."""
-        if self._random.random() < 0.95:
+        if self.random.random() < 0.95:
             return ()
         rules = (r.PolicyRule(r.CommandClass.LOT, 0, (r.Role.MAKER,), 1),)
-        return (c.PolicySet(self._label, rules, None),)
+        return (c.PolicySet(self.label, rules, None),)

@@ -19,7 +19,7 @@ from tools.simulator.byzantine.replies import ReplyLiar
 from tools.simulator.byzantine.schemer import Schemer
 from tools.simulator.byzantine.simple import Selective, Silent
 from tools.simulator.byzantine.sync import SyncLiar
-from tools.simulator.byzantine.view_change import GoneSilent, Hider, Spammer
+from tools.simulator.byzantine.view_change import GoneSilent, Grumbler, Hider, Spammer
 from tools.simulator.byzantine.whisperer import Whisperer
 
 BEHAVIOURS: Final[dict[str, type[Behaviour]]] = {
@@ -36,6 +36,7 @@ BEHAVIOURS: Final[dict[str, type[Behaviour]]] = {
     "stale new view": StaleNewView,
     "schemer": Schemer,
     "spammer": Spammer,
+    "grumbler": Grumbler,
     "hider": Hider,
     "kingmaker": Kingmaker,
     "gone silent": GoneSilent,

@@ -64,6 +64,21 @@ class Spammer(Behaviour):
         return self.ring.sign_as(member, SignedKind.NEW_VIEW, body)
 
 
+class Grumbler(Behaviour):
+    """Complains about every view as soon as it sees it, in its own name and with forged signatures in
+    those of others (A13)."""
+
+    def beat(self) -> None:
+        core = self.core
+        body = Complaint(core.epoch, core.voted_view, self.random.choice(list(ComplaintReason)))
+        own = self.ring.sign_as(self.index, SignedKind.COMPLAINT, body)
+        for victim in self.victims:
+            self.lie(victim, own)
+            other = self.random.randrange(self.run.plan.n)
+            forged = Signed(SignedKind.COMPLAINT, own.body, other, self.random.randbytes(64))
+            self.lie(victim, forged)
+
+
 class Hider(Behaviour):
     """Its ViewChanges leave out certificates that it holds, and show others that everybody has long
     forgotten; different validators get different ones."""

@@ -13,11 +13,11 @@ from tools.simulator.oracles.conduct import HeaderTime, Integrity, Steadfast
 from tools.simulator.oracles.evidence import EvidenceSoundness
 from tools.simulator.oracles.operations import Authorisation, Durability, ExactlyOnce, RealTimeOrder
 from tools.simulator.oracles.state import Money, StateRoots
-from tools.simulator.oracles.votes import Amnesia, NoDoubleVote
+from tools.simulator.oracles.votes import Amnesia, Grounds, NoDoubleVote
 
 ORACLES: Final[tuple[type[Oracle], ...]] = (
     Agreement, Authorisation, Money, RealTimeOrder, ExactlyOnce, Durability, NoDoubleVote, Amnesia,
-    StateRoots, BoundedResources, EvidenceSoundness, LightClients, Steadfast, HeaderTime, Integrity,
+    StateRoots, BoundedResources, EvidenceSoundness, LightClients, Grounds, Steadfast, HeaderTime, Integrity,
 )  # fmt: skip
 """In the order in which they are asked. Liveness (oracle 9) is the end of a run itself."""
 UNCONDITIONAL: Final[tuple[type[Oracle], ...]] = (

@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tallynet.codec import decode
-from tallynet.messages import NewView, PrePrepare, Signed, SignedKind, ViewChange
+from tallynet.messages import (
+    Complaint,
+    ComplaintReason,
+    NewView,
+    PrePrepare,
+    Signed,
+    SignedKind,
+    ViewChange,
+)
 from tools.simulator.oracles.base import Oracle
 
 if TYPE_CHECKING:
@@ -67,6 +75,42 @@ class NoDoubleVote(Oracle):
             view = decode(NewView, signed.body)
             return (index, int(kind), view.epoch, view.view, 0)
         return None
+
+
+class Grounds(Oracle):
+    """A13: a correct validator leaves a view only after a correct one has complained about it or a later
+    one, whatever the f liars complain about, and in whose name. A leader that nobody correct complains
+    about stays in office."""
+
+    name = "grounds"
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(run)
+        self._complained: Final[dict[int, int]] = {}
+        """Epoch -> the highest view that a correct validator has complained about."""
+        self._seen: Final[dict[bytes, None]] = {}
+
+    def sent(self, node: SimulatedNode, message: bytes) -> None:
+        if message in self._seen or node.faulty:
+            return
+        self._seen[message] = None
+        value = self.run.decoded(message)
+        if not isinstance(value, Signed) or value.signer != node.index:
+            return
+        if value.kind is SignedKind.COMPLAINT:
+            complaint = decode(Complaint, value.body)
+            highest = self._complained.get(complaint.epoch, -1)
+            if complaint.reason is ComplaintReason.JOINED and complaint.view > highest:
+                raise self.violated(
+                    f"{node} joins complaints about view {complaint.view} of liars only"
+                )
+            self._complained[complaint.epoch] = max(highest, complaint.view)
+        elif value.kind is SignedKind.VIEW_CHANGE:
+            change = decode(ViewChange, value.body)
+            if change.to_view - 1 > self._complained.get(change.epoch, -1):
+                raise self.violated(
+                    f"{node} moves to view {change.to_view}, and no correct validator complained"
+                )
 
 
 SILENT: Final = ("votes_stopped", "diverged", "forked")

@@ -62,16 +62,6 @@ VIEW_CHANGES: Final = (
         "openers",
     ),
     Plant(
-        "new-view-of-anybody", "INV-13", _VIEW_CHANGE,
-        "    if signed.signer != body.view % n:\n",
-        "    if signed.signer >= n:\n",
-    ),
-    Plant(
-        "certificate-of-the-new-view-itself", "INV-13", _VIEW_CHANGE,
-        " or entry.view >= body.to_view",
-        "",
-    ),
-    Plant(
         "opens-with-too-few", "INV-13", _VIEWS,
         "        if len(ready) < s.q:\n",
         "        if len(ready) <= s.f:\n",
@@ -102,6 +92,7 @@ VIEW_CHANGES: Final = (
         "                self._change_to(views[s.q - 1] + 1)\n",
         "            if views and views[0] >= s.voted_view:\n"
         "                self._change_to(views[0] + 1)\n",
+        "liars",
     ),
     Plant(
         "f-complaints-move", "A11", _VIEWS,
@@ -121,6 +112,7 @@ VIEW_CHANGES: Final = (
         "complaint-signature-unchecked", "A13", _VIEWS,
         "if not repeated and not s.verifier.signed(signed):",
         "if False and not repeated:",
+        "liars",
     ),
     Plant(
         "voted-view-not-written", "B1", _VIEWS,

@@ -1,0 +1,172 @@
+"""I1 to I16 of the voucher law (§10), each said as a function of the whole state, slowly and plainly.
+
+Nothing here calls a rule: what a rule computes must not be checked by computing it the same way again.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
+
+from node.ledger.derived import index_keys
+from node.state import CommittedState, Overlay
+from node.state.tables import INDEXES, RECORDS, MemoryReader, record_of
+from node.state.view import Index
+from tallynet import records as r
+from tallynet.codec import decode_trusted
+
+EVERYTHING = sys.maxsize
+LIVE = (
+    r.VoucherStatus.ACTIVE, r.VoucherStatus.DUE, r.VoucherStatus.OVERDUE, r.VoucherStatus.DEFAULTED,
+)  # fmt: skip
+ENCUMBERED = (r.LotState.FINANCING_PENDING, r.LotState.PLEDGED)
+LOANS = (r.FinancingKind.LOAN_PLEDGE, r.FinancingKind.LOAN_RECOURSE, r.FinancingKind.BACKSTOP)
+
+Records = Mapping[r.Kind, Mapping[bytes, r.Record]]
+
+
+def records_of(tables: MemoryReader) -> Records:
+    """Everything that the state holds, by kind and id."""
+    found: dict[r.Kind, dict[bytes, r.Record]] = defaultdict(dict)
+    for key, data in tables.scan(RECORDS, b"", b"", EVERYTHING):
+        named = record_of(key)
+        if named is not None:
+            kind, id = named
+            found[kind][id] = decode_trusted(r.RECORD_TYPES[kind], data)
+    return found
+
+
+def lots_by_voucher(records: Records) -> dict[bytes, list[r.Lot]]:
+    """Lots in order of their start; a lot's key opens with its voucher."""
+    found: dict[bytes, list[r.Lot]] = defaultdict(list)
+    for id, lot in sorted(records[r.Kind.LOT].items()):
+        found[id[:16]].append(lot)
+    return found
+
+
+def I1_lots_tile_the_face(records: Records) -> Iterator[str]:
+    lots = lots_by_voucher(records)
+    for id, voucher in records[r.Kind.VOUCHER].items():
+        of = lots.get(id, [])
+        edges = [0, *(lot.end for lot in of)]
+        if [lot.start for lot in of] != edges[:-1] or edges[-1] != voucher.face:
+            yield f"voucher {id.hex()}: lots {[(lot.start, lot.end) for lot in of]}"
+        by_state = {
+            state: sum(lot.end - lot.start for lot in of if lot.state is state)
+            for state in (r.LotState.REDEEMED, r.LotState.CANCELLED)
+        }
+        if by_state[r.LotState.REDEEMED] != voucher.redeemed:
+            yield f"voucher {id.hex()}: redeemed {voucher.redeemed}, lots say {by_state}"
+        if voucher.status in LIVE and by_state[r.LotState.CANCELLED] != voucher.cancelled:
+            yield f"voucher {id.hex()}: cancelled {voucher.cancelled}, lots say {by_state}"
+        if any(a.end > b.start for a, b in pairwise(of)):
+            yield f"voucher {id.hex()}: lots overlap"
+
+
+def I2_documents_are_used_up_to_their_total(records: Records) -> Iterator[str]:
+    used: dict[bytes, int] = defaultdict(int)
+    for voucher in records[r.Kind.VOUCHER].values():
+        if voucher.status is r.VoucherStatus.CANCELLED:
+            continue
+        share = voucher.face - voucher.cancelled
+        if len(voucher.documents) == 1:
+            used[voucher.documents[0].document] += share
+        else:
+            for use in voucher.documents:
+                used[use.document] += use.amount
+    for id, document in records[r.Kind.DOCUMENT].items():
+        if document.occupied != used[id] or document.occupied > document.total:
+            yield f"document {id.hex()}: occupied {document.occupied}, vouchers use {used[id]}"
+
+
+def I3_issue_lines_count_what_was_promised(records: Records) -> Iterator[str]:
+    used: dict[bytes, int] = defaultdict(int)
+    reserved: dict[bytes, int] = defaultdict(int)
+    for voucher in records[r.Kind.VOUCHER].values():
+        if voucher.status in LIVE:
+            used[voucher.issue_line] += voucher.face - voucher.redeemed - voucher.cancelled
+        elif voucher.status is r.VoucherStatus.PENDING_CLAIM:
+            reserved[voucher.issue_line] += voucher.face
+    for id, line in records[r.Kind.CREDIT_LINE].items():
+        if line.kind is r.LineKind.ISSUE and (line.used, line.reserved) != (used[id], reserved[id]):
+            yield f"line {id.hex()}: {line.used}/{line.reserved}, vouchers {used[id]}/{reserved[id]}"
+
+
+def I4_no_line_grows_beyond_what_is_granted(before: Records, after: Records) -> Iterator[str]:
+    for id, line in after[r.Kind.CREDIT_LINE].items():
+        old = before[r.Kind.CREDIT_LINE].get(id)
+        was = 0 if old is None else old.used + old.reserved
+        now = line.used + line.reserved
+        if now > was and now > line.granted:
+            yield f"line {id.hex()}: from {was} to {now}, granted {line.granted}"
+
+
+def I5_an_encumbered_range_has_one_financing(records: Records) -> Iterator[str]:
+    pledged: dict[bytes, int] = defaultdict(int)
+    for id, lots in lots_by_voucher(records).items():
+        for lot in lots:
+            if lot.state not in ENCUMBERED:
+                continue
+            financing = records[r.Kind.FINANCING].get(lot.lien or bytes(16))
+            request = records[r.Kind.FINANCING_REQUEST].get(lot.lien or bytes(16))
+            if financing is None and request is None:
+                yield f"voucher {id.hex()}: [{lot.start}, {lot.end}) waits for nothing"
+            elif financing is not None and financing.kind in LOANS:
+                pledged[lot.lien] += lot.end - lot.start
+    for id, length in pledged.items():
+        financing = records[r.Kind.FINANCING][id]
+        if financing.principal > length and not financing.repaid:
+            yield f"loan {id.hex()}: {financing.principal} lent on {length}"
+
+
+def I7_no_maturity_beyond_the_longest_tenor(records: Records, longest: int) -> Iterator[str]:
+    for id, voucher in records[r.Kind.VOUCHER].items():
+        # Rolled to a working day: at most the longest break of the calendar later.
+        if voucher.maturity > voucher.issue_day + longest + 14:
+            yield f"voucher {id.hex()}: {voucher.maturity - voucher.issue_day} days"
+
+
+def I8_I13_nobody_is_paid_more_than_came_in(records: Records) -> Iterator[str]:
+    lots = lots_by_voucher(records)
+    for id, voucher in records[r.Kind.VOUCHER].items():
+        if not voucher.paid <= voucher.funds_in <= voucher.face:
+            yield f"voucher {id.hex()}: paid {voucher.paid} of {voucher.funds_in}"
+        for lot in lots.get(id, []):
+            if lot.covered > lot.end - lot.start:
+                yield f"voucher {id.hex()}: [{lot.start}, {lot.end}) is covered with {lot.covered}"
+    for id, order in records[r.Kind.INSTRUCTION].items():
+        if order.paid > order.amount:
+            yield f"instruction {id.hex()}: {order.paid} paid of {order.amount}"
+
+
+def I11_hops_never_shrink(before: Records, after: Records) -> Iterator[str]:
+    """A range that still has the holder that it had has the hops that it had."""
+    old = lots_by_voucher(before)
+    for id, lots in lots_by_voucher(after).items():
+        for lot in lots:
+            for was in old.get(id, []):
+                shared = max(lot.start, was.start) < min(lot.end, was.end)
+                if shared and was.hops > lot.hops and lot.holder == was.holder:
+                    yield f"voucher {id.hex()}: {was.hops} hops became {lot.hops}"
+
+
+def I14_indexes_rebuild(
+    tables: MemoryReader, state: CommittedState, records: Records
+) -> Iterator[str]:
+    view = Overlay(state)
+    expected = {
+        key
+        for kind, of in records.items()
+        for id, record in of.items()
+        for key in index_keys(view, kind, id, record)
+    }
+    stored = {(Index(key[0]), key[1:]) for key, _ in tables.scan(INDEXES, b"", b"", EVERYTHING)}
+    for index, key in sorted(expected ^ stored):
+        yield f"index {index.name}: {key.hex()}"
+
+
+def broken(checks: Iterable[Iterator[str]]) -> list[str]:
+    """All that the checks found."""
+    return [sentence for check in checks for sentence in check]
