@@ -27,7 +27,7 @@ SUPPLIERS = ("devices", "shop", "two")
 LOANS = (r.FinancingKind.LOAN_RECOURSE, r.FinancingKind.LOAN_PLEDGE)
 BOTH = (r.LineKind.DEBTOR_EXPOSURE, r.LineKind.BORROWER)
 STEPS = 250
-SEEDS = 10
+SEEDS = 4
 SUCCEED = (
     c.FinancingDraw, c.FinancingDrawBatch, c.FinancingRequestOpen, c.FinancingQuote,
     c.FinancingAccept, c.FinancingCancel, c.RegistrationRecord, c.InstructionSend, c.PayoutConfirm,
