@@ -140,6 +140,13 @@ def rediscount(world: Financed) -> None:
     number = world.receipt_number()
     world.ok("bank-3", c.RediscountConfirm(world.label, deal, 5_950_000, number))
     assert (world.exposure("bank-3"), world.exposure("bank-4")) == (4_000_000, 6_000_000)
+    assert world.lots(world.paper) == [
+        ("devices", 0, start, "HELD"),
+        ("bank-3", start, 41_998_800, "HELD"),
+        ("bank-4", 41_998_800, 47_998_800, "HELD"),
+        ("bank-2", 47_998_800, 48_000_000, "HELD"),
+        ("devices", 48_000_000, FACE, "REDEEMED"),
+    ]
 
 
 def loans(world: Financed) -> None:

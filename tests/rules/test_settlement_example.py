@@ -189,4 +189,5 @@ def test_distress_before_maturity(world: Maturing) -> None:
     world.ok("bank-3", trigger)
     assert world.lend(30_000) == (24_000, {"bank-3": 14_400, "bank-4": 9_600})
     world.ok("core", c.DistressEnd(world.label))
+    assert world.get(r.Backstop, world.pool).state is r.BackstopState.TRIGGERED
     world.ok("core", promise)
