@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
-from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
 from cyclopts import App
 
-from tallynet import commands as c
-from tallynet.hashing import record_id
 from tallynet.plain import from_plain
-from tallynet.records import Kind, OrganisationKind, PolicyRule
+from tallynet.records import OrganisationKind, PolicyRule
 from tools.connect import genesis_of
 from tools.ledger_cli import (
     DEFAULT_NETWORK,
@@ -24,7 +20,7 @@ from tools.ledger_cli import (
     OutputOption,
     execute,
 )
-from tools.onboarding import keep_opening, new_key
+from tools.onboarding import branch_creation, new_branch
 from tools.organisation_cli import (
     REFUSED,
     DryRunOption,
@@ -35,7 +31,7 @@ from tools.organisation_cli import (
     read_json,
 )
 from tools.output import Output
-from tools.wallet import WALLETS, PersonPlan, create_wallet, load_wallet
+from tools.wallet import WALLETS, load_wallet
 
 TEST_TAX_ID: Final = "test-{name}"
 
@@ -79,9 +75,7 @@ def create(
     chosen = tuple(part for part in kinds.split(",") if part) or parent.kinds
     kinds_of_branch = tuple(sorted({one_of(OrganisationKind, part) for part in chosen}))
     policy = () if rules is None else from_plain(tuple[PolicyRule, ...], read_json(rules))
-    people = [PersonPlan(person.name, person.role_set) for person in parent.people]
-    organisation = record_id(Kind.ORGANISATION, parent.id, name.encode())
-    wallet = create_wallet(network, name, organisation, [k.name for k in kinds_of_branch], people)
+    wallet = new_branch(network, parent, name, kinds_of_branch)
     directory = network / WALLETS / name
 
     def put_aside() -> None:
@@ -90,17 +84,13 @@ def create(
         directory.rename(target)
 
     with made_for_the_act(lambda: shutil.rmtree(directory), put_aside, dry_run=dry_run):
-        salt, tax = os.urandom(32), tax_id or TEST_TAX_ID.format(name=name)
-        keep_opening(network, wallet, salt, tax)
-        command = c.BranchCreate(
-            name.encode(),
-            kinds_of_branch,
-            region,
-            sha256(b"tallynet/name" + salt + name.encode()).digest(),
-            sha256(b"tallynet/tax-id" + salt + tax.encode()).digest(),
-            sha256(b"tallynet/unique" + tax.encode()).digest(),
-            tuple(new_key(network, genesis_of(network)[1], wallet, p) for p in wallet.people),
-            tuple(sorted(policy, key=lambda rule: (rule.command_class, rule.amount_from))),
+        command = branch_creation(
+            network,
+            genesis_of(network)[1],
+            wallet,
+            tax_id=tax_id or TEST_TAX_ID.format(name=name),
+            region=region,
+            policy=tuple(sorted(policy, key=lambda rule: (rule.command_class, rule.amount_from))),
         )
         execute(Common(network, as_, "", sign_as, dry_run, output), command)
 

@@ -152,6 +152,9 @@ def bench(
         Path | None, Parameter(name="--json", help="append the figures to this file")
     ] = None,
     commit: Annotated[str, Parameter(help="what was measured, noted in the figures")] = "",
+    workload: Annotated[
+        str, Parameter(help="transfers, or mixed: everything that a region does in a day")
+    ] = "transfers",
 ) -> None:
     """Measure throughput and latency of real nodes on this machine.
 
@@ -171,6 +174,7 @@ def bench(
             lots=lots,
             json_file=json_file,
             commit=commit,
+            workload=workload,
         )
     )
 

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from tallynet.commands import AccountBind, DocumentRegister, NewKey, OrganisationRegister
+import msgspec
+
+from tallynet.commands import (
+    AccountBind,
+    BranchCreate,
+    DocumentRegister,
+    NewKey,
+    OrganisationAdmit,
+    OrganisationRegister,
+)
 from tallynet.documents import Registration, read_invoice, registration_fields
 from tallynet.hashing import record_id, signed_bytes
-from tallynet.records import Algorithm, Kind, OrganisationKind, Role, Size
+from tallynet.records import Algorithm, Kind, OrganisationKind, PolicyRule, Role, Size
 from tallynet.signatures import KIND_REGISTER
 from tools.records_by_name import commitment
 from tools.wallet import (
+    BANK_PEOPLE,
     CORE_PEOPLE,
     MICRO_PEOPLE,
     SMALL_PEOPLE,
@@ -25,6 +36,7 @@ from tools.wallet import (
     create_wallet,
     person_commitment,
     private_key,
+    write_wallet,
 )
 
 OPENING_FILE: Final = "commitments.json"
@@ -93,6 +105,73 @@ def registration(
         sha256(b"tallynet/unique" + tax.encode()).digest(),
         tuple(new_key(network, genesis, wallet, person) for person in wallet.people),
         (),
+    )
+
+
+def admission(
+    network: Path,
+    genesis: bytes,
+    name: str,
+    kinds: Sequence[OrganisationKind],
+    label: bytes,
+    *,
+    tax_id: str,
+    industry: str,
+    region: str,
+) -> OrganisationAdmit:
+    """Make the wallet of an institution and the body of the joint act that admits it; the organisation's
+    id is a function of the body. Raises WalletError WALLET_EXISTS."""
+    from node.ledger.joint import hash_of
+
+    provisional = record_id(Kind.ORGANISATION, b"", name.encode())
+    wallet = create_wallet(network, name, provisional, [kind.name for kind in kinds], BANK_PEOPLE)
+    salt = os.urandom(32)
+    command = OrganisationAdmit(
+        label,
+        tuple(kinds),
+        industry,
+        region,
+        sha256(b"tallynet/name" + salt + name.encode()).digest(),
+        sha256(b"tallynet/tax-id" + salt + tax_id.encode()).digest(),
+        sha256(b"tallynet/unique" + tax_id.encode()).digest(),
+        tuple(new_key(network, genesis, wallet, person) for person in wallet.people),
+    )
+    organisation = record_id(Kind.ORGANISATION, hash_of(command), b"")
+    write_wallet(network, msgspec.structs.replace(wallet, organisation=organisation.hex()))
+    return command
+
+
+def new_branch(
+    network: Path, parent: Wallet, name: str, kinds: Sequence[OrganisationKind]
+) -> Wallet:
+    """Make the wallet of a branch that `parent` is about to create under label `name`, with people as the
+    parent has."""
+    people = [PersonPlan(person.name, person.role_set) for person in parent.people]
+    organisation = record_id(Kind.ORGANISATION, parent.id, name.encode())
+    return create_wallet(network, name, organisation, [kind.name for kind in kinds], people)
+
+
+def branch_creation(
+    network: Path,
+    genesis: bytes,
+    wallet: Wallet,
+    *,
+    tax_id: str,
+    region: str,
+    policy: tuple[PolicyRule, ...] = (),
+) -> BranchCreate:
+    """The parent's command that creates a branch of this wallet."""
+    salt = os.urandom(32)
+    keep_opening(network, wallet, salt, tax_id)
+    return BranchCreate(
+        wallet.name.encode(),
+        tuple(OrganisationKind[kind] for kind in wallet.kinds),
+        region,
+        sha256(b"tallynet/name" + salt + wallet.name.encode()).digest(),
+        sha256(b"tallynet/tax-id" + salt + tax_id.encode()).digest(),
+        sha256(b"tallynet/unique" + tax_id.encode()).digest(),
+        tuple(new_key(network, genesis, wallet, person) for person in wallet.people),
+        policy,
     )
 
 

@@ -9,13 +9,11 @@ be registered; when nodes refused at the door it is put aside, because that is o
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
-from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
@@ -25,7 +23,6 @@ from cyclopts import App, Parameter
 
 from tallynet import commands as c
 from tallynet.client.errors import OutcomeUnknown, SubmissionRefused
-from tallynet.hashing import record_id
 from tallynet.keyfile import create_key_file, load_key_file
 from tallynet.plain import from_plain, to_plain
 from tallynet.records import Key, Kind, OrganisationKind, PolicyRule, Role, Size
@@ -39,17 +36,15 @@ from tools.ledger_cli import (
     OutputOption,
     execute,
 )
-from tools.onboarding import new_key, new_organisation, registration
+from tools.onboarding import admission, new_key, new_organisation, registration
 from tools.output import Output, print_json, print_rows
 from tools.participant import new_label
 from tools.records_by_name import AddressBook, label_bytes
 from tools.wallet import (
-    BANK_PEOPLE,
     WALLETS,
     Person,
     Wallet,
     WalletError,
-    create_wallet,
     environment_passphrase,
     load_wallet,
     load_wallets,
@@ -221,25 +216,18 @@ def admit(
 def make_admission(
     network: Path, name: str, kinds: str, tax_id: str, industry: str, region: str
 ) -> None:
-    """Make the wallet and the body of the act; the organisation's id is a function of the body."""
-    from node.ledger.joint import hash_of
-
+    """Make the wallet and keep the body of the act for the other banks."""
     chosen = tuple(sorted({one_of(OrganisationKind, part) for part in kinds.split(",") if part}))
-    provisional = record_id(Kind.ORGANISATION, b"", name.encode())
-    wallet = create_wallet(network, name, provisional, [k.name for k in chosen], BANK_PEOPLE)
-    genesis, salt = genesis_of(network)[1], os.urandom(32)
-    command = c.OrganisationAdmit(
-        new_label(),
+    command = admission(
+        network,
+        genesis_of(network)[1],
+        name,
         chosen,
-        industry,
-        region,
-        sha256(b"tallynet/name" + salt + name.encode()).digest(),
-        sha256(b"tallynet/tax-id" + salt + tax_id.encode()).digest(),
-        sha256(b"tallynet/unique" + tax_id.encode()).digest(),
-        tuple(new_key(network, genesis, wallet, person) for person in wallet.people),
+        new_label(),
+        tax_id=tax_id,
+        industry=industry,
+        region=region,
     )
-    organisation = record_id(Kind.ORGANISATION, hash_of(command), b"")
-    write_wallet(network, msgspec.structs.replace(wallet, organisation=organisation.hex()))
     path = network / WALLETS / name / ADMISSION_FILE
     path.write_text(json.dumps(to_plain(command), indent=1) + "\n", encoding="utf-8")
 

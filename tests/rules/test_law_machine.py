@@ -34,7 +34,7 @@ from tools.simulator.town import Town, town_of
 from tools.simulator.workload import next_envelope
 
 EXAMPLES = 2_000
-STEPS = 8
+STEPS = 6
 LONGEST_DAYS = 365
 BLOCKS_PER_ROLL_MAX = 40
 """A day's work here is a few acts; more blocks would be a prologue that never ends."""

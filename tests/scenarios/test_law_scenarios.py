@@ -11,6 +11,8 @@ from tools.scenarios.catalogue import SCENARIOS, Scenario
 from tools.scenarios.ledger_stage import LedgerStage
 from tools.scenarios.stage import Facts, ScenarioFailed
 
+PAGE = Path(__file__).parents[2] / "docs" / "scenarios.md"
+
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_scenario(scenario: Scenario, tmp_path: Path) -> None:
@@ -51,3 +53,12 @@ def test_a_hot_lot_leaves_as_much_state_after_200_draws_as_after_20(tmp_path: Pa
     few, many = kinds
     grown = {kind for kind in many if many[kind] != few[kind]}
     assert grown == {"BANK_RECEIPT", "REMEMBERED"}
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+def test_the_page_of_scenarios_says_what_the_catalogue_says(scenario: Scenario) -> None:
+    row = (
+        f"| {scenario.name} | {scenario.row} | {scenario.shows} | "
+        f"{scenario.size:,} ({scenario.small:,}) {scenario.unit} | `tally scenario {scenario.name}` |"
+    )
+    assert row in PAGE.read_text(encoding="utf-8").splitlines()

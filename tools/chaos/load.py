@@ -29,7 +29,7 @@ from msgspec import Meta
 from tallynet.client import Client, OutcomeUnknown, Receipt, SubmissionRefused
 from tallynet.codec import encode
 from tallynet.envelope import Envelope
-from tools.bench import World
+from tools.bench_world import Site, World
 from tools.chaos.record import (
     ACKNOWLEDGED_FILE,
     SUBMITTED_FILE,
@@ -218,9 +218,9 @@ async def run(config: LoadConfig) -> None:
     """Build the world, then load until told to finish."""
     directory = Path(config.network)
     network = load_network(directory)
-    genesis, _ = genesis_of(directory)
+    genesis, hash_ = genesis_of(directory)
     places = addresses(network)
-    world = World(directory, network)
+    world = World(Site(directory, network, genesis, hash_))
     async with AsyncExitStack() as stack:
         clients = [
             await stack.enter_async_context(

@@ -4,6 +4,7 @@
     network_stage.py    four real validators whose clock can be moved on
     ledger_stage.py     the same law in this process, without a network: what the tests run
     catalogue.py        which scenarios there are
+    traffic.py          a day of `tools.workload` as commands, foretold
     everything else     one scenario a file
 
 A scenario is written against `Stage` and states what it showed as facts, figures with names. On

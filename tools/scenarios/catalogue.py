@@ -9,12 +9,18 @@ from typing import Final
 from tools.scenarios import (
     deep_chain,
     double_financing,
+    flow_anchors,
+    holiday_week,
     hot_lot,
+    invalid_mix,
     issue_storm,
     line_cut,
+    liquor_retailer,
     maturity_cliff,
     overdue_cascade,
+    regional_day,
     spare_parts_shop,
+    tourism_collapse,
 )
 from tools.scenarios.stage import Stage
 
@@ -42,6 +48,26 @@ SCENARIOS: Final = (
         "spare-parts-shop", "§19 A",
         "a one-person shop draws ¥1 and ¥100,000, and the backstop carries it through a default",
         spare_parts_shop.run, 1, 1, "shops",
+    ),
+    Scenario(
+        "tourism-collapse", "§19 B",
+        "bookings fall, a bank cuts its line, and the core's pool hands over to the next bank",
+        tourism_collapse.run, 300, 6, "suppliers",
+    ),
+    Scenario(
+        "liquor-retailer", "§19 C",
+        "stores close, a pool runs dry, a distillery lends, goods are released, fees are waived",
+        liquor_retailer.run, 1_900, 38, "stores",
+    ),
+    Scenario(
+        "regional-day", "B1",
+        "a region's day in the law's mix, every movable range where it was foretold to be",
+        regional_day.run, 74_000, 300, "commands",
+    ),
+    Scenario(
+        "flow-anchors", "B4",
+        "a day's business records by totals and roots: 10,000 records an anchor, one record of state a stream",
+        flow_anchors.run, 10_000, 200, "anchors",
     ),
     Scenario(
         "hot-lot", "B5",
@@ -77,5 +103,15 @@ SCENARIOS: Final = (
         "double-financing", "B11",
         "two vouchers on one invoice in one block: exactly one is issued",
         double_financing.run, 50, 5, "pairs",
+    ),
+    Scenario(
+        "holiday-week", "B14",
+        "a week at a hundredth of the business: small draws go on, what is due waits, an alarm comes and goes",
+        holiday_week.run, 2_000, 21, "vouchers due",
+    ),
+    Scenario(
+        "invalid-mix", "B15",
+        "three of ten commands are wrong: each gets its code, and nothing that they aim at changes",
+        invalid_mix.run, 10_000, 250, "commands",
     ),
 )  # fmt: skip

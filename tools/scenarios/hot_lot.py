@@ -7,7 +7,7 @@ from typing import Final
 from tallynet import commands as c
 from tallynet import records as r
 from tallynet.receipts import CommandReceipt
-from tools.scenarios.stage import Stage, created, require_ok
+from tools.scenarios.stage import Stage, require_ok
 
 DRAW: Final = 100
 """Fen."""
@@ -84,13 +84,7 @@ def _parts(whole: int, most: int) -> list[int]:
 
 async def _pay(stage: Stage, bank: str, drawn: list[CommandReceipt]) -> int:
     """Pay everything out; the sum of the discounts."""
-    payouts = [
-        c.PayoutConfirm(
-            stage.label(), created(one, r.Kind.INSTRUCTION), one.result[1], stage.receipt()
-        )
-        for one in drawn
-    ]
-    await stage.all_ok(bank, payouts)
+    await stage.all_ok(bank, [stage.payout(one) for one in drawn])
     return sum(one.result[0] for one in drawn)
 
 

@@ -16,7 +16,13 @@ from tallynet.envelope import Envelope, Mode
 from tallynet.errors import TallynetError
 from tallynet.hashing import record_id
 from tallynet.receipts import CommandReceipt, EnvelopeReceipt
-from tools.onboarding import new_organisation, registration
+from tools.onboarding import (
+    admission,
+    branch_creation,
+    new_branch,
+    new_organisation,
+    registration,
+)
 from tools.participant import Signatory
 from tools.records_by_name import commitment
 
@@ -141,6 +147,30 @@ class Stage(ABC):
         require_ok(await self.send(binds))
         await self.all_ok(bank, verifies)
 
+    async def admit(self, name: str, kind: r.OrganisationKind) -> None:
+        """An institution that the banks admit together, with a verified account at bank-1."""
+        command = admission(
+            self.directory, self.genesis, name, (kind,), self.label(), tax_id=f"test-{name}",
+            industry="finance", region="coast",
+        )  # fmt: skip
+        await self.jointly(command, *BANKS[:3])
+        number = commitment("account", self.id(name), name)
+        await self.act(name, c.AccountBind(b"main", self.id("bank-1"), number, CURRENCY))
+        await self.act("bank-1", c.AccountVerify(self.label(), self.account(name)))
+
+    async def branches(self, parent: str, names: Sequence[str]) -> None:
+        """Branches of an organisation, in its region and with its policy."""
+        wallet = self.who(parent).wallet
+        kinds = [r.OrganisationKind[kind] for kind in wallet.kinds]
+        creations = [
+            branch_creation(
+                self.directory, self.genesis, new_branch(self.directory, wallet, name, kinds),
+                tax_id=f"test-{name}", region="coast",
+            )
+            for name in names
+        ]  # fmt: skip
+        await self.all_ok(parent, creations)
+
     # --- acting -----------------------------------------------------------------------------------
 
     def sign(self, by: str, *commands: Wire, mode: Mode = Mode.ATOMIC) -> Envelope:
@@ -175,9 +205,14 @@ class Stage(ABC):
 
     async def all_ok(self, by: str, commands: Sequence[Wire]) -> list[CommandReceipt]:
         """Many commands of one organisation, a hundred to an envelope; all must be carried out."""
-        receipts = await self.send(self.signed_in_parts(by, commands))
-        require_ok(receipts)
+        receipts = await self.send_ok(self.signed_in_parts(by, commands))
         return [command for receipt in receipts for command in receipt.commands]
+
+    async def send_ok(self, envelopes: Iterable[Envelope]) -> list[EnvelopeReceipt]:
+        """Send; every command must be carried out. Raises ScenarioFailed REFUSED."""
+        receipts = await self.send(envelopes)
+        require_ok(receipts)
+        return receipts
 
     def signed_in_parts(self, by: str, commands: Sequence[Wire]) -> Iterable[Envelope]:
         for start in range(0, len(commands), ENVELOPE_COMMANDS):
@@ -321,12 +356,14 @@ class Stage(ABC):
             self.label(), offer, voucher, start, amount, self.account(by), purpose
         )
 
+    def payout(self, drawn: CommandReceipt) -> c.PayoutConfirm:
+        """The command that confirms that what a draw asked for was paid."""
+        instruction = created(drawn, r.Kind.INSTRUCTION)
+        return c.PayoutConfirm(self.label(), instruction, drawn.result[1], self.receipt())
+
     async def pay_out(self, bank: str, drawn: CommandReceipt) -> CommandReceipt:
         """The bank confirms that it paid what a draw asked of it."""
-        instruction = created(drawn, r.Kind.INSTRUCTION)
-        return await self.one(
-            bank, c.PayoutConfirm(self.label(), instruction, drawn.result[1], self.receipt())
-        )
+        return await self.one(bank, self.payout(drawn))
 
     def receipt(self) -> bytes:
         """The hash of a new bank receipt."""
