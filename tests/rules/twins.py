@@ -40,6 +40,8 @@ CREATES_ONLY = {
 }  # fmt: skip
 """Commands that name no record of their sender's which could be taken for another one; a consent is named by
 the hash of what is agreed to."""
+OF_THE_NETWORK = {c.ValidatorAdd, c.ValidatorRemove}
+"""They change the one record of the network: there is no second one."""
 NOTHING_TO_JOIN = {c.LotMerge}
 """Every act that leaves equal neighbours joins them, so that no request does."""
 ADVANCE = (r.RateBand(365, 0, 8_000),)
