@@ -345,24 +345,28 @@ class Model(Limits):
             elif late:
                 self._unlock(resale_id)
         for paper in self.papers.values():
-            if paper.status == "PENDING" and self.today > paper.deadline:
-                self._release(paper)
-            if paper.status not in ("ACTIVE", "DUE", "OVERDUE", "DEFAULTED", "WRITTEN_OFF"):
-                continue
-            self._lapse(paper)
-            if self.today >= paper.maturity and paper.status == "ACTIVE":
-                paper.status = "DUE"
-                self._at_maturity(paper)
-            early = paper.total("REDEEMED") - paper.paid
-            unpaid = paper.face - paper.total("CANCELLED") - paper.funds - early > 0
-            if self.today > paper.grace_end and paper.status == "DUE" and unpaid:
-                paper.status = "OVERDUE"
-            after = paper.grace_end + self.parameter("default_after_days")
-            if self.today > after and paper.status == "OVERDUE":
-                paper.status = "DEFAULTED"
+            self._age(paper)
         for ask_id, ask in sorted(self.asks.items()):
             if self.today >= ask.lapses:
                 self._end_ask(ask_id)
+
+    def _age(self, paper: Paper) -> None:
+        """What the business date makes of a voucher."""
+        if paper.status == "PENDING" and self.today > paper.deadline:
+            self._release(paper)
+        if paper.status not in ("ACTIVE", "DUE", "OVERDUE", "DEFAULTED", "WRITTEN_OFF"):
+            return
+        self._lapse(paper)
+        if self.today >= paper.maturity and paper.status == "ACTIVE":
+            paper.status = "DUE"
+            self._at_maturity(paper)
+        early = paper.total("REDEEMED") - paper.paid
+        unpaid = paper.face - paper.total("CANCELLED") - paper.funds - early > 0
+        if self.today > paper.grace_end and paper.status == "DUE" and unpaid:
+            paper.status = "OVERDUE"
+        after = paper.grace_end + self.parameter("default_after_days")
+        if self.today > after and paper.status == "OVERDUE":
+            paper.status = "DEFAULTED"
 
     def _lapse(self, paper: Paper) -> None:
         for part in list(paper.parts):
@@ -571,6 +575,7 @@ class Model(Limits):
         paper.parts[0].state = "HELD"
         line = self.lines[paper.line]
         line.reserved, line.used = line.reserved - paper.face, line.used + paper.face
+        self._age(paper)
 
     def _do_VoucherReject(self, by: bytes, command: c.VoucherReject, _: CommandReceipt) -> None:
         self._release(self.papers[command.voucher])

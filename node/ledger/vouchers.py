@@ -356,6 +356,7 @@ def claim(context: Context, command: VoucherClaim) -> None:
         target=context.acting, amount=voucher.face,
     )  # fmt: skip
     context.put(command.voucher, voucher)
+    touch(context, command.voucher)  # claimed on its last day, it is due at once
 
 
 @rule(

@@ -66,6 +66,16 @@ def set_parameter(world: World, name: str, value: int) -> None:
         world.ok(bank, c.ParameterSet(world.label, name, world.day + 1, value))
 
 
+def test_a_voucher_claimed_on_its_last_day_is_due_for_the_next_act_of_the_same_block(
+    world: World,
+) -> None:
+    """What a later act of the block finds must not depend on whether one before it touched the voucher."""
+    id = issued(world, 3)
+    world.roll_to(world.get(r.Voucher, id).maturity)
+    world.ok("devices", c.VoucherClaim(world.label, id, True))
+    assert world.get(r.Voucher, id).status is r.VoucherStatus.DUE
+
+
 def test_a_voucher_claimed_after_its_maturity_matures_by_itself(world: World) -> None:
     id = issued(world, 3)
     world.roll_to(world.get(r.Voucher, id).maturity + 1)
