@@ -76,6 +76,7 @@ CASES: Final[dict[str, tuple[int, tuple[Fault, ...], Callable[[Run], int]]]] = {
     "stale new view": (NEXT_LEADER, (LEADER_DIES,), refused),
     "schemer": (FIRST_LEADER, (), evidence),
     "spammer": (NEXT_LEADER, (), refused),
+    "grumbler": (NEXT_LEADER, (), refused),
     "hider": (2, (LEADER_DIES,), lies),
     "kingmaker": (2, (LEADER_DIES,), lies),
     "gone silent": (NEXT_LEADER, (), lies),

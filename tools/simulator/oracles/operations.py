@@ -86,7 +86,8 @@ class RealTimeOrder(Oracle):
 
     def submitted(self, client: SimulatedClient, envelope: Envelope) -> None:
         del client
-        self._floor[envelope.transaction] = self._acknowledged_height
+        # The same words again are the same operation: what counts is when they were said first.
+        self._floor.setdefault(envelope.transaction, self._acknowledged_height)
 
     def acknowledged(self, client: SimulatedClient, pending: Pending, receipt: Receipt) -> None:
         del client, pending
