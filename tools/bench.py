@@ -41,7 +41,7 @@ TRANSFERS, MIXED = "transfers", "mixed"
 """Workloads: transfers of a fen each, or everything that a region's enterprises do in a day."""
 MIXED_VALIDATORS: Final = 4
 LOTS_MAX: Final = 20_000_000
-"""Half a kilobyte each on four disks."""
+"""More would only fill the disk; the bound is there for a slip of the finger."""
 LIGHT_SECONDS: Final = 3.0
 WARM_SECONDS: Final = 2.0
 """Before the window opens: caches fill, connections grow their buffers."""

@@ -162,7 +162,7 @@ def bench(
 
         tally bench --seconds 30
         tally bench --batch 100
-        tally bench --lots 5000000      # a quarter of an hour to prepare, 10 GB of disk
+        tally bench --lots 5000000      # takes long to prepare, with a progress bar
     """
     from tools.bench import run_bench
 

@@ -104,7 +104,7 @@ async def _ask(network: Path, key: Ed25519PrivateKey, question: Question) -> Ans
 def plain(row: object) -> dict[str, Any]:
     """A row for programs: ids in hexadecimal, choices by name."""
     found: dict[str, Any] = {}
-    for field in fields(row):  # type: ignore[arg-type]
+    for field in fields(row):  # type: ignore[arg-type]  # every row is a dataclass
         value = getattr(row, field.name)
         found[field.name] = value.name if isinstance(value, IntEnum) else to_plain(value)
     return found

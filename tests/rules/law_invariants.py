@@ -1,6 +1,7 @@
 """I1 to I16 of the voucher law (§10), each said as a function of the whole state, slowly and plainly.
 
-Nothing here calls a rule: what a rule computes must not be checked by computing it the same way again.
+Nothing here calls a rule: what a rule computes must not be checked by computing it the same way again. I14
+alone asks `index_keys`, which is what indexes are defined by.
 """
 
 from __future__ import annotations

@@ -369,7 +369,7 @@ class World:
             "documents": (r.DocumentUse(document, face),), "programme": programme,
             "issue_line": line, "clearing_bank": self.ids["bank-1"],
         }  # fmt: skip
-        return c.VoucherIssue(**(given | changes))  # type: ignore[arg-type]
+        return c.VoucherIssue(**(given | changes))  # type: ignore[arg-type]  # by name
 
     def voucher(self, face: int = 10_000, payee: str = "devices", **programme: object) -> bytes:
         """An issued and claimed voucher."""
@@ -394,7 +394,7 @@ class World:
             "registration_required": False, "automatic": True,
             "stop_on_flow_collapse": False, "source": None,
         }  # fmt: skip
-        command = c.OfferCreate(**(given | changes))  # type: ignore[arg-type]
+        command = c.OfferCreate(**(given | changes))  # type: ignore[arg-type]  # by name
         return self.ok(bank, command).created[0].id
 
     def draw(

@@ -39,21 +39,21 @@ class Pooled(FollowedWorld):
             "debtors": (self.ids["core"],), "programmes": (), "cap": 900, "advance_bps": 8_000,
             "rate_ppm": 30_000, "basis": 360, "recourse": False, "triggers": 3,
         }  # fmt: skip
-        return c.BackstopCreate(**(given | changes))  # type: ignore[arg-type]
+        return c.BackstopCreate(**(given | changes))  # type: ignore[arg-type]  # by name
 
     def draw_on(self, amount: int, start: int = 0, **changes: object) -> c.BackstopDraw:
         given = {
             "label": b"loan", "backstop": self.pool, "voucher": self.paper, "start": start,
             "amount": amount, "payee": self.account("devices"), "purpose": r.Purpose.PAYROLL,
         }  # fmt: skip
-        return c.BackstopDraw(**(given | changes))  # type: ignore[arg-type]
+        return c.BackstopDraw(**(given | changes))  # type: ignore[arg-type]  # by name
 
     def trigger(self, **changes: object) -> c.BackstopTrigger:
         given = {
             "label": self.label, "backstop": self.pool, "debtor": self.ids["core"],
             "overdue_voucher": self.paper, "distress_event": None,
         }  # fmt: skip
-        return c.BackstopTrigger(**(given | changes))  # type: ignore[arg-type]
+        return c.BackstopTrigger(**(given | changes))  # type: ignore[arg-type]  # by name
 
     def go_overdue(self) -> None:
         self.roll_to(self.dues.grace_end + 1)

@@ -33,7 +33,7 @@ def terms(world: World, **changes: object) -> r.FeeTerms:
     given = {
         "effective_day": world.day, "bps": 5, "minimum": 0, "free_below": 0, "debtor_bps": 0,
     }  # fmt: skip
-    return r.FeeTerms(**(given | changes))  # type: ignore[arg-type]
+    return r.FeeTerms(**(given | changes))  # type: ignore[arg-type]  # by name
 
 
 def charge(world: World, **changes: object) -> None:
@@ -46,7 +46,7 @@ def waiver(world: World, scope: r.WaiverScope, value: bytes, **changes: object) 
         "label": world.label, "programme": None, "scope": scope, "value": value, "kind": EXEMPT,
         "bps": 0, "days": 0, "valid_from": world.day, "valid_to": world.day + 30, "cap_total": 0,
     }  # fmt: skip
-    return c.WaiverGrant(**(given | changes))  # type: ignore[arg-type]
+    return c.WaiverGrant(**(given | changes))  # type: ignore[arg-type]  # by name
 
 
 def drawn_fee(world: World, voucher: bytes, amount: int, offer: bytes, who: str = "devices") -> int:
@@ -284,7 +284,7 @@ def test_one_waiver_per_scope_and_day_WAIVER_OVERLAP(world: World) -> None:
 )  # fmt: skip
 def test_waivers_that_make_no_sense_FEE_INVALID(world: World, changes: dict[str, object]) -> None:
     given = {"scope": r.WaiverScope.REGION, "value": b"coast"} | changes
-    world.refused("FEE_INVALID", "operator", waiver(world, **given))  # type: ignore[arg-type]
+    world.refused("FEE_INVALID", "operator", waiver(world, **given))  # type: ignore[arg-type]  # by name
 
 
 def test_a_waiver_is_granted_by_whose_fee_it_is_and_revoked_by_who_granted_it(

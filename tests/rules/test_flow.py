@@ -32,7 +32,7 @@ def publish(world: World, sum: int, **changes: object) -> c.FlowAnchorPublish:
         "label": world.label, "stream": "bookings", "day": world.day, "from_second": 0,
         "to_second": 86_400, "count": 10, "sum": sum, "records_root": DIGEST,
     }  # fmt: skip
-    return c.FlowAnchorPublish(**(given | changes))  # type: ignore[arg-type]
+    return c.FlowAnchorPublish(**(given | changes))  # type: ignore[arg-type]  # by name
 
 
 def flow(world: World) -> r.FlowAnchor:

@@ -40,7 +40,7 @@ class Stored(FollowedWorld):
             "account": self.account("distillery"), "currency": "CNY", "amount": LENT,
             "sku": "B-12", "unit": "case", "ship_by": self.ship_by, "end_day": self.day + 60,
         }  # fmt: skip
-        return c.PrepaymentRequest(**(given | changes))  # type: ignore[arg-type]
+        return c.PrepaymentRequest(**(given | changes))  # type: ignore[arg-type]  # by name
 
     @property
     def order(self) -> bytes:
@@ -51,7 +51,7 @@ class Stored(FollowedWorld):
             "label": b"loan", "prepayment": self.order, "amount": LENT, "rate_ppm": 0,
             "basis": 360, "advance_bps": 7_000,
         }  # fmt: skip
-        return c.PrepaymentFund(**(given | changes))  # type: ignore[arg-type]
+        return c.PrepaymentFund(**(given | changes))  # type: ignore[arg-type]  # by name
 
     @property
     def loan(self) -> bytes:
@@ -93,7 +93,7 @@ class Stored(FollowedWorld):
             "label": self.label, "owner": self.ids["retail"], "sku": "B-12", "unit": "case",
             "location": "hall-1", "currency": "CNY", "quantity": 100, "unit_value": 72_000,
         }  # fmt: skip
-        return c.WarehouseReceiptIssue(**(given | changes))  # type: ignore[arg-type]
+        return c.WarehouseReceiptIssue(**(given | changes))  # type: ignore[arg-type]  # by name
 
     def used(self) -> tuple[int, int]:
         line = self.get(r.CreditLine, self.limit)

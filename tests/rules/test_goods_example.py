@@ -35,7 +35,9 @@ def owed(world: Stored) -> int:
 
 
 def test_goods_are_released_as_the_loan_is_repaid(world: Stored) -> None:
-    price = lambda fen: c.WarehouseReceiptPrice(world.label, world.goods, fen)  # noqa: E731
+    def price(fen: int) -> c.WarehouseReceiptPrice:
+        return c.WarehouseReceiptPrice(world.label, world.goods, fen)
+
     world.roll_to(parse_day("2027-03-08"))
     world.refused("LOAN_TO_VALUE", "distillery", world.shipping(1_984))
     world.ok("distillery", world.shipping(2_000))

@@ -73,9 +73,10 @@ def test_a_branch_and_its_closing(world: World) -> None:
     beyond = promise(world, "pier", 2_000_000)
     world.refused("POLICY_UNSATISFIED", "pier", beyond, signers=[*THREE])
     next_one = promise(world, "pier", 100)
-    set_status = lambda by, status: world.ok(  # noqa: E731
-        by, c.BranchStatusSet(world.label, world.ids["pier"], status)
-    )
+
+    def set_status(by: str, status: BranchStatus) -> None:
+        world.ok(by, c.BranchStatusSet(world.label, world.ids["pier"], status))
+
     set_status("core", BranchStatus.RESTRICTED)
     world.refused("ISSUER_BLOCKED", "pier", next_one, signers=[*TWO])
     set_status("bank-1", BranchStatus.CLOSED)
@@ -93,7 +94,9 @@ def start(world: World, name: str) -> c.RecoverStart:
 
 
 def test_recovery(world: World) -> None:
-    status = lambda name: world.get(r.Organisation, world.ids[name]).status  # noqa: E731
+    def status(name: str) -> r.OrganisationStatus:
+        return world.get(r.Organisation, world.ids[name]).status
+
     assert world.day == MONDAY == parse_day("2027-03-01")
     for name in ("core", "devices"):
         assert world.ok("bank-2", start(world, name)).result == (1, 2)

@@ -89,9 +89,9 @@ class Ledger:
 
 
 @cache
-def market(day_seconds: int) -> Ledger:
+def market() -> Ledger:
     """A prepared market: lines, offers, a pool, documents and three claimed vouchers."""
-    ledger = Ledger(town_of(4, 4, 1_000, day_seconds, False))
+    ledger = Ledger(town_of(4, 4, 1_000, 86_400, False))
     for stage in opening(ledger.town):
         ledger.block(
             *(ledger.town.envelope(by, commands, ledger.time + 600) for by, commands in stage)
@@ -104,12 +104,11 @@ class LawMachine(RuleBasedStateMachine):
 
     @initialize()
     def open_the_market(self) -> None:
-        prepared = market(86_400)
+        prepared = market()
         self.ledger = ledger = Ledger.__new__(Ledger)
         ledger.town, ledger.height, ledger.time = prepared.town, prepared.height, prepared.time
         ledger.tables, ledger.model = deepcopy(prepared.tables), deepcopy(prepared.model)
         self.records = law.records_of(ledger.tables)
-        self.before = self.records
 
     @rule(
         acts=st.lists(

@@ -42,7 +42,7 @@ def exactly(voucher: bytes, start: int, end: int) -> c.FrozenPart:
 
 
 def freeze(world: WatchedWorld, *parts: c.FrozenPart, by: str = "court", **how: object) -> bytes:
-    receipt = world.ok(by, order(world, *parts, **how))  # type: ignore[arg-type]
+    receipt = world.ok(by, order(world, *parts, **how))  # type: ignore[arg-type]  # by name
     return next(x.id for x in receipt.created if x.kind == r.Kind.FREEZE)
 
 
@@ -569,9 +569,10 @@ def test_penalty_runs_on_after_the_write_off(world: WatchedWorld) -> None:
     days = 40
     world.roll_to(world.get(r.Voucher, voucher).grace_end + 1 + days)
     penalty = (2 * 1_000 * 500 * days + 10**6) // (2 * 10**6)
-    funds = lambda part: c.FundsReceived(  # noqa: E731
-        world.label, voucher, 0, part, sha256(world.label).digest()
-    )
+
+    def funds(part: int) -> c.FundsReceived:
+        return c.FundsReceived(world.label, voucher, 0, part, sha256(world.label).digest())
+
     world.refused("FUNDS_EXCEEDED", "bank-1", funds(penalty + 1))
     world.ok("bank-1", funds(penalty))
 

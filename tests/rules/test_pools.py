@@ -133,7 +133,7 @@ def offer_of(world: World, source: bytes, **changes: object) -> c.OfferCreate:
         "lines_required": (), "registration_required": False, "automatic": True,
         "stop_on_flow_collapse": False, "source": source,
     }  # fmt: skip
-    return c.OfferCreate(**(given | changes))  # type: ignore[arg-type]
+    return c.OfferCreate(**(given | changes))  # type: ignore[arg-type]  # by name
 
 
 def test_a_pool_pays_only_for_what_it_is_meant(world: World) -> None:

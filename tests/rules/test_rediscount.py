@@ -34,7 +34,7 @@ class Bought(FollowedWorld):
             "label": b"deal", "voucher": self.paper, "start": 400, "amount": amount,
             "buyer": self.ids["bank-3"], "price": price,
         }  # fmt: skip
-        return c.RediscountOffer(**(given | changes))  # type: ignore[arg-type]
+        return c.RediscountOffer(**(given | changes))  # type: ignore[arg-type]  # by name
 
     @property
     def deal(self) -> bytes:

@@ -50,7 +50,7 @@ def quote(world: World, request: bytes, amount: int, **changes: object) -> c.Fin
         "rate_ppm": 43_500, "basis": 360, "advance_bps": 10_000, "lines": (),
         "registration_required": False, "valid_to": world.day + 1,
     }  # fmt: skip
-    return c.FinancingQuote(**(given | changes))  # type: ignore[arg-type]
+    return c.FinancingQuote(**(given | changes))  # type: ignore[arg-type]  # by name
 
 
 def accept(world: World, request: bytes, bank: str) -> c.FinancingAccept:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from node.state.view import Index
 from tallynet import commands as c
 from tallynet import records as r
 from tallynet.receipts import CommandReceipt
@@ -39,7 +40,7 @@ async def run(stage: Stage, draws: int) -> None:
         lots = await stage.lots(voucher)
         facts.require(f"{way}: lots left", [(lot.start, lot.end) for lot in lots],
                       [(0, 1), (1, draws * DRAW + 1)])  # fmt: skip
-    open_ones = await stage.scan(12, stage.id("shop"))
+    open_ones = await stage.scan(Index.PARTY_FINANCINGS, stage.id("shop"))
     facts.require("financings left open", len(open_ones), 0)
 
 

@@ -84,7 +84,7 @@ async def _wrong(stage: Stage) -> list[tuple[str, str, Callable[[], Wire]]]:
 
     def issue(face: int, **changes: object) -> c.VoucherIssue:
         given: dict[str, object] = {"maturity": MATURITY, "document": other} | changes
-        return stage.issue(CORE, KEEPER, face, **given)  # type: ignore[arg-type]
+        return stage.issue(CORE, KEEPER, face, **given)  # type: ignore[arg-type]  # by name
 
     def once_more(creditor: str) -> c.DocumentRegister:
         changes = {"label": stage.label(), "creditor": stage.id(creditor)}

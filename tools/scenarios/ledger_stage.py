@@ -77,8 +77,8 @@ class LedgerStage(Stage):
     async def find(self, kind: r.Kind, id: bytes) -> r.Record | None:
         return self._overlay().get(kind, id)
 
-    async def scan(self, index: int, prefix: bytes) -> list[bytes]:
-        return list(self._overlay().index_scan(Index(index), prefix, limit=ALL))
+    async def scan(self, index: Index, prefix: bytes) -> list[bytes]:
+        return list(self._overlay().index_scan(index, prefix, limit=ALL))
 
     async def roll_to(self, day: int) -> None:
         while (network := self._network()).business_date < day:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Final
 
+from node.state.view import Index
 from tallynet import commands as c
 from tallynet import records as r
 from tools.scenarios.issue_storm import issue_many
@@ -41,7 +42,7 @@ async def run(stage: Stage, vouchers: int) -> None:
     facts.note("lots due on one day", vouchers * LOTS)
     await stage.roll_to(day)
     facts.note("a transfer before, ms", calm)
-    open_ones = await stage.scan(14, given[0][1])
+    open_ones = await stage.scan(Index.VOUCHER_INSTRUCTIONS, given[0][1])
     facts.require("instructions of the first voucher", len(open_ones), LOTS)
     busy = await _settle(stage, [voucher for _, voucher in given], names[0], other, holders[0])
     facts.note("a transfer meanwhile, ms", busy)
@@ -66,7 +67,7 @@ async def _settle(
     for start in range(0, len(vouchers), part):
         payments = []
         for voucher in vouchers[start : start + part]:
-            for key in await stage.scan(14, voucher):
+            for key in await stage.scan(Index.VOUCHER_INSTRUCTIONS, voucher):
                 instruction = key[len(voucher) :]
                 payments.append(
                     c.SettlementPaid(stage.label(), instruction, FACE // LOTS, stage.receipt())

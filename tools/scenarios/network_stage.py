@@ -16,6 +16,7 @@ from typing import Final
 import trio
 
 from consensus.statistics import WaitingReason
+from node.state.view import Index
 from tallynet import records as r
 from tallynet.client import Client, Receipt
 from tallynet.envelope import Envelope
@@ -71,7 +72,7 @@ class NetworkStage(Stage):
     async def find(self, kind: r.Kind, id: bytes) -> r.Record | None:
         return await self.client.read(kind, id)
 
-    async def scan(self, index: int, prefix: bytes) -> list[bytes]:
+    async def scan(self, index: Index, prefix: bytes) -> list[bytes]:
         return [entry async for entry in self.client.index_all(index, prefix)]
 
     async def roll_to(self, day: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from node.state.view import Index
 from tallynet import commands as c
 from tallynet import records as r
 from tallynet.fields import from_wide
@@ -94,7 +95,7 @@ async def _late_payment(stage: Stage, voucher: bytes) -> None:
     while not done:
         done = True
         for bank in ("bank-1", "bank-3"):
-            for key in await stage.scan(13, stage.id(bank)):
+            for key in await stage.scan(Index.BANK_INSTRUCTIONS, stage.id(bank)):
                 order = await stage.record(r.Instruction, r.Kind.INSTRUCTION, key[16:])
                 done = False
                 await stage.act(bank, _confirm(stage, key[16:], order))

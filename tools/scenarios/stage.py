@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from node.ledger.lines import line_id
+from node.state.view import Index
 from tallynet import commands as c
 from tallynet import records as r
 from tallynet.codec import Wire
@@ -84,7 +85,7 @@ class Stage(ABC):
         """A record of the newest state."""
 
     @abstractmethod
-    async def scan(self, index: int, prefix: bytes) -> list[bytes]:
+    async def scan(self, index: Index, prefix: bytes) -> list[bytes]:
         """Entries of a derived index."""
 
     @abstractmethod

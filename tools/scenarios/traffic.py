@@ -271,7 +271,9 @@ class Traffic:
             dispute = record_id(r.Kind.DISPUTE, stage.id(lot.holder), label)
             return c.DisputeResolve(stage.label(), dispute)
 
-        opened = lambda: c.DisputeOpen(label, self._id(lane), ranges, stage.receipt())  # noqa: E731
+        def opened() -> c.DisputeOpen:
+            return c.DisputeOpen(label, self._id(lane), ranges, stage.receipt())
+
         lane.steps += [Step(lot.holder, opened), Step(COURT, resolve)]
 
     def _freeze(self, lane: VoucherLane, lot: Held) -> None:

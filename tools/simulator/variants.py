@@ -47,7 +47,8 @@ class Variant:
     behaviours: tuple[str, ...] = ()
     """Of the liars; empty: all there are."""
     opening_percent: int = 70
-    """Share of plans that begin with a prepared market, which costs as much as a storm of 3 s."""
+    """Share of plans that begin with a prepared market. In small runs it took a third of
+    the time (profile)."""
     spares: int = 0
     """Banks that may become validators. Nobody lies then: liars know their place in one set only."""
 

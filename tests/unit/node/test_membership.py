@@ -125,7 +125,7 @@ def start_fifth(net: Net, *, learned_from: int = 0, number: int = FIFTH) -> Vali
         node.store.close()
 
     prepare()
-    node.__init__(net, number, node.directory)  # type: ignore[misc]
+    node.__init__(net, number, node.directory)  # type: ignore[misc]  # made anew in place, as a restart does
     net.nodes.append(node)
     return node
 

@@ -237,7 +237,7 @@ def test_while_the_state_is_fetched_no_block_is_asked_for(net: Net) -> None:
 
 def answer(node: Validator, request: object) -> object:
     client = ClientEnd()
-    node.machine.service.handle(client, (request,))  # type: ignore[arg-type]
+    node.machine.service.handle(client, (request,))  # type: ignore[arg-type]  # keeps replies
     return client.replies[-1]
 
 

@@ -26,7 +26,7 @@ class Counting(Overlay):
     __slots__ = ("reads",)
 
     def __init__(self, parent: object) -> None:
-        super().__init__(parent)  # type: ignore[arg-type]
+        super().__init__(parent)  # type: ignore[arg-type]  # counts reads
         self.reads = 0
 
     def get(self, kind: r.Kind, id: bytes) -> r.Record | None:
@@ -36,7 +36,7 @@ class Counting(Overlay):
     def index_scan(
         self, index: object, prefix: bytes, *, after: bytes = b"", limit: int
     ) -> list[bytes]:
-        found = super().index_scan(index, prefix, after=after, limit=limit)  # type: ignore[arg-type]
+        found = super().index_scan(index, prefix, after=after, limit=limit)  # type: ignore[arg-type]  # as above
         self.reads += 1 + len(found)
         return found
 
@@ -191,7 +191,7 @@ class Ledger(World):
         state = Counting(self.committed)
         sight = Sight(state, self.ids[by])
         sight.require(question)
-        shown = ShownState(NoHistory(), state, sight)  # type: ignore[arg-type]
+        shown = ShownState(NoHistory(), state, sight)  # type: ignore[arg-type]  # no log here
         return evaluate(shown, question, after), state.reads
 
     # --- the naive way --------------------------------------------------------------------------

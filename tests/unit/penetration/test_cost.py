@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 
+from node.state.view import Index
 from tallynet import commands as c
 from tallynet import records as r
 from tallynet.penetration import Down, Idle, Impact, Positions, Question, Up
@@ -63,7 +64,7 @@ def test_settled_business_costs_nothing() -> None:
     for number, voucher in enumerate(old):
         receipt = bytes([number]) * 32
         world.ok("bank-1", c.FundsReceived(world.label, voucher, 1_000, 0, receipt))
-        (key,) = world.state.index_scan(14, voucher, limit=9)  # type: ignore[arg-type]
+        (key,) = world.state.index_scan(Index.VOUCHER_INSTRUCTIONS, voucher, limit=9)
         paid = c.SettlementPaid(world.label, key[16:], 1_000, bytes([100 + number]) * 32)
         world.ok("bank-1", paid)
     after = [reads(world, by, question)[1] for by, question in questions(world)[2:]]

@@ -71,7 +71,7 @@ class Served:
 
     def send(self, key: bytes, request: Wire, node: int = 0) -> object:
         client = ClientEnd(key)
-        self.net.nodes[node].machine.service.handle(client, (request,))  # type: ignore[arg-type]
+        self.net.nodes[node].machine.service.handle(client, (request,))  # type: ignore[arg-type]  # keeps replies
         (reply,) = client.replies
         return reply
 

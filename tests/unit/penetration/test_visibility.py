@@ -65,7 +65,7 @@ def test_the_debtors_side_sees_what_the_programme_says(
 ) -> None:
     voucher = world.chain(visibility)
     assert world.holders("core", voucher) == seen
-    ranges = [(row.start, row.end) for row in world.ask("core", Down(voucher))]  # type: ignore[union-attr]
+    ranges = [(row.start, row.end) for row in world.ask("core", Down(voucher))]  # type: ignore[union-attr]  # lots
     assert ranges == [(0, 400), (400, 500), (500, 700), (700, 1_000)], (
         "the tiling is nobody's secret"
     )

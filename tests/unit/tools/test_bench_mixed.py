@@ -68,4 +68,4 @@ def test_a_workload_that_there_is_not_is_refused(given: dict[str, object]) -> No
         "validators": 4, "batch": 1, "seconds": 1, "lots": 0, "json_file": None, "commit": "",
     }  # fmt: skip
     with pytest.raises(BenchFailed, match="workload"):
-        run_bench(**(usual | given))  # type: ignore[arg-type]
+        run_bench(**(usual | given))  # type: ignore[arg-type]  # by name

@@ -100,7 +100,7 @@ def test_outcomes(one: Outcome, percent: float) -> None:
 def test_the_mix_of_100_commands() -> None:
     commands: Counter[object] = Counter()
     for act in acts(1, DRAWS * 5):
-        commands[act.kind] += COMMANDS[act.kind]  # type: ignore[assignment]
+        commands[act.kind] += COMMANDS[act.kind]  # type: ignore[assignment]  # may be a share
     assert sum(MIX.values()) == 100
     assert commands.total() == pytest.approx(DRAWS * 5, abs=3)
     assert shares(commands) == pytest.approx(MIX, abs=0.7)
