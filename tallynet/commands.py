@@ -937,6 +937,26 @@ class SettlementWriteOff(Wire, tag="settlement.write_off"):
     voucher: Id
 
 
+NET_LEGS_MAX: Final = 64
+"""Lots of one netting: a ring of sixteen enterprises with four lots each; every consent reads all of them."""
+
+
+class NetLeg(Wire):
+    """The last `amount` fen of a lot, which its debtor owes its holder no more."""
+
+    voucher: Id
+    start: Units
+    amount: Units
+
+
+class SettlementNet(Wire, tag="settlement.net"):
+    """Joint: every debtor and every holder of the legs."""
+
+    label: Label
+    legs: Annotated[tuple[NetLeg, ...], Meta(min_length=2, max_length=NET_LEGS_MAX)]
+    """Sorted by voucher and start, each lot once."""
+
+
 class GuaranteeIssue(Wire, tag="guarantee.issue"):
     label: Label
     bank: Id
@@ -1171,7 +1191,7 @@ Command = (
     | WarehouseReceiptIssue | WarehouseReceiptPledge | WarehouseReceiptDeliver
     | WarehouseReceiptRelease | WarehouseReceiptPrice | WarehouseReceiptSplit
     | WarehouseReceiptTransfer | PrepaymentRequest | PrepaymentFund | PrepaymentShip
-    | SettlementEscrow | SettlementWriteOff
+    | SettlementEscrow | SettlementWriteOff | SettlementNet
     | FreezeOrder | FreezeExtend | FreezeLift | ForceTransfer | DisputeOpen | DisputeResolve
 )  # fmt: skip
 

@@ -1130,6 +1130,37 @@ class Model(Limits):
         self.lines[paper.line].used -= command.amount
         self._end_if_nothing_is_open(paper)
 
+    def _do_SettlementNet(
+        self, by: bytes, command: c.SettlementNet, result: CommandReceipt
+    ) -> None:
+        if result.result:
+            return
+        gains: dict[bytes, int] = {}
+        for leg in command.legs:
+            paper = self.papers[leg.voucher]
+            part = paper.at(leg.start)
+            if part.state != "HELD" or part.lien or self._held(part):
+                raise Mismatch("a range was netted that others have rights in (I6)")
+            if (leg.voucher, leg.start) in self.calls or paper.status in ("PENDING", "ACTIVE"):
+                raise Mismatch("a range was netted that is not due, or called from a guarantor")
+            if leg.amount > part.end - part.start - part.covered:
+                raise Mismatch("a range was netted that the debtor has funded")
+            for party, sign in ((part.holder, -1), (paper.debtor, 1)):
+                gains[party] = gains.get(party, 0) + sign * leg.amount
+            tail = self._carve(paper, part, leg.amount)
+            tail.state = "REDEEMED"
+            if tail.by == "SALE":
+                self._release_exposure(paper, tail.holder, leg.amount)
+            self._join(paper, tail)
+            self.lines[paper.line].used -= leg.amount
+            self._end_if_nothing_is_open(paper)
+        days = {
+            (self.papers[leg.voucher].maturity, self.papers[leg.voucher].currency)
+            for leg in command.legs
+        }
+        if any(gains.values()) or len(days) > 1:
+            raise Mismatch("netting made somebody richer, or joined days or currencies")
+
     def _do_SettlementWriteOff(
         self, by: bytes, command: c.SettlementWriteOff, _: CommandReceipt
     ) -> None:
