@@ -1162,6 +1162,20 @@ class PrepaymentShip(Wire, tag="prepayment.ship"):
     unit_value: Units
 
 
+# --- 8.10 audit -------------------------------------------------------------------------------
+
+
+class ReconciliationAttest(Wire, tag="reconciliation.attest"):
+    """By a bank: what its own books say that a debtor owed at the end of an anchored day."""
+
+    label: Label
+    debtor: Id
+    currency: Currency
+    day: Day
+    count: Uint
+    sum: Units
+
+
 Command = (
     ParameterSet | CalendarSet | OrganisationAdmit | ConsentWithdraw
     | ValidatorAdd | ValidatorRemove
@@ -1191,7 +1205,7 @@ Command = (
     | WarehouseReceiptIssue | WarehouseReceiptPledge | WarehouseReceiptDeliver
     | WarehouseReceiptRelease | WarehouseReceiptPrice | WarehouseReceiptSplit
     | WarehouseReceiptTransfer | PrepaymentRequest | PrepaymentFund | PrepaymentShip
-    | SettlementEscrow | SettlementWriteOff | SettlementNet
+    | SettlementEscrow | SettlementWriteOff | SettlementNet | ReconciliationAttest
     | FreezeOrder | FreezeExtend | FreezeLift | ForceTransfer | DisputeOpen | DisputeResolve
 )  # fmt: skip
 

@@ -1173,6 +1173,19 @@ COMMANDS: Final[dict[str, CommandEntry]] = {
         },
         _sorted_legs,
     ),
+    "reconciliation attest": CommandEntry(
+        c.ReconciliationAttest,
+        "Say as a bank what your books have for an anchored day of a debtor.",
+        "tally reconciliation attest --as bank-1 --debtor harbour-tours --day 2027-03-01 --count 1"
+        " --sum 500000.00",
+        {
+            "debtor": Option("debtor", organisation),
+            "currency": CURRENCY,
+            "day": Option("day whose end the figures are of", day),
+            "count": Option("vouchers with something left to pay", number),
+            "sum": Option("what is left to pay of them", amount),
+        },
+    ),
     "freeze order": CommandEntry(
         c.FreezeOrder,
         "Freeze ranges, or all that an organisation holds, as court agent or regulator.",

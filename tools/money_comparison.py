@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from node.state import CommittedState, Overlay
+from node.state.tables import record_key
+from tallynet.hashing import record_id
 from tallynet.records import (
     CreditLine,
+    DebtorTotals,
     Document,
     FundPool,
     Kind,
@@ -44,6 +47,12 @@ def money_differences(model: Model, state: CommittedState) -> Iterator[str]:
         yield from _pool(state, pool_id, fund)
     for line_id, line in sorted(model.lines.items()):
         yield from _line(state, line_id, line)
+    for (debtor, currency), owed in sorted(model.owed().items()):
+        id = record_id(Kind.DEBTOR_TOTALS, debtor, currency.encode())
+        totals = state.record(record_key(Kind.DEBTOR_TOTALS, id))
+        known = (totals.count, totals.sum) if isinstance(totals, DebtorTotals) else (0, 0)
+        if known != owed:
+            yield f"debtor {debtor.hex()}: model has {owed} owed, state {known}"
 
 
 def _pool(state: CommittedState, pool_id: bytes, fund: Fund) -> Iterator[str]:

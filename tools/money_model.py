@@ -268,6 +268,8 @@ class Model(Limits):
     """Penalty instructions: no face is paid by them."""
     receipts_used: set[tuple[bytes, bytes]] = field(default_factory=set)
     holds: dict[bytes, Hold] = field(default_factory=dict)
+    closing: dict[tuple[bytes, str], tuple[int, int]] = field(default_factory=dict)
+    """What debtors owed at the end of the day before this one."""
     barred: set[tuple[str, bytes]] = field(default_factory=set)
     """(why, debtor): blocked by others, or in distress by its own word."""
     parents: dict[bytes, bytes] = field(default_factory=dict)
@@ -296,6 +298,8 @@ class Model(Limits):
         if not 0 <= prologue.business_date - self.today <= 1:
             raise Mismatch("the business date moved by more than a day in one block")
         rolled = prologue.business_date > self.today
+        if rolled:
+            self.closing = self.owed()
         self.today = prologue.business_date
         if rolled:
             self._roll_flows()
@@ -314,6 +318,8 @@ class Model(Limits):
         for event in events:
             if event.type == "system.settlement.open":
                 self.settlements[event.reference] = (event.subject, event.start)
+            elif event.type == "system.reconciliation.anchor":
+                self._check_anchor(event)
             elif event.type == "prepayment.refund":
                 self.refunds[event.reference] = event.subject
             elif event.type == "settlement.penalty":
@@ -322,6 +328,23 @@ class Model(Limits):
                 self.fees_ordered.setdefault(event.reference, []).append(event.subject)
             if event.type == "financing.draw" and event.target is not None:
                 self.drawn_from[event.reference] = event.target
+
+    def owed(self) -> dict[tuple[bytes, str], tuple[int, int]]:
+        """(number of vouchers, sum) that each debtor has left to pay, by currency."""
+        found: dict[tuple[bytes, str], tuple[int, int]] = {}
+        for paper in self.papers.values():
+            if paper.status == "PENDING":
+                continue
+            left = paper.face - paper.total("REDEEMED", "CANCELLED")
+            count, total = found.get((paper.debtor, paper.currency), (0, 0))
+            found[paper.debtor, paper.currency] = (count + bool(left), total + left)
+        return found
+
+    def _check_anchor(self, event: Event) -> None:
+        """An anchor says what was owed when the day ended, whenever it is made."""
+        sums = {total for (debtor, _), (_, total) in self.closing.items() if debtor == event.source}
+        if event.amount not in sums:
+            raise Mismatch("an anchor has another sum than the vouchers of its debtor")
 
     def _by_themselves(self) -> None:
         """Everything that time alone does, on every voucher, every block."""

@@ -57,6 +57,7 @@ OWN_COMMANDS: Final[tuple[tuple[str, str], ...]] = (
     ("position ladder", "What falls due to an organisation, day by day."),
     ("position idle", "Lots held for long, neither financed nor passed on."),
     ("debtor impact", "Who is hit if a debtor fails."),
+    ("reconciliation show", "What debtors owed at the end of a day, and which banks agree."),
     ("instruction list", "The open payment instructions of a bank."),
     ("financing requests", "The open requests for quotes of an organisation."),
     ("show", "Any record, proven."),

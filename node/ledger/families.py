@@ -33,6 +33,7 @@ from node.ledger import (
     pools,
     prepayment,
     programmes,
+    reconciliation,
     recourse,
     recovery,
     rediscount,
@@ -77,4 +78,5 @@ ALL: Final[tuple[ModuleType, ...]] = (
     goods,
     prepayment,
     legal,
+    reconciliation,
 )

@@ -13,6 +13,7 @@ from node.ledger.context import Context, refuse
 from node.ledger.interest import PPM, half_up, pro_rata
 from node.ledger.organisations import count_overdue
 from node.ledger.ranges import get_lot, put_lot
+from node.ledger.reconciliation import count_owed, open_face
 from node.ledger.schedule import Act, take_off_day
 from node.ledger.vouchers import default_day, drop_overdue_when_covered, log, uncovered
 from node.state.view import Index
@@ -162,7 +163,9 @@ def redeem_face(context: Context, voucher_id: bytes, voucher: Voucher, amount: i
     for the face that was open until now."""
     voucher, _ = penalty_due(context, voucher)
     lines.release_used(context, voucher.issue_line, amount)
+    before = open_face(voucher)
     voucher = msgspec.structs.replace(voucher, redeemed=voucher.redeemed + amount)
+    count_owed(context, voucher_id, voucher, before)
     voucher = close_if_ended(context, voucher_id, voucher)
     context.put(voucher_id, voucher)
     return voucher

@@ -43,6 +43,8 @@ class Act(IntEnum):
     """The collapse alarm of a stream, every day while there can be one."""
     REDISCOUNT_LAPSE = 51
     PREPAYMENT_LAPSE = 52
+    RECONCILE = 61
+    """Anchors what a debtor owed at the end of the day before."""
 
 
 HANDLERS: Final[dict[Act, Callable[[Context, bytes], None]]] = {}

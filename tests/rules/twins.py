@@ -32,8 +32,9 @@ from tallynet.receipts import EnvelopeReceipt
 Story = Iterator[int | None]
 """Yields where the other side may act; a number is the business date that both wait for."""
 
-SHARED = {r.Kind.REMEMBERED, r.Kind.REMAINDER}
-"""Transactions of a block; what the draws of one supplier from one funder have in common."""
+SHARED = {r.Kind.REMEMBERED, r.Kind.REMAINDER, r.Kind.DEBTOR_TOTALS}
+"""Transactions of a block; what the draws of one supplier from one funder have in common, and the vouchers
+of one debtor."""
 CREATES_ONLY = {
     c.ParameterSet, c.CalendarSet, c.OrganisationAdmit, c.OrganisationRegister, c.AccountBind,
     c.BranchCreate, c.DistressOpen, c.ConsentWithdraw,
@@ -371,9 +372,12 @@ def nettings(w: Twins) -> Story:
         papers.append(w.created(debtor, issue, r.Kind.VOUCHER))
         w.ok(payee, c.VoucherClaim(w.label, papers[-1], True))
         yield None
-    yield w.get(r.Voucher, papers[0]).maturity
+    due = w.get(r.Voucher, papers[0]).maturity
+    yield due
     legs = tuple(c.NetLeg(paper, 0, 400) for paper in sorted(papers))
     w.jointly_done(c.SettlementNet(w.label, legs), left, right)
+    yield due + 1
+    w.ok("bank-2", c.ReconciliationAttest(w.label, w.ids[left], "CNY", due, 1, 600))
     yield None
 
 
