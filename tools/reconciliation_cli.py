@@ -118,9 +118,14 @@ def attested(
 
 
 def anchor_plain(anchor: ReconciliationAnchor) -> dict[str, Any]:
+    """An anchor for programs: days as dates, and `alarm` true if a bank differs."""
+    attestations = [
+        to_plain(given) | {"day": format_day(given.day), "differs": differs(anchor, given)}
+        for given in anchor.attestations
+    ]
     alarm = any(differs(anchor, given) for given in anchor.attestations)
     plain: dict[str, Any] = to_plain(anchor)
-    return plain | {"day": format_day(anchor.day), "alarm": alarm}
+    return plain | {"day": format_day(anchor.day), "attestations": attestations, "alarm": alarm}
 
 
 def add_reconciliation_commands(nouns: dict[str, App]) -> None:

@@ -77,6 +77,8 @@ class Index(IntEnum):
     """financing ‖ warehouse receipt: goods pledged for it."""
     MAKER_PREPAYMENTS = 65
     """maker ‖ prepayment: paid and not shipped."""
+    BRANCHES = 66
+    """parent ‖ branch."""
     DEBTOR_ANCHORS = 71
     """debtor ‖ day (4) ‖ reconciliation anchor."""
     DAY_ANCHORS = 72

@@ -204,6 +204,8 @@ def test_help_shows_first_steps(capsys: pytest.CaptureFixture[str]) -> None:
         "position ladder",
         "position idle",
         "debtor impact",
+        "debtor portfolio",
+        "debtor idle",
         "reconciliation show",
     ],
 )
