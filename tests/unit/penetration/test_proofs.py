@@ -78,7 +78,8 @@ class Served:
         return reply
 
     def answer(self, by: str, question: Question, after: bytes = b"") -> Penetration:
-        reply = self.send(public_of(by, "maker"), QueryPenetration(7, question, after))
+        query = decode(QueryPenetration, encode(QueryPenetration(7, question, after)))
+        reply = self.send(public_of(by, "maker"), query)
         assert isinstance(reply, Penetration), reply
         return reply
 
