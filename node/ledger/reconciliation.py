@@ -19,6 +19,7 @@ from node.ledger.schedule import HANDLERS, Act, put_day, take_off_day
 from node.state.view import Index
 from tallynet.commands import ReconciliationAttest
 from tallynet.errors import invariant
+from tallynet.fields import UINT_MAX
 from tallynet.hashing import owed_root, record_id
 from tallynet.records import (
     ANCHOR_ATTESTATIONS_MAX,
@@ -52,7 +53,7 @@ def open_face(voucher: Voucher) -> int:
 
 def count_owed(context: Context, voucher_id: bytes, voucher: Voucher, before: int) -> None:
     """What is left to pay of a voucher was `before` and has changed: by its claim, or because a part was
-    redeemed or cancelled."""
+    redeemed or cancelled. Raises LedgerError AMOUNT_RANGE for a sum that no record can hold."""
     id = totals_id(voucher.debtor, voucher.currency)
     totals = _touched(context, id)
     if totals is None:
@@ -70,6 +71,8 @@ def count_owed(context: Context, voucher_id: bytes, voucher: Voucher, before: in
     invariant(
         changed.count >= 0 and changed.sum >= 0, "LEDGER_TOTALS a debtor owes less than nothing"
     )
+    if changed.sum > UINT_MAX:
+        raise refuse("AMOUNT_RANGE", f"the vouchers of a debtor sum to {UINT_MAX} at most")
     context.put(id, changed)
 
 

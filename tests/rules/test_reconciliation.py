@@ -105,6 +105,18 @@ def test_the_root_is_over_every_change_of_what_a_voucher_owes(books: Books) -> N
     assert anchor.root == root
 
 
+def test_a_sum_that_no_record_can_hold_is_refused(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    books.voucher(1_000)
+    monkeypatch.setattr("node.ledger.reconciliation.UINT_MAX", 1_400)
+    line = books.ids["line ISSUE bank-1 core"]
+    issue = books.issue(500, books.document(500), books.programme(), line)
+    voucher = books.ok("core", issue).created[0].id
+    books.refused("AMOUNT_RANGE", "devices", c.VoucherClaim(books.label, voucher, True))
+    assert books.totals() == (1, 1_000)
+
+
 # --- system.reconciliation.anchor ---------------------------------------------------------------------
 
 
