@@ -44,8 +44,8 @@ from tools.testnet_files import init, load_network
 IN_FLIGHT: Final = 400
 """Envelopes under way at once."""
 SUBMIT_SECONDS: Final = 120.0
-DAY_SECONDS_MAX: Final = 60.0
-"""Patience for what comes at once on an idle network: a day's work, a view, a validator that is level."""
+PATIENCE_SECONDS: Final = 60.0
+"""For what comes at once on an idle network: a view, a validator that is level, the next block of a day's work."""
 POLL_SECONDS: Final = 0.02
 
 
@@ -101,7 +101,7 @@ class NetworkStage(Stage):
         async def is_there() -> bool:
             return await self.today() >= day
 
-        await until(f"business date {day}", is_there)
+        await self._until_worked(f"business date {day}", is_there)
         await self.until_idle()
 
     async def until_idle(self) -> None:
@@ -109,7 +109,16 @@ class NetworkStage(Stage):
             status = await self.client.status()
             return status.waiting_code == WaitingReason.NOTHING_TO_DO.name
 
-        await until("the end of the day's work", is_idle)
+        await self._until_worked("the end of the day's work", is_idle)
+
+    async def _until_worked(self, what: str, check: Callable[[], Awaitable[bool]]) -> None:
+        """As long as it takes, if only blocks are made. Raises ScenarioFailed TIMEOUT."""
+        height = -1
+        while not await _comes(check):
+            newest = (await self.client.status()).committed
+            if newest == height:
+                raise _timeout(what)
+            height = newest
 
     # --- validators -------------------------------------------------------------------------------
 
@@ -169,11 +178,20 @@ def on_validators(stage: Stage) -> NetworkStage:
 
 async def until(what: str, check: Callable[[], Awaitable[bool]]) -> None:
     """Raises ScenarioFailed TIMEOUT."""
-    with trio.move_on_after(DAY_SECONDS_MAX):
+    if not await _comes(check):
+        raise _timeout(what)
+
+
+async def _comes(check: Callable[[], Awaitable[bool]]) -> bool:
+    with trio.move_on_after(PATIENCE_SECONDS):
         while not await check():  # noqa: ASYNC110 - what is waited for happens in other processes
             await trio.sleep(POLL_SECONDS)
-        return
-    raise ScenarioFailed("TIMEOUT", f"{what} did not come within {DAY_SECONDS_MAX:.0f} s")
+        return True
+    return False
+
+
+def _timeout(what: str) -> ScenarioFailed:
+    return ScenarioFailed("TIMEOUT", f"{what} did not come within {PATIENCE_SECONDS:.0f} s")
 
 
 def _opening() -> float:

@@ -35,7 +35,9 @@ async def run(stage: Stage, commands: int) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_change, network)
             stage.facts.note("commands", await traffic.play())
-        stage.facts.note("longest wait for a receipt while both joined and left, s", probe.longest)
+        stage.facts.note(
+            "longest wait for a receipt while both joined and left, s", probe.take_longest()
+        )
         network.kill(AWAY)
         stage.facts.note("then killed", AWAY)
         stage.facts.require("ranges as foretold", await traffic.check() > 0, True)

@@ -15,12 +15,12 @@ PAUSE_SECONDS: Final = 0.05
 
 
 class Probe:
-    """Waits of the commands so far, in seconds."""
+    """See the module."""
 
     def __init__(self, stage: Stage, by: str) -> None:
         self._stage: Final = stage
         self._by: Final = by
-        self.waits: Final[list[float]] = []
+        self._longest = 0.0
         self._received = trio.Event()
 
     async def run(self) -> None:
@@ -30,7 +30,7 @@ class Probe:
             command = stage.document(self._by, "bank-1", 1, stage.label())
             begin = time.perf_counter()
             await stage.one(self._by, command)
-            self.waits.append(time.perf_counter() - begin)
+            self._longest = max(self._longest, time.perf_counter() - begin)
             self._received.set()
             self._received = trio.Event()
             await trio.sleep(PAUSE_SECONDS)
@@ -40,10 +40,10 @@ class Probe:
         for _ in range(2):
             await self._received.wait()
 
-    @property
-    def longest(self) -> float:
-        """Seconds, rounded to hundredths."""
-        return round(max(self.waits, default=0.0), 2)
+    def take_longest(self) -> float:
+        """The longest wait since the last time that this was asked, in seconds, rounded to hundredths."""
+        longest, self._longest = self._longest, 0.0
+        return round(longest, 2)
 
 
 @asynccontextmanager
