@@ -17,9 +17,8 @@ from node.ledger.context import Context, refuse, require_amount
 from node.ledger.guarantees import call_id
 from node.ledger.ranges import (
     carve,
-    coalesce,
     get_lot,
-    put_lot,
+    put_joined,
     require_free,
     require_free_holder,
 )
@@ -138,8 +137,7 @@ def _redeem(context: Context, leg: NetLeg) -> None:
         reference=context.joint_body or b"",
     )  # fmt: skip
     redeemed = msgspec.structs.replace(part, state=LotState.REDEEMED, newest_event=event)
-    put_lot(context, leg.voucher, redeemed)
-    coalesce(context, leg.voucher, redeemed)
+    put_joined(context, leg.voucher, redeemed)
     shrink_instruction(context, leg.voucher, leg.start, leg.amount)
     redeem_face(context, leg.voucher, voucher, leg.amount)
     if lot.acquired_by is AcquiredBy.SALE:
