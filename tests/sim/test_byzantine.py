@@ -90,6 +90,7 @@ CASES: Final[dict[str, tuple[int, tuple[Fault, ...], Callable[[Run], int]]]] = {
     "whisperer": (NEXT_LEADER, (), lies),
     "mixed": (FIRST_LEADER, (), lies),
     "false heir": (FIRST_LEADER, (), lies),
+    "usurper": (NEXT_LEADER, (LEADER_DIES,), lies),
 }
 """Behaviour -> who lies, what happens besides, and how it shows."""
 SEEDS: Final = 8

@@ -10,8 +10,8 @@ from tools.simulator.lying import draw_forensic, draw_lying
 from tools.simulator.options import Plan
 from tools.simulator.variants import FORENSIC, LIARS, variant_of
 
-BY_VARIANT: Final = ("false heir",)
-"""Liars that a variant asks for by name: they do nothing where epochs are long."""
+BY_VARIANT: Final = ("false heir", "usurper")
+"""Liars that a variant asks for by name: they do nothing where epochs are long, or nobody hoards votes."""
 
 
 def plan_of(seed: int) -> Plan:

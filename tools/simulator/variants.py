@@ -114,6 +114,21 @@ VARIANTS: Final[dict[str, Variant]] = {
         lying_percent=100,
         behaviours=("stale new view", "stale new view", "stale new view", "schemer"),
     ),
+    "usurpers": Variant(
+        sizes=(4,),
+        lengths_ms=(10_000,),
+        requests=(20, 50),
+        faults=(2, 4),
+        kinds=(_K.HOARD, _K.HOARD, _K.CRASH_LEADER),
+        longest_ms=(600,),
+        losses=(0,),
+        delays_us=(500, 5_000, 30_000),
+        epoch_lengths=(1000,),
+        storm_percent=100,
+        faulty_percent=100,
+        lying_percent=100,
+        behaviours=("usurper",),
+    ),
     "kings": Variant(
         sizes=(4, 4, 4, 5),
         lengths_ms=(10_000,),
@@ -187,6 +202,7 @@ _RARE: Final = (
     (200, "molasses"),
     (40, "outage"),
     (100, "heirs"),
+    (50, "usurpers"),
     (20, "members"),
 )
 """Every so many-th seed, counted from its own end."""

@@ -19,6 +19,7 @@ from tools.simulator.byzantine.replies import ReplyLiar
 from tools.simulator.byzantine.schemer import Schemer
 from tools.simulator.byzantine.simple import Selective, Silent
 from tools.simulator.byzantine.sync import SyncLiar
+from tools.simulator.byzantine.usurper import Usurper
 from tools.simulator.byzantine.view_change import GoneSilent, Grumbler, Hider, Spammer
 from tools.simulator.byzantine.whisperer import Whisperer
 
@@ -50,6 +51,7 @@ BEHAVIOURS: Final[dict[str, type[Behaviour]]] = {
     "whisperer": Whisperer,
     "mixed": Mixed,
     "false heir": FalseHeir,
+    "usurper": Usurper,
 }
 
 __all__ = ["BEHAVIOURS", "Behaviour", "Ring"]

@@ -62,7 +62,7 @@ NORMAL_CASE: Final = (
         "vote-below-the-base-of-the-view", "INV-13", _NORMAL,
         "        if not s.may_vote or s.committed < s.base:\n",
         "        if not s.may_vote:\n",
-        "openers",
+        "usurpers",
     ),
     Plant(
         "commit-above-an-uncommitted-one", "INV-6", _NORMAL,
