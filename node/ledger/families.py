@@ -10,6 +10,7 @@ from node.ledger import (
     amendments,
     backstop,
     branches,
+    buyback,
     distress,
     document_access,
     documents,
@@ -25,6 +26,7 @@ from node.ledger import (
     lines,
     loans,
     lots,
+    margin,
     membership,
     offers,
     organisations,
@@ -74,5 +76,7 @@ ALL: Final[tuple[ModuleType, ...]] = (
     guarantees,
     goods,
     prepayment,
+    margin,
+    buyback,
     legal,
 )
