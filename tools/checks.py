@@ -19,6 +19,10 @@ CHECKS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("layers", ("lint-imports",)),
     ("purity and hygiene", ("pytest", "tests/lint")),
 )
+BY_THEMSELVES: Final = ("tests/crash", "tests/docs", "tests/end_to_end", "tests/sim")
+"""Their tests start processes of their own, as many as there are cores or more."""
+SIDE_BY_SIDE: Final = ("-n", "auto", "--dist", "worksteal")
+"""All other tests use one core each (pytest-xdist)."""
 EXIT_USAGE: Final = 2
 EXIT_INTERRUPTED: Final = 130
 
@@ -63,14 +67,18 @@ def from_here(word: str, here: Path) -> str:
 
 
 def test(words: list[str]) -> int:
-    """Run the test suite, or what the further words tell pytest to run."""
+    """Run the test suite, in two parts, or what the further words tell pytest to run."""
     try:
         ensure_packages()
     except PackagesMissing as error:
         print(f"{error.code}: {error.message}", file=sys.stderr)
         return 1
-    here = Path.cwd()
-    return _run("pytest", *(from_here(word, here) for word in words))
+    if words:
+        here = Path.cwd()
+        return _run("pytest", *(from_here(word, here) for word in words))
+    others = [f"--ignore={folder}" for folder in BY_THEMSELVES]
+    codes = [_run("pytest", *SIDE_BY_SIDE, *others), _run("pytest", *BY_THEMSELVES)]
+    return max(codes)
 
 
 def main() -> int:

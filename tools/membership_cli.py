@@ -96,12 +96,13 @@ def ready(
         The bank: wallet name or id.
     """
     id = AddressBook(network).organisation(organisation)
-    command = trio.run(_ready, directory, id)
+    command = trio.run(readiness, directory, id)
     file.write_text(json.dumps(to_plain(command), indent=1) + "\n", encoding="utf-8")
     OUT.print(f"{file}: ready at height {command.ready.height}", markup=False)
 
 
-async def _ready(directory: Path, organisation: bytes) -> c.ValidatorAdd:
+async def readiness(directory: Path, organisation: bytes) -> c.ValidatorAdd:
+    """What the banks sign to make the node of this directory, which is that of `organisation`, a validator."""
     from node.config import load_config
 
     config = load_config(directory)
@@ -167,4 +168,4 @@ def add_membership_commands(nouns: dict[str, App], testnet: App, node: App) -> N
     nouns["validator"].command(validator_add, name="add")
 
 
-__all__ = ["add_membership_commands"]
+__all__ = ["add_membership_commands", "readiness"]

@@ -2,18 +2,22 @@
 
 A key whose vote register is lost or old must never vote again: it could contradict a vote it no longer
 remembers. The register lies in the store, so the store alone cannot know that an older copy of it was
-put back, or that it is missing. The mark does: per network it names the store and counts the starts in
-which that store was used to vote.
+put back, or that it is missing. The mark does: per network it names the store and its last boot, which
+is a start in which that store was used to vote. The store keeps its last boot and what the mark named
+before it.
 
     mark missing, store new            first use of the key here           may vote
-    mark names this store, same count  normal                              may vote
-    store one ahead                    crash between commit and mark       may vote: nothing left yet
+    mark names its last boot           normal                              may vote
+    mark names what it named before    crash between commit and mark       may vote: nothing left yet
     mark names another store           disk lost, or a second copy         must not vote
-    mark is ahead of the store         an older copy was put back          must not vote
+    mark names a boot it does not know an older copy was put back          must not vote
+
+Boots have random ids. A count could come to the same number twice: an old copy put back without its mark
+votes on, and then a copy from the history before that is put back.
 
 The mark is raised in the first commit of a process that holds journal entries, after the commit and
-before it returns; votes leave only after that. A store that must not vote leaves the mark alone: its
-own count would be lower, and the next older copy could vote again. The mark is a trip-wire, not the
+before it returns; votes leave only after that. A store that must not vote leaves the mark alone: the
+mark must go on to name the votes that it lacks. The mark is a trip-wire, not the
 register: a copy put back within one run of the process, or a key copied without its mark, is caught
 only by peers that show a newer vote of ours.
 """
@@ -32,8 +36,8 @@ _TITLE: Final = "tallynet key mark 1"
 class Mark:
     store: bytes
     """Id of the store in which the key votes."""
-    boots: int
-    """Starts in which it voted."""
+    boot: bytes
+    """Random id of the last start in which it voted."""
 
 
 class MarkFile:
@@ -55,7 +59,7 @@ class MarkFile:
         marks = self._load()
         marks[genesis] = mark
         lines = [_TITLE]
-        lines += [f"{g.hex()} {m.store.hex()} {m.boots}" for g, m in sorted(marks.items())]
+        lines += [f"{g.hex()} {m.store.hex()} {m.boot.hex()}" for g, m in sorted(marks.items())]
         beside = self.path.with_name(self.path.name + ".new")
         with beside.open("w", encoding="ascii") as file:
             file.write("\n".join(lines) + "\n")
@@ -77,6 +81,6 @@ class MarkFile:
             raise ValueError(f"{self.path} is not a key mark")
         marks: dict[bytes, Mark] = {}
         for line in lines[1:]:
-            genesis, store, boots = line.split(" ")
-            marks[bytes.fromhex(genesis)] = Mark(bytes.fromhex(store), int(boots))
+            genesis, store, boot = (bytes.fromhex(field) for field in line.split(" "))
+            marks[genesis] = Mark(store, boot)
         return marks

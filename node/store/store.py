@@ -48,7 +48,8 @@ from node.store.tables import (
 _GENESIS_KEY: Final = b"genesis"
 _NODE_KEY: Final = b"node key"
 _STORE_ID_KEY: Final = b"store id"
-_BOOTS_KEY: Final = b"boots"
+_BOOT_KEY: Final = b"boot"
+_MARKED_KEY: Final = b"boot marked before"
 _VOTE_BAR_KEY: Final = b"vote bar"
 
 CRASH_POINTS: Final = ("before-transaction", "before-commit", "after-commit", "after-mark")
@@ -117,6 +118,8 @@ class Store:
         self._failed = False
         self._commits = 0
         self._marked = False
+        self._marked_boot = b""
+        """What the mark named when this process began."""
         self.vote_bar: str = ""
         """Why this node must not vote; empty: it may (B12)."""
 
@@ -170,11 +173,11 @@ class Store:
             self._crash_point("before-transaction")
             with self._environment.begin(write=True) as transaction:
                 self._apply(transaction, batch)
-                boots = self._next_boot(transaction) if raises_mark else 0
+                boot = self._next_boot(transaction) if raises_mark else b""
                 self._crash_point("before-commit")
             self._crash_point("after-commit")
             if raises_mark:
-                self._raise_mark(boots)
+                self._raise_mark(boot)
             self._crash_point("after-mark")
         except (lmdb.Error, OSError, MemoryError, ValueError) as error:
             self._failed = True
@@ -244,17 +247,17 @@ class Store:
 
     # --- the key mark -----------------------------------------------------------------------------
 
-    def _next_boot(self, transaction: Any) -> int:
-        table = self._tables[META]
-        boots = _number(transaction.get(_BOOTS_KEY, db=table)) + 1
-        _put_meta(transaction, table, _BOOTS_KEY, boots.to_bytes(8, "big"))
-        return boots
+    def _next_boot(self, transaction: Any) -> bytes:
+        table, boot = self._tables[META], self._new_id()
+        _put_meta(transaction, table, _BOOT_KEY, boot)
+        _put_meta(transaction, table, _MARKED_KEY, self._marked_boot)
+        return boot
 
-    def _raise_mark(self, boots: int) -> None:
+    def _raise_mark(self, boot: bytes) -> None:
         if self._mark is not None:
             with self.reader() as snapshot:
                 store_id = snapshot.meta(_STORE_ID_KEY) or b""
-            self._mark.write(self._genesis, Mark(store_id, boots))
+            self._mark.write(self._genesis, Mark(store_id, boot))
         self._marked = True
 
     def close(self) -> None:
@@ -353,17 +356,14 @@ class Store:
             return ""
         if mark.store != snapshot.meta(_STORE_ID_KEY):
             why = "this key has voted with another data directory, whose votes are not known here"
-        elif mark.boots > _number(transaction.get(_BOOTS_KEY, db=meta)):
+        elif mark.boot not in (snapshot.meta(_BOOT_KEY), snapshot.meta(_MARKED_KEY)):
             why = "this data directory is an older copy: the key has voted since it was made"
         else:
+            self._marked_boot = mark.boot
             return ""
         bar = f"{why}; it must not vote again: ask the banks to admit this node under a new key"
         _put_meta(transaction, meta, _VOTE_BAR_KEY, bar.encode())
         return bar
-
-
-def _number(stored: bytes | None) -> int:
-    return 0 if stored is None else int.from_bytes(stored[:8], "big")
 
 
 def _put_meta(transaction: Any, meta: Any, name: bytes, value: bytes) -> None:

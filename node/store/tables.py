@@ -15,14 +15,14 @@ from tallynet.codec import Wire
 from tallynet.fields import Hash, Height
 from tallynet.messages import EnvelopeHashes
 
-SCHEMA: Final = 4
+SCHEMA: Final = 5
 """Version of the file format; a node refuses any other."""
 SCHEMA_KEY: Final = b"schema"
 """Its place in META, which is the same in every version."""
 
 META: Final = "meta"
-"""name -> value: schema, genesis, node key, store id, tip, base, pruned, generation, staging, boots,
-vote bar."""
+"""name -> value: schema, genesis, node key, store id, tip, base, pruned, generation, staging, boot, boot
+marked before, vote bar."""
 JOURNAL: Final = "journal"
 """key of the consensus core -> value: accepted slots, votes, certificates, view."""
 BLOCKS: Final = "blocks"

@@ -1,4 +1,4 @@
-"""`tally scenario` on four real validators, audited."""
+"""`tally scenario` on real validators, audited."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 from tools.cli import main
 from tools.output import Exit
+from tools.scenarios.catalogue import SCENARIOS
 
 
 def test_the_spare_parts_shop_on_four_validators(
@@ -40,3 +41,12 @@ def test_USAGE(words: list[str], sentence: str, capsys: pytest.CaptureFixture[st
 def test_the_list_names_every_scenario(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["scenario", "--list"]) == Exit.OK
     assert "maturity-cliff" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", [one.name for one in SCENARIOS if one.network is not None])
+def test_what_only_real_validators_can_show(name: str, tmp_path: Path) -> None:
+    """B12 and B13: validators fall, lie, join and leave under load, and every node's audit agrees."""
+    report = tmp_path / "shown.json"
+    assert main(["scenario", name, "--small", "--json", str(report)]) == Exit.OK
+    (shown,) = json.loads(report.read_text())["scenarios"]
+    assert shown["facts"]["ranges as foretold"] is True

@@ -91,10 +91,12 @@ class ByzantineValidator(Validator):
                     self._mouth.put(to, message)
 
 
-async def run(directory: Path, behaviour: str) -> None:
+async def run(
+    directory: Path, behaviour: str, make: type[ByzantineValidator] = ByzantineValidator
+) -> None:
     """Run until SIGTERM."""
     logs.configure(load_config(directory).name)
-    validator = ByzantineValidator(directory, behaviour)
+    validator = make(directory, behaviour)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(validator.run)
         nursery.start_soon(validator.turn)

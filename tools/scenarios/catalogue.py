@@ -9,6 +9,7 @@ from typing import Final
 from tools.scenarios import (
     deep_chain,
     double_financing,
+    faulty_leaders,
     flow_anchors,
     holiday_week,
     hot_lot,
@@ -17,11 +18,13 @@ from tools.scenarios import (
     line_cut,
     liquor_retailer,
     maturity_cliff,
+    new_bank,
     overdue_cascade,
     regional_day,
     spare_parts_shop,
     tourism_collapse,
 )
+from tools.scenarios.network_stage import Network
 from tools.scenarios.stage import Stage
 
 
@@ -41,6 +44,8 @@ class Scenario:
     """For a first look, and for the tests."""
     unit: str
     """What the size counts."""
+    network: Network | None = None
+    """What it needs of validators; None: it can be played on the law alone, too."""
 
 
 SCENARIOS: Final = (
@@ -63,6 +68,16 @@ SCENARIOS: Final = (
         "regional-day", "B1",
         "a region's day in the law's mix, every movable range where it was foretold to be",
         regional_day.run, 74_000, 300, "commands",
+    ),
+    Scenario(
+        "national-peak", "B2",
+        "a minute of the national peak hour, in the law's mix, every movable range where it was foretold to be",
+        regional_day.national_peak, 1_580, 5, "commands a second",
+    ),
+    Scenario(
+        "stress", "B3",
+        "a minute of more than three times that",
+        regional_day.stress, 5_000, 7, "commands a second",
     ),
     Scenario(
         "flow-anchors", "B4",
@@ -103,6 +118,16 @@ SCENARIOS: Final = (
         "double-financing", "B11",
         "two vouchers on one invoice in one block: exactly one is issued",
         double_financing.run, 50, 5, "pairs",
+    ),
+    Scenario(
+        "faulty-leaders", "B12",
+        "at the peak of a day the leader is killed and the next one turns Byzantine: the day goes on",
+        faulty_leaders.run, 20_000, 300, "commands", faulty_leaders.NETWORK,
+    ),
+    Scenario(
+        "new-bank", "B13",
+        "a fifth bank's node becomes a validator under load, and one of the first four leaves",
+        new_bank.run, 20_000, 300, "commands", new_bank.NETWORK,
     ),
     Scenario(
         "holiday-week", "B14",

@@ -18,7 +18,7 @@ from tools.arguments import UsageError
 from tools.machine import machine
 from tools.output import ERRORS, OUT, Exit, print_rows
 from tools.scenarios.catalogue import SCENARIOS, Scenario
-from tools.scenarios.network_stage import audit_all, on_network
+from tools.scenarios.network_stage import Network, audit_all, on_network
 from tools.scenarios.stage import Facts
 from tools.simulator.sweep import commit
 
@@ -42,7 +42,7 @@ def scenario(
         Path | None, Parameter(name="--keep", help="make the networks below here and leave them")
     ] = None,
 ) -> None:
-    """Play stories and loads by name on four real validators, then audit all four.
+    """Play stories and loads by name on real validators, then audit every one.
 
     Each scenario gets a network of its own on this machine, whose days pass when the scenario says so.
     It fails, with exit code 1, when a figure is not what the voucher law says.
@@ -105,7 +105,7 @@ def _play(scenario: Scenario, size: int, keep: Path | None) -> dict[str, Any]:
 
 
 async def _on_network(scenario: Scenario, size: int, directory: Path, facts: Facts) -> Facts:
-    async with on_network(directory, facts) as stage:
+    async with on_network(directory, facts, scenario.network or Network()) as stage:
         await scenario.run(stage, size)
     return facts
 

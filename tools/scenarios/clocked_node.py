@@ -45,12 +45,8 @@ class MovedClock:
 class ClockedValidator(Validator):
     """The shipped validator under a clock that can be moved on."""
 
-    def __init__(self, directory: Path) -> None:
-        self._file: Final = directory.parent / CLOCK_FILE
-        super().__init__(directory)
-
     def _make_clock(self) -> Clock:
-        clock = MovedClock(self._file)
+        clock = MovedClock(self._directory.parent / CLOCK_FILE)
         return Clock(clock.now_ms, clock.wall_ms)
 
 

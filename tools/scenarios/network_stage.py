@@ -1,4 +1,4 @@
-"""A stage of four real validators: four processes, four disks, TLS over loopback.
+"""A stage of real validators: a process and a disk for each, TLS over loopback.
 
 Days pass when the scenario says so: all nodes read the offset of their wall clocks from one file
 (`clocked_node`), and the blocks that follow roll the business date, one day each. Time-outs run on the
@@ -7,9 +7,11 @@ monotonic clock, as always.
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +22,8 @@ from node.state.view import Index
 from tallynet import records as r
 from tallynet.client import Client, Receipt
 from tallynet.envelope import Envelope
+from tallynet.errors import TallynetError
+from tallynet.messages import NodeStatus
 from tallynet.receipts import EnvelopeReceipt
 from tools import testnet_processes
 from tools.audit import audit_node, node_directories
@@ -35,23 +39,36 @@ from tools.scenarios.stage import (
     ScenarioFailed,
     Stage,
 )
-from tools.testnet_files import init
+from tools.testnet_files import init, load_network
 
 IN_FLIGHT: Final = 400
 """Envelopes under way at once."""
 SUBMIT_SECONDS: Final = 120.0
-DAY_SECONDS_MAX: Final = 60.0
-"""Patience for one day's work."""
+PATIENCE_SECONDS: Final = 60.0
+"""For what comes at once on an idle network: a view, a validator that is level, the next block of a day's work."""
 POLL_SECONDS: Final = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """What the validators of a scenario are."""
+
+    module: str = "tools.scenarios.clocked_node"
+    """What each of them runs."""
+    epoch_length: int = 1_000
+    """Blocks."""
 
 
 class NetworkStage(Stage):
     """See the module. Made by `on_network`."""
 
-    def __init__(self, directory: Path, facts: Facts, client: Client, started: float) -> None:
+    def __init__(
+        self, directory: Path, facts: Facts, client: Client, started: float, network: Network
+    ) -> None:
         super().__init__(directory, facts)
         _, self.genesis = genesis_of(directory)
         self.client: Final = client
+        self._network: Final = network
         self._offset = _opening() - started
         """Seconds that the network's clocks are ahead of this machine's."""
 
@@ -84,7 +101,7 @@ class NetworkStage(Stage):
         async def is_there() -> bool:
             return await self.today() >= day
 
-        await _until(f"business date {day}", is_there)
+        await self._until_worked(f"business date {day}", is_there)
         await self.until_idle()
 
     async def until_idle(self) -> None:
@@ -92,15 +109,89 @@ class NetworkStage(Stage):
             status = await self.client.status()
             return status.waiting_code == WaitingReason.NOTHING_TO_DO.name
 
-        await _until("the end of the day's work", is_idle)
+        await self._until_worked("the end of the day's work", is_idle)
+
+    async def _until_worked(self, what: str, check: Callable[[], Awaitable[bool]]) -> None:
+        """As long as it takes, if only blocks are made. Raises ScenarioFailed TIMEOUT."""
+        height = -1
+        while not await _comes(check):
+            newest = (await self.client.status()).committed
+            if newest == height:
+                raise _timeout(what)
+            height = newest
+
+    # --- validators -------------------------------------------------------------------------------
+
+    def start(self, name: str) -> None:
+        """Start a node that does not run."""
+        testnet_processes.start(self.directory, name, module=self._network.module)
+
+    def kill(self, name: str) -> None:
+        """`kill -9`."""
+        testnet_processes.kill(self.directory, name)
+
+    def tell(self, name: str, number: signal.Signals) -> None:
+        """Send a signal to a node."""
+        testnet_processes.kill(self.directory, name, number)
+
+    async def status(self, name: str) -> NodeStatus | None:
+        """What a node says of itself; None if it does not answer."""
+        try:
+            async with connect(self.directory, only=name) as client:
+                return await client.status()
+        except TallynetError:
+            return None  # it does not listen yet, or its set has just changed
+
+    async def leader(self) -> str:
+        """Who leads, by the node that is asked first and answers."""
+        names = [node.name for node in load_network(self.directory).nodes]
+        for name in names:
+            if (status := await self.status(name)) is not None:
+                return names[status.leader]
+        raise ScenarioFailed("TIMEOUT", "no validator answers")
+
+    async def until_status(self, name: str, holds: Callable[[NodeStatus], bool]) -> NodeStatus:
+        """Ask a node until what it says of itself is so."""
+        found: list[NodeStatus] = []
+
+        async def is_so() -> bool:
+            status = await self.status(name)
+            if status is not None and holds(status):
+                found.append(status)
+            return bool(found)
+
+        await until(f"what {name} is asked for", is_so)
+        return found[-1]
+
+    async def until_level(self, name: str) -> None:
+        """Until a node holds every block that the client's node holds now."""
+        height = (await self.client.status()).committed
+        await self.until_status(name, lambda status: status.committed >= height)
 
 
-async def _until(what: str, check: Callable[[], Awaitable[bool]]) -> None:
-    with trio.move_on_after(DAY_SECONDS_MAX):
+def on_validators(stage: Stage) -> NetworkStage:
+    """A stage for what only real validators can show. Raises ScenarioFailed VALIDATORS_NEEDED."""
+    if not isinstance(stage, NetworkStage):
+        raise ScenarioFailed("VALIDATORS_NEEDED", "this is about validators; play it on a network")
+    return stage
+
+
+async def until(what: str, check: Callable[[], Awaitable[bool]]) -> None:
+    """Raises ScenarioFailed TIMEOUT."""
+    if not await _comes(check):
+        raise _timeout(what)
+
+
+async def _comes(check: Callable[[], Awaitable[bool]]) -> bool:
+    with trio.move_on_after(PATIENCE_SECONDS):
         while not await check():  # noqa: ASYNC110 - what is waited for happens in other processes
             await trio.sleep(POLL_SECONDS)
-        return
-    raise ScenarioFailed("TIMEOUT", f"{what} did not come within {DAY_SECONDS_MAX:.0f} s")
+        return True
+    return False
+
+
+def _timeout(what: str) -> ScenarioFailed:
+    return ScenarioFailed("TIMEOUT", f"{what} did not come within {PATIENCE_SECONDS:.0f} s")
 
 
 def _opening() -> float:
@@ -115,18 +206,21 @@ def _write_offset(directory: Path, seconds: float) -> None:
 
 
 @asynccontextmanager
-async def on_network(directory: Path, facts: Facts) -> AsyncIterator[NetworkStage]:
+async def on_network(
+    directory: Path, facts: Facts, network: Network = Network()
+) -> AsyncIterator[NetworkStage]:
     """Four running validators on free ports, and a client; they end with the context. What a scenario
     shows goes to `facts`. Raises TestnetError."""
-    init(plan(directory, base_port=free_ports(4)))
+    planned = plan(directory, base_port=free_ports(4))
+    init(replace(planned, epoch_length=network.epoch_length))
     started = time.time()
     _write_offset(directory, _opening() - started)
     try:
         await trio.to_thread.run_sync(
-            lambda: testnet_processes.start_all(directory, module="tools.scenarios.clocked_node")
+            lambda: testnet_processes.start_all(directory, module=network.module)
         )
         async with connect(directory) as client:
-            yield NetworkStage(directory, facts, client, started)
+            yield NetworkStage(directory, facts, client, started, network)
     finally:
         testnet_processes.stop_all(directory)
 

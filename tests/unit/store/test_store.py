@@ -431,6 +431,40 @@ def test_barred_store_leaves_the_mark_alone(tmp_path: Path) -> None:
     assert vote_bar(tmp_path) == "", "the true register, found again, knows every vote"
 
 
+def test_copy_from_a_history_that_ended_bars_the_key(tmp_path: Path) -> None:
+    """A copy put back without the mark votes on, as often as the history that it replaced: the newest copy
+    of that history does not know these votes."""
+    copies = []
+    for height in (1, 2):
+        vote(tmp_path, height)
+        copies.append(copy_data(tmp_path))
+    (tmp_path / "node.key.used").unlink()
+    (tmp_path / "data" / "data.mdb").write_bytes(copies[0])
+    vote(tmp_path, 2)
+    (tmp_path / "data" / "data.mdb").write_bytes(copies[1])
+    assert "older copy" in vote_bar(tmp_path)
+
+
+def test_process_that_dies_before_it_raises_the_mark_may_vote_again(tmp_path: Path) -> None:
+    """However often in a row: no vote left before the mark was raised."""
+
+    class PowerLost(Exception):
+        pass
+
+    def crash(point: str) -> None:
+        if point == "after-commit":
+            raise PowerLost
+
+    vote(tmp_path, 1)
+    for height in (2, 3):
+        store = open_at(tmp_path, crash_point=crash)
+        with pytest.raises(PowerLost):
+            commit_blocks(store, height, height)
+        store.close()
+    vote(tmp_path, 4)
+    assert vote_bar(tmp_path) == ""
+
+
 def test_lost_mark_beside_an_intact_register_is_no_harm(tmp_path: Path) -> None:
     vote(tmp_path, 1)
     (tmp_path / "node.key.used").unlink()

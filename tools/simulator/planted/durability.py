@@ -120,8 +120,8 @@ DURABILITY: Final = (
     ),
     Plant(
         "older-copy-not-noticed", "B12", _STORE,
-        "        elif mark.boots > _number(transaction.get(_BOOTS_KEY, db=meta)):\n",
-        "        elif mark.boots < 0:\n",
+        "        elif mark.boot not in (snapshot.meta(_BOOT_KEY), snapshot.meta(_MARKED_KEY)):\n",
+        '        elif mark.boot == b"":\n',
         "disks",
     ),
     Plant(
@@ -145,12 +145,12 @@ DURABILITY: Final = (
     Plant(
         "tip-in-a-transaction-of-its-own", "A8, B2", _STORE,
         "                self._apply(transaction, batch)\n"
-        "                boots = self._next_boot(transaction) if raises_mark else 0\n"
+        '                boot = self._next_boot(transaction) if raises_mark else b""\n'
         '                self._crash_point("before-commit")\n'
         '            self._crash_point("after-commit")\n',
         "                tip = batch.rows.pop(META, {})\n"
         "                self._apply(transaction, batch)\n"
-        "                boots = self._next_boot(transaction) if raises_mark else 0\n"
+        '                boot = self._next_boot(transaction) if raises_mark else b""\n'
         '                self._crash_point("before-commit")\n'
         '            self._crash_point("after-commit")\n'
         "            batch.rows.clear()\n"

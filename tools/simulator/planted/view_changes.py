@@ -133,13 +133,6 @@ VIEW_CHANGES: Final = (
         "hoards",
     ),
     Plant(
-        "laggards-get-no-help", "A11", _VIEWS,
-        "        if s.new_view and (s.view > status.view or (s.view == status.view and status.changing)):\n"
-        "            s.send_after(peer, s.new_view)\n",
-        "",
-        "views",
-    ),
-    Plant(
         "old-complaint-blocks-the-new-view", "A12", _VIEWS,
         "        if self._complaint_view < s.view:\n            self.complaint, self._complaint_view = None, -1\n",
         "        self._complaint_view += 1\n",
@@ -170,12 +163,6 @@ VIEW_CHANGES: Final = (
         "return min(config.progress_ms << exponent, config.progress_max_ms)",
         "return config.progress_ms << exponent",
         "outage",
-    ),
-    Plant(
-        "back-off-never-reset", "A11", "consensus/replica.py",
-        "        s.failed_views = 0\n        s.pace",
-        "        s.pace",
-        "views",
     ),
     Plant(
         "silent-leader-is-never-left", "INV-18", "consensus/replica.py",
