@@ -10,12 +10,15 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from law_world import PEOPLE
+from law_world import PEOPLE, World
+from test_agenda import crowd, roll_once
 from test_goods import LENT, Stored
 
+from node.ledger.execute import BlockResult
 from node.ledger.margin import RECEIPTS_PER_LOAN_MAX, buyback_id, margin_id
 from tallynet import commands as c
 from tallynet import records as r
+from tallynet.envelope import Envelope
 from tallynet.hashing import record_id
 from tallynet.receipts import CommandReceipt
 
@@ -404,3 +407,56 @@ def test_interest_after_the_call_stays_the_borrowers() -> None:
     assert made.state.get(r.Kind.MARGIN, margin_id(made.loan)) is None, (
         "no goods are left to call for"
     )
+
+
+# --- however far the agenda has come (touch rule, §5) -----------------------------------------------
+
+
+class Swept(Called):
+    """Without the money model, which knows no backlog: it does at once what the day brings."""
+
+    def block(self, *envelopes: Envelope, seconds: int = 1) -> BlockResult:
+        return World.block(self, *envelopes, seconds=seconds)
+
+    def into_backlog(self) -> None:
+        """Two days on; what fell due on them waits."""
+        crowd(self, self.day + 1, 4 * 200)
+        roll_once(self)
+        roll_once(self)
+
+
+@pytest.fixture
+def late() -> Swept:
+    return Swept()
+
+
+def test_a_price_after_a_deadline_that_waits_on_the_agenda_is_too_late(late: Swept) -> None:
+    late.price(60_000)
+    late.ok("bank-2", late.calling())
+    late.roll_to(late.day + DAYS - 1)
+    late.into_backlog()
+    assert late.margin is not None, "the agenda has not come to it"
+    late.price(90_000)
+    assert late.margin is None
+    assert late.buyback is not None
+
+
+def test_a_call_that_waits_on_the_agenda_has_the_deadline_of_its_day(late: Swept) -> None:
+    late.price(60_000)
+    noted = late.day
+    late.into_backlog()
+    assert late.short == (16_000_000, None)
+    late.refused("STATE_CONFLICT", "bank-2", late.calling())
+    late.repay(1)
+    assert late.short == (15_999_999, noted + 1 + DAYS)
+
+
+def test_a_loan_is_unpaid_though_its_end_waits_on_the_agenda(late: Swept) -> None:
+    late.roll_to(late.end_day - 1)
+    late.into_backlog()
+    assert late.get(r.Financing, late.loan).state is r.FinancingState.OUTSTANDING
+    assert late.ok("bank-2", late.buying()).result == (LENT,)
+    late.roll_to(late.day + 2)
+    assert late.margin is None
+    late.bought_back(LENT)
+    assert late.owed == 0
