@@ -7,7 +7,8 @@ drops the scratch layer, so a refused command changes nothing.
 
 from __future__ import annotations
 
-from typing import Final, TypeVar, cast
+from collections.abc import Mapping
+from typing import Any, Final, TypeVar
 
 from node.ledger.own_indexes import follow, is_followed
 from node.state.view import StateView
@@ -18,15 +19,15 @@ from tallynet.records import NETWORK_ID, RECORD_TYPES, Kind, Network, Record
 
 R = TypeVar("R")
 
-_KIND_OF: Final[dict[type[Record], Kind]] = {kind_type: k for k, kind_type in RECORD_TYPES.items()}
+_KIND_OF: Final[Mapping[Any, Kind]] = {kind_type: k for k, kind_type in RECORD_TYPES.items()}
 
 
 class Context:
     """One command's (or system act's) surroundings."""
 
     __slots__ = (
-        "acting", "created", "events", "genesis", "joint_body", "result", "state", "time",
-        "transaction",
+        "_today", "acting", "created", "events", "genesis", "joint_body", "result", "state",
+        "time", "transaction",
     )  # fmt: skip
 
     def __init__(
@@ -37,7 +38,9 @@ class Context:
         time: int,
         transaction: bytes | None,
         acting: bytes,
+        today: int | None = None,
     ) -> None:
+        """`today` is the business date where no act of this context can change it."""
         self.state: Final = state
         self.genesis: Final = genesis
         self.time: Final = time
@@ -46,6 +49,7 @@ class Context:
         """None in the block prologue."""
         self.acting: Final = acting
         """Acting organisation; sixteen zero bytes in the prologue."""
+        self._today: Final = today
         self.joint_body: bytes | None = None
         """Hash of the command body when a joint act executes."""
         self.events: list[Event] = []
@@ -62,12 +66,13 @@ class Context:
     @property
     def today(self) -> int:
         """Business date."""
-        return self.network.business_date
+        today = self._today
+        return self.network.business_date if today is None else today
 
     def find(self, record_type: type[R], id: bytes) -> R | None:
         """The record of this type, or None."""
-        kind = _KIND_OF[cast("type[Record]", record_type)]
-        return cast("R | None", self.state.get(kind, id))
+        record: Any = self.state.get(_KIND_OF[record_type], id)
+        return record  # type: ignore[no-any-return]
 
     def require(self, record_type: type[R], id: bytes) -> R:
         """The record of this type; LedgerError RECORD_NOT_FOUND names what is missing."""

@@ -18,7 +18,7 @@ from node.ledger.lines import line_id
 from node.ledger.lots import current_lot
 from node.ledger.organisations import has_kind, require_active
 from node.ledger.parameters import value
-from node.ledger.ranges import coalesce, lots_of, put_lot, require_free
+from node.ledger.ranges import lots_of, put_joined, put_lot, require_free
 from node.ledger.schedule import Act, put_second
 from node.ledger.vouchers import log, needs_review, require_status
 from node.state.view import Index
@@ -309,12 +309,13 @@ def unlock(
     """The range that this lien locked is its holder's again; `event` is the event that says so."""
     for lot in lots_of(context, id, deal):
         held = msgspec.structs.replace(lot, state=LotState.HELD, lien=None, newest_event=event)
-        put_lot(context, deal.voucher, held)
         settle_in(context, deal.voucher, voucher, held)
 
 
 def settle_in(context: Context, voucher_id: bytes, voucher: Voucher, lot: Lot) -> None:
-    """Join a lot that is HELD again with its equals; no more after maturity, when every lot has a
+    """Write a lot that is HELD again, joined with its equals; no more after maturity, when every lot has a
     settlement instruction of its own that names its start."""
     if voucher.status is VoucherStatus.ACTIVE:
-        coalesce(context, voucher_id, lot)
+        put_joined(context, voucher_id, lot)
+    else:
+        put_lot(context, voucher_id, lot)

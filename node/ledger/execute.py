@@ -69,9 +69,10 @@ def execute_block(
 ) -> BlockResult:
     """Run a block on a fresh overlay."""
     opening, acts, backlog = prologue.run(state, genesis, header)
+    today = opening.today
     events = [encode(event) for event in opening.events]
     log = _log(opening.events, 0)
-    first = PrologueReceipt(opening.time, opening.today, acts, backlog, events_digest(events))
+    first = PrologueReceipt(opening.time, today, acts, backlog, events_digest(events))
     receipts: list[bytes] = []
     admitted: list[int] = []
     for index, envelope in enumerate(envelopes):
@@ -82,7 +83,7 @@ def execute_block(
             continue
         admitted.append(index)
         remembered.remember(state, envelope)
-        own = _run(state, genesis, opening.time, envelope.transaction, envelope.body, acting)
+        own = _run(state, opening, today, envelope.transaction, envelope.body, acting)
         own_events = [encode(event) for event in own.events]
         log |= _log(own.events, len(events))
         events.extend(own_events)
@@ -168,13 +169,13 @@ class _Ran:
 
 def _run(
     state: TransactionalView,
-    genesis: bytes,
-    time: int,
+    opening: Context,
+    today: int,
     transaction: bytes,
     body: EnvelopeBody,
     acting: Acting,
 ) -> _Ran:
-    """The commands of an admitted envelope, all or each for itself."""
+    """The commands of an admitted envelope, all or each for itself, after the prologue of its block."""
     receipts: list[CommandReceipt] = []
     events: list[Event] = []
     reasons: list[str] = []
@@ -183,8 +184,9 @@ def _run(
         state.begin()
     for index, command in enumerate(body.commands):
         context = Context(
-            state, genesis=genesis, time=time, transaction=transaction, acting=body.organisation
-        )
+            state, genesis=opening.genesis, time=opening.time, transaction=transaction,
+            acting=body.organisation, today=today,
+        )  # fmt: skip
         try:
             _command(state, context, acting, command)
         except LedgerError as error:
@@ -252,7 +254,8 @@ def dry_run(
     state.begin()
     try:
         acting = _admit(state, genesis, probe, time, _never)
-        ran = _run(state, genesis, time, bytes(32), body, acting)
+        opening = _reading(state, genesis, time)
+        ran = _run(state, opening, opening.today, bytes(32), body, acting)
         receipt = EnvelopeReceipt(bytes(32), "OK", ran.commands, _NO_EVENTS)
         return receipt, ran.reasons
     except LedgerError as error:

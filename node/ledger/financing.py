@@ -36,7 +36,7 @@ from node.ledger.interest import BPS, carried_discount, numerator, undo_discount
 from node.ledger.offers import lowest_rate_of
 from node.ledger.organisations import require_active
 from node.ledger.parameters import value
-from node.ledger.ranges import carve, coalesce, hold_on, lots_of, put_lot
+from node.ledger.ranges import carve, hold_on, lots_of, put_joined, put_lot
 from node.ledger.redemption import drop_instruction, pass_cover_on, readdress, redeem_face
 from node.ledger.registration import require_registration
 from node.ledger.requests import cancel_request, open_request
@@ -509,7 +509,6 @@ def _sold(
                 acquired_day=context.today,
                 acquired_by=AcquiredBy.SALE,
             )
-            put_lot(context, financing.voucher, sold)
             settle_in(context, financing.voucher, voucher, sold)
             readdress(context, financing.voucher, sold.start, financing.funder)
         return
@@ -517,9 +516,8 @@ def _sold(
     for lot in lots:
         freed += lot.covered
         redeemed = msgspec.structs.replace(lot, state=LotState.REDEEMED, lien=None, covered=0)
-        put_lot(context, financing.voucher, redeemed)
         drop_instruction(context, financing.voucher, redeemed.start)
-        coalesce(context, financing.voucher, redeemed)
+        put_joined(context, financing.voucher, redeemed)
     if freed:
         voucher = pass_cover_on(context, financing.voucher, voucher, freed)
     redeem_face(context, financing.voucher, voucher, financing.end - financing.start)

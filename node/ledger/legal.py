@@ -117,6 +117,7 @@ def _cut(context: Context, part: LotRange) -> list[Lot]:
         if lot.start == position or lot.state in ENDED:
             continue
         tail = carve(context, part.voucher, voucher, lot, lot.end - position, exempt=True)
+        put_lot(context, part.voucher, tail)
         if position < voucher.instructions_opened:
             voucher = split_instruction(context, part.voucher, voucher, lot.start, tail)
             context.put(part.voucher, voucher)
@@ -155,9 +156,10 @@ def _set_flags(context: Context, voucher_id: bytes, start: int, add: int, remove
     if lot is None:
         return  # the lot on its left, just flagged, was equal to it and took it in
     changed = msgspec.structs.replace(lot, flags=(lot.flags | add) & ~remove)
-    put_lot(context, voucher_id, changed)
     if changed.state is LotState.HELD:
         settle_in(context, voucher_id, context.require(Voucher, voucher_id), changed)
+    else:
+        put_lot(context, voucher_id, changed)
 
 
 def _release(context: Context, part: LotRange, kind: Kind) -> None:
@@ -444,9 +446,10 @@ def _take(context: Context, command: ForceTransfer, lot: Lot) -> None:
         acquired_day=context.today,
         acquired_by=AcquiredBy.COURT,
     )
-    put_lot(context, command.voucher, taken)
     if taken.state is LotState.HELD:
         settle_in(context, command.voucher, voucher, taken)
+    else:
+        put_lot(context, command.voucher, taken)
     if taken.lien is None:
         readdress(context, command.voucher, taken.start, taken.holder)
 

@@ -10,7 +10,7 @@ from node.ledger.debts import accrue, debt
 from node.ledger.drawing import exposure_lines, lender, settle_in
 from node.ledger.financing import drop_financing, require_instruction
 from node.ledger.organisations import has_kind, require_active
-from node.ledger.ranges import lots_of, put_lot
+from node.ledger.ranges import lots_of
 from node.ledger.redemption import readdress
 from node.ledger.rulebook import Signers, rule
 from node.ledger.schedule import HANDLERS, Act, take_off_day
@@ -219,7 +219,6 @@ def _close(context: Context, id: bytes, financing: Financing) -> None:
         free = msgspec.structs.replace(
             lot, holder=owner, state=LotState.HELD, lien=None, newest_event=event
         )
-        put_lot(context, financing.voucher, free)
         settle_in(context, financing.voucher, voucher, free)
         readdress(context, financing.voucher, free.start, free.holder)
 

@@ -9,10 +9,10 @@ from node.ledger.organisations import require_active
 from node.ledger.parameters import value_on
 from node.ledger.ranges import (
     carve,
-    coalesce,
     find_lot,
     get_lot,
     hold_on,
+    put_joined,
     put_lot,
     require_free,
     require_free_holder,
@@ -157,8 +157,7 @@ def received(context: Context, voucher_id: bytes, part: Lot, receiver: bytes, ev
         acquired_day=context.today,
         acquired_by=AcquiredBy.TRANSFER,
     )
-    put_lot(context, voucher_id, held)
-    coalesce(context, voucher_id, held)
+    put_joined(context, voucher_id, held)
 
 
 def lapse_day(state: StateView, voucher: Voucher, lot: Lot) -> int:
@@ -212,8 +211,7 @@ def give_back(
     held = msgspec.structs.replace(
         lot, state=LotState.HELD, pending_to=None, pending_day=0, newest_event=event
     )
-    put_lot(context, voucher_id, held)
-    coalesce(context, voucher_id, held)
+    put_joined(context, voucher_id, held)
     return voucher
 
 
@@ -336,9 +334,10 @@ def flag_set(context: Context, command: LotFlagSet) -> None:
         voucher = msgspec.structs.replace(voucher, transfer_barred=command.no_transfer)
     context.put(command.voucher, voucher)
     flagged = msgspec.structs.replace(lot, flags=lot.flags ^ FLAG_NO_TRANSFER, newest_event=event)
-    put_lot(context, command.voucher, flagged)
-    if not issuing:
-        coalesce(context, command.voucher, flagged)
+    if issuing:
+        put_lot(context, command.voucher, flagged)
+    else:
+        put_joined(context, command.voucher, flagged)
 
 
 @rule(
@@ -356,7 +355,7 @@ def merge(context: Context, command: LotMerge) -> None:
         raise refuse("NOT_HOLDER", "only the holder joins its lots")
     require_free(lot)
     require_free_holder(context, lot.holder)
-    joined = coalesce(context, command.voucher, lot)
+    joined = put_joined(context, command.voucher, lot)
     if joined is lot:
         raise refuse("NOT_MERGEABLE", "no neighbour is equal in everything that counts")
     voucher = log(

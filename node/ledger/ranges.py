@@ -146,8 +146,8 @@ def carve(
 ) -> Lot:
     """The last `amount` fen of `lot` as a lot of its own; the whole lot when it is all of it.
 
-    The tail is written with all attributes copied and the caller changes it; the shortened remainder
-    is written here. With `exempt` (settlement) state, flags and the lot limit do not matter, and of
+    The tail has all attributes copied and is the caller's to change and to write, as every lot that is written
+    costs keys of indexes; the shortened remainder is written here. With `exempt` (settlement) state, flags and the lot limit do not matter, and of
     `covered` the remainder keeps what fits.
 
     Raises:
@@ -167,7 +167,6 @@ def carve(
     kept = min(lot.covered, cut - lot.start)
     tail = msgspec.structs.replace(lot, start=cut, covered=lot.covered - kept)
     put_lot(context, voucher_id, msgspec.structs.replace(lot, end=cut, covered=kept))
-    put_lot(context, voucher_id, tail)
     return tail
 
 
@@ -187,23 +186,25 @@ def _joinable(a: Lot, b: Lot) -> bool:
     )
 
 
-def coalesce(context: Context, voucher_id: bytes, lot: Lot) -> Lot:
-    """Join with the right neighbour, then with the left one, where equal; returns the result, which
-    is written if anything was joined. Call it after writing `lot` as HELD or REDEEMED."""
+def put_joined(context: Context, voucher_id: bytes, lot: Lot) -> Lot:
+    """Write a lot that is HELD or REDEEMED now, joined with its right neighbour, then with the left one, where
+    equal; returns what is written: `lot` itself if nothing was joined."""
     invariant(lot.state is LotState.HELD or lot.state is LotState.REDEEMED, "LEDGER_COALESCE state")
     starts = context.state.lot_starts(voucher_id)
     at = bisect_left(starts, lot.start)
-    right = find_lot(context, voucher_id, starts[at + 1]) if at + 1 < len(starts) else None
+    is_there = at < len(starts) and starts[at] == lot.start
+    after = at + is_there
+    right = find_lot(context, voucher_id, starts[after]) if after < len(starts) else None
     left = find_lot(context, voucher_id, starts[at - 1]) if at > 0 else None
     joined = lot
     if right is not None and _joinable(joined, right):
         remove_lot(context, voucher_id, right)
         joined = _join(joined, right)
     if left is not None and _joinable(left, joined):
-        remove_lot(context, voucher_id, lot)
+        if is_there:
+            remove_lot(context, voucher_id, get_lot(context, voucher_id, lot.start))
         joined = _join(left, joined)
-    if joined is not lot:
-        put_lot(context, voucher_id, joined)
+    put_lot(context, voucher_id, joined)
     return joined
 
 

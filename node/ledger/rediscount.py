@@ -276,7 +276,6 @@ def _bought(context: Context, id: bytes, deal: Financing, event_type: str) -> No
             newest_event=event,
             acquired_day=context.today,
         )
-        put_lot(context, deal.voucher, bought)
         settle_in(context, deal.voucher, voucher, bought)
         readdress(context, deal.voucher, bought.start, deal.funder)
 

@@ -18,7 +18,7 @@ from node.ledger.interest import pro_rata
 from node.ledger.loans import owner_of, receive_from_settlement
 from node.ledger.lots import give_back
 from node.ledger.parameters import value
-from node.ledger.ranges import carve, coalesce, get_lot, hold_on, lot_at, put_lot, require_unheld
+from node.ledger.ranges import carve, get_lot, hold_on, lot_at, put_joined, put_lot, require_unheld
 from node.ledger.redemption import (
     ENDED,
     LATE,
@@ -331,8 +331,7 @@ def _redeem(
         newest_event=voucher.event_count,
         flags=part.flags & ~(FLAG_FROZEN | FLAG_DISPUTED),
     )
-    put_lot(context, voucher_id, redeemed)
-    coalesce(context, voucher_id, redeemed)
+    put_joined(context, voucher_id, redeemed)
     voucher = msgspec.structs.replace(voucher, paid=voucher.paid + amount)
     voucher = redeem_face(context, voucher_id, voucher, amount)
     if lien is not None:

@@ -73,7 +73,10 @@ class Overlay:
     # --- records --------------------------------------------------------------------------------
 
     def get(self, kind: Kind, id: bytes) -> Record | None:
-        return self._find(RECORD_PREFIX[kind] + id)
+        key = RECORD_PREFIX[kind] + id
+        # Most of what a command reads was written by this block, and every rule reads: no call for that.
+        record: Record | None = self._records.get(key, _ABSENT)
+        return self._find(key) if record is _ABSENT else record
 
     def _find(self, key: bytes) -> Record | None:
         layer: Overlay | None = self
