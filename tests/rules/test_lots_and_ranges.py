@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from law_world import DIGEST, World
 
-from node.ledger import lots
+from node.ledger import ranges
 from tallynet import commands as c
 from tallynet import records as r
 
@@ -192,11 +192,15 @@ def test_I1_lots_tile_the_face_and_no_fen_changes_hands_unasked(
 # before, or one to come, may leave; here a transfer does.
 
 
+def never(_left: r.Lot, _right: r.Lot) -> bool:
+    return False
+
+
 def apart(world: World, monkeypatch: pytest.MonkeyPatch, *amounts: int) -> bytes:
     """A voucher of which `t` holds equal neighbours, from the tail: so many fen each."""
     voucher = world.voucher(1_000)
     with monkeypatch.context() as patched:
-        patched.setattr(lots, "coalesce", lambda context, voucher_id, lot: lot)
+        patched.setattr(ranges, "_joinable", never)
         for amount in amounts:
             world.ok("devices", c.LotTransfer(world.label, voucher, 0, piece(world, "t", amount)))
             world.roll_to(world.day + 1)
@@ -249,7 +253,7 @@ def test_lot_merge_makes_room_for_another_lot_LOT_LIMIT(
 ) -> None:
     voucher = world.voucher(1_000, max_lots=3)
     with monkeypatch.context() as patched:
-        patched.setattr(lots, "coalesce", lambda context, voucher_id, lot: lot)
+        patched.setattr(ranges, "_joinable", never)
         for _ in range(2):
             world.ok("devices", c.LotTransfer(world.label, voucher, 0, piece(world, "t", 100)))
     part = c.LotTransfer(world.label, voucher, 0, piece(world, "shop", 10))
@@ -263,12 +267,12 @@ def test_a_flag_keeps_lots_apart_NOT_MERGEABLE(
 ) -> None:
     voucher = apart(world, monkeypatch, 100, 200)
     with monkeypatch.context() as patched:
-        patched.setattr(lots, "coalesce", lambda context, voucher_id, lot: lot)
+        patched.setattr(ranges, "_joinable", never)
         world.ok("t", c.LotFlagSet(world.label, voucher, 900, True))
     world.refused("NOT_MERGEABLE", "t", merging(world, voucher, 700))
     world.refused("NOT_MERGEABLE", "t", merging(world, voucher, 900))
     with monkeypatch.context() as patched:
-        patched.setattr(lots, "coalesce", lambda context, voucher_id, lot: lot)
+        patched.setattr(ranges, "_joinable", never)
         world.ok("t", c.LotFlagSet(world.label, voucher, 700, True))
     world.ok("t", merging(world, voucher, 700))
     assert lot_of(world, voucher, 700).flags == r.FLAG_NO_TRANSFER
@@ -303,10 +307,11 @@ def test_the_tier_keeps_lots_apart_NOT_MERGEABLE(world: World) -> None:
 def test_how_they_were_acquired_keeps_lots_apart_NOT_MERGEABLE(world: World) -> None:
     """A bank bought one lot and was given its neighbour; both at the same tier."""
     voucher, offer = world.voucher(1_000), world.offer()
-    world.ok("devices", c.LotTransfer(world.label, voucher, 0, piece(world, "t", 300)))
-    world.sell("t", voucher, 700, 100, offer)
+    world.ok("devices", c.LotTransfer(world.label, voucher, 0, piece(world, "t", 100)))
+    world.sell("t", voucher, 900, 100, offer)
     world.ok("devices", c.LotTransfer(world.label, voucher, 0, piece(world, "bank-2", 50)))
-    bought, received = lot_of(world, voucher, 900), lot_of(world, voucher, 650)
+    bought, received = lot_of(world, voucher, 900), lot_of(world, voucher, 850)
+    assert (received.end, received.holder) == (bought.start, bought.holder)
     assert (bought.hops, received.hops) == (1, 1)
     assert bought.acquired_by is not received.acquired_by
     world.refused("NOT_MERGEABLE", "bank-2", merging(world, voucher, 900))
