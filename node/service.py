@@ -84,6 +84,7 @@ _ASKED_BY_NAME: Final = frozenset(
         Index.GUARANTEES,
         Index.PLEDGED_RECEIPTS,
         Index.MAKER_PREPAYMENTS,
+        Index.BRANCHES,
     )
 )
 """Indexes that only penetration queries read, which know who asks."""

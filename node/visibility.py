@@ -20,7 +20,7 @@ from typing import Final
 from node.state.view import StateView
 from tallynet.errors import LedgerError
 from tallynet.hashing import record_id
-from tallynet.penetration import Down, Impact, Question, Up
+from tallynet.penetration import Chain, Down, Impact, Question, Up
 from tallynet.receipts import Event
 from tallynet.records import (
     Financing,
@@ -83,7 +83,7 @@ class Sight:
                 allowed = self.lot(voucher, start)
             case Down(voucher):
                 allowed = self._of_voucher(voucher)
-            case Impact(debtor):
+            case Impact(debtor) | Chain(debtor):
                 allowed = self._supervises or self._is(debtor)
             case _:
                 allowed = self._supervises or self._is(question.organisation)

@@ -937,6 +937,26 @@ class SettlementWriteOff(Wire, tag="settlement.write_off"):
     voucher: Id
 
 
+NET_LEGS_MAX: Final = 64
+"""Lots of one netting: a ring of sixteen enterprises with four lots each; every consent reads all of them."""
+
+
+class NetLeg(Wire):
+    """The last `amount` fen of a lot, which its debtor owes its holder no more."""
+
+    voucher: Id
+    start: Units
+    amount: Units
+
+
+class SettlementNet(Wire, tag="settlement.net"):
+    """Joint: every debtor and every holder of the legs."""
+
+    label: Label
+    legs: Annotated[tuple[NetLeg, ...], Meta(min_length=2, max_length=NET_LEGS_MAX)]
+    """Sorted by voucher and start, each lot once."""
+
+
 class GuaranteeIssue(Wire, tag="guarantee.issue"):
     label: Label
     bank: Id
@@ -1165,6 +1185,20 @@ class BuybackConfirm(Wire, tag="warehouse.buyback.confirm"):
     receipt_commitment: Hash
 
 
+# --- 8.10 audit -------------------------------------------------------------------------------
+
+
+class ReconciliationAttest(Wire, tag="reconciliation.attest"):
+    """By a bank: what its own books say that a debtor owed at the end of an anchored day."""
+
+    label: Label
+    debtor: Id
+    currency: Currency
+    day: Day
+    count: Uint
+    sum: Units
+
+
 Command = (
     ParameterSet | CalendarSet | OrganisationAdmit | ConsentWithdraw
     | ValidatorAdd | ValidatorRemove
@@ -1195,7 +1229,7 @@ Command = (
     | WarehouseReceiptRelease | WarehouseReceiptPrice | WarehouseReceiptSplit
     | WarehouseReceiptTransfer | PrepaymentRequest | PrepaymentFund | PrepaymentShip
     | MarginCall | BuybackCall | BuybackConfirm
-    | SettlementEscrow | SettlementWriteOff
+    | SettlementEscrow | SettlementWriteOff | SettlementNet | ReconciliationAttest
     | FreezeOrder | FreezeExtend | FreezeLift | ForceTransfer | DisputeOpen | DisputeResolve
 )  # fmt: skip
 

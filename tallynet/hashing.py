@@ -7,8 +7,8 @@ from hashlib import sha256
 from typing import Final
 
 __all__ = [
-    "LEAF", "NODE", "block_hash", "body_hash", "envelope_hash", "reader_hint", "record_id",
-    "signed_bytes", "transaction_id",
+    "LEAF", "NODE", "block_hash", "body_hash", "envelope_hash", "owed_root", "reader_hint",
+    "record_id", "signed_bytes", "transaction_id",
 ]  # fmt: skip
 
 LEAF: Final = b"\x00"
@@ -60,6 +60,12 @@ def record_id(kind: int, organisation: bytes, label: bytes) -> bytes:
         + organisation
         + label
     ).digest()[:16]
+
+
+def owed_root(before: bytes, voucher: bytes, owed: int) -> bytes:
+    """Root over the changes of what a debtor owes (voucher law §8.10): the root before, the voucher that
+    changed, and what is left to pay of it, in minor units."""
+    return sha256(b"tallynet/owed" + before + voucher + owed.to_bytes(8, "big")).digest()
 
 
 def reader_hint(secret: bytes, document: bytes, reader: bytes) -> bytes:

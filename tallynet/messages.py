@@ -32,7 +32,7 @@ from tallynet.fields import (
     View,
 )  # fmt: skip
 from tallynet.merkle import ListProof
-from tallynet.penetration.questions import Down, Idle, Impact, Positions, Up
+from tallynet.penetration.questions import Question
 from tallynet.signatures import (
     KIND_COMMIT,
     KIND_COMPLAINT,
@@ -464,7 +464,7 @@ class QueryPenetration(Wire, tag="query.penetration"):
     people of an organisation may ask: the client's key is one of its keys. Answered by `Penetration`."""
 
     request: Uint
-    question: Up | Down | Positions | Idle | Impact
+    question: Question
     after: Annotated[bytes, Meta(max_length=64)]
     """Cursor that the page before gave; empty from the start."""
 

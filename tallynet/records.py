@@ -70,6 +70,8 @@ class Kind(IntEnum):
     WAREHOUSE_RECEIPT = 53
     PREPAYMENT = 54
     MARGIN = 55
+    DEBTOR_TOTALS = 61
+    RECONCILIATION_ANCHOR = 62
 
 
 # --- identity ---------------------------------------------------------------------------------
@@ -1213,6 +1215,57 @@ class Margin(Wire, tag="margin"):
     """Last day for the borrower; None: not called yet, which time does on the day after `since`."""
 
 
+# --- reconciliation -----------------------------------------------------------------------------
+
+
+class DebtorTotals(Wire, tag="debtor-totals"):
+    """What a debtor owes on claimed vouchers of one currency, kept as it changes. Id:
+    record_id(DEBTOR_TOTALS, debtor, currency)."""
+
+    debtor: Id
+    currency: Currency
+    count: Uint
+    """Vouchers with something left to pay."""
+    sum: Units
+    """Their face that is neither redeemed nor cancelled."""
+    root: Hash
+    """Over every change of what a voucher owes, in order (`hashing.owed_root`); zero bytes before the
+    first."""
+    changed: Day
+    """Business date of the newest change."""
+    anchored: Day
+    """Newest day that was anchored, 0: none. Below `changed`, that day waits for its anchor."""
+
+
+class AnchorAttestation(Wire):
+    """A bank's own figures for an anchor."""
+
+    bank: Id
+    count: Uint
+    sum: Units
+    day: Day
+    """Business date on which it said so."""
+
+
+ANCHOR_ATTESTATIONS_MAX: Final = 64
+"""Banks that attest one anchor; a national network has 25 to 50 (voucher law §18)."""
+
+
+class ReconciliationAnchor(Wire, tag="reconciliation-anchor"):
+    """What a debtor owed at the end of a day on which that changed. Id: record_id(RECONCILIATION_ANCHOR,
+    debtor, currency ‖ day as 4 bytes)."""
+
+    debtor: Id
+    currency: Currency
+    day: Day
+    count: Uint
+    sum: Units
+    root: Hash
+    """As in the debtor's totals at that time."""
+    attestations: Annotated[tuple[AnchorAttestation, ...], Meta(max_length=ANCHOR_ATTESTATIONS_MAX)]
+    """Sorted by bank, the newest of each; one with other figures than the anchor's is an alarm."""
+
+
 # --- distress ---------------------------------------------------------------------------------
 
 
@@ -1318,7 +1371,8 @@ Record = (
     | Lot | Offer | Financing | Instruction | Parameter | Calendar | Remainder | BankReceipt
     | Consent | Remembered | OfferUse | Recovery | DistressEvent | FinancingRequest | Freeze | Dispute
     | DocumentReader | FlowAnchor | FeeSchedule | Waiver | FundPool | Allocations
-    | Guarantee | Backstop | WarehouseReceipt | Prepayment | Margin
+    | Guarantee | Backstop | WarehouseReceipt | Prepayment | Margin | DebtorTotals
+    | ReconciliationAnchor
 )  # fmt: skip
 
 RECORD_TYPES: Final[dict[Kind, type[Record]]] = {
@@ -1358,6 +1412,8 @@ RECORD_TYPES: Final[dict[Kind, type[Record]]] = {
     Kind.WAREHOUSE_RECEIPT: WarehouseReceipt,
     Kind.PREPAYMENT: Prepayment,
     Kind.MARGIN: Margin,
+    Kind.DEBTOR_TOTALS: DebtorTotals,
+    Kind.RECONCILIATION_ANCHOR: ReconciliationAnchor,
 }
 NETWORK_ID: Final = bytes(16)
 

@@ -181,6 +181,15 @@ def frozen_part(reading: Reading, text: str) -> c.FrozenPart:
     return c.FrozenPart(voucher, start, amount(reading, parts[2]), len(parts) == 4)
 
 
+def net_leg(reading: Reading, text: str) -> c.NetLeg:
+    voucher, start, face = _split(text, "VOUCHER:START:AMOUNT", 3, 3)
+    return c.NetLeg(
+        reading.book.record(r.Kind.VOUCHER, voucher),
+        number(reading, start),
+        amount(reading, face),
+    )
+
+
 def disputed_range(reading: Reading, text: str) -> c.DisputedRange:
     start, end = _split(text, "START:END", 2, 2)
     return c.DisputedRange(number(reading, start), number(reading, end))
@@ -391,6 +400,12 @@ def _with_scope(values: dict[str, Any]) -> dict[str, Any]:
 
 def _sorted_ids(*names: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
     return lambda values: values | {name: tuple(sorted(values[name])) for name in names}
+
+
+def _sorted_legs(values: dict[str, Any]) -> dict[str, Any]:
+    return values | {
+        "legs": tuple(sorted(values["legs"], key=lambda leg: (leg.voucher, leg.start)))
+    }
 
 
 def _with_waiver_scope(values: dict[str, Any]) -> dict[str, Any]:
@@ -1144,6 +1159,33 @@ COMMANDS: Final[dict[str, CommandEntry]] = {
         "Write off your lots of a voucher in default.",
         "tally settlement write-off --as corner-parts --voucher harbour-tours/v1",
         {"voucher": VOUCHER},
+    ),
+    "settlement net": CommandEntry(
+        c.SettlementNet,
+        "Settle by exchange what is due on one day (joint: every debtor and holder of the legs).",
+        "tally settlement net --as harbour-tours --legs harbour-tours/v1:0:30000.00"
+        " --legs bay-hotels/v4:0:30000.00",
+        {
+            "legs": Option(
+                "VOUCHER:START:AMOUNT, the tail of the lot at START, may be repeated",
+                net_leg,
+                many=True,
+            )
+        },
+        _sorted_legs,
+    ),
+    "reconciliation attest": CommandEntry(
+        c.ReconciliationAttest,
+        "Say as a bank what your books have for an anchored day of a debtor.",
+        "tally reconciliation attest --as bank-1 --debtor harbour-tours --day 2027-03-01 --count 1"
+        " --sum 500000.00",
+        {
+            "debtor": Option("debtor", organisation),
+            "currency": CURRENCY,
+            "day": Option("day whose end the figures are of", day),
+            "count": Option("vouchers with something left to pay", number),
+            "sum": Option("what is left to pay of them", amount),
+        },
     ),
     "freeze order": CommandEntry(
         c.FreezeOrder,

@@ -151,7 +151,8 @@ LEDGER: Final[dict[str, str]] = {
     "FUNDS_SHORT": "The debtor's money does not cover this payment yet. Report funds first"
     " (`tally settlement funds-received`).",
     "SETTLEMENT_REPLAY": "This instruction is closed; the holder was paid already.",
-    "NET_MISMATCH": "Netting would change somebody's sum.",
+    "NET_MISMATCH": "What is netted is not due on one day in one currency, or somebody would be richer or"
+    " poorer. Name other legs or amounts.",
     "GUARANTEE_CAP": "The guarantee does not cover so much.",
     "GUARANTEE_NOT_CALLED": "The guarantee was not called.",
     "NOT_FROZEN": "Only frozen lots allow this.",

@@ -55,6 +55,7 @@ NOUNS: Final = {
     "position": "What is owed to an organisation",
     "prepayment": "Money for a maker before its goods are shipped",
     "programme": "Programmes: a core's rules for its chain",
+    "reconciliation": "What debtors owed at the end of each day, attested by banks",
     "recovery": "New keys for an organisation that lost its own",
     "settlement": "From maturity to money",
     "validator": "Who votes on blocks",

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from node.state import CommittedState, Overlay
+from node.state.tables import record_key
 from tallynet.hashing import record_id
 from tallynet.records import (
     CreditLine,
+    DebtorTotals,
     Document,
     FundPool,
     Instruction,
@@ -52,6 +54,12 @@ def money_differences(model: Model, state: CommittedState) -> Iterator[str]:
         yield from _goods(state, receipt_id, goods)
     for loan in sorted(model.order_of_loan.values()):
         yield from _short(state, loan, model)
+    for (debtor, currency), owed in sorted(model.owed().items()):
+        id = record_id(Kind.DEBTOR_TOTALS, debtor, currency.encode())
+        totals = state.record(record_key(Kind.DEBTOR_TOTALS, id))
+        known = (totals.count, totals.sum) if isinstance(totals, DebtorTotals) else (0, 0)
+        if known != owed:
+            yield f"debtor {debtor.hex()}: model has {owed} owed, state {known}"
 
 
 def _goods(state: CommittedState, receipt_id: bytes, goods: Goods) -> Iterator[str]:

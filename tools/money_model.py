@@ -290,6 +290,8 @@ class Model(Limits):
     """Penalty instructions: no face is paid by them."""
     receipts_used: set[tuple[bytes, bytes]] = field(default_factory=set)
     holds: dict[bytes, Hold] = field(default_factory=dict)
+    closing: dict[tuple[bytes, str], tuple[int, int]] = field(default_factory=dict)
+    """What debtors owed at the end of the day before this one."""
     barred: set[tuple[str, bytes]] = field(default_factory=set)
     """(why, debtor): blocked by others, or in distress by its own word."""
     parents: dict[bytes, bytes] = field(default_factory=dict)
@@ -318,6 +320,8 @@ class Model(Limits):
         if not 0 <= prologue.business_date - self.today <= 1:
             raise Mismatch("the business date moved by more than a day in one block")
         rolled = prologue.business_date > self.today
+        if rolled:
+            self.closing = self.owed()
         self.today = prologue.business_date
         if rolled:
             self._roll_flows()
@@ -336,6 +340,8 @@ class Model(Limits):
         for event in events:
             if event.type == "system.settlement.open":
                 self.settlements[event.reference] = (event.subject, event.start)
+            elif event.type == "system.reconciliation.anchor":
+                self._check_anchor(event)
             elif event.type == "prepayment.refund":
                 self.refunds[event.reference] = event.subject
             elif event.type == "warehouse.buyback.call":
@@ -346,6 +352,23 @@ class Model(Limits):
                 self.fees_ordered.setdefault(event.reference, []).append(event.subject)
             if event.type == "financing.draw" and event.target is not None:
                 self.drawn_from[event.reference] = event.target
+
+    def owed(self) -> dict[tuple[bytes, str], tuple[int, int]]:
+        """(number of vouchers, sum) that each debtor has left to pay, by currency."""
+        found: dict[tuple[bytes, str], tuple[int, int]] = {}
+        for paper in self.papers.values():
+            if paper.status == "PENDING":
+                continue
+            left = paper.face - paper.total("REDEEMED", "CANCELLED")
+            count, total = found.get((paper.debtor, paper.currency), (0, 0))
+            found[paper.debtor, paper.currency] = (count + bool(left), total + left)
+        return found
+
+    def _check_anchor(self, event: Event) -> None:
+        """An anchor says what was owed when the day ended, whenever it is made."""
+        sums = {total for (debtor, _), (_, total) in self.closing.items() if debtor == event.source}
+        if event.amount not in sums:
+            raise Mismatch("an anchor has another sum than the vouchers of its debtor")
 
     def _by_themselves(self) -> None:
         """Everything that time alone does, on every voucher, every block."""
@@ -1156,6 +1179,37 @@ class Model(Limits):
         paper.paid += command.amount
         self.lines[paper.line].used -= command.amount
         self._end_if_nothing_is_open(paper)
+
+    def _do_SettlementNet(
+        self, by: bytes, command: c.SettlementNet, result: CommandReceipt
+    ) -> None:
+        if result.result:
+            return
+        gains: dict[bytes, int] = {}
+        for leg in command.legs:
+            paper = self.papers[leg.voucher]
+            part = paper.at(leg.start)
+            if part.state != "HELD" or part.lien or self._held(part):
+                raise Mismatch("a range was netted that others have rights in (I6)")
+            if (leg.voucher, leg.start) in self.calls or paper.status in ("PENDING", "ACTIVE"):
+                raise Mismatch("a range was netted that is not due, or called from a guarantor")
+            if leg.amount > part.end - part.start - part.covered:
+                raise Mismatch("a range was netted that the debtor has funded")
+            for party, sign in ((part.holder, -1), (paper.debtor, 1)):
+                gains[party] = gains.get(party, 0) + sign * leg.amount
+            tail = self._carve(paper, part, leg.amount)
+            tail.state = "REDEEMED"
+            if tail.by == "SALE":
+                self._release_exposure(paper, tail.holder, leg.amount)
+            self._join(paper, tail)
+            self.lines[paper.line].used -= leg.amount
+            self._end_if_nothing_is_open(paper)
+        days = {
+            (self.papers[leg.voucher].maturity, self.papers[leg.voucher].currency)
+            for leg in command.legs
+        }
+        if any(gains.values()) or len(days) > 1:
+            raise Mismatch("netting made somebody richer, or joined days or currencies")
 
     def _do_SettlementWriteOff(
         self, by: bytes, command: c.SettlementWriteOff, _: CommandReceipt

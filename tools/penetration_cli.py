@@ -1,5 +1,5 @@
 """Penetration queries: `tally lot up`, `tally voucher down`, `tally position exposure|ladder|idle`,
-`tally debtor impact`.
+`tally debtor portfolio|idle|impact`.
 
 Every row is evaluated here from records that are proven against a quorum's certificate. What the node asked
 could do is to leave something out where its index says what to look at; `voucher down` shows the whole face.
@@ -19,6 +19,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cyclopts import App, Parameter
 
 from tallynet.penetration import (
+    Chain,
+    ChainPart,
     Down,
     Exposure,
     Hit,
@@ -31,11 +33,13 @@ from tallynet.penetration import (
     Positions,
     Question,
     Rung,
+    Slice,
     Trace,
     Up,
     exposures,
     hits_by_party,
     ladder,
+    slices,
 )
 from tallynet.penetration.evaluate import Row
 from tallynet.plain import to_plain
@@ -331,6 +335,84 @@ def idle_row(row: IdleLot) -> Sequence[str]:
     return (row.voucher.hex(), str(row.start), amount, row.currency, day, str(row.days))
 
 
+# --- a debtor's chain -----------------------------------------------------------------------------
+
+
+def _chain(network: Path, acting: str, of: str, days: int) -> tuple[Answer, list[ChainPart]]:
+    if not 0 <= days <= 65_535:
+        raise UsageError("USAGE", "--days is 0 to 65535")
+    book = AddressBook(network)
+    answer = ask(network, book, acting, Chain(book.organisation(of or acting)))
+    return answer, answer.of(ChainPart)
+
+
+def debtor_portfolio(
+    *,
+    as_: AsOption,
+    of: OfOption = "",
+    days: Annotated[int, Parameter(name="--days", help="idle when held so long")] = 30,
+    network: NetworkOption = DEFAULT_NETWORK,
+    output: OutputOption = Output.table,
+) -> None:
+    """What a debtor and its branches have left to pay, by tier, by kind of holder and by state.
+
+    For example:
+
+        tally debtor portfolio --as harbour-tours
+    """
+    answer, parts = _chain(network, as_, of, days)
+    found = slices(parts, days)
+    if output is Output.json:
+        print_json([plain(row) for row in found])
+        return
+    columns = ("by", "", "", "lots", "amount", "of it overdue", f"idle for {days} days")
+    title = f"left to pay by {of or as_} and its branches, proven by {answer.title}"
+    print_rows(title, columns, [slice_row(row) for row in found])
+
+
+def slice_row(row: Slice) -> Sequence[str]:
+    amounts = (format_amount(n, row.currency) for n in (row.amount, row.overdue, row.idle))
+    return (row.by.name, row.value, row.currency, str(row.lots), *amounts)
+
+
+def debtor_idle(
+    *,
+    as_: AsOption,
+    of: OfOption = "",
+    days: Annotated[int, Parameter(name="--days", help="held at least so long")] = 30,
+    network: NetworkOption = DEFAULT_NETWORK,
+    output: OutputOption = Output.table,
+) -> None:
+    """Lots of a debtor's chain that lie idle: held for so many days, neither financed nor passed on.
+
+    For example:
+
+        tally debtor idle --as harbour-tours --days 14
+    """
+    answer, parts = _chain(network, as_, of, days)
+    idle = [part for part in parts if part.idle_days is not None and part.idle_days >= days]
+    idle.sort(key=lambda part: (-(part.idle_days or 0), part.voucher, part.start))
+    if output is Output.json:
+        print_json([plain(row) for row in idle])
+        return
+    names = AddressBook(network).names()
+    columns = ("voucher", "start", "amount", "", "holder", "tier", "maturity", "days")
+    rows = [
+        (
+            part.voucher.hex(),
+            str(part.start),
+            format_amount(part.amount, part.currency),
+            part.currency,
+            name_of(part.holder, names),
+            str(part.tier),
+            format_day(part.maturity),
+            str(part.idle_days),
+        )
+        for part in idle
+    ]
+    print_rows(f"idle in the chain of {of or as_}, proven by {answer.title}", columns, rows)
+
+
 # --- impact ---------------------------------------------------------------------------------------
 
 
@@ -341,7 +423,7 @@ def debtor_impact(
     network: NetworkOption = DEFAULT_NETWORK,
     output: OutputOption = Output.table,
 ) -> None:
-    """Who is hit if a debtor fails: holders by tier, lenders, guarantors, largest sums first.
+    """Who is hit if a debtor fails with its branches: holders by tier, lenders, guarantors, largest first.
 
     For example:
 
@@ -375,4 +457,6 @@ def add_penetration_commands(nouns: dict[str, App]) -> None:
     nouns["position"].command(position_exposure, name="exposure")
     nouns["position"].command(position_ladder, name="ladder")
     nouns["position"].command(position_idle, name="idle")
+    nouns["debtor"].command(debtor_portfolio, name="portfolio")
+    nouns["debtor"].command(debtor_idle, name="idle")
     nouns["debtor"].command(debtor_impact, name="impact")

@@ -12,6 +12,7 @@ from node.ledger.loans import overdue_day
 from node.ledger.organisations import has_kind, require_active
 from node.ledger.parameters import value_on
 from node.ledger.ranges import carve, get_lot, put_lot, require_free, require_free_holder
+from node.ledger.reconciliation import count_owed, open_face
 from node.ledger.redemption import close_if_ended, open_lots
 from node.ledger.rulebook import Joint, Signers, rule
 from node.ledger.schedule import Act, drop_day, put_day
@@ -132,7 +133,9 @@ def _cancel_lot(
         context, voucher_id, voucher, event, start=lot.start, end=lot.end, source=lot.holder,
         target=voucher.debtor, amount=amount,
     )  # fmt: skip
+    before = open_face(voucher)
     voucher = msgspec.structs.replace(voucher, cancelled=voucher.cancelled + amount)
+    count_owed(context, voucher_id, voucher, before)
     cancelled = msgspec.structs.replace(lot, state=LotState.CANCELLED, newest_event=newest)
     put_lot(context, voucher_id, cancelled)
     context.put(voucher_id, close_if_ended(context, voucher_id, voucher))

@@ -17,7 +17,7 @@ from node.ledger.loans import overdue_day
 from node.ledger.lots import lapse_day
 from node.ledger.margin import acts_on
 from node.ledger.offers import open_key
-from node.ledger.own_indexes import own_entry
+from node.ledger.own_indexes import day_bytes, own_entry
 from node.ledger.rediscount import last_day
 from node.ledger.remembered import BUCKET_BYTES, ids_of
 from node.ledger.schedule import Act, day_key, second_key
@@ -29,6 +29,7 @@ from tallynet.records import (
     Account,
     Consent,
     CreditLine,
+    DebtorTotals,
     Dispute,
     DisputeState,
     Document,
@@ -52,6 +53,7 @@ from tallynet.records import (
     Prepayment,
     PrepaymentState,
     Programme,
+    ReconciliationAnchor,
     Record,
     Recovery,
     Remembered,
@@ -228,6 +230,17 @@ def _recovery(_state: StateView, id: bytes, record: Recovery) -> Iterator[IndexK
     yield Index.SCHEDULE_DAYS, day_key(record.ends + 1, Act.RECOVERY_COMPLETE, id)
 
 
+def _totals(_state: StateView, id: bytes, record: DebtorTotals) -> Iterator[IndexKey]:
+    if record.anchored < record.changed:
+        yield Index.SCHEDULE_DAYS, day_key(record.changed + 1, Act.RECONCILE, id)
+
+
+def _anchor(_state: StateView, id: bytes, record: ReconciliationAnchor) -> Iterator[IndexKey]:
+    day = day_bytes(record.day)
+    yield Index.DEBTOR_ANCHORS, record.debtor + day + id
+    yield Index.DAY_ANCHORS, day + id
+
+
 Rule = Callable[[StateView, bytes, Record], Iterator[IndexKey]]
 
 
@@ -263,5 +276,7 @@ _RULES: Final[dict[Kind, Rule]] = {
     Kind.RECOVERY: _typed(Recovery, _recovery),
     Kind.FREEZE: _typed(Freeze, _freeze),
     Kind.DISPUTE: _typed(Dispute, _dispute),
+    Kind.DEBTOR_TOTALS: _typed(DebtorTotals, _totals),
+    Kind.RECONCILIATION_ANCHOR: _typed(ReconciliationAnchor, _anchor),
 }
 """Kinds that are not listed have no index but their own (`node.ledger.own_indexes`)."""

@@ -17,6 +17,7 @@ from tallynet.records import (
     GuaranteeState,
     Lot,
     LotState,
+    Organisation,
     Prepayment,
     PrepaymentState,
     Record,
@@ -83,6 +84,11 @@ def _prepayment(id: bytes, record: Record) -> Entry | None:
     return Index.MAKER_PREPAYMENTS, prepayment.maker + id
 
 
+def _organisation(id: bytes, record: Record) -> Entry | None:
+    parent = cast("Organisation", record).parent
+    return None if parent is None else (Index.BRANCHES, parent + id)
+
+
 Rule = Callable[[bytes, Record], Entry | None]
 _OWN: Final[dict[type[Record], Rule]] = {
     Lot: _lot,
@@ -90,6 +96,7 @@ _OWN: Final[dict[type[Record], Rule]] = {
     Guarantee: _guarantee,
     WarehouseReceipt: _receipt,
     Prepayment: _prepayment,
+    Organisation: _organisation,
 }
 
 

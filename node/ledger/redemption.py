@@ -13,6 +13,7 @@ from node.ledger.context import Context, refuse
 from node.ledger.interest import PPM, half_up, pro_rata
 from node.ledger.organisations import count_overdue
 from node.ledger.ranges import get_lot, put_lot
+from node.ledger.reconciliation import count_owed, open_face
 from node.ledger.schedule import Act, take_off_day
 from node.ledger.vouchers import default_day, drop_overdue_when_covered, log, uncovered
 from node.state.view import Index
@@ -85,6 +86,24 @@ def drop_instruction(context: Context, voucher_id: bytes, start: int) -> None:
         context.state.index_remove(Index.VOUCHER_INSTRUCTIONS, voucher_id + id)
 
 
+def shrink_instruction(context: Context, voucher_id: bytes, start: int, amount: int) -> None:
+    """`amount` of the lot is owed no more, without any bank's paying it: its settlement instruction, if it
+    was opened, is for less. It ends when nothing is left, and stays as PAID if a part was paid before."""
+    id = instruction_id(voucher_id, start)
+    instruction = context.find(Instruction, id)
+    if instruction is None:
+        return
+    left = instruction.amount - amount
+    if not left:
+        drop_instruction(context, voucher_id, start)
+        return
+    state = InstructionState.PAID if left == instruction.paid else instruction.state
+    context.put(id, msgspec.structs.replace(instruction, amount=left, state=state))
+    if state is InstructionState.PAID:
+        context.state.index_remove(Index.BANK_INSTRUCTIONS, instruction.bank + id)
+        context.state.index_remove(Index.VOUCHER_INSTRUCTIONS, voucher_id + id)
+
+
 def penalty_due(context: Context, voucher: Voucher) -> tuple[Voucher, int]:
     """Penalty accrued up to the business date: `uncovered face x ppm x days`, simple, from the day
     after the grace; half-up when paid (§11). Returns the voucher with the accrual brought forward."""
@@ -144,7 +163,9 @@ def redeem_face(context: Context, voucher_id: bytes, voucher: Voucher, amount: i
     for the face that was open until now."""
     voucher, _ = penalty_due(context, voucher)
     lines.release_used(context, voucher.issue_line, amount)
+    before = open_face(voucher)
     voucher = msgspec.structs.replace(voucher, redeemed=voucher.redeemed + amount)
+    count_owed(context, voucher_id, voucher, before)
     voucher = close_if_ended(context, voucher_id, voucher)
     context.put(voucher_id, voucher)
     return voucher

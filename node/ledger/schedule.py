@@ -45,6 +45,8 @@ class Act(IntEnum):
     PREPAYMENT_LAPSE = 52
     MARGIN_DUE = 53
     """Goods that are short: the call, and after its deadline the buy-back."""
+    RECONCILE = 61
+    """Anchors what a debtor owed at the end of the day before."""
 
 
 HANDLERS: Final[dict[Act, Callable[[Context, bytes], None]]] = {}

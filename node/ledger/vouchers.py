@@ -20,6 +20,7 @@ from node.ledger.organisations import (
 from node.ledger.parameters import value, value_on
 from node.ledger.programmes import is_member
 from node.ledger.ranges import get_lot, put_lot
+from node.ledger.reconciliation import count_owed
 from node.ledger.rulebook import Signers, rule
 from node.ledger.schedule import HANDLERS, Act, drop_day, put_day, take_off_day
 from node.state.view import Index, StateView
@@ -353,6 +354,7 @@ def claim(context: Context, command: VoucherClaim) -> None:
     put_day(context, voucher.maturity, Act.VOUCHER_MATURE, command.voucher)
     lines.use_reserved(context, voucher.issue_line, voucher.face)
     voucher = msgspec.structs.replace(voucher, status=VoucherStatus.ACTIVE)
+    count_owed(context, command.voucher, voucher, 0)
     voucher = log(
         context, command.voucher, voucher, "voucher.claim", end=voucher.face,
         target=context.acting, amount=voucher.face,

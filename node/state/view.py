@@ -77,6 +77,12 @@ class Index(IntEnum):
     """financing ‖ warehouse receipt: goods pledged for it."""
     MAKER_PREPAYMENTS = 65
     """maker ‖ prepayment: paid and not shipped."""
+    BRANCHES = 66
+    """parent ‖ branch."""
+    DEBTOR_ANCHORS = 71
+    """debtor ‖ day (4) ‖ reconciliation anchor."""
+    DAY_ANCHORS = 72
+    """day (4) ‖ reconciliation anchor."""
 
 
 class StateView(Protocol):

@@ -7,6 +7,8 @@ So the rows that a caller sees are nobody's word: what a node could still do is 
 """
 
 from tallynet.penetration.answers import (
+    HIDDEN,
+    ChainPart,
     Exposure,
     Hit,
     HitRole,
@@ -17,13 +19,17 @@ from tallynet.penetration.answers import (
     Position,
     PositionKind,
     Rung,
+    Slice,
+    SliceBy,
     Trace,
     exposures,
     hits_by_party,
     ladder,
+    slices,
 )
 from tallynet.penetration.evaluate import evaluate
 from tallynet.penetration.questions import (
+    Chain,
     Down,
     EventsFound,
     Idle,
@@ -36,7 +42,8 @@ from tallynet.penetration.questions import (
 )
 
 __all__ = [
-    "Down", "EventsFound", "Exposure", "Hit", "HitRole", "Holding", "Idle", "IdleLot", "Impact", "Listing",
-    "Page", "PathEvent", "Position", "PositionKind", "Positions", "Question", "Rung", "Trace", "Up",
-    "View", "evaluate", "exposures", "hits_by_party", "ladder",
+    "HIDDEN", "Chain", "ChainPart", "Down", "EventsFound", "Exposure", "Hit", "HitRole", "Holding", "Idle",
+    "IdleLot", "Impact", "Listing", "Page", "PathEvent", "Position", "PositionKind", "Positions", "Question",
+    "Rung", "Slice", "SliceBy", "Trace", "Up", "View", "evaluate", "exposures", "hits_by_party", "ladder",
+    "slices",
 ]  # fmt: skip

@@ -13,7 +13,9 @@ from tallynet.records import (
     Financing,
     Guarantee,
     Lot,
+    LotState,
     Organisation,
+    OrganisationKind,
     Voucher,
     WarehouseReceipt,
 )
@@ -144,6 +146,55 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
+class ChainPart:
+    """An open lot of a debtor's voucher; or, once a voucher, what is left to pay of it and not shown to the
+    asker."""
+
+    debtor: bytes
+    """Whose voucher it is: the one asked about, or a branch of it."""
+    voucher: bytes
+    start: int
+    """Of the lot; 0 for what is not shown."""
+    amount: int
+    currency: str
+    maturity: int
+    overdue: bool
+    tier: int | None
+    """Transfers from the first payee on; None, as the rest: not shown."""
+    holder: bytes | None
+    holder_kind: OrganisationKind | None
+    """The first of its kinds."""
+    state: LotState | None
+    idle_days: int | None
+    """So long held and neither financed nor passed on; None: it is financed, bought, due, or under way."""
+
+
+class SliceBy(IntEnum):
+    TIER = 1
+    HOLDER = 2
+    STATE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Part of a debtor's chain, in one currency."""
+
+    by: SliceBy
+    value: str
+    """Tier as a number, kind of holder, or state; `HIDDEN` for what is not shown."""
+    currency: str
+    lots: int
+    """Vouchers, for what is not shown."""
+    amount: int
+    overdue: int
+    """Of `amount`, as is the next."""
+    idle: int
+
+
+HIDDEN = "hidden"
+
+
+@dataclass(frozen=True, slots=True)
 class Exposure:
     """What one enterprise and its branches owe, in one currency."""
 
@@ -183,6 +234,32 @@ def ladder(positions: Iterable[Position]) -> list[Rung]:
         row = sums.setdefault((position.maturity, position.currency), [0, 0])
         row[0 if position.kind is PositionKind.HELD else 1] += position.amount
     return [Rung(*key, *sums[key]) for key in sorted(sums)]
+
+
+def slices(parts: Iterable[ChainPart], days: int) -> list[Slice]:
+    """The chain by tier, by kind of holder and by state; each adds up to the whole. Idle is what has lain
+    for `days` or longer."""
+    sums: dict[tuple[SliceBy, str, str], list[int]] = {}
+    for part in parts:
+        idle = part.idle_days is not None and part.idle_days >= days
+        for by, value in _values(part):
+            row = sums.setdefault((by, value, part.currency), [0, 0, 0, 0])
+            row[0] += 1
+            row[1] += part.amount
+            row[2] += part.amount if part.overdue else 0
+            row[3] += part.amount if idle else 0
+    # Tiers are at most 20 (voucher law §17), and sort as numbers.
+    keys = sorted(sums, key=lambda key: (key[0], key[1].rjust(2), key[2]))
+    return [Slice(*key, *sums[key]) for key in keys]
+
+
+def _values(part: ChainPart) -> list[tuple[SliceBy, str]]:
+    tier, kind, state = part.tier, part.holder_kind, part.state
+    return [
+        (SliceBy.TIER, HIDDEN if tier is None else str(tier)),
+        (SliceBy.HOLDER, HIDDEN if kind is None else kind.name),
+        (SliceBy.STATE, HIDDEN if state is None else state.name),
+    ]
 
 
 def hits_by_party(hits: Iterable[Hit]) -> list[tuple[bytes | None, HitRole, int, str, int]]:

@@ -3,11 +3,12 @@ order that depends on nothing but what it has read."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, TypeVar, cast
 
 from tallynet.errors import LedgerError, RemoteProtocolError
 from tallynet.penetration.answers import (
+    ChainPart,
     Hit,
     HitRole,
     Holding,
@@ -23,6 +24,7 @@ from tallynet.penetration.questions import (
     LINEAGE_MAX,
     READS_PER_PAGE,
     ROWS_PER_PAGE,
+    Chain,
     Down,
     EventsFound,
     Idle,
@@ -55,7 +57,7 @@ from tallynet.records import (
 )
 
 R = TypeVar("R")
-Row = Trace | PathEvent | Holding | Position | IdleLot | Hit
+Row = Trace | PathEvent | Holding | Position | IdleLot | Hit | ChainPart
 
 LENDING: Final = (
     FinancingKind.LOAN_RECOURSE,
@@ -95,7 +97,9 @@ def evaluate(view: View, question: Question, after: bytes = b"") -> Page[Row]:
         case Idle():
             rows = _idle(counted, question, after)
         case Impact():
-            rows = _impact(counted, question, after)
+            rows = _group(counted, question.debtor, after, _impact)
+        case Chain():
+            rows = _group(counted, question.debtor, after, _chain)
     found: list[Row] = []
     for row, cursor in rows:
         if row is not None:
@@ -379,24 +383,119 @@ def _idle(view: _Counted, question: Idle, after: bytes) -> Rows:
             view.more = None
             return
         voucher_id, voucher, lot = _open_lot(view, question.organisation, entry)
-        idle = (
-            lot.state is LotState.HELD
-            and lot.lien is None
-            and lot.acquired_by in (AcquiredBy.ISSUE, AcquiredBy.TRANSFER)
-            and voucher.status is VoucherStatus.ACTIVE
-        )
         held = view.today - lot.acquired_day
         row = IdleLot(
             voucher_id, lot.start, lot.end, voucher.currency, voucher.maturity, held
         )  # fmt: skip
-        yield row if idle else None, cursor
+        yield row if _is_idle(voucher, lot) else None, cursor
+
+
+def _is_idle(voucher: Voucher, lot: Lot) -> bool:
+    """Could be passed on or financed, and is not: what was bought is an investment."""
+    return (
+        lot.state is LotState.HELD
+        and lot.lien is None
+        and lot.acquired_by in (AcquiredBy.ISSUE, AcquiredBy.TRANSFER)
+        and voucher.status is VoucherStatus.ACTIVE
+    )
+
+
+# --- a debtor and its branches ------------------------------------------------------------------------
+
+
+def _group(
+    view: _Counted, top: bytes, after: bytes, one: Callable[[_Counted, bytes, bytes], Rows]
+) -> Rows:
+    """What `one` answers for an enterprise, then for each of its branches and theirs. Cursors: debtor (16) ‖
+    cursor of `one`."""
+    debtor, inner = (after[:ID], after[ID:]) if after else (top, b"")
+    if not _is_of_group(view, top, debtor):
+        raise RemoteProtocolError("BAD_CURSOR", "this cursor is not of this question")
+    while True:
+        for row, cursor in one(view, debtor, inner):
+            yield row, None if cursor is None else debtor + cursor
+        if view.more is not None:
+            view.more = debtor + view.more
+            return
+        following = _following(view, top, debtor)
+        if following is None:
+            return
+        yield None, following
+        debtor, inner = following, b""
+
+
+def _is_of_group(view: _Counted, top: bytes, debtor: bytes) -> bool:
+    above: bytes | None = debtor
+    for _ in range(LINEAGE_MAX):
+        if above is None or above == top:
+            break
+        organisation = view.find(Organisation, above)
+        above = None if organisation is None else organisation.parent
+    return above == top
+
+
+def _following(view: _Counted, top: bytes, debtor: bytes) -> bytes | None:
+    """The debtor's first branch, else the branch after it of the same parent, else that after the parent."""
+    inside = _branch(view, debtor, b"")
+    while inside is None and debtor != top:
+        parent = view.require(Organisation, debtor).parent or top
+        inside, debtor = _branch(view, parent, parent + debtor), parent
+    return inside
+
+
+def _branch(view: _Counted, parent: bytes, after: bytes) -> bytes | None:
+    for entry in view.listing(Listing.BRANCHES, parent, after, 1):
+        branch = entry[ID:]
+        if view.require(Organisation, branch).parent != parent:
+            raise _broken("the index names a branch of somebody else")
+        return branch
+    return None
+
+
+def _chain(view: _Counted, debtor: bytes, after: bytes) -> Rows:
+    view.require(Organisation, debtor)
+    for _, cursor in _entries(view, _section(after, 0), Listing.OPEN_VOUCHERS, debtor, after):
+        for part in _parts(view, debtor, _entry(cursor)[ID:]):
+            yield part, None
+        yield None, cursor
+
+
+def _parts(view: _Counted, debtor: bytes, id: bytes) -> Iterator[ChainPart]:
+    """The open lots of a voucher that are shown, then what is left to pay beside them."""
+    voucher = _own_voucher(view, debtor, id)
+    unseen = voucher.face - voucher.redeemed - voucher.cancelled
+    hidden = False
+    for start, end in _ranges(view, id, voucher):
+        lot = view.lot(id, start)
+        if lot is None:
+            hidden = True
+        elif lot.end != end:
+            raise _broken("the lots do not tile the voucher")
+        elif lot.state in OPEN:
+            unseen -= end - start
+            yield _part(view, id, voucher, lot)
+    if hidden and unseen > 0:
+        yield ChainPart(*_head(id, voucher, 0, unseen), None, None, None, None, None)
+
+
+def _head(
+    id: bytes, voucher: Voucher, start: int, amount: int
+) -> tuple[bytes, bytes, int, int, str, int, bool]:
+    overdue = voucher.status in UNPAID
+    return (voucher.debtor, id, start, amount, voucher.currency, voucher.maturity, overdue)
+
+
+def _part(view: _Counted, id: bytes, voucher: Voucher, lot: Lot) -> ChainPart:
+    head = _head(id, voucher, lot.start, lot.end - lot.start)
+    kinds = view.require(Organisation, lot.holder).kinds
+    idle = view.today - lot.acquired_day if _is_idle(voucher, lot) else None
+    return ChainPart(*head, lot.hops, lot.holder, kinds[0], lot.state, idle)
 
 
 # --- impact -------------------------------------------------------------------------------------------
 
 
-def _impact(view: _Counted, question: Impact, after: bytes) -> Rows:
-    debtor = question.debtor
+def _impact(view: _Counted, debtor: bytes, after: bytes) -> Rows:
     view.require(Organisation, debtor)
     section = _section(after, 3)
     if section == 0:
@@ -428,9 +527,7 @@ def _voucher_hits(
     view: _Counted, debtor: bytes, id: bytes, programmes: set[bytes]
 ) -> Iterator[Hit]:
     """`programmes` are those whose guarantees are on this page already."""
-    voucher = view.require(Voucher, id)
-    if voucher.debtor != debtor:
-        raise _broken("the index names a voucher of another debtor")
+    voucher = _own_voucher(view, debtor, id)
     cover = list(voucher.guarantees)
     if voucher.programme not in programmes:
         programmes.add(voucher.programme)
@@ -451,6 +548,13 @@ def _voucher_hits(
             yield from _lot_hits(view, id, voucher, lot)
     if hidden and unseen > 0:
         yield Hit(HitRole.HOLDER, None, id, 0, voucher.currency, unseen, 0)
+
+
+def _own_voucher(view: _Counted, debtor: bytes, id: bytes) -> Voucher:
+    voucher = view.require(Voucher, id)
+    if voucher.debtor != debtor:
+        raise _broken("the index names a voucher of another debtor")
+    return voucher
 
 
 def _lot_hits(view: _Counted, id: bytes, voucher: Voucher, lot: Lot) -> Iterator[Hit]:

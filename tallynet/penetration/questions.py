@@ -52,12 +52,18 @@ class Idle(Wire, tag="idle"):
 
 
 class Impact(Wire, tag="impact"):
-    """Who is hit if this debtor fails."""
+    """Who is hit if this debtor fails, with all its branches."""
 
     debtor: Id
 
 
-Question = Up | Down | Positions | Idle | Impact
+class Chain(Wire, tag="chain"):
+    """Every part of what a debtor and its branches have left to pay: how far it has travelled, who has it."""
+
+    debtor: Id
+
+
+Question = Up | Down | Positions | Idle | Impact | Chain
 
 
 class Listing(IntEnum):
@@ -75,6 +81,8 @@ class Listing(IntEnum):
     """financing ‖ warehouse receipt."""
     MAKER_PREPAYMENTS = 65
     """maker ‖ prepayment."""
+    BRANCHES = 66
+    """parent ‖ branch."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -166,6 +166,21 @@ def I11_hops_never_shrink(before: Records, after: Records) -> Iterator[str]:
                     yield f"voucher {id.hex()}: {was.hops} hops became {lot.hops}"
 
 
+def totals_are_what_vouchers_owe(records: Records) -> Iterator[str]:
+    """Voucher law §8.10: per debtor count and sum, and no day that is over without its anchor."""
+    owed: dict[tuple[bytes, str], list[int]] = defaultdict(list)
+    for voucher in records[r.Kind.VOUCHER].values():
+        left = voucher.face - voucher.redeemed - voucher.cancelled
+        if left and voucher.status is not r.VoucherStatus.PENDING_CLAIM:
+            owed[voucher.debtor, voucher.currency].append(left)
+    for totals in records[r.Kind.DEBTOR_TOTALS].values():
+        left = owed.pop((totals.debtor, totals.currency), [])
+        if (totals.count, totals.sum) != (len(left), sum(left)):
+            yield f"debtor {totals.debtor.hex()}: {totals.count}, {totals.sum}; vouchers say {left}"
+    for debtor, _ in owed:
+        yield f"debtor {debtor.hex()}: no totals"
+
+
 def I14_indexes_rebuild(
     tables: MemoryReader, state: CommittedState, records: Records
 ) -> Iterator[str]:

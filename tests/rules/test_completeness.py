@@ -26,7 +26,6 @@ TABLE: Final = frozenset(code for family in ERROR_CODES.values() for code in fam
 CODE: Final = re.compile(r"\b[A-Z]+(?:_[A-Z]+)*\b")
 
 NOT_GIVEN: Final = {
-    "NET_MISMATCH": "settlement.net is not in this release",
     "POOL_INELIGIBLE": "asset-backed pools are of a later release",
     "POOL_MEMBER": "asset-backed pools are of a later release",
     "PURPOSE_REQUIRED": "no command that draws can be written without a purpose",

@@ -32,8 +32,9 @@ from tallynet.receipts import EnvelopeReceipt
 Story = Iterator[int | None]
 """Yields where the other side may act; a number is the business date that both wait for."""
 
-SHARED = {r.Kind.REMEMBERED, r.Kind.REMAINDER}
-"""Transactions of a block; what the draws of one supplier from one funder have in common."""
+SHARED = {r.Kind.REMEMBERED, r.Kind.REMAINDER, r.Kind.DEBTOR_TOTALS}
+"""Transactions of a block; what the draws of one supplier from one funder have in common, and the vouchers
+of one debtor."""
 CREATES_ONLY = {
     c.ParameterSet, c.CalendarSet, c.OrganisationAdmit, c.OrganisationRegister, c.AccountBind,
     c.BranchCreate, c.DistressOpen, c.ConsentWithdraw,
@@ -355,6 +356,31 @@ def settlements(w: Twins) -> Story:
     yield None
 
 
+def nettings(w: Twins) -> Story:
+    left, right = w.name("left"), w.name("right")
+    papers = []
+    for name in (left, right):
+        w.join(name, r.OrganisationKind.CORE, r.Size.LARGE)
+        w.line(r.LineKind.ISSUE, "bank-1", name, 1_000)
+        yield None
+    programme = w.programme()
+    for debtor, payee in ((left, right), (right, left)):
+        issue = w.issue(
+            1_000, w.document(1_000, payee, debtor), programme,
+            w.ids[f"line ISSUE bank-1 {debtor}"], payee=w.ids[payee],
+        )  # fmt: skip
+        papers.append(w.created(debtor, issue, r.Kind.VOUCHER))
+        w.ok(payee, c.VoucherClaim(w.label, papers[-1], True))
+        yield None
+    due = w.get(r.Voucher, papers[0]).maturity
+    yield due
+    legs = tuple(c.NetLeg(paper, 0, 400) for paper in sorted(papers))
+    w.jointly_done(c.SettlementNet(w.label, legs), left, right)
+    yield due + 1
+    w.ok("bank-2", c.ReconciliationAttest(w.label, w.ids[left], "CNY", due, 1, 600))
+    yield None
+
+
 def guarantees(w: Twins) -> Story:
     voucher = w.voucher(1_000)
     issue = c.GuaranteeIssue(
@@ -499,8 +525,8 @@ def legal(w: Twins) -> Story:
 
 
 STORIES: tuple[Callable[[Twins], Story], ...] = (
-    enterprises, limits, documents, circulation, draws, loans, rediscounts, settlements, guarantees,
-    backstops, goods, amendments, legal,
+    enterprises, limits, documents, circulation, draws, loans, rediscounts, settlements, nettings,
+    guarantees, backstops, goods, amendments, legal,
 )  # fmt: skip
 
 

@@ -11,6 +11,8 @@ from tallynet import commands as c
 from tallynet import records as r
 from tallynet.errors import LedgerError, RemoteProtocolError
 from tallynet.penetration import (
+    Chain,
+    ChainPart,
     Down,
     Hit,
     HitRole,
@@ -21,11 +23,13 @@ from tallynet.penetration import (
     Position,
     PositionKind,
     Positions,
+    SliceBy,
     Trace,
     Up,
     exposures,
     hits_by_party,
     ladder,
+    slices,
 )
 from tallynet.penetration.evaluate import LENDING, OPEN, OWED, UNPAID
 from tallynet.penetration.questions import COVER_MAX, ROWS_PER_PAGE
@@ -145,8 +149,9 @@ def test_impact_names_everybody_who_is_hit(seed: int, name: str) -> None:
     loans: set[bytes] = set()
     programmes: set[bytes] = set()
     own: set[bytes] = set()
+    group = {debtor, world.ids["store"]} if name == "core" else {debtor}
     for id, voucher, lot in lots_of(world):
-        if voucher.debtor != debtor or voucher.status in CLOSED:
+        if voucher.debtor not in group or voucher.status in CLOSED:
             continue
         programmes.add(voucher.programme)
         own.add(id)
@@ -161,10 +166,80 @@ def test_impact_names_everybody_who_is_hit(seed: int, name: str) -> None:
                 loans.add(lot.lien or b"")
                 expected[HitRole.LENDER, loan.funder, lot.hops] += loan.principal - loan.repaid
     for _, guarantee in world.every(r.Guarantee):
-        if guarantee.covered in {debtor, *programmes, *own} and guarantee.expiry >= world.day:
+        if guarantee.covered in {*group, *programmes, *own} and guarantee.expiry >= world.day:
             expected[HitRole.GUARANTOR, guarantee.guarantor, 0] += guarantee.cap - guarantee.called
     found = {(role, party, tier): amount for party, role, tier, _, amount in hits_by_party(rows)}
     assert found == {key: amount for key, amount in expected.items() if amount}
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("name", ["core", "store", "rival"])
+def test_the_chain_is_all_that_a_debtor_and_its_branches_have_left_to_pay(
+    seed: int, name: str
+) -> None:
+    world = ledger(seed)
+    group = {world.ids[name], world.ids["store"]} if name == "core" else {world.ids[name]}
+    rows = world.ask("watch", Chain(world.ids[name]))
+    parts = [row for row in rows if isinstance(row, ChainPart)]
+    expected = Counter(
+        (v.debtor, id, lot.start, lot.end - lot.start, lot.hops, lot.holder,
+         world.get(r.Organisation, lot.holder).kinds[0], lot.state, v.status in UNPAID)
+        for id, v, lot in lots_of(world)
+        if v.debtor in group and v.status not in CLOSED and lot.state in OPEN
+    )  # fmt: skip
+    assert expected == Counter(
+        (
+            p.debtor,
+            p.voucher,
+            p.start,
+            p.amount,
+            p.tier,
+            p.holder,
+            p.holder_kind,
+            p.state,
+            p.overdue,
+        )
+        for p in parts
+    )
+    total = sum(part.amount for part in parts)
+    found = slices(parts, 10)
+    for by in SliceBy:
+        assert sum(row.amount for row in found if row.by is by) == total
+        assert sum(row.lots for row in found if row.by is by) == len(parts)
+    idle = sum(
+        lot.end - lot.start
+        for _, v, lot in lots_of(world)
+        if v.debtor in group and v.status is r.VoucherStatus.ACTIVE
+        and lot.state is r.LotState.HELD and lot.lien is None
+        and lot.acquired_by in (r.AcquiredBy.ISSUE, r.AcquiredBy.TRANSFER)
+        and world.day - lot.acquired_day >= 10
+    )  # fmt: skip
+    assert sum(row.idle for row in found if row.by is SliceBy.TIER) == idle
+
+
+def test_the_chain_of_an_enterprise_goes_through_all_its_branches() -> None:
+    """Branches of branches too, page by page, each once."""
+    world = Ledger()
+    names = ["core", "store"]
+    for number in range(3):
+        names.append(f"north-{number}")
+        world.branch("core", names[-1])
+    for number in range(2):
+        names.append(f"corner-{number}")
+        world.branch("north-1", names[-1])
+    for name in names[2:]:
+        world.lines[name] = world.line(r.LineKind.ISSUE, "bank-1", name, 10**12)
+    programme = world.open_programme()
+    for name in names:
+        for _ in range(12):
+            world.paper(name, "devices", 100, programme=programme)
+    parts = [
+        row for row in world.ask("core", Chain(world.ids["core"])) if isinstance(row, ChainPart)
+    ]
+    assert Counter(world.name(part.debtor) for part in parts) == dict.fromkeys(names, 12)
+    assert len(world.pages("core", Chain(world.ids["core"]))) > 1
+    north = world.ask("core", Chain(world.ids["north-1"]))
+    assert len(north) == 3 * 12
 
 
 def test_impact_counts_what_was_lent_to_the_debtor_and_goods_it_has_not_shipped() -> None:
@@ -275,6 +350,8 @@ def test_a_cursor_of_another_question_is_refused(after: bytes) -> None:
         Down(world.vouchers[0]),
         Positions(world.ids["core"]),
         Impact(world.ids["core"]),
+        Chain(world.ids["core"]),
+        Chain(world.ids["store"]),
     ):
         with pytest.raises(RemoteProtocolError, match="BAD_CURSOR"):
             world.page("watch", question, after)
@@ -282,7 +359,7 @@ def test_a_cursor_of_another_question_is_refused(after: bytes) -> None:
 
 def test_what_does_not_exist_is_refused() -> None:
     world = ledger(0)
-    for question in (Impact(bytes(16)), Positions(bytes(16)), Idle(bytes(16), 1)):
+    for question in (Impact(bytes(16)), Chain(bytes(16)), Positions(bytes(16)), Idle(bytes(16), 1)):
         with pytest.raises(LedgerError, match="RECORD_NOT_FOUND"):
             world.page("watch", question)
     with pytest.raises(LedgerError, match="NOT_AUTHORISED"):

@@ -8,7 +8,7 @@ import pytest
 from node.state.view import Index
 from tallynet import commands as c
 from tallynet import records as r
-from tallynet.penetration import Down, Idle, Impact, Positions, Question, Up
+from tallynet.penetration import Chain, Down, Idle, Impact, Positions, Question, Up
 from tallynet.penetration.questions import READS_PER_PAGE, ROWS_PER_PAGE
 from tests.unit.penetration.ledgers import Ledger
 
@@ -40,6 +40,7 @@ def questions(world: Ledger) -> list[tuple[str, Question]]:
         ("devices", Positions(devices)),
         ("devices", Idle(devices, 0)),
         ("watch", Impact(core)),
+        ("watch", Chain(core)),
     ]
 
 

@@ -17,6 +17,8 @@ from tallynet.envelope import Envelope
 from tallynet.errors import RemoteProtocolError
 from tallynet.messages import Penetration, QueryIndex, QueryPenetration, RequestRefused
 from tallynet.penetration import (
+    Chain,
+    ChainPart,
     Down,
     Holding,
     Impact,
@@ -76,7 +78,8 @@ class Served:
         return reply
 
     def answer(self, by: str, question: Question, after: bytes = b"") -> Penetration:
-        reply = self.send(public_of(by, "maker"), QueryPenetration(7, question, after))
+        query = decode(QueryPenetration, encode(QueryPenetration(7, question, after)))
+        reply = self.send(public_of(by, "maker"), query)
         assert isinstance(reply, Penetration), reply
         return reply
 
@@ -147,6 +150,10 @@ def test_positions_and_impact_are_proven(served: Served) -> None:
     bank = served.rows("bank-2", Positions(world.ids["bank-2"]))
     assert [row.amount for row in bank if isinstance(row, Position)] == [100, 240]
     assert len(served.rows("watch", Impact(world.ids["core"]))) == 6
+    chain = served.rows("watch", Chain(world.ids["core"]))
+    assert [(row.start, row.amount, row.tier) for row in chain if isinstance(row, ChainPart)] == [
+        (0, 400, 0), (400, 100, 0), (500, 200, 1), (700, 300, 2),
+    ]  # fmt: skip
 
 
 # --- refusals ---------------------------------------------------------------------------------------
@@ -165,7 +172,7 @@ def test_the_service_refuses_with_a_code(served: Served) -> None:
     assert isinstance(bad, RequestRefused) and bad.code == "BAD_CURSOR"
 
 
-@pytest.mark.parametrize("index", [61, 62, 63, 64, 65])
+@pytest.mark.parametrize("index", [61, 62, 63, 64, 65, 66])
 def test_what_penetration_reads_is_not_listed_for_everybody(served: Served, index: int) -> None:
     reply = served.send(bytes(32), QueryIndex(1, index, b"", b"", 10))
     assert isinstance(reply, RequestRefused) and reply.code == "UNKNOWN_INDEX"

@@ -10,7 +10,9 @@ from tallynet import commands as c
 from tallynet import records as r
 from tallynet.errors import LedgerError
 from tallynet.hashing import record_id
+from tallynet.penetration import Chain as ChainQuestion
 from tallynet.penetration import (
+    ChainPart,
     Down,
     Hit,
     HitRole,
@@ -76,6 +78,13 @@ def test_the_debtors_side_sees_what_the_programme_says(
     ]
     expected = {r.Visibility.FULL: [], r.Visibility.TIER1: [500], r.Visibility.CONSENT: [1_000]}
     assert hidden == expected[visibility]
+    parts = [
+        row
+        for row in world.ask("core", ChainQuestion(world.ids["core"]))
+        if isinstance(row, ChainPart) and row.voucher == voucher
+    ]
+    assert [part.amount for part in parts if part.holder is None] == expected[visibility]
+    assert sum(part.amount for part in parts) == 1_000
 
 
 def test_a_programme_opened_later_opens_no_voucher_that_was_issued_before(world: Chain) -> None:
@@ -114,6 +123,7 @@ def test_strangers_are_refused(world: Chain) -> None:
         refused(world, stranger, Positions(world.ids["devices"]))
         refused(world, stranger, Idle(world.ids["devices"], 0))
         refused(world, stranger, Impact(world.ids["core"]))
+        refused(world, stranger, ChainQuestion(world.ids["core"]))
     refused(world, "shop", Up(voucher, 0))
     refused(world, "devices", Up(voucher, 500))
     refused(world, "devices", Up(voucher, 1))

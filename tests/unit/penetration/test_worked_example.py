@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from tallynet import records as r
 from tallynet.penetration import (
+    HIDDEN,
+    Chain,
+    ChainPart,
     Down,
     Hit,
     Holding,
@@ -15,6 +18,7 @@ from tallynet.penetration import (
     exposures,
     hits_by_party,
     ladder,
+    slices,
 )
 from tests.unit.penetration.ledgers import Ledger
 from tools.arguments import format_day
@@ -77,9 +81,25 @@ def test_the_worked_example() -> None:
         (world.name(party), role.name, tier, amount)
         for party, role, tier, _, amount in hits_by_party(hits)
     ] == [
-        ("devices", "HOLDER", 0, 50_000),
+        ("devices", "HOLDER", 0, 90_000),
         ("paint", "HOLDER", 1, 30_000),
         ("surety", "GUARANTOR", 0, 25_000),
         ("bank-2", "HOLDER", 0, 20_000),
         ("bank-2", "LENDER", 1, 8_000),
     ]
+    parts = [p for p in world.ask("watch", Chain(world.ids["core"])) if isinstance(p, ChainPart)]
+    assert [
+        (row.by.name, row.value, row.lots, row.amount, row.idle) for row in slices(parts, 30)
+    ] == [
+        ("TIER", "0", 3, 110_000, 90_000),
+        ("TIER", "1", 2, 30_000, 20_000),
+        ("HOLDER", "BANK", 1, 20_000, 0),
+        ("HOLDER", "SUPPLIER", 4, 120_000, 110_000),
+        ("STATE", "HELD", 4, 130_000, 110_000),
+        ("STATE", "PLEDGED", 1, 10_000, 0),
+    ]
+    mine = [p for p in world.ask("core", Chain(world.ids["core"])) if isinstance(p, ChainPart)]
+    hidden = [row for row in slices(mine, 30) if row.value == HIDDEN]
+    assert [(row.by.name, row.amount) for row in hidden] == [
+        ("TIER", 30_000), ("HOLDER", 30_000), ("STATE", 30_000),
+    ]  # fmt: skip

@@ -204,6 +204,9 @@ def test_help_shows_first_steps(capsys: pytest.CaptureFixture[str]) -> None:
         "position ladder",
         "position idle",
         "debtor impact",
+        "debtor portfolio",
+        "debtor idle",
+        "reconciliation show",
     ],
 )
 def test_help_of_a_command_shows_an_example(words: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,12 +14,15 @@ from tallynet.records import (
     FLAG_FROZEN,
     NETWORK_ID,
     AcquiredBy,
+    AnchorAttestation,
     Kind,
     Lot,
     LotState,
+    ReconciliationAnchor,
     lot_id,
 )
 from tools.arguments import UsageError
+from tools.reconciliation_cli import anchor_plain, anchor_row
 from tools.records_by_name import AddressBook
 from tools.show_cli import event_line, lot_row, record_reference
 from tools.wallet import BANK_PEOPLE, create_wallet
@@ -56,6 +59,19 @@ def test_flags_of_a_lot_are_words() -> None:
 
 def test_an_unknown_holder_is_shown_by_id() -> None:
     assert "09" * 16 in lot_row(lot(holder=bytes([9]) * 16), "CNY", NAMES)
+
+
+def test_an_anchor_shows_which_banks_agree() -> None:
+    agrees = AnchorAttestation(BANK, 2, 135_000, 20_881)
+    differs = AnchorAttestation(SHOP, 2, 140_000, 20_881)
+    anchor = ReconciliationAnchor(
+        SHOP, "CNY", 20_880, 2, 135_000, bytes(32), (agrees, differs)
+    )  # fmt: skip
+    *facts, banks = anchor_row(anchor, NAMES)
+    assert facts == ["2027-03-03", "corner-parts", "CNY", "2", "1,350.00"]
+    assert banks == "bank-1 agrees\ncorner-parts DIFFERS: 2 with 1,400.00"
+    assert anchor_plain(anchor)["alarm"]
+    assert anchor_plain(anchor)["day"] == "2027-03-03"
 
 
 def test_an_event_is_one_line() -> None:
