@@ -1162,6 +1162,29 @@ class PrepaymentShip(Wire, tag="prepayment.ship"):
     unit_value: Units
 
 
+class MarginCall(Wire, tag="warehouse.margin.call"):
+    """Result: shortfall in fen, last day for the borrower."""
+
+    label: Label
+    financing: Id
+
+
+class BuybackCall(Wire, tag="warehouse.buyback.call"):
+    """Created: Instruction BUYBACK maker -> bank. Result: the amount in fen."""
+
+    label: Label
+    financing: Id
+
+
+class BuybackConfirm(Wire, tag="warehouse.buyback.confirm"):
+    """Created: WarehouseReceipt of the maker, if the borrower keeps a free part of the old one."""
+
+    label: Label
+    instruction: Id
+    amount: Units
+    receipt_commitment: Hash
+
+
 # --- 8.10 audit -------------------------------------------------------------------------------
 
 
@@ -1205,6 +1228,7 @@ Command = (
     | WarehouseReceiptIssue | WarehouseReceiptPledge | WarehouseReceiptDeliver
     | WarehouseReceiptRelease | WarehouseReceiptPrice | WarehouseReceiptSplit
     | WarehouseReceiptTransfer | PrepaymentRequest | PrepaymentFund | PrepaymentShip
+    | MarginCall | BuybackCall | BuybackConfirm
     | SettlementEscrow | SettlementWriteOff | SettlementNet | ReconciliationAttest
     | FreezeOrder | FreezeExtend | FreezeLift | ForceTransfer | DisputeOpen | DisputeResolve
 )  # fmt: skip

@@ -69,6 +69,7 @@ class Kind(IntEnum):
     BACKSTOP = 52
     WAREHOUSE_RECEIPT = 53
     PREPAYMENT = 54
+    MARGIN = 55
     DEBTOR_TOTALS = 61
     RECONCILIATION_ANCHOR = 62
 
@@ -1003,6 +1004,7 @@ class InstructionPurpose(IntEnum):
     GUARANTEE = 21
     REDISCOUNT = 22
     REFUND = 23
+    BUYBACK = 24
 
 
 class InstructionState(IntEnum):
@@ -1164,6 +1166,9 @@ class WarehouseReceipt(Wire, tag="warehouse-receipt"):
     price_day: Day
     """Business date of `unit_value`."""
     advance_bps: Bps
+    shipped_for: Id | None
+    """The prepayment loan that the maker shipped these goods for, which it may have to buy them back
+    from; None: stored by their owner, or split off since."""
     status: ReceiptStatus
 
 
@@ -1195,6 +1200,19 @@ class Prepayment(Wire, tag="prepayment"):
     financing: Id | None
     """The loan, from its funding on."""
     state: PrepaymentState
+
+
+class Margin(Wire, tag="margin"):
+    """Goods that no longer carry their prepayment loan, or a loan unpaid at its end: what is short until it
+    is made up, or its maker has to buy the goods back (差额补足). One per loan; it leaves the state then."""
+
+    financing: Id
+    shortfall: Units
+    """Principal, fen, that the goods do not carry; all that is outstanding once the loan has ended."""
+    since: Day
+    """Business date of the price that was too low, or the loan's end."""
+    deadline: Day | None
+    """Last day for the borrower; None: not called yet, which time does on the day after `since`."""
 
 
 # --- reconciliation -----------------------------------------------------------------------------
@@ -1353,7 +1371,8 @@ Record = (
     | Lot | Offer | Financing | Instruction | Parameter | Calendar | Remainder | BankReceipt
     | Consent | Remembered | OfferUse | Recovery | DistressEvent | FinancingRequest | Freeze | Dispute
     | DocumentReader | FlowAnchor | FeeSchedule | Waiver | FundPool | Allocations
-    | Guarantee | Backstop | WarehouseReceipt | Prepayment | DebtorTotals | ReconciliationAnchor
+    | Guarantee | Backstop | WarehouseReceipt | Prepayment | Margin | DebtorTotals
+    | ReconciliationAnchor
 )  # fmt: skip
 
 RECORD_TYPES: Final[dict[Kind, type[Record]]] = {
@@ -1392,6 +1411,7 @@ RECORD_TYPES: Final[dict[Kind, type[Record]]] = {
     Kind.BACKSTOP: Backstop,
     Kind.WAREHOUSE_RECEIPT: WarehouseReceipt,
     Kind.PREPAYMENT: Prepayment,
+    Kind.MARGIN: Margin,
     Kind.DEBTOR_TOTALS: DebtorTotals,
     Kind.RECONCILIATION_ANCHOR: ReconciliationAnchor,
 }

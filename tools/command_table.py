@@ -335,6 +335,7 @@ BACKSTOP: Final = Option("backstop: hexadecimal id from the receipt", of_kind(r.
 GUARANTEE: Final = Option("guarantee: OWNER/LABEL", of_kind(r.Kind.GUARANTEE))
 STORED: Final = Option("receipt: ISSUER/LABEL", of_kind(r.Kind.WAREHOUSE_RECEIPT))
 PREPAYMENT: Final = Option("prepayment: DISTRIBUTOR/LABEL", of_kind(r.Kind.PREPAYMENT))
+PREPAID: Final = Option("prepayment loan: BANK/LABEL", of_kind(r.Kind.FINANCING))
 SKU: Final = Option("kind of goods", plain_text)
 UNIT: Final = Option("unit they are counted in", plain_text)
 LOCATION: Final = Option("place in the warehouse", plain_text)
@@ -1443,6 +1444,29 @@ COMMANDS: Final[dict[str, CommandEntry]] = {
         "tally warehouse receipt-transfer --as spirits-south --receipt spirits-south/w2"
         " --receiver harbour-tours",
         {"receipt": STORED, "receiver": Option("new owner", organisation)},
+    ),
+    "warehouse margin-call": CommandEntry(
+        c.MarginCall,
+        "Call on a borrower, as the lender, to make up what its goods do not carry.",
+        "tally warehouse margin-call --as bank-2 --financing bank-2/p1",
+        {"financing": PREPAID},
+    ),
+    "warehouse buyback-call": CommandEntry(
+        c.BuybackCall,
+        "Make the maker buy back the goods of a loan unpaid at its end, as the lender.",
+        "tally warehouse buyback-call --as bank-2 --financing bank-2/p1",
+        {"financing": PREPAID},
+    ),
+    "warehouse buyback-confirm": CommandEntry(
+        c.BuybackConfirm,
+        "Confirm, as the lender, that the maker has paid for its goods.",
+        "tally warehouse buyback-confirm --as bank-2 --instruction ID --amount 840000.00"
+        " --receipt-commitment P-7",
+        {
+            "instruction": INSTRUCTION,
+            "amount": Option("amount paid", amount),
+            "receipt_commitment": RECEIPT,
+        },
     ),
     "prepayment request": CommandEntry(
         c.PrepaymentRequest,

@@ -160,7 +160,7 @@ LEDGER: Final[dict[str, str]] = {
     "PAYEE_FIXED": "The payee of this loan is fixed.",
     "RECEIPT_PLEDGED": "The warehouse receipt is pledged.",
     "QUANTITY_EXCEEDED": "More goods are named than the receipt holds.",
-    "LOAN_TO_VALUE": "The loan would exceed its share of the goods' value.",
+    "LOAN_TO_VALUE": "The loan would exceed its share of the goods' value; a call is refused as long as it does not.",
     "POOL_INELIGIBLE": "This cannot enter the pool.",
     "POOL_MEMBER": "The organisation is no member of the pool.",
 }

@@ -12,15 +12,18 @@ from tallynet.records import (
     DebtorTotals,
     Document,
     FundPool,
+    Instruction,
     Kind,
     Lot,
     LotState,
+    Margin,
     Voucher,
     Waiver,
+    WarehouseReceipt,
     lot_id,
 )
 from tools.money_limits import Fund, Line
-from tools.money_model import STATE_NAMES, Model, Paper, Part
+from tools.money_model import STATE_NAMES, Goods, Model, Paper, Part
 
 _Range = tuple[int, int, bytes, str]
 """Start, end, holder, state."""
@@ -29,7 +32,7 @@ _Range = tuple[int, int, bytes, str]
 def money_differences(model: Model, state: CommittedState) -> Iterator[str]:
     """A sentence for everything in which the state is not what the model has: who holds what of every
     voucher, what of every document is used, what of every line and pool is reserved and used, what every waiver has
-    waived."""
+    waived, whose goods are stored and pledged, what is short of them."""
     for voucher_id, paper in sorted(model.papers.items()):
         yield from _voucher(state, voucher_id, paper)
     for document_id, (total, occupied) in sorted(model.documents.items()):
@@ -47,12 +50,43 @@ def money_differences(model: Model, state: CommittedState) -> Iterator[str]:
         yield from _pool(state, pool_id, fund)
     for line_id, line in sorted(model.lines.items()):
         yield from _line(state, line_id, line)
+    for receipt_id, goods in sorted(model.goods.items()):
+        yield from _goods(state, receipt_id, goods)
+    for loan in sorted(model.order_of_loan.values()):
+        yield from _short(state, loan, model)
     for (debtor, currency), owed in sorted(model.owed().items()):
         id = record_id(Kind.DEBTOR_TOTALS, debtor, currency.encode())
         totals = state.record(record_key(Kind.DEBTOR_TOTALS, id))
         known = (totals.count, totals.sum) if isinstance(totals, DebtorTotals) else (0, 0)
         if known != owed:
             yield f"debtor {debtor.hex()}: model has {owed} owed, state {known}"
+
+
+def _goods(state: CommittedState, receipt_id: bytes, goods: Goods) -> Iterator[str]:
+    receipt = state.record(bytes((Kind.WAREHOUSE_RECEIPT,)) + receipt_id)
+    if not isinstance(receipt, WarehouseReceipt) or (
+        receipt.owner,
+        receipt.stored,
+        receipt.pledged,
+    ) != (goods.owner, goods.stored, goods.pledged):
+        yield f"receipt {receipt_id.hex()}: model has {goods}"
+
+
+def _short(state: CommittedState, loan: bytes, model: Model) -> Iterator[str]:
+    """What the borrower of a prepayment has to make up, or its maker to pay."""
+    record = state.record(bytes((Kind.MARGIN,)) + record_id(Kind.MARGIN, loan, b""))
+    margin = None
+    if isinstance(record, Margin):
+        margin = (record.since, record.deadline, record.shortfall)
+    short = model.shorts.get(loan)
+    known = None if short is None else (short.since, short.deadline, short.amount)
+    if margin != known:
+        yield f"loan {loan.hex()}: short of {margin}, the model has {known}"
+    order_id = record_id(Kind.INSTRUCTION, loan, b"buyback")
+    order = state.record(bytes((Kind.INSTRUCTION,)) + order_id)
+    amount = order.amount if isinstance(order, Instruction) else None
+    if amount != model.buybacks.get(loan):
+        yield f"loan {loan.hex()}: {amount} to buy back, the model has {model.buybacks.get(loan)}"
 
 
 def _pool(state: CommittedState, pool_id: bytes, fund: Fund) -> Iterator[str]:

@@ -12,7 +12,7 @@ from tallynet.genesis import Genesis
 from tallynet.receipts import CommandReceipt
 
 DEFAULTS: Final = {"claim_deadline_days": 10, "transfer_deadline_days": 5, "payout_timeout_seconds": 86_400,
-                   "default_after_days": 30, "request_expiry_days": 3, "flow_window_days": 7,
+                   "default_after_days": 30, "margin_call_days": 5, "request_expiry_days": 3, "flow_window_days": 7,
                    "flow_baseline_days": 28, "flow_collapse_bps": 3_000, "flow_recover_bps": 6_000}  # fmt: skip
 
 

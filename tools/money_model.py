@@ -169,11 +169,25 @@ class Cover:
 class Goods:
     """A warehouse receipt: so many units stored, so many of them pledged."""
 
+    owner: bytes
+    value: int
     stored: int
     pledged: int = 0
     begun: int = 0
     """Pledged at the beginning of the pledge."""
     loan: bytes = b""
+    advance: int = 0
+    shipped: bool = False
+    """By the maker that the loan paid."""
+
+
+@dataclass(slots=True)
+class Short:
+    """What the goods of a prepayment do not carry."""
+
+    since: int
+    deadline: int | None = None
+    amount: int = 0
 
 
 @dataclass(slots=True)
@@ -259,6 +273,14 @@ class Model(Limits):
     refunds: dict[bytes, bytes] = field(default_factory=dict)
     """Refund instruction of a maker -> the loan it repays."""
     order_of_loan: dict[bytes, bytes] = field(default_factory=dict)
+    advances: dict[bytes, int] = field(default_factory=dict)
+    """By prepayment loan, bps of the goods' value."""
+    shorts: dict[bytes, Short] = field(default_factory=dict)
+    """By loan."""
+    buybacks: dict[bytes, int] = field(default_factory=dict)
+    """Loan -> what its maker has to pay."""
+    buyback_orders: dict[bytes, bytes] = field(default_factory=dict)
+    """Instruction to a maker -> loan."""
     pools: dict[bytes, Pool] = field(default_factory=dict)
     parts_of_loans: dict[bytes, tuple[bytes, bytes, int]] = field(default_factory=dict)
     """Open instruction to a bank of a pool -> backstop loan, bank, amount."""
@@ -322,6 +344,8 @@ class Model(Limits):
                 self._check_anchor(event)
             elif event.type == "prepayment.refund":
                 self.refunds[event.reference] = event.subject
+            elif event.type == "warehouse.buyback.call":
+                self.buyback_orders[event.reference] = event.subject
             elif event.type == "settlement.penalty":
                 self.penalties.add(event.reference)
             elif event.type == "financing.fee":
@@ -372,6 +396,8 @@ class Model(Limits):
         for ask_id, ask in sorted(self.asks.items()):
             if self.today >= ask.lapses:
                 self._end_ask(ask_id)
+        for loan in self.order_of_loan.values():
+            self._watch_goods(loan)
 
     def _age(self, paper: Paper) -> None:
         """What the business date makes of a voucher."""
@@ -1085,6 +1111,7 @@ class Model(Limits):
                 part.state, part.lien = "HELD", b""
                 self._settle_in(self.papers[deal.voucher], part)
             del self.deals[deal_id]
+        self._watch_goods(deal_id)
         return interest, principal, amount - interest - principal
 
     def _do_FundsReceived(self, by: bytes, command: c.FundsReceived, _: CommandReceipt) -> None:
@@ -1413,7 +1440,7 @@ class Model(Limits):
     ) -> None:
         del by
         receipt = self._created(result, r.Kind.WAREHOUSE_RECEIPT)
-        self.goods[receipt] = Goods(command.quantity)
+        self.goods[receipt] = Goods(command.owner, command.unit_value, command.quantity)
 
     def _do_WarehouseReceiptPledge(
         self, by: bytes, command: c.WarehouseReceiptPledge, _: CommandReceipt
@@ -1422,7 +1449,9 @@ class Model(Limits):
         if goods.pledged or self.deals[command.financing].drawer != by:
             raise Mismatch("goods are pledged twice, or for somebody else's loan")
         goods.pledged = goods.begun = goods.stored
-        goods.loan = command.financing
+        goods.loan, goods.advance = command.financing, command.advance_bps
+        goods.shipped = False
+        self._watch_goods(goods.loan)
 
     def _do_WarehouseReceiptDeliver(
         self, by: bytes, command: c.WarehouseReceiptDeliver, _: CommandReceipt
@@ -1443,6 +1472,10 @@ class Model(Limits):
         freed = goods.begun - goods.pledged
         if goods.pledged < 0 or (loan and freed * loan.principal > goods.begun * loan.repaid):
             raise Mismatch("more goods were released than the loan was repaid for")
+        if loan and self._carried(goods.loan) < loan.principal - loan.repaid:
+            raise Mismatch("what stays pledged does not carry what is outstanding")
+        if not goods.pledged:
+            goods.loan = b""
 
     def _do_WarehouseReceiptSplit(
         self, by: bytes, command: c.WarehouseReceiptSplit, result: CommandReceipt
@@ -1453,7 +1486,23 @@ class Model(Limits):
         if goods.stored < goods.pledged:
             raise Mismatch("pledged goods were split off")
         receipt = self._created(result, r.Kind.WAREHOUSE_RECEIPT)
-        self.goods[receipt] = Goods(command.quantity)
+        self.goods[receipt] = Goods(goods.owner, goods.value, command.quantity)
+
+    def _do_WarehouseReceiptTransfer(
+        self, by: bytes, command: c.WarehouseReceiptTransfer, _: CommandReceipt
+    ) -> None:
+        goods = self.goods[command.receipt]
+        if goods.owner != by or goods.pledged:
+            raise Mismatch("goods of others, or pledged ones, were passed on")
+        goods.owner = command.receiver
+
+    def _do_WarehouseReceiptPrice(
+        self, by: bytes, command: c.WarehouseReceiptPrice, _: CommandReceipt
+    ) -> None:
+        del by
+        goods = self.goods[command.receipt]
+        goods.value = command.unit_value
+        self._watch_goods(goods.loan)
 
     def _do_PrepaymentRequest(
         self, by: bytes, command: c.PrepaymentRequest, result: CommandReceipt
@@ -1478,6 +1527,7 @@ class Model(Limits):
         self.deals[loan].lines = (line,)
         self.payouts[self._created(result, r.Kind.INSTRUCTION)] = loan
         self.order_of_loan[command.prepayment] = loan
+        self.advances[loan] = command.advance_bps
 
     def _do_PrepaymentShip(
         self, by: bytes, command: c.PrepaymentShip, result: CommandReceipt
@@ -1486,7 +1536,88 @@ class Model(Limits):
             raise Mismatch("shipped by somebody else")
         quantity, loan = command.quantity, self.order_of_loan[command.prepayment]
         receipt = self._created(result, r.Kind.WAREHOUSE_RECEIPT)
-        self.goods[receipt] = Goods(quantity, quantity, quantity, loan)
+        distributor, _ = self.orders[command.prepayment]
+        advance = self.advances[loan]
+        self.goods[receipt] = Goods(
+            distributor, command.unit_value, quantity, quantity, quantity, loan, advance, True
+        )
+
+    # --- margin and buy-back ------------------------------------------------------------------
+
+    def _pledged_for(self, loan: bytes) -> list[Goods]:
+        return [goods for goods in self.goods.values() if goods.pledged and goods.loan == loan]
+
+    def _carried(self, loan: bytes) -> int:
+        worth = sum(g.pledged * g.value * g.advance for g in self._pledged_for(loan))
+        return worth // 10_000
+
+    def _watch_goods(self, loan: bytes) -> None:
+        """What is short of a prepayment, after time or an act may have changed it."""
+        deal = self.deals.get(loan)
+        if deal is None or deal.kind is not r.FinancingKind.PREPAYMENT:
+            self.shorts.pop(loan, None)
+            self.buybacks.pop(loan, None)
+            return
+        if loan in self.buybacks:
+            self.buybacks[loan] = min(self.buybacks[loan], sum(deal.owed(self.today)))
+            return
+        end = self.orders[deal.offer or b""][1].end_day
+        amount = 0
+        if any(goods.shipped for goods in self._pledged_for(loan)):
+            left = deal.principal - deal.repaid
+            amount = left if self.today > end else max(0, left - self._carried(loan))
+        if amount == 0:
+            self.shorts.pop(loan, None)
+            return
+        short = self.shorts.setdefault(loan, Short(min(self.today, end)))
+        short.amount = amount
+        if short.deadline is None and self.today > short.since:
+            short.deadline = short.since + 1 + self.parameter("margin_call_days")
+        if short.deadline is not None and self.today > short.deadline:
+            self.buybacks[loan] = sum(deal.owed(self.today))
+            del self.shorts[loan]
+
+    def _do_MarginCall(self, by: bytes, command: c.MarginCall, result: CommandReceipt) -> None:
+        short = self.shorts.get(command.financing)
+        if short is None or short.deadline is not None:
+            raise Mismatch("a margin call for what is carried, or a second one")
+        if self.deals[command.financing].funder != by:
+            raise Mismatch("a margin call by somebody else than the lender")
+        short.deadline = self.today + self.parameter("margin_call_days")
+        if result.result != (short.amount, short.deadline):
+            raise Mismatch(f"called for {result.result}, the model has {short}")
+
+    def _do_BuybackCall(self, by: bytes, command: c.BuybackCall, result: CommandReceipt) -> None:
+        loan = command.financing
+        deal, short = self.deals[loan], self.shorts.pop(loan, None)
+        if short is None or deal.funder != by:
+            raise Mismatch("a buy-back by somebody else than the lender, or of carried goods")
+        if self.today <= self.orders[deal.offer or b""][1].end_day:
+            raise Mismatch("a buy-back before the loan's end that no missed call preceded")
+        self.buybacks[loan] = sum(deal.owed(self.today))
+        if result.result != (self.buybacks[loan],):
+            raise Mismatch(f"a buy-back over {result.result}, the model has {self.buybacks[loan]}")
+
+    def _do_BuybackConfirm(
+        self, by: bytes, command: c.BuybackConfirm, result: CommandReceipt
+    ) -> None:
+        self._use_receipt(by, command.receipt_commitment)
+        loan = self.buyback_orders.pop(command.instruction)
+        deal = self.deals[loan]
+        if (by, command.amount) != (deal.funder, self.buybacks.pop(loan, None)):
+            raise Mismatch("bought back for another amount, or confirmed by another bank")
+        maker = self.orders[deal.offer or b""][1].maker
+        for goods in self._pledged_for(loan):
+            if not goods.shipped:
+                continue
+            if goods.stored == goods.pledged:
+                goods.owner = maker
+            else:
+                bought = self._created(result, r.Kind.WAREHOUSE_RECEIPT)
+                self.goods[bought] = Goods(maker, goods.value, goods.pledged)
+                goods.stored -= goods.pledged
+            goods.pledged, goods.loan = 0, b""
+        self._repaid(loan, command.amount)
 
     # --- backstop -----------------------------------------------------------------------------
 

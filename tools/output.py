@@ -71,14 +71,14 @@ _AMOUNT_FIELDS: Final = frozenset(
         "face", "funds_in", "redeemed", "cancelled", "paid", "penalty_in", "granted", "reserved",
         "used", "total", "occupied", "amount", "principal", "discount", "net", "repaid", "covered",
         "draw_min", "draw_max", "organisation_cap", "total_cap", "min_piece", "interest_billed",
-        "repayment_pending", "instructions_opened",
+        "repayment_pending", "instructions_opened", "unit_value", "shortfall",
     )
 )  # fmt: skip
 _DAY_FIELDS: Final = frozenset(
     (
         "issue_day", "claim_deadline", "maturity", "grace_end", "penalty_day", "pending_day",
         "acquired_day", "valid_from", "valid_to", "value_day", "end_day", "accrued_to", "due",
-        "delivery_day", "business_date", "day",
+        "delivery_day", "business_date", "day", "price_day", "ship_by", "since", "deadline",
     )
 )  # fmt: skip
 

@@ -15,6 +15,7 @@ from node.ledger.fees import waiver_key
 from node.ledger.legal import hold_key
 from node.ledger.loans import overdue_day
 from node.ledger.lots import lapse_day
+from node.ledger.margin import acts_on
 from node.ledger.offers import open_key
 from node.ledger.own_indexes import day_bytes, own_entry
 from node.ledger.rediscount import last_day
@@ -45,6 +46,7 @@ from tallynet.records import (
     Kind,
     Lot,
     LotState,
+    Margin,
     Offer,
     OfferStatus,
     Organisation,
@@ -195,6 +197,10 @@ def _prepayment(_state: StateView, id: bytes, record: Prepayment) -> Iterator[In
         yield Index.SCHEDULE_DAYS, day_key(record.ship_by + 1, Act.PREPAYMENT_LAPSE, id)
 
 
+def _margin(_state: StateView, id: bytes, record: Margin) -> Iterator[IndexKey]:
+    yield Index.SCHEDULE_DAYS, day_key(acts_on(record), Act.MARGIN_DUE, id)
+
+
 def _consent(_state: StateView, id: bytes, record: Consent) -> Iterator[IndexKey]:
     yield Index.SCHEDULE_DAYS, day_key(record.lapses, Act.CONSENT_LAPSE, id)
 
@@ -266,6 +272,7 @@ _RULES: Final[dict[Kind, Rule]] = {
     Kind.CONSENT: _typed(Consent, _consent),
     Kind.REMEMBERED: _typed(Remembered, _remembered),
     Kind.PREPAYMENT: _typed(Prepayment, _prepayment),
+    Kind.MARGIN: _typed(Margin, _margin),
     Kind.RECOVERY: _typed(Recovery, _recovery),
     Kind.FREEZE: _typed(Freeze, _freeze),
     Kind.DISPUTE: _typed(Dispute, _dispute),

@@ -7,6 +7,7 @@ import msgspec
 from node.ledger.context import Context, refuse, require_amount
 from node.ledger.drawing import lender
 from node.ledger.interest import BPS
+from node.ledger.margin import RECEIPTS_PER_LOAN_MAX, carried, pledged_for, review
 from node.ledger.organisations import has_kind, require_active
 from node.ledger.programmes import require_currency
 from node.ledger.rulebook import Signers, rule
@@ -72,6 +73,7 @@ def issue(context: Context, command: WarehouseReceiptIssue) -> None:
         unit_value=command.unit_value,
         price_day=context.today,
         advance_bps=0,
+        shipped_for=None,
         status=ReceiptStatus.STORED,
     )
     context.create(id, receipt)
@@ -86,11 +88,12 @@ def issue(context: Context, command: WarehouseReceiptIssue) -> None:
     CommandClass.GOODS,
     Signers.MC,
     sentence="Pledges all goods of a receipt that are stored to the lender of a loan.",
-    errors=("RECEIPT_PLEDGED",),
+    errors=("RECEIPT_PLEDGED", "BATCH_LIMIT"),
 )
 def pledge(context: Context, command: WarehouseReceiptPledge) -> None:
     """warehouse.receipt.pledge by the owner (voucher law §8.9): for a loan of the owner that runs. The
-    owner names the advance; the lender, who alone releases, need not take it as enough."""
+    owner names the advance; the lender, who alone releases, need not take it as enough. Goods that make up what was
+    short end a margin call."""
     receipt = context.require(WarehouseReceipt, command.receipt)
     loan = context.require(Financing, command.financing)
     if receipt.owner != context.acting or loan.obligor != context.acting:
@@ -105,6 +108,8 @@ def pledge(context: Context, command: WarehouseReceiptPledge) -> None:
         raise refuse("CURRENCY_MISMATCH", f"the loan is in {loan.currency}")
     if not 0 < command.advance_bps <= BPS:
         raise refuse("AMOUNT_RANGE", "the advance is 1 to 10,000 bps")
+    if len(pledged_for(context, command.financing)) >= RECEIPTS_PER_LOAN_MAX:
+        raise refuse("BATCH_LIMIT", f"{RECEIPTS_PER_LOAN_MAX} receipts secure the loan already")
     pledged = msgspec.structs.replace(
         receipt,
         pledged=receipt.stored,
@@ -118,6 +123,7 @@ def pledge(context: Context, command: WarehouseReceiptPledge) -> None:
         "warehouse.receipt.pledge", Kind.WAREHOUSE_RECEIPT, command.receipt, end=receipt.stored,
         source=context.acting, target=lender(loan), reference=command.financing,
     )  # fmt: skip
+    review(context, command.financing, loan)
 
 
 @rule(
@@ -157,8 +163,8 @@ def deliver(context: Context, command: WarehouseReceiptDeliver) -> None:
 def release(context: Context, command: WarehouseReceiptRelease) -> None:
     """warehouse.receipt.release by the bank (voucher law §8.9): cumulative release <=
     `floor(q x repaid / principal)` and remaining value x advance_bps >= outstanding x 10000 -> tail
-    unpledged. q is what the pledge began with, outstanding is principal; a loan that left the state is
-    repaid in full."""
+    unpledged. q is what the pledge began with, remaining value that of all goods pledged for the loan,
+    outstanding is principal; a loan that left the state is repaid in full."""
     receipt = context.require(WarehouseReceipt, command.receipt)
     if receipt.pledgee != context.acting or receipt.financing is None:
         raise refuse("NOT_AUTHORISED", "the goods are not pledged to this organisation")
@@ -171,9 +177,10 @@ def release(context: Context, command: WarehouseReceiptRelease) -> None:
     left = receipt.pledged - command.quantity
     if receipt.pledge_quantity - left > earned:
         raise refuse("QUANTITY_EXCEEDED", f"{earned} of {receipt.pledge_quantity} are paid for")
-    if left * receipt.unit_value * receipt.advance_bps < outstanding * BPS:
-        raise refuse("LOAN_TO_VALUE", "what would stay pledged is worth too little")
     freed = msgspec.structs.replace(receipt, pledged=left)
+    goods = pledged_for(context, receipt.financing) | {command.receipt: freed}
+    if sum(map(carried, goods.values())) < outstanding * BPS:
+        raise refuse("LOAN_TO_VALUE", "what would stay pledged is worth too little")
     if not left:
         freed = msgspec.structs.replace(freed, pledge_quantity=0, pledgee=None, financing=None)
     context.put(command.receipt, freed)
@@ -195,7 +202,8 @@ def release(context: Context, command: WarehouseReceiptRelease) -> None:
     errors=("ORACLE_REQUIRED",),
 )
 def price(context: Context, command: WarehouseReceiptPrice) -> None:
-    """warehouse.receipt.price by an oracle (voucher law §8.9): the new unit value, dated today."""
+    """warehouse.receipt.price by an oracle (voucher law §8.9): the new unit value, dated today. Goods of a
+    prepayment loan that carry it no more, or again, are noted (`node.ledger.margin`)."""
     if not has_kind(require_active(context, context.acting), OrganisationKind.ORACLE):
         raise refuse("ORACLE_REQUIRED", "prices are stated by oracles")
     receipt = context.require(WarehouseReceipt, command.receipt)
@@ -208,6 +216,9 @@ def price(context: Context, command: WarehouseReceiptPrice) -> None:
         "warehouse.receipt.price", Kind.WAREHOUSE_RECEIPT, command.receipt, source=context.acting,
         target=receipt.owner, amount=command.unit_value,
     )  # fmt: skip
+    loan = None if receipt.financing is None else context.find(Financing, receipt.financing)
+    if loan is not None and receipt.financing is not None:
+        review(context, receipt.financing, loan)
 
 
 def _own(context: Context, id: bytes) -> WarehouseReceipt:
@@ -245,6 +256,7 @@ def split(context: Context, command: WarehouseReceiptSplit) -> None:
         pledgee=None,
         financing=None,
         advance_bps=0,
+        shipped_for=None,
     )
     context.create(id, tail)
     rest = msgspec.structs.replace(

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import msgspec
 
-from node.ledger import bank_receipts, lines, pools
+from node.ledger import bank_receipts, lines, margin, pools
 from node.ledger.context import Context, refuse, require_amount
+from node.ledger.debts import accrue, debt
 from node.ledger.drawing import exposure_lines, lender, settle_in
 from node.ledger.financing import drop_financing, require_instruction
-from node.ledger.interest import bill, numerator
 from node.ledger.organisations import has_kind, require_active
 from node.ledger.ranges import lots_of
 from node.ledger.redemption import readdress
@@ -20,7 +18,6 @@ from node.ledger.vouchers import log, touch
 from node.state.view import Index, StateView
 from tallynet.commands import FinancingRepay, RepayConfirm
 from tallynet.errors import invariant
-from tallynet.fields import from_wide, to_wide
 from tallynet.hashing import record_id
 from tallynet.records import (
     Account,
@@ -47,40 +44,6 @@ _LIVE = (
     FinancingState.WRITTEN_OFF,
 )
 """Late payment is possible in every state."""
-
-
-@dataclass(frozen=True, slots=True)
-class Debt:
-    """What a borrower owes today."""
-
-    interest: int
-    principal: int
-
-    @property
-    def total(self) -> int:
-        return self.interest + self.principal
-
-
-def accrue(context: Context, financing: Financing) -> Financing:
-    """Interest up to the business date: `acc += principal x rate x days`, billed half-up; the rest
-    stays in the accrual, so bills never drift (§11)."""
-    days = context.today - financing.accrued_to
-    if days <= 0:
-        return financing
-    owed = financing.principal - financing.repaid
-    accrued = from_wide(financing.accrual) + numerator(owed, financing.rate_ppm, days)
-    interest, rest = bill(accrued, financing.basis)
-    return msgspec.structs.replace(
-        financing,
-        accrued_to=context.today,
-        accrual=to_wide(rest),
-        interest_billed=financing.interest_billed + interest,
-    )
-
-
-def debt(financing: Financing) -> Debt:
-    """Of an accrued financing."""
-    return Debt(financing.interest_billed, financing.principal - financing.repaid)
 
 
 def _live_loan(context: Context, id: bytes) -> Financing:
@@ -201,6 +164,7 @@ def _apply(context: Context, id: bytes, financing: Financing, amount: int) -> tu
         _close(context, id, financing)
     else:
         context.put(id, financing)
+        margin.review(context, id, financing)
     return interest, principal, amount - interest - principal
 
 
@@ -241,6 +205,7 @@ def _close(context: Context, id: bytes, financing: Financing) -> None:
     if day is not None:
         take_off_day(context, day, Act.LOAN_OVERDUE, id)
     if financing.kind is FinancingKind.PREPAYMENT:
+        margin.end(context, id)
         return  # its bank releases the goods
     for lot in lots_of(context, id, financing):
         voucher = touch(context, financing.voucher)
@@ -292,8 +257,10 @@ def _overdue(context: Context, financing_id: bytes) -> None:
     """A loan that is unpaid after its end day and grace is OVERDUE."""
     financing = context.find(Financing, financing_id)
     if financing is not None and financing.state is FinancingState.OUTSTANDING:
-        context.put(financing_id, msgspec.structs.replace(financing, state=FinancingState.OVERDUE))
+        overdue = msgspec.structs.replace(financing, state=FinancingState.OVERDUE)
+        context.put(financing_id, overdue)
         context.emit("system.loan.overdue", Kind.FINANCING, financing_id, source=financing.obligor)
+        margin.review(context, financing_id, overdue)
 
 
 HANDLERS[Act.LOAN_OVERDUE] = _overdue

@@ -38,6 +38,7 @@ PARAMETERS: Final[dict[str, ParameterRule]] = {
     "flow_recover_bps": _tenfold(6_000),
     "flow_window_days": _tenfold(7),
     "instruction_batch": ParameterRule(200, 20, 200),
+    "margin_call_days": _tenfold(5),
     "max_hops": ParameterRule(10, 1, 20),
     "max_lots_per_voucher": ParameterRule(200, 1, 500),
     "max_tenor_days": ParameterRule(365, 1, 365),

@@ -301,6 +301,7 @@ def ship(context: Context, command: PrepaymentShip) -> None:
         unit_value=command.unit_value,
         price_day=context.today,
         advance_bps=prepayment.advance_bps,
+        shipped_for=prepayment.financing,
         status=ReceiptStatus.STORED,
     )
     context.create(id, receipt)

@@ -11,8 +11,10 @@ from typing import Final
 import msgspec
 
 from node.ledger.context import Context, refuse
+from node.ledger.debts import accrue, debt
 from node.ledger.drawing import lender
-from node.ledger.loans import accrue, announce, debt
+from node.ledger.loans import announce
+from node.ledger.margin import review
 from node.ledger.ranges import lots_of, put_lot, require_unheld
 from node.ledger.redemption import LATE
 from node.ledger.rulebook import Signers, rule
@@ -199,8 +201,10 @@ def _write_off_prepayment(context: Context, id: bytes) -> None:
     if context.today <= financing.end_day:
         raise refuse("STATE_CONFLICT", f"the loan runs to day {financing.end_day}")
     take_off_day(context, financing.end_day + 1, Act.LOAN_OVERDUE, id)
-    context.put(id, msgspec.structs.replace(financing, state=FinancingState.WRITTEN_OFF))
+    financing = msgspec.structs.replace(financing, state=FinancingState.WRITTEN_OFF)
+    context.put(id, financing)
     context.emit(
         "financing.write_off", Kind.FINANCING, id, source=financing.obligor,
         target=financing.funder, amount=debt(accrue(context, financing)).total,
     )  # fmt: skip
+    review(context, id, financing)

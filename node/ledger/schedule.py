@@ -43,6 +43,8 @@ class Act(IntEnum):
     """The collapse alarm of a stream, every day while there can be one."""
     REDISCOUNT_LAPSE = 51
     PREPAYMENT_LAPSE = 52
+    MARGIN_DUE = 53
+    """Goods that are short: the call, and after its deadline the buy-back."""
     RECONCILE = 61
     """Anchors what a debtor owed at the end of the day before."""
 

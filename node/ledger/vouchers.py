@@ -337,11 +337,13 @@ def _pending(context: Context, voucher_id: bytes) -> Voucher:
     errors=("NOT_PAYEE", "CLAIM_EXPIRED"),
 )
 def claim(context: Context, command: VoucherClaim) -> None:
-    """voucher.claim (voucher law §8.5): before the deadline, with explicit consent."""
+    """voucher.claim (voucher law §8.5): before the deadline, with explicit consent. Who comes too late is
+    told so, whether or not the prologue has got as far as ending the voucher."""
     known = context.require(Voucher, command.voucher)
     if known.first_payee != context.acting:
         raise refuse("NOT_PAYEE", "only the payee can claim a voucher")
-    if known.status is VoucherStatus.PENDING_CLAIM and context.today > known.claim_deadline:
+    unclaimed = known.status in (VoucherStatus.PENDING_CLAIM, VoucherStatus.CANCELLED)
+    if unclaimed and context.today > known.claim_deadline:
         raise refuse("CLAIM_EXPIRED", "the claim deadline has passed")
     voucher = _pending(context, command.voucher)
     if not command.consent:

@@ -85,12 +85,28 @@ class Changes:
         )
 
 
+def _end_of(keys: list[bytes], prefix: bytes, at: int) -> int:
+    """Where the keys with this prefix end, of those from `at` on."""
+    head = prefix.rstrip(b"\xff")
+    if not head:
+        return len(keys)
+    return bisect_left(keys, head[:-1] + bytes((head[-1] + 1,)), at)
+
+
 class MemoryReader:
     """The state tables in memory, for tests and tools: what the store is to a node."""
 
     def __init__(self) -> None:
         self._tables: Final[dict[str, dict[bytes, bytes]]] = {name: {} for name in STATE_TABLES}
         self._sorted: Final[dict[str, list[bytes]]] = {name: [] for name in STATE_TABLES}
+
+    def copy(self) -> MemoryReader:
+        """The same entries, to be changed apart."""
+        other = MemoryReader()
+        for name in STATE_TABLES:
+            other._tables[name].update(self._tables[name])
+            other._sorted[name].extend(self._sorted[name])
+        return other
 
     def get(self, table: str, key: bytes) -> bytes | None:
         return self._tables[table].get(key)
@@ -100,14 +116,9 @@ class MemoryReader:
     ) -> list[tuple[bytes, bytes]]:
         rows = self._tables[table]
         keys = self._sorted[table]
-        at = bisect_left(keys, prefix)
-        if after >= prefix:
-            at = bisect_right(keys, after)
-        found: list[tuple[bytes, bytes]] = []
-        while at < len(keys) and len(found) < limit and keys[at].startswith(prefix):
-            found.append((keys[at], rows[keys[at]]))
-            at += 1
-        return found
+        at = bisect_right(keys, after) if after >= prefix else bisect_left(keys, prefix)
+        end = min(_end_of(keys, prefix, at), at + limit)
+        return [(key, rows[key]) for key in keys[at:end]]
 
     def apply(self, changes: Changes) -> None:
         """Make a block's changes part of the tables."""

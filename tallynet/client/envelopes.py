@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tallynet.codec import encode
 from tallynet.commands import Command
 from tallynet.envelope import (
+    COMMANDS_MAX,
     ENVELOPE_BYTES_MAX,
     ENVELOPE_VERSION,
     Envelope,
@@ -27,7 +28,7 @@ __all__ = ["EnvelopeError", "build_envelope", "key_id"]
 
 
 class EnvelopeError(TallynetError):
-    """An envelope cannot be built: ENVELOPE_MALFORMED or ENVELOPE_TOO_LARGE."""
+    """An envelope cannot be built: ENVELOPE_MALFORMED, ENVELOPE_TOO_LARGE or COMMAND_COUNT."""
 
 
 def key_id(public_key: bytes) -> bytes:
@@ -50,8 +51,14 @@ def build_envelope(
     equal contents are one transaction; if both are meant, let `valid_until` or a label differ.
 
     Raises:
-        EnvelopeError: a field is out of range, or the envelope is larger than 256 KiB.
+        EnvelopeError: a field is out of range, the commands are none or more than a thousand, or the
+            envelope is larger than 256 KiB.
     """
+    if not 1 <= len(commands) <= COMMANDS_MAX:
+        raise EnvelopeError(
+            "COMMAND_COUNT",
+            f"{len(commands)} commands; an envelope holds 1 to {COMMANDS_MAX}, use several",
+        )
     body = EnvelopeBody(
         ENVELOPE_VERSION,
         genesis,

@@ -33,6 +33,35 @@ def document_of(world: World, voucher: bytes) -> bytes:
     return world.get(r.Voucher, voucher).documents[0].document
 
 
+# --- document.register ------------------------------------------------------------------------------
+
+
+def registering(world: World, root: bytes = DIGEST, total: int = 100) -> c.DocumentRegister:
+    """The same invoice of `devices` for `core`, whoever registers it."""
+    return c.DocumentRegister(
+        world.label, r.DocumentType.INVOICE, bytes(31) + b"t", root, DIGEST,
+        world.ids["devices"], world.ids["core"], (), "CNY", total, None,
+    )  # fmt: skip
+
+
+def test_a_named_party_gets_the_existing_id_others_DOCUMENT_DUPLICATE(world: World) -> None:
+    id = world.ok("devices", registering(world)).created[0].id
+    assert world.ok("core", registering(world)).created[0].id == id
+    known = world.get(r.Document, id)
+    theirs = msgspec.structs.replace(
+        registering(world), creditor=world.ids["shop"], debtor=world.ids["bank-2"]
+    )
+    world.refused("DOCUMENT_DUPLICATE", "shop", theirs)
+    assert world.get(r.Document, id) == known
+
+
+def test_the_same_invoice_with_another_content_DOCUMENT_CONFLICT(world: World) -> None:
+    id = world.ok("devices", registering(world)).created[0].id
+    known = world.get(r.Document, id)
+    world.refused("DOCUMENT_CONFLICT", "core", registering(world, root=bytes(32)))
+    assert world.get(r.Document, id) == known
+
+
 # --- document.attest --------------------------------------------------------------------------------
 
 

@@ -16,11 +16,13 @@ from consensus.constants import TRANSACTION_TTL_S
 from node.ledger import joint
 from node.ledger.execute import admit, dry_run
 from node.ledger.parameters import PARAMETERS
+from node.ledger.rulebook import RULES
 from node.state import Overlay
 from tallynet import commands as c
 from tallynet import records as r
 from tallynet.envelope import Mode, seal_envelope
 from tallynet.errors import LedgerError
+from tallynet.hashing import record_id
 from tallynet.records import Role
 
 
@@ -59,6 +61,18 @@ def test_no_lifetime_can_be_set_that_no_block_admits() -> None:
     """A leader drops unseen what lives longer than the consensus core allows (INV-14)."""
     rule = PARAMETERS["envelope_lifetime_seconds"]
     assert rule.default <= rule.most == TRANSACTION_TTL_S
+
+
+def test_a_command_without_a_rule_UNKNOWN_COMMAND(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The wire knows it, the rulebook of this release does not."""
+    command = programme(world)
+    envelope = world.envelope("core", command)
+    monkeypatch.delitem(RULES, c.ProgrammeCreate)
+    assert [one.code for one in world.receipt(envelope).commands] == ["UNKNOWN_COMMAND"]
+    id = record_id(r.Kind.PROGRAMME, world.ids["core"], command.label)
+    assert world.state.get(r.Kind.PROGRAMME, id) is None
 
 
 def test_NETWORK_MISMATCH(world: World) -> None:

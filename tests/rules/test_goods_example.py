@@ -1,4 +1,4 @@
-"""The figures of docs/concepts/goods.md: one order, shipped, and one that is not."""
+"""The figures of docs/concepts/goods.md: one order, shipped, one that is not, one that is bought back."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from law_world import PEOPLE
 from test_goods import LENT, Stored, refunds
 
+from node.ledger.margin import buyback_id, margin_id
 from tallynet import commands as c
 from tallynet import records as r
 from tallynet.hashing import record_id
@@ -82,3 +83,39 @@ def test_goods_that_are_not_shipped_are_refunded(world: Stored) -> None:
     refund = record_id(r.Kind.INSTRUCTION, world.loan, b"refund")
     world.ok("bank-2", c.InstructionConfirm(world.label, refund, LENT, bytes(32)))
     assert owed(world) == 122_222
+
+
+def test_goods_that_carry_too_little_are_bought_back(world: Stored) -> None:
+    def short() -> tuple[int, int | None]:
+        margin = world.get(r.Margin, margin_id(world.loan))
+        return margin.shortfall, margin.deadline
+
+    world.roll_to(parse_day("2027-03-08"))
+    world.ok("distillery", world.shipping(2_000))
+    world.roll_to(parse_day("2027-03-15"))
+    call = c.MarginCall(world.label, world.loan)
+    world.refused("LOAN_TO_VALUE", "bank-2", call)
+    world.ok("board", c.WarehouseReceiptPrice(world.label, world.goods, 60_000))
+    assert short() == (16_000_000, None)
+    world.ok("bank-2", call)
+    deadline = parse_day("2027-03-20")
+    assert short() == (16_000_000, deadline)
+    world.roll_to(parse_day("2027-03-18"))
+    issued = world.ok("store", world.issuing(quantity=200, unit_value=60_000))
+    more = issued.created[0].id
+    world.ok("retail", c.WarehouseReceiptPledge(world.label, more, world.loan, 7_000))
+    assert short() == (7_600_000, deadline)
+    world.roll_to(parse_day("2027-03-19"))
+    world.repay(5_000_000)
+    assert short() == (2_800_000, deadline)
+    world.roll_to(parse_day("2027-03-21"))
+    order = buyback_id(world.loan)
+    assert world.get(r.Instruction, order).amount == 95_221_156
+    world.roll_to(parse_day("2027-03-24"))
+    paid = c.BuybackConfirm(world.label, order, 95_221_156, bytes(32))
+    world.ok("bank-2", paid)
+    assert world.get(r.WarehouseReceipt, world.goods).owner == world.ids["distillery"]
+    assert world.ranges(world.goods) == (0, 2_000, 2_000)
+    assert owed(world) == 31_733
+    world.refused("QUANTITY_EXCEEDED", "bank-2", world.release(200, more))
+    world.ok("bank-2", world.release(199, more))

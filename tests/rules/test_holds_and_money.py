@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from law_world import DIGEST
 from watched_world import WatchedWorld
 
+from node.ledger.redemption import instruction_id
 from node.state.view import Index
 from tallynet import commands as c
 from tallynet import records as r
@@ -363,6 +364,17 @@ def test_what_its_holder_wrote_off_is_still_guaranteed(world: Lending) -> None:
     paid = c.GuaranteePayConfirm(world.label, world.paper, 0, 500, world.number())
     world.ok("bank-4", paid)
     assert world.states() == [("devices", 0, 500, "HELD"), ("bank-4", 500, 1_000, "HELD")]
+
+
+def test_what_was_written_off_uses_the_debtors_line_until_it_is_paid_I3(world: Lending) -> None:
+    world.roll_to(world.terms.grace_end + 31)
+    line = world.ids["line ISSUE bank-1 core"]
+    world.ok("devices", c.SettlementWriteOff(world.label, world.paper))
+    assert world.get(r.CreditLine, line).used == 1_000
+    world.ok("bank-1", c.FundsReceived(world.label, world.paper, 400, 0, world.number()))
+    order = instruction_id(world.paper, 0)
+    world.ok("bank-1", c.SettlementPaid(world.label, order, 400, world.number()))
+    assert world.get(r.CreditLine, line).used == 600
 
 
 def test_extend_asks_the_vouchers_guarantors_HOLDER_CONSENT_MISSING(world: Lending) -> None:

@@ -63,3 +63,18 @@ def test_a_freeze_past_its_last_day_holds_nothing(world: SweptWorld) -> None:
     assert world.get(r.Freeze, id).state is r.FreezeState.IN_FORCE, "its end waits in the backlog"
     world.give(voucher, 0, 1_000, "shop")
     assert world.get(r.Freeze, id).state is r.FreezeState.EXPIRED
+
+
+def test_a_claim_after_the_deadline_is_too_late_before_and_after_the_sweep_CLAIM_EXPIRED(
+    world: SweptWorld,
+) -> None:
+    line = world.line(r.LineKind.ISSUE, "bank-1", "core", 1_000)
+    issue = world.issue(1_000, world.document(1_000), world.programme(), line)
+    id = world.ids["voucher late"] = world.ok("core", issue).created[0].id
+    deadline = world.get(r.Voucher, id).claim_deadline
+    into_backlog(world, deadline + 1)
+    assert world.get(r.Voucher, id).status is r.VoucherStatus.PENDING_CLAIM
+    world.refused("CLAIM_EXPIRED", "devices", c.VoucherClaim(world.label, id, True))
+    world.roll_to(deadline + 2)
+    assert world.get(r.Voucher, id).status is r.VoucherStatus.CANCELLED
+    world.refused("CLAIM_EXPIRED", "devices", c.VoucherClaim(world.label, id, True))

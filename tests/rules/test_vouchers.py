@@ -178,4 +178,17 @@ def test_system_voucher_expire_after_the_claim_deadline(world: World) -> None:
     world.roll_to(world.day + 1)
     assert world.get(r.Voucher, id).status is r.VoucherStatus.CANCELLED
     assert world.get(r.CreditLine, command.issue_line).reserved == 0
+
+
+def test_claim_after_the_deadline_CLAIM_EXPIRED(world: World) -> None:
+    command = issue(world)
+    id = world.ids["voucher late"] = world.ok("core", command).created[0].id
+    world.roll_to(world.day + 11)
+    world.refused("CLAIM_EXPIRED", "devices", c.VoucherClaim(world.label, id, True))
+    world.refused("VOUCHER_STATE", "devices", c.VoucherReject(world.label, id))
+
+
+def test_claim_of_what_was_withdrawn_VOUCHER_STATE(world: World) -> None:
+    id = world.ids["voucher gone"] = world.ok("core", issue(world)).created[0].id
+    world.ok("core", c.VoucherWithdraw(world.label, id))
     world.refused("VOUCHER_STATE", "devices", c.VoucherClaim(world.label, id, True))

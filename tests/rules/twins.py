@@ -455,6 +455,18 @@ def goods(w: Twins) -> Story:
     yield None
     w.ok("bank-2", c.WarehouseReceiptRelease(w.label, shipped, 10))
     yield None
+    w.ok("oracle", c.WarehouseReceiptPrice(w.label, stored, 1))
+    w.ok("oracle", c.WarehouseReceiptPrice(w.label, shipped, 1))
+    yield None
+    w.ok("bank-2", c.MarginCall(w.label, loan))
+    yield None
+    w.ok("oracle", c.WarehouseReceiptPrice(w.label, shipped, 100))
+    yield w.get(r.Financing, loan).end_day + 1
+    called = w.ok("bank-2", c.BuybackCall(w.label, loan))
+    yield None
+    paid = c.BuybackConfirm(w.label, called.created[0].id, called.result[0], w.number())
+    w.ok("bank-2", paid)
+    yield None
 
 
 def amendments(w: Twins) -> Story:

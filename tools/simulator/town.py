@@ -143,15 +143,17 @@ def town_of(
     """The town of this shape."""
     keys = validator_keys(n, real=real_signatures) + spare_keys(spares, real=real_signatures)
     banks = [
-        _party(f"bank-{i + 1}", (OrganisationKind.BANK, OrganisationKind.CLEARING), Size.LARGE)
+        party_of(f"bank-{i + 1}", (OrganisationKind.BANK, OrganisationKind.CLEARING), Size.LARGE)
         for i in range(n + spares)
     ]
-    others = [_party("core", (OrganisationKind.CORE,), Size.LARGE)]
+    others = [party_of("core", (OrganisationKind.CORE,), Size.LARGE)]
     others += [
-        _party(name, (OrganisationKind.SUPPLIER,), Size.SMALL if name == "devices" else Size.MICRO)
+        party_of(
+            name, (OrganisationKind.SUPPLIER,), Size.SMALL if name == "devices" else Size.MICRO
+        )
         for name in SUPPLIERS
     ]
-    others.append(_party(COURT, (OrganisationKind.COURT_AGENT,), Size.LARGE))
+    others.append(party_of(COURT, (OrganisationKind.COURT_AGENT,), Size.LARGE))
     validators = tuple(
         Validator(bank.id, key.public_key().public_bytes_raw(), bank.name)
         for bank, key in zip(banks[:n], keys[:n], strict=True)
@@ -159,12 +161,12 @@ def town_of(
     start_seconds = MONDAY * 86_400 - 8 * 3600 + 10 * 3600
     genesis = Genesis(
         1, "simulated", start_seconds * 1000, MONDAY, day_seconds, window, epoch_length, validators,
-        tuple(sorted((_founder(party) for party in (*banks, *others)), key=lambda o: o.id)), (),
+        tuple(sorted((founder_of(party) for party in (*banks, *others)), key=lambda o: o.id)), (),
     )  # fmt: skip
     return Town(genesis, genesis_hash(genesis), tuple(keys), n, (*banks, *others))
 
 
-def _party(name: str, kinds: tuple[OrganisationKind, ...], size: Size) -> Party:
+def party_of(name: str, kinds: tuple[OrganisationKind, ...], size: Size) -> Party:
     people = OWNER if size is Size.MICRO else PEOPLE
     keys = {
         person: Ed25519PrivateKey.from_private_bytes(sha256(f"{name}/{person}".encode()).digest())
@@ -173,7 +175,7 @@ def _party(name: str, kinds: tuple[OrganisationKind, ...], size: Size) -> Party:
     return Party(name, sha256(name.encode()).digest()[:16], kinds, size, keys)
 
 
-def _founder(party: Party) -> GenesisOrganisation:
+def founder_of(party: Party) -> GenesisOrganisation:
     tag = sha256(b"tag " + party.id).digest()
     people = OWNER if party.size is Size.MICRO else PEOPLE
     keys = tuple(

@@ -39,11 +39,11 @@ def test_the_same_contents_are_the_same_transaction() -> None:
 @pytest.mark.parametrize(
     ("commands", "valid_until", "code"),
     [
-        ([], FAR, "ENVELOPE_MALFORMED"),
+        ([], FAR, "COMMAND_COUNT"),
         ([accept(b"")], FAR, "ENVELOPE_MALFORMED"),
         ([accept(voucher=b"short")], FAR, "ENVELOPE_MALFORMED"),
         ([accept()], -1, "ENVELOPE_MALFORMED"),
-        ([accept()] * (COMMANDS_MAX + 1), FAR, "ENVELOPE_MALFORMED"),
+        ([accept()] * (COMMANDS_MAX + 1), FAR, "COMMAND_COUNT"),
     ],
 )
 def test_what_a_node_would_refuse_is_refused_before_it_is_sent(

@@ -23,6 +23,20 @@ VOUCHERS = [record_id(f"voucher {i}") for i in range(3)]
 INDEX_KEYS = [bytes((a, b)) * 8 for a in range(3) for b in range(8)]
 
 
+@pytest.mark.parametrize("prefix", [b"", b"a", b"ab", b"a\xff", b"\xff", b"\xff\xff", b"b"])
+@pytest.mark.parametrize("after", [b"", b"a", b"ab", b"ab\x00", b"a\xff", b"\xff", b"\xff\xff\xff"])
+def test_a_scan_of_tables_in_memory_is_what_filtering_all_keys_gives(
+    prefix: bytes, after: bytes
+) -> None:
+    keys = [b"a", b"ab", b"ab\x00", b"abc", b"a\xff", b"a\xff\x01", b"b", b"\xff", b"\xff\xff\x01"]
+    reader = MemoryReader()
+    reader.apply(Changes([], [], [(key, b"") for key in keys]))
+    for limit in (1, 3, 100):
+        expected = [key for key in keys if key.startswith(prefix) and key > after][:limit]
+        assert [key for key, _ in reader.scan(INDEXES, prefix, after, limit)] == expected
+    assert reader.copy().scan(INDEXES, b"", b"", 100) == reader.scan(INDEXES, b"", b"", 100)
+
+
 @dataclass
 class Model:
     """What a layer should show."""
