@@ -19,7 +19,7 @@ CHECKS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("layers", ("lint-imports",)),
     ("purity and hygiene", ("pytest", "tests/lint")),
 )
-BY_THEMSELVES: Final = ("tests/crash", "tests/docs", "tests/end_to_end", "tests/sim")
+BY_THEMSELVES: Final = ("tests/crash", "tests/docs", "tests/end_to_end", "tests/sim/test_seeds.py")
 """Their tests start processes of their own, as many as there are cores or more."""
 SIDE_BY_SIDE: Final = ("-n", "auto", "--dist", "worksteal")
 """All other tests use one core each (pytest-xdist)."""

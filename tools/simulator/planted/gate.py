@@ -171,10 +171,12 @@ class _Hunt:
                 for text in child.stdout or ():
                     yield parse_line(text)
                 errors = "" if child.stderr is None else child.stderr.read()
+                child.wait()
             finally:
                 child.kill()
-        if child.returncode > 0:
-            raise PlantError("PLANT_STALE", f"{self._plant.name}: {errors.strip()[-400:]}")
+        if child.returncode:
+            errors = errors.strip()[-400:] or "its process was killed; is there enough memory?"
+            raise PlantError("PLANT_STALE", f"{self._plant.name}: {errors}")
 
 
 @contextmanager
