@@ -14,10 +14,10 @@ PIECE: Final = 100
 
 
 async def run(stage: Stage, lots: int) -> None:
-    """`lots` lots in the end, as many of them on every hop."""
+    """At most `lots` lots in the end, as many of them on every hop; one is the last tier's."""
     facts = stage.facts
     tiers = [f"tier-{hop}" for hop in range(HOPS + 2)]
-    width = lots // HOPS - 1
+    width = (lots - 1) // HOPS - 1
     small = [f"small-{i}" for i in range(width)]
     await stage.join("core", kind=r.OrganisationKind.CORE, size=r.Size.LARGE)
     await stage.join(*tiers, *small)
@@ -38,6 +38,10 @@ async def run(stage: Stage, lots: int) -> None:
     facts.require("most hops", max(lot.hops for lot in found), HOPS)
     facts.note("lots", len(found))
     last = next(lot for lot in found if lot.holder == stage.id(tiers[HOPS]))
+    path = await stage.proven_path(tiers[HOPS], voucher, last.start)
+    if path is not None:
+        passed_on = [event.target for event in path if event.type == "lot.transfer"]
+        facts.require("hops proven, from the last holder up", len(passed_on), HOPS)
     piece = (c.Piece(stage.id(tiers[HOPS + 1]), 1, None),)
     once_more = c.LotTransfer(stage.label(), voucher, last.start, piece)
     await stage.refused("HOP_LIMIT", tiers[HOPS], once_more)

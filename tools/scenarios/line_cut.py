@@ -9,6 +9,8 @@ from tallynet import records as r
 from tools.scenarios.stage import Stage, codes_of
 
 DRAW: Final = 1_000_00
+DRAWS_PER_VOUCHER: Final = 100
+"""Draws that wait for their payout count towards the lots of a voucher."""
 
 
 async def run(stage: Stage, draws: int) -> None:
@@ -20,13 +22,20 @@ async def run(stage: Stage, draws: int) -> None:
     kind = r.LineKind.DEBTOR_EXPOSURE
     await stage.grant(kind, "bank-2", "core", draws // 2 * DRAW)
     await stage.programme("core")
-    voucher = await stage.promise("core", "devices", draws * DRAW, await stage.today() + 90)
+    face, day = min(draws, DRAWS_PER_VOUCHER) * DRAW, await stage.today() + 90
+    vouchers = [
+        await stage.promise("core", "devices", face, day)
+        for _ in range(0, draws, DRAWS_PER_VOUCHER)
+    ]
     offer = await stage.offer("bank-2", lines_required=(kind,))
     cut = c.LineChange(
         stage.label(), stage.line_id(kind, "bank-2", "core"), draws // 4 * DRAW, await stage.today(),
         await stage.today() + 500, (),
     )  # fmt: skip
-    commands = [stage.draw("devices", voucher, 0, DRAW, offer) for _ in range(draws)]
+    commands = [
+        stage.draw("devices", vouchers[n // DRAWS_PER_VOUCHER], 0, DRAW, offer)
+        for n in range(draws)
+    ]
     envelopes = [stage.sign("devices", command) for command in commands]
     envelopes.insert(draws // 3, stage.sign("bank-2", cut))
     receipts = await stage.send(envelopes)

@@ -24,7 +24,8 @@ from tallynet.client import Client, Receipt
 from tallynet.envelope import Envelope
 from tallynet.errors import TallynetError
 from tallynet.messages import NodeStatus
-from tallynet.receipts import EnvelopeReceipt
+from tallynet.penetration import PathEvent, Up
+from tallynet.receipts import EnvelopeReceipt, Event
 from tools import testnet_processes
 from tools.audit import audit_node, node_directories
 from tools.connect import connect, genesis_of
@@ -91,6 +92,16 @@ class NetworkStage(Stage):
 
     async def scan(self, index: Index, prefix: bytes) -> list[bytes]:
         return [entry async for entry in self.client.index_all(index, prefix)]
+
+    async def proven_path(self, by: str, voucher: bytes, start: int) -> list[Event] | None:
+        signatory = self.who(by)
+        async with connect(self.directory, key=signatory.key(signatory.wallet.people[0])) as client:
+            return [
+                row.event
+                async for page in client.penetrate_all(Up(voucher, start))
+                for row in page.page.rows
+                if isinstance(row, PathEvent)
+            ]
 
     async def roll_to(self, day: int) -> None:
         today = await self.today()

@@ -16,7 +16,7 @@ from tallynet.codec import Wire
 from tallynet.envelope import Envelope, Mode
 from tallynet.errors import TallynetError
 from tallynet.hashing import record_id
-from tallynet.receipts import CommandReceipt, EnvelopeReceipt
+from tallynet.receipts import CommandReceipt, EnvelopeReceipt, Event
 from tools.onboarding import (
     admission,
     branch_creation,
@@ -99,6 +99,12 @@ class Stage(ABC):
     @abstractmethod
     async def until_idle(self) -> None:
         """Until the ledger has no work of its own left for today."""
+
+    async def proven_path(self, by: str, voucher: bytes, start: int) -> list[Event] | None:
+        """The events that lead from a lot up to its debtor, newest first, as a node proves them to `by`; None
+        where no node could."""
+        del by, voucher, start
+        return None
 
     # --- people -----------------------------------------------------------------------------------
 
