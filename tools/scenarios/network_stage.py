@@ -125,10 +125,10 @@ class NetworkStage(Stage):
     async def _until_worked(self, what: str, check: Callable[[], Awaitable[bool]]) -> None:
         """As long as it takes, if only blocks are made. Raises ScenarioFailed TIMEOUT."""
         height = -1
-        while not await _comes(check):
+        while not await _comes(check, PATIENCE_SECONDS):
             newest = (await self.client.status()).committed
             if newest == height:
-                raise _timeout(what)
+                raise _timeout(what, PATIENCE_SECONDS)
             height = newest
 
     # --- validators -------------------------------------------------------------------------------
@@ -161,7 +161,12 @@ class NetworkStage(Stage):
                 return names[status.leader]
         raise ScenarioFailed("TIMEOUT", "no validator answers")
 
-    async def until_status(self, name: str, holds: Callable[[NodeStatus], bool]) -> NodeStatus:
+    async def until_status(
+        self,
+        name: str,
+        holds: Callable[[NodeStatus], bool],
+        seconds: float = PATIENCE_SECONDS,
+    ) -> NodeStatus:
         """Ask a node until what it says of itself is so."""
         found: list[NodeStatus] = []
 
@@ -171,7 +176,7 @@ class NetworkStage(Stage):
                 found.append(status)
             return bool(found)
 
-        await until(f"what {name} is asked for", is_so)
+        await until(f"what {name} is asked for", is_so, seconds)
         return found[-1]
 
     async def until_level(self, name: str) -> None:
@@ -187,22 +192,24 @@ def on_validators(stage: Stage) -> NetworkStage:
     return stage
 
 
-async def until(what: str, check: Callable[[], Awaitable[bool]]) -> None:
+async def until(
+    what: str, check: Callable[[], Awaitable[bool]], seconds: float = PATIENCE_SECONDS
+) -> None:
     """Raises ScenarioFailed TIMEOUT."""
-    if not await _comes(check):
-        raise _timeout(what)
+    if not await _comes(check, seconds):
+        raise _timeout(what, seconds)
 
 
-async def _comes(check: Callable[[], Awaitable[bool]]) -> bool:
-    with trio.move_on_after(PATIENCE_SECONDS):
+async def _comes(check: Callable[[], Awaitable[bool]], seconds: float) -> bool:
+    with trio.move_on_after(seconds):
         while not await check():  # noqa: ASYNC110 - what is waited for happens in other processes
             await trio.sleep(POLL_SECONDS)
         return True
     return False
 
 
-def _timeout(what: str) -> ScenarioFailed:
-    return ScenarioFailed("TIMEOUT", f"{what} did not come within {PATIENCE_SECONDS:.0f} s")
+def _timeout(what: str, seconds: float) -> ScenarioFailed:
+    return ScenarioFailed("TIMEOUT", f"{what} did not come within {seconds:.0f} s")
 
 
 def _opening() -> float:

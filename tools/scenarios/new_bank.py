@@ -8,7 +8,7 @@ import trio
 
 from tallynet import commands as c
 from tallynet import records as r
-from tallynet.messages import NodeState
+from tallynet.messages import NodeState, NodeStatus
 from tools.connect import connect
 from tools.demo import free_ports
 from tools.membership_cli import readiness
@@ -21,6 +21,8 @@ from tools.testnet_files import add_node
 SEED: Final = 4
 NETWORK: Final = Network(epoch_length=40)
 """A set changes at the end of an epoch."""
+CHANGE_SECONDS: Final = 900.0
+"""Patience for that: two epochs of full blocks on a small machine that is busy with everything at once."""
 NEW, LEAVING = "bank-5", "bank-4"
 AWAY: Final = "bank-3"
 """With it down, the new validator's vote is needed."""
@@ -54,15 +56,21 @@ async def _change(stage: NetworkStage) -> None:
     ready = await readiness(stage.directory / NEW, stage.id(NEW))
     await stage.jointly(ready, *BANKS[:3])
     joined = await stage.until_status(
-        NEW, lambda status: status.state is NodeState.NORMAL and status.committed > 0
+        NEW,
+        lambda status: status.state is NodeState.NORMAL and status.committed > 0,
+        CHANGE_SECONDS,
     )
     stage.facts.note("joined, and at height", joined.committed)
     remove = c.ValidatorRemove(stage.label(), stage.id(LEAVING))
     await stage.jointly(remove, *BANKS[:3], NEW)
-    left = await stage.until_status(LEAVING, lambda status: status.state is NodeState.RETIRED)
-    surplus = left.committed % NETWORK.epoch_length
-    stage.facts.require("blocks beyond the end of an epoch when one left", surplus, 0)
+    left = await stage.until_status(LEAVING, _has_left, CHANGE_SECONDS)
     stage.facts.note("left at height", left.committed)
+
+
+def _has_left(status: NodeStatus) -> bool:
+    """It holds the last block of its last epoch, which is durable a moment after it was decided."""
+    at_an_end = status.committed % NETWORK.epoch_length == 0
+    return status.state is NodeState.RETIRED and at_an_end
 
 
 async def _believed(stage: NetworkStage) -> str:
