@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -76,9 +77,14 @@ def test(words: list[str]) -> int:
     if words:
         here = Path.cwd()
         return _run("pytest", *(from_here(word, here) for word in words))
-    others = [f"--ignore={folder}" for folder in BY_THEMSELVES]
-    codes = [_run("pytest", *SIDE_BY_SIDE, *others), _run("pytest", *BY_THEMSELVES)]
-    return max(codes)
+    others = [f"--ignore={path}" for path in BY_THEMSELVES]
+    codes = (_run("pytest", *SIDE_BY_SIDE, *others), _run("pytest", *BY_THEMSELVES))
+    return first_failure(codes)
+
+
+def first_failure(codes: Iterable[int]) -> int:
+    """The first exit code that is not 0, else 0. That of a process which a signal ended is below 0."""
+    return next((code for code in codes if code), 0)
 
 
 def main() -> int:

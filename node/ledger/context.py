@@ -72,7 +72,8 @@ class Context:
     def find(self, record_type: type[R], id: bytes) -> R | None:
         """The record of this type, or None."""
         record: Any = self.state.get(_KIND_OF[record_type], id)
-        return record  # type: ignore[no-any-return]
+        found: R | None = record
+        return found
 
     def require(self, record_type: type[R], id: bytes) -> R:
         """The record of this type; LedgerError RECORD_NOT_FOUND names what is missing."""

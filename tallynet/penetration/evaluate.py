@@ -463,6 +463,16 @@ def _chain(view: _Counted, debtor: bytes, after: bytes) -> Rows:
 def _parts(view: _Counted, debtor: bytes, id: bytes) -> Iterator[ChainPart]:
     """The open lots of a voucher that are shown, then what is left to pay beside them."""
     voucher = _own_voucher(view, debtor, id)
+    for lot, unseen in _left_to_pay(view, id, voucher):
+        if lot is None:
+            yield ChainPart(*_head(id, voucher, 0, unseen), None, None, None, None, None)
+        else:
+            yield _part(view, id, voucher, lot)
+
+
+def _left_to_pay(view: _Counted, id: bytes, voucher: Voucher) -> Iterator[tuple[Lot | None, int]]:
+    """The open lots of a voucher that are shown, with 0; then, if some are not, None with what is left to pay
+    beside them."""
     unseen = voucher.face - voucher.redeemed - voucher.cancelled
     hidden = False
     for start, end in _ranges(view, id, voucher):
@@ -473,9 +483,9 @@ def _parts(view: _Counted, debtor: bytes, id: bytes) -> Iterator[ChainPart]:
             raise _broken("the lots do not tile the voucher")
         elif lot.state in OPEN:
             unseen -= end - start
-            yield _part(view, id, voucher, lot)
+            yield lot, 0
     if hidden and unseen > 0:
-        yield ChainPart(*_head(id, voucher, 0, unseen), None, None, None, None, None)
+        yield None, unseen
 
 
 def _head(
@@ -535,19 +545,11 @@ def _voucher_hits(
     for guarantee_id in cover:
         for _, guarantee in _callable(view, guarantee_id, voucher.currency):
             yield _guarantor(guarantee_id, guarantee)
-    unseen = voucher.face - voucher.redeemed - voucher.cancelled
-    hidden = False
-    for start, end in _ranges(view, id, voucher):
-        lot = view.lot(id, start)
+    for lot, unseen in _left_to_pay(view, id, voucher):
         if lot is None:
-            hidden = True
-        elif lot.end != end:
-            raise _broken("the lots do not tile the voucher")
-        elif lot.state in OPEN:
-            unseen -= end - start
+            yield Hit(HitRole.HOLDER, None, id, 0, voucher.currency, unseen, 0)
+        else:
             yield from _lot_hits(view, id, voucher, lot)
-    if hidden and unseen > 0:
-        yield Hit(HitRole.HOLDER, None, id, 0, voucher.currency, unseen, 0)
 
 
 def _own_voucher(view: _Counted, debtor: bytes, id: bytes) -> Voucher:

@@ -17,7 +17,7 @@ from types import ModuleType
 
 import pytest
 
-from tools.checks import from_here
+from tools.checks import first_failure, from_here
 
 ROOT = Path(__file__).resolve().parents[2]
 INPUTS = ("pyproject.toml", "constraints.txt")
@@ -198,3 +198,12 @@ def test_paths_for_pytest_are_meant_from_where_the_user_stands(tmp_path: Path) -
 @pytest.mark.parametrize("word", ["-x", "-k", "absent.py", "--lf", "not slow", "::test_b", ""])
 def test_other_words_for_pytest_stay_as_they_are(tmp_path: Path, word: str) -> None:
     assert from_here(word, tmp_path) == word
+
+
+@pytest.mark.parametrize(
+    ("codes", "code"), [((0, 0), 0), ((1, 0), 1), ((0, 2), 2), ((-11, 0), -11), ((0, -9), -9)]
+)
+def test_a_part_of_the_suite_that_a_signal_ended_has_failed(
+    codes: tuple[int, int], code: int
+) -> None:
+    assert first_failure(codes) == code

@@ -47,6 +47,8 @@ IN_FLIGHT: Final = 400
 SUBMIT_SECONDS: Final = 120.0
 PATIENCE_SECONDS: Final = 60.0
 """For what comes at once on an idle network: a view, a validator that is level, the next block of a day's work."""
+WORK_PATIENCES_MAX: Final = 120
+"""For a day's work while blocks are made: two hours, in which a small machine opens 600,000 lots."""
 POLL_SECONDS: Final = 0.02
 
 
@@ -123,13 +125,17 @@ class NetworkStage(Stage):
         await self._until_worked("the end of the day's work", is_idle)
 
     async def _until_worked(self, what: str, check: Callable[[], Awaitable[bool]]) -> None:
-        """As long as it takes, if only blocks are made. Raises ScenarioFailed TIMEOUT."""
+        """As long as blocks are made, though not for ever: others may be the reason for them. Raises
+        ScenarioFailed TIMEOUT."""
         height = -1
-        while not await _comes(check, PATIENCE_SECONDS):
+        for _ in range(WORK_PATIENCES_MAX):
+            if await _comes(check, PATIENCE_SECONDS):
+                return
             newest = (await self.client.status()).committed
             if newest == height:
                 raise _timeout(what, PATIENCE_SECONDS)
             height = newest
+        raise _timeout(what, WORK_PATIENCES_MAX * PATIENCE_SECONDS)
 
     # --- validators -------------------------------------------------------------------------------
 

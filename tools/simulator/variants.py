@@ -5,7 +5,7 @@ replays a run, and every variant gets its share of any range of seeds.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from tools.simulator.options import MOLASSES, FaultKind, Weather
@@ -53,6 +53,22 @@ class Variant:
     """Banks that may become validators. Nobody lies then: liars know their place in one set only."""
 
 
+_OPENERS: Final = Variant(
+    sizes=(4,),
+    lengths_ms=(10_000,),
+    requests=(20, 50),
+    faults=(2, 4),
+    kinds=(_K.HOARD, _K.HOARD, _K.CRASH_LEADER),
+    longest_ms=(600,),
+    losses=(0,),
+    delays_us=(500, 5_000, 30_000),
+    epoch_lengths=(1000,),
+    storm_percent=100,
+    faulty_percent=100,
+    lying_percent=100,
+    behaviours=("stale new view", "stale new view", "stale new view", "schemer"),
+)
+"""A liar opens views after votes were hoarded."""
 LIARS: Final = "liars"
 FORENSIC: Final = "forensic"
 VARIANTS: Final[dict[str, Variant]] = {
@@ -99,36 +115,8 @@ VARIANTS: Final[dict[str, Variant]] = {
         storm_percent=100,
         faulty_percent=0,
     ),
-    "openers": Variant(
-        sizes=(4,),
-        lengths_ms=(10_000,),
-        requests=(20, 50),
-        faults=(2, 4),
-        kinds=(_K.HOARD, _K.HOARD, _K.CRASH_LEADER),
-        longest_ms=(600,),
-        losses=(0,),
-        delays_us=(500, 5_000, 30_000),
-        epoch_lengths=(1000,),
-        storm_percent=100,
-        faulty_percent=100,
-        lying_percent=100,
-        behaviours=("stale new view", "stale new view", "stale new view", "schemer"),
-    ),
-    "usurpers": Variant(
-        sizes=(4,),
-        lengths_ms=(10_000,),
-        requests=(20, 50),
-        faults=(2, 4),
-        kinds=(_K.HOARD, _K.HOARD, _K.CRASH_LEADER),
-        longest_ms=(600,),
-        losses=(0,),
-        delays_us=(500, 5_000, 30_000),
-        epoch_lengths=(1000,),
-        storm_percent=100,
-        faulty_percent=100,
-        lying_percent=100,
-        behaviours=("usurper",),
-    ),
+    "openers": _OPENERS,
+    "usurpers": replace(_OPENERS, behaviours=("usurper",)),
     "kings": Variant(
         sizes=(4, 4, 4, 5),
         lengths_ms=(10_000,),

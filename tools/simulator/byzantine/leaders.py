@@ -73,6 +73,20 @@ def own_proposal(index: int, message: PeerMessage) -> tuple[PrePrepare, Signed, 
     return (message, signed, decode(Prepare, signed.body)) if signed.signer == index else None
 
 
+def rival_of(liar: Behaviour, place: bytes | None, view: int) -> PrePrepare | None:
+    """Another block for the place of the one with this header, with the same content, proposed by the liar in a
+    view that it leads; None if nobody has told it that content."""
+    for _, _, message in liar.ring.archive.all("PrePrepare"):
+        if isinstance(message, PrePrepare) and message.header == place:
+            header = decode(Header, message.header)
+            time_ms = max(header.time_ms + 1, liar.node.wall_ms() // 1000 * 1000)
+            forged = encode(replace(header, time_ms=time_ms, proposer=liar.index))
+            vote = Prepare(liar.core.epoch, view, header.height, block_hash(forged))
+            prepare = encode(liar.sign(SignedKind.PREPARE, vote))
+            return PrePrepare(forged, message.envelopes, prepare)
+    return None
+
+
 class Equivocator(Echo):
     """Proposes two or three blocks for one height, each to some, and votes for all of them."""
 

@@ -21,7 +21,7 @@ from tallynet.messages import (
     ViewChange,
 )
 from tools.simulator.byzantine.base import opened
-from tools.simulator.byzantine.leaders import Echo
+from tools.simulator.byzantine.leaders import Echo, rival_of
 
 if TYPE_CHECKING:
     from tools.simulator.run import Run
@@ -62,16 +62,10 @@ class StaleNewView(Echo):
     def _rival(self, true: NewView, made: NewView) -> PrePrepare | None:
         """A new block in the place of the first one that was left out."""
         left_out = next((raw for raw in true.proposals if raw not in made.proposals), None)
-        for _, _, message in self.ring.archive.all("PrePrepare"):
-            if isinstance(message, PrePrepare) and message.header == left_out:
-                header = decode(Header, message.header)
-                time_ms = max(header.time_ms + 1, self.node.wall_ms() // 1000 * 1000)
-                forged = encode(replace(header, time_ms=time_ms, proposer=self.index))
-                rival = block_hash(forged)
-                self._rivals[rival] = None
-                prepare = self.prepare(true.view, header.height, rival)
-                return PrePrepare(forged, message.envelopes, prepare)
-        return None
+        rival = rival_of(self, left_out, true.view)
+        if rival is not None:
+            self._rivals[block_hash(rival.header)] = None
+        return rival
 
     def heard(self, source: int, raw: bytes, message: PeerMessage) -> PeerMessage | None:
         if isinstance(message, Signed) and message.kind is SignedKind.COMMIT:

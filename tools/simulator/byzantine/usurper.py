@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from msgspec.structs import replace
-
-from tallynet.blocks import Header, Prepare
-from tallynet.codec import decode, encode
-from tallynet.hashing import block_hash
+from tallynet.blocks import Header
+from tallynet.codec import decode
 from tallynet.messages import Blocks, NewView, PrePrepare, Signed, SignedKind, ViewChange
-from tools.simulator.byzantine.leaders import Echo
+from tools.simulator.byzantine.leaders import Echo, rival_of
 
 if TYPE_CHECKING:
     from tools.simulator.run import Run
@@ -60,12 +57,4 @@ class Usurper(Echo):
         changes = [decode(ViewChange, decode(Signed, raw).body) for raw in opened.view_changes]
         bases = [change.committed_header for change in changes if change.committed_header]
         newest = max(bases, key=lambda raw: decode(Header, raw).height, default=None)
-        for _, _, message in self.ring.archive.all("PrePrepare"):
-            if isinstance(message, PrePrepare) and message.header == newest:
-                header = decode(Header, message.header)
-                time_ms = max(header.time_ms + 1, self.node.wall_ms() // 1000 * 1000)
-                forged = encode(replace(header, time_ms=time_ms, proposer=self.index))
-                vote = Prepare(self.core.epoch, opened.view, header.height, block_hash(forged))
-                prepare = encode(self.sign(SignedKind.PREPARE, vote))
-                return PrePrepare(forged, message.envelopes, prepare)
-        return None
+        return rival_of(self, newest, opened.view)
