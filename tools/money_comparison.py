@@ -63,7 +63,7 @@ def money_differences(model: Model, state: CommittedState) -> Iterator[str]:
 
 
 def _goods(state: CommittedState, receipt_id: bytes, goods: Goods) -> Iterator[str]:
-    receipt = state.record(bytes((Kind.WAREHOUSE_RECEIPT,)) + receipt_id)
+    receipt = state.record(record_key(Kind.WAREHOUSE_RECEIPT, receipt_id))
     if not isinstance(receipt, WarehouseReceipt) or (
         receipt.owner,
         receipt.stored,
@@ -74,7 +74,7 @@ def _goods(state: CommittedState, receipt_id: bytes, goods: Goods) -> Iterator[s
 
 def _short(state: CommittedState, loan: bytes, model: Model) -> Iterator[str]:
     """What the borrower of a prepayment has to make up, or its maker to pay."""
-    record = state.record(bytes((Kind.MARGIN,)) + record_id(Kind.MARGIN, loan, b""))
+    record = state.record(record_key(Kind.MARGIN, record_id(Kind.MARGIN, loan, b"")))
     margin = None
     if isinstance(record, Margin):
         margin = (record.since, record.deadline, record.shortfall)
@@ -83,7 +83,7 @@ def _short(state: CommittedState, loan: bytes, model: Model) -> Iterator[str]:
     if margin != known:
         yield f"loan {loan.hex()}: short of {margin}, the model has {known}"
     order_id = record_id(Kind.INSTRUCTION, loan, b"buyback")
-    order = state.record(bytes((Kind.INSTRUCTION,)) + order_id)
+    order = state.record(record_key(Kind.INSTRUCTION, order_id))
     amount = order.amount if isinstance(order, Instruction) else None
     if amount != model.buybacks.get(loan):
         yield f"loan {loan.hex()}: {amount} to buy back, the model has {model.buybacks.get(loan)}"

@@ -9,7 +9,7 @@ from node.ledger.context import Context, refuse
 from node.ledger.financing import require_instruction
 from node.ledger.instructions import end_instruction
 from node.ledger.loans import receive_from_settlement
-from node.ledger.margin import buy_back, buyback_id, lent_on_goods, pledged_for, review
+from node.ledger.margin import buy_back, buyback_id, lent_on_goods, pledged_for, review, unpledged
 from node.ledger.rulebook import Signers, rule
 from tallynet.commands import BuybackCall, BuybackConfirm
 from tallynet.errors import invariant
@@ -71,16 +71,7 @@ def _hand_over(context: Context, id: bytes, receipt: WarehouseReceipt, order: In
     """The pledged part of a receipt is the maker's; what was free stays its owner's, as a range that begins
     anew."""
     free = receipt.stored - receipt.pledged
-    bought = msgspec.structs.replace(
-        receipt,
-        owner=order.payer,
-        pledged=0,
-        pledge_quantity=0,
-        pledgee=None,
-        financing=None,
-        advance_bps=0,
-        shipped_for=None,
-    )
+    bought = msgspec.structs.replace(unpledged(receipt), owner=order.payer)
     bought_id = id
     if free:
         kept = msgspec.structs.replace(

@@ -7,7 +7,7 @@ import msgspec
 from node.ledger.context import Context, refuse, require_amount
 from node.ledger.drawing import lender
 from node.ledger.interest import BPS
-from node.ledger.margin import RECEIPTS_PER_LOAN_MAX, carried, pledged_for, review
+from node.ledger.margin import RECEIPTS_PER_LOAN_MAX, carried, pledged_for, review, unpledged
 from node.ledger.organisations import has_kind, require_active
 from node.ledger.programmes import require_currency
 from node.ledger.rulebook import Signers, rule
@@ -248,15 +248,7 @@ def split(context: Context, command: WarehouseReceiptSplit) -> None:
         raise refuse("STATE_CONFLICT", "all that is stored is a receipt of its own already")
     id = record_id(Kind.WAREHOUSE_RECEIPT, context.acting, command.label)
     tail = msgspec.structs.replace(
-        receipt,
-        quantity=command.quantity,
-        stored=command.quantity,
-        pledged=0,
-        pledge_quantity=0,
-        pledgee=None,
-        financing=None,
-        advance_bps=0,
-        shipped_for=None,
+        unpledged(receipt), quantity=command.quantity, stored=command.quantity
     )
     context.create(id, tail)
     rest = msgspec.structs.replace(

@@ -90,6 +90,19 @@ def _shortfall(context: Context, id: bytes, loan: Financing) -> int:
     return max(0, outstanding - sum(map(carried, goods.values())) // BPS)
 
 
+def unpledged(receipt: WarehouseReceipt) -> WarehouseReceipt:
+    """The same goods without any pledge, and as no loan's."""
+    return msgspec.structs.replace(
+        receipt,
+        pledged=0,
+        pledge_quantity=0,
+        pledgee=None,
+        financing=None,
+        advance_bps=0,
+        shipped_for=None,
+    )
+
+
 # --- the life of a call -----------------------------------------------------------------------------
 
 
