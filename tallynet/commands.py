@@ -53,6 +53,8 @@ from tallynet.records import (
     Promise,
     Purpose,
     RateBand,
+    ReadingPublicKey,
+    ReadingSuite,
     Role,
     ScopeValue,
     SeasonalWindows,
@@ -282,6 +284,17 @@ class KeyRotate(Wire, tag="key.rotate"):
 class KeyRevoke(Wire, tag="key.revoke"):
     label: Label
     key: Id
+
+
+class ReadingKeySet(Wire, tag="key.reading.set"):
+    """From now on documents are wrapped for the acting organisation under this key. Created, or replaced:
+    its ReadingKey."""
+
+    label: Label
+    epoch: Epoch
+    """Greater than that of the key before."""
+    suite: ReadingSuite
+    public_key: ReadingPublicKey
 
 
 class AccountBind(Wire, tag="account.bind"):
@@ -1203,7 +1216,7 @@ Command = (
     ParameterSet | CalendarSet | OrganisationAdmit | ConsentWithdraw
     | ValidatorAdd | ValidatorRemove
     | OrganisationRegister | KycSet | OrganisationSuspend | OrganisationResume | PolicySet
-    | KeyAdd | KeyRotate | KeyRevoke | AccountBind | AccountVerify
+    | KeyAdd | KeyRotate | KeyRevoke | ReadingKeySet | AccountBind | AccountVerify
     | ProgrammeCreate | ProgrammeUpdate | ProgrammeJoin | ProgrammeLeave
     | LineGrant | LineChange | LineSuspend | LineResume
     | IssuerBlock | IssuerUnblock | DistressOpen | DistressClose | DistressDeclare | DistressEnd

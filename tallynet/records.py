@@ -65,6 +65,7 @@ class Kind(IntEnum):
     WAIVER = 44
     FUND_POOL = 45
     ALLOCATIONS = 46
+    READING_KEY = 47
     GUARANTEE = 51
     BACKSTOP = 52
     WAREHOUSE_RECEIPT = 53
@@ -159,6 +160,10 @@ class Algorithm(IntEnum):
     ED25519 = 1
 
 
+ReadingPublicKey = Annotated[bytes, Meta(min_length=1_216, max_length=1_216)]
+"""ML-KEM-768 (1,184 bytes) and X25519 (32), joined."""
+
+
 class Key(Wire, tag="key"):
     """A signing key of one person of one organisation. Id: `record_id(KEY, b"", public_key)`."""
 
@@ -174,6 +179,24 @@ class Key(Wire, tag="key"):
     revoked: bool
     cap: Units
     """Largest amount per command for an API key; 0 for others (no cap)."""
+
+
+class ReadingSuite(IntEnum):
+    """How keys are wrapped for a reader: key encapsulation, key derivation, cipher (RFC 9180)."""
+
+    MLKEM768_X25519 = 1
+    """Hybrid of ML-KEM-768 and X25519, HKDF-SHA256, AES-256-GCM: what is recorded today stays closed to
+    tomorrow's quantum computers as long as one of the two holds."""
+
+
+class ReadingKey(Wire, tag="reading-key"):
+    """For whom documents are encrypted: the public key of one organisation's readers. Id: the
+    organisation's id, so that there is one at a time."""
+
+    epoch: Epoch
+    """Grows with each new key; readers keep the private keys of earlier epochs."""
+    suite: ReadingSuite
+    public_key: ReadingPublicKey
 
 
 class CommandClass(IntEnum):
@@ -489,7 +512,8 @@ class Attestation(Wire):
 
 
 WrappedKey = Annotated[bytes, Meta(min_length=80, max_length=1_280)]
-"""HPKE (RFC 9180) encapsulation and sealed key: 80 bytes with X25519, 1,200 with X25519 + ML-KEM-768."""
+"""HPKE (RFC 9180) encapsulation, sealed document key and secret of the hint: 1,200 bytes with X25519 +
+ML-KEM-768."""
 
 
 class Document(Wire, tag="document"):
@@ -1370,7 +1394,7 @@ Record = (
     Network | Organisation | Key | Policy | Account | Programme | CreditLine | Document | Voucher
     | Lot | Offer | Financing | Instruction | Parameter | Calendar | Remainder | BankReceipt
     | Consent | Remembered | OfferUse | Recovery | DistressEvent | FinancingRequest | Freeze | Dispute
-    | DocumentReader | FlowAnchor | FeeSchedule | Waiver | FundPool | Allocations
+    | DocumentReader | ReadingKey | FlowAnchor | FeeSchedule | Waiver | FundPool | Allocations
     | Guarantee | Backstop | WarehouseReceipt | Prepayment | Margin | DebtorTotals
     | ReconciliationAnchor
 )  # fmt: skip
@@ -1402,6 +1426,7 @@ RECORD_TYPES: Final[dict[Kind, type[Record]]] = {
     Kind.FREEZE: Freeze,
     Kind.DISPUTE: Dispute,
     Kind.DOCUMENT_READER: DocumentReader,
+    Kind.READING_KEY: ReadingKey,
     Kind.FLOW_ANCHOR: FlowAnchor,
     Kind.FEE_SCHEDULE: FeeSchedule,
     Kind.WAIVER: Waiver,

@@ -6,14 +6,36 @@ import msgspec
 
 from node.ledger.context import Context, refuse
 from node.ledger.rulebook import Signers, rule
-from tallynet.commands import AccessGrant, DocumentComplaint
+from tallynet.commands import AccessGrant, DocumentComplaint, ReadingKeySet
 from tallynet.hashing import reader_hint, record_id
-from tallynet.records import CommandClass, Document, DocumentReader, Kind
+from tallynet.records import CommandClass, Document, DocumentReader, Kind, ReadingKey
 
 
 def reader_id(document: bytes, hint: bytes) -> bytes:
     """Id of the key that was wrapped for one reader."""
     return record_id(Kind.DOCUMENT_READER, document, hint)
+
+
+@rule(
+    ReadingKeySet,
+    CommandClass.IDENTITY,
+    Signers.AD2,
+    sentence="Names the key under which documents are encrypted for the organisation.",
+    errors=("READER_KEY",),
+)
+def set_reading_key(context: Context, command: ReadingKeySet) -> None:
+    """key.reading.set (voucher law §6, encryption keys by epoch). The public key is taken as it is: whether
+    it can be used is seen by whoever encrypts, and who names another one than its own shuts itself out."""
+    id = context.acting
+    key = ReadingKey(command.epoch, command.suite, command.public_key)
+    known = context.find(ReadingKey, id)
+    if known is None:
+        context.create(id, key)
+    elif known.epoch >= command.epoch:
+        raise refuse("READER_KEY", f"the reading key is of epoch {known.epoch} already")
+    else:
+        context.put(id, key)
+    context.emit("key.reading.set", Kind.READING_KEY, id, source=context.acting)
 
 
 @rule(

@@ -12,6 +12,7 @@ from typing import Final, cast
 
 from node.state.view import Index, StateView
 from tallynet.records import (
+    DocumentReader,
     Guarantee,
     GuaranteeScope,
     GuaranteeState,
@@ -89,6 +90,10 @@ def _organisation(id: bytes, record: Record) -> Entry | None:
     return None if parent is None else (Index.BRANCHES, parent + id)
 
 
+def _document_reader(id: bytes, record: Record) -> Entry | None:
+    return Index.DOCUMENT_READERS, cast("DocumentReader", record).document + id
+
+
 Rule = Callable[[bytes, Record], Entry | None]
 _OWN: Final[dict[type[Record], Rule]] = {
     Lot: _lot,
@@ -97,6 +102,7 @@ _OWN: Final[dict[type[Record], Rule]] = {
     WarehouseReceipt: _receipt,
     Prepayment: _prepayment,
     Organisation: _organisation,
+    DocumentReader: _document_reader,
 }
 
 

@@ -79,6 +79,8 @@ class Index(IntEnum):
     """maker ‖ prepayment: paid and not shipped."""
     BRANCHES = 66
     """parent ‖ branch."""
+    DOCUMENT_READERS = 67
+    """document ‖ reader: keys wrapped for its readers, among whom each finds its own by opening."""
     DEBTOR_ANCHORS = 71
     """debtor ‖ day (4) ‖ reconciliation anchor."""
     DAY_ANCHORS = 72

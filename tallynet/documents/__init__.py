@@ -8,6 +8,16 @@ from tallynet.documents.errors import (
 )
 from tallynet.documents.invoice import CURRENCIES, Invoice, InvoiceFormat, Line, Party
 from tallynet.documents.reader import read_invoice
+from tallynet.documents.readers import (
+    Access,
+    ReadingPrivateKey,
+    find_access,
+    hint_secret,
+    open_box,
+    seal_box,
+    unwrap,
+    wrap,
+)
 from tallynet.documents.registration import (
     OpenedDocument,
     Registration,
@@ -27,6 +37,14 @@ from tallynet.documents.sealed import (
 )
 
 __all__ = [
+    "Access",
+    "ReadingPrivateKey",
+    "find_access",
+    "hint_secret",
+    "open_box",
+    "seal_box",
+    "unwrap",
+    "wrap",
     "CURRENCIES",
     "DOCUMENT_REMEDIES",
     "DisclosedField",

@@ -56,6 +56,9 @@ DOCUMENT_REMEDIES: Final[dict[str, str]] = {
     "DOCUMENT_CIPHERTEXT_INVALID": "ask for the ciphertext and its key again",
     "DOCUMENT_ROOT_MISMATCH": "do not lend on it; the ciphertext is not the registered document",
     "DOCUMENT_MALFORMED": "ask for the disclosure again",
+    "READING_KEY_INVALID": "ask the reader to name another reading key: tally key reading",
+    "NOT_A_READER": "ask the owner of the document for access: tally document grant",
+    "TERMS_MALFORMED": "ask the funder for a new quote; do not accept this one",
 }
 """Every code of `DocumentError`, with what the caller should do."""
 

@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from law_world import DIGEST, World
 
 from node.ledger.documents import ATTESTATIONS_MAX
+from node.state.view import Index
 from tallynet import commands as c
 from tallynet import records as r
 from tallynet.hashing import reader_hint
@@ -179,6 +180,23 @@ def test_DOCUMENT_VOID_neither_requests_nor_batches_begin_and_no_quote_is_accept
     world.ok("devices", c.FinancingCancel(world.label, request))
 
 
+# --- key.reading.set --------------------------------------------------------------------------------
+
+
+def reading_key(world: World, epoch: int) -> c.ReadingKeySet:
+    public = bytes([epoch]) * 1_216
+    return c.ReadingKeySet(world.label, epoch, r.ReadingSuite.MLKEM768_X25519, public)
+
+
+def test_a_reading_key_is_replaced_by_a_later_epoch_only_READER_KEY(world: World) -> None:
+    world.ok("bank-2", reading_key(world, 2))
+    for epoch in (1, 2):
+        world.refused("READER_KEY", "bank-2", reading_key(world, epoch))
+    assert world.get(r.ReadingKey, world.ids["bank-2"]).epoch == 2
+    world.ok("bank-2", reading_key(world, 5))
+    assert world.get(r.ReadingKey, world.ids["bank-2"]).public_key == bytes([5]) * 1_216
+
+
 # --- document.access.grant and document.complaint ---------------------------------------------------
 
 
@@ -193,6 +211,8 @@ def test_the_owner_wraps_the_key_and_the_state_does_not_name_the_reader(world: W
     world.refused("NOT_AUTHORISED", "core", grant)
     id = world.ok("devices", grant).created[0].id
     assert world.get(r.DocumentReader, id) == r.DocumentReader(document, 1, WRAPPED, False)
+    keys = world.state.index_scan(Index.DOCUMENT_READERS, document, limit=2)
+    assert keys == [document + id]
 
 
 def test_a_key_is_replaced_for_a_later_epoch_only_READER_KEY(world: World) -> None:

@@ -151,6 +151,8 @@ def enterprises(w: Twins) -> Story:
     yield None
     w.ok(firm, c.KeyRevoke(w.label, new))
     yield None
+    w.ok(firm, c.ReadingKeySet(w.label, 1, r.ReadingSuite.MLKEM768_X25519, bytes(1_216)))
+    yield None
     w.ok("regulator", c.IssuerBlock(w.label, w.ids[firm]))
     yield None
     w.ok("regulator", c.IssuerUnblock(w.label, w.ids[firm]))
@@ -229,7 +231,7 @@ def documents(w: Twins) -> Story:
     yield None
     secret = sha256(w.side.encode()).digest()
     hint = reader_hint(secret, document, w.ids["bank-2"])
-    w.ok("devices", c.AccessGrant(w.label, document, hint, 1, bytes(80)))
+    w.ok("devices", c.AccessGrant(w.label, document, hint, 1, bytes(1_200)))
     yield None
     fields = (c.OpenedField("total", bytes(32), b"100"),)
     w.ok("bank-2", c.DocumentComplaint(w.label, document, secret, fields))
