@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from tallynet.ciphertexts import CiphertextPiece, FetchCiphertext, NoCiphertext
 from tallynet.limits import (
     FRAME_BYTES_MAX,
     FRAME_SECONDS,
@@ -106,6 +107,9 @@ MESSAGE_BYTES_MAX: Final[dict[type, int]] = {
     NoState: KIB,
     FetchState: 8 * KIB,
     StatePart: MIB,
+    FetchCiphertext: KIB,
+    CiphertextPiece: 256 * KIB,
+    NoCiphertext: KIB,
     Goodbye: 4 * KIB,
 }
 """Per message between validators. Bodies: 1 MiB, and the one envelope that went over it. Parts of the

@@ -153,6 +153,10 @@ class Mesh:
         """Validators we can send to now."""
         return sum(link.statistics().connected for link in self._links.values())
 
+    def reachable(self) -> list[int]:
+        """Their indices."""
+        return [link.index for link in self._links.values() if link.connected]
+
     async def run(self) -> None:
         """Keep every link up until cancelled."""
         async with trio.open_nursery() as nursery:

@@ -33,6 +33,7 @@ from node.sync import Answer, SyncService
 from node.unchecked import Unchecked
 from node.upkeep import Upkeep
 from tallynet.blocks import Certificate, Header, SignatureCheck
+from tallynet.ciphertexts import CiphertextPiece, FetchCiphertext, NoCiphertext
 from tallynet.codec import decode
 from tallynet.envelope import Envelope, open_envelope
 from tallynet.errors import TallynetError, invariant
@@ -342,6 +343,8 @@ class Machine:
                     self._questions.put(source, message)
                 case StateHead() | StatePart() | NoState():
                     invalid += not self._upkeep.receive(source, message)
+                case FetchCiphertext() | CiphertextPiece() | NoCiphertext():
+                    pass  # a process has taken them out before (`node.ciphertexts`)
                 case Blocks():
                     for block in message.blocks:
                         invalid += self.service.hold_block_bodies(source, block)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
+from tallynet.ciphertexts import FetchCiphertext
 from tallynet.messages import (
     FetchBlocks,
     FetchBodies,
@@ -19,7 +20,10 @@ from tallynet.messages import (
     FetchVotes,
 )  # fmt: skip
 
-Question = FetchBlocks | FetchBodies | FetchProposal | FetchState | FetchStateHead | FetchVotes
+Question = (
+    FetchBlocks | FetchBodies | FetchProposal | FetchState | FetchStateHead | FetchVotes
+    | FetchCiphertext
+)  # fmt: skip
 
 ANSWERS_BYTES_PER_SECOND: Final = 5_000_000
 """To one validator, sustained: a correct one reads no more from us (`net.limits.ListenerLimits`)."""

@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -17,20 +19,29 @@ import structlog
 import trio
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from net import ClientHandler, Listener, Mesh, NodeIdentity, PeerInbox
+from net import ClientHandler, ClientSession, Listener, Mesh, NodeIdentity, PeerInbox
+from node.ciphertexts import CiphertextService, CiphertextStore, Surroundings
 from node.config import ConfigError, NodeConfig, PeerAddress, load_config
 from node.driver import Driver
 from node.handovers import Life, keep_handovers, life_of, load_succession
 from node.machine import Clock, Machine, Peers, prepare_store
 from node.signer import Signer
+from node.state import CommittedState, Overlay
 from node.store import ScanReport, Store, open_store, scan_in_child
+from tallynet.ciphertexts import (
+    CiphertextPiece,
+    FetchCiphertext,
+    NoCiphertext,
+    PutCiphertext,
+    QueryCiphertext,
+)
 from tallynet.client import Client, NodeAddress
 from tallynet.codec import decode
 from tallynet.errors import TallynetError
 from tallynet.genesis import Genesis, genesis_hash
 from tallynet.handshake import software_fingerprint
 from tallynet.keyfile import load_key_file
-from tallynet.messages import EvidenceKind, PeerMessage
+from tallynet.messages import ClientRequest, EvidenceKind, PeerMessage
 from tallynet.plain import PlainError, from_plain
 from tallynet.signatures import self_test, verify_kind
 from tallynet.validators import Handover
@@ -188,6 +199,7 @@ class Validator:
     async def _serve(self, life: Life) -> None:
         self._build_network(life)
         self._build_machine()
+        self._ciphertexts = self._build_ciphertexts()
         try:
             async with trio.open_nursery() as nursery:
                 await nursery.start(self._listener.run)
@@ -196,6 +208,7 @@ class Validator:
                 )
                 nursery.start_soon(self._run_mesh)
                 nursery.start_soon(self._run_machine, life)
+                nursery.start_soon(self._ciphertexts.run)
                 nursery.start_soon(self._drop_expired)
                 nursery.start_soon(self._come_back)
         finally:
@@ -218,7 +231,7 @@ class Validator:
                 lambda: self._driver.wait_for_room(),
             ),
             clients=ClientHandler(
-                lambda session, requests: self._machine.service.handle(session, requests),
+                self._from_client,
                 lambda session: self._machine.service.forget(session),
             ),
             committed_height=lambda: self._machine.executor.head.height,
@@ -299,10 +312,49 @@ class Validator:
     def _verify(self, kind: bytes, body: bytes, public_key: bytes, signature: bytes) -> bool:
         return verify_kind(kind, self.genesis_hash, body, public_key, signature)
 
+    # --- ciphertexts --------------------------------------------------------------------------
+
+    def _build_ciphertexts(self) -> CiphertextService:
+        """As long-lived as the process: machines come and go beside it."""
+        limits = self.config.limits
+        store = CiphertextStore(
+            self._data / "ciphertexts",
+            per_organisation_max=limits.ciphertexts_per_organisation_mib << 20,
+            total_max=limits.ciphertexts_total_mib << 20,
+        )
+        around = Surroundings(
+            state=self._committed_state,
+            send=lambda to, message: self._mesh.send(to, message),
+            peers=lambda: self._mesh.reachable(),
+            now=time.time,
+            log=lambda event, fields: self._log.warning(event, **fields),
+        )
+        return CiphertextService(store, around)
+
+    @contextmanager
+    def _committed_state(self) -> Iterator[Overlay]:
+        with self._store.reader() as reader:
+            yield Overlay(CommittedState.snapshot(reader))
+
     # --- traffic ------------------------------------------------------------------------------
 
+    def _from_client(self, session: ClientSession, requests: list[ClientRequest]) -> None:
+        others: list[ClientRequest] = []
+        for request in requests:
+            if isinstance(request, PutCiphertext | QueryCiphertext):
+                self._ciphertexts.handle(session, request)
+            else:
+                others.append(request)
+        self._machine.service.handle(session, others)
+
     def _from_peer(self, source: int, messages: list[PeerMessage]) -> None:
-        for_core, invalid = self._machine.receive(source, messages)
+        others: list[PeerMessage] = []
+        for message in messages:
+            if isinstance(message, FetchCiphertext | CiphertextPiece | NoCiphertext):
+                self._ciphertexts.receive(source, message)
+            else:
+                others.append(message)
+        for_core, invalid = self._machine.receive(source, others)
         for _ in range(invalid):
             self._listener.strike(source)
         if for_core:

@@ -15,6 +15,7 @@ owner of the programme. Terms of a loan or purchase are between its two sides.
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import Final
 
 from node.state.view import StateView
@@ -23,6 +24,7 @@ from tallynet.hashing import record_id
 from tallynet.penetration import Chain, Down, Impact, Question, Up
 from tallynet.receipts import Event
 from tallynet.records import (
+    Document,
     Financing,
     FinancingRequest,
     Guarantee,
@@ -49,8 +51,9 @@ PRICED: Final = ("financing.", "backstop.")
 """Events of these types carry what somebody paid or lent."""
 
 
-def asker_of(state: StateView, public_key: bytes, time: int) -> bytes:
-    """The organisation for whose people this key stands, at unix seconds `time`.
+def asker_of(state: StateView, public_key: bytes, time: int, roles: Set[Role] = PEOPLE) -> bytes:
+    """The organisation for whose people this key stands, at unix seconds `time`; `roles`: those of which
+    it must have one.
 
     Raises LedgerError KEY_UNKNOWN, KEY_REVOKED, NOT_AUTHORISED.
     """
@@ -59,7 +62,7 @@ def asker_of(state: StateView, public_key: bytes, time: int) -> bytes:
         raise LedgerError("KEY_UNKNOWN", "connect with a key of the organisation that asks")
     if key.revoked or not key.valid_from <= time < key.valid_to:
         raise LedgerError("KEY_REVOKED", "this key is revoked or out of its validity")
-    if PEOPLE.isdisjoint(key.roles):
+    if roles.isdisjoint(key.roles):
         raise LedgerError("NOT_AUTHORISED", "a key of a person asks, not one of a machine or node")
     return key.organisation
 
@@ -159,6 +162,19 @@ class Sight:
                 return self._is(record.distributor, record.maker, record.bank)
             case _:
                 return True
+
+    def ciphertext(self, record: Record, owner: bytes) -> bool:
+        """Whether the ciphertext that a record names is handed out without further proof; `owner` brought
+        it. Others show that they are readers of it."""
+        if self._supervises:
+            return True
+        match record:
+            case Document():
+                return self._is(*record.parties)
+            case FinancingRequest():
+                return self._is(record.holder, owner)
+            case _:
+                return False
 
     def event(self, event: Event) -> bool:
         """Whether an event in the history of a lot that is shown is shown as well."""

@@ -16,6 +16,15 @@ from typing import Annotated, Final
 from msgspec import Meta
 
 from tallynet.blocks import VALIDATORS_MAX, Certificate
+from tallynet.ciphertexts import (
+    CiphertextPart,
+    CiphertextPiece,
+    CiphertextState,
+    FetchCiphertext,
+    NoCiphertext,
+    PutCiphertext,
+    QueryCiphertext,
+)
 from tallynet.codec import Wire
 from tallynet.fields import (
     Epoch,
@@ -369,7 +378,7 @@ class StatePart(Wire, tag="state.part"):
 PeerMessage = (
     Signed | PrePrepare | Bodies | FetchBodies | FetchProposal | Proposal | FetchVotes
     | FetchBlocks | Blocks | BlocksGone | FetchStateHead | StateHead | NoState | FetchState
-    | StatePart | Goodbye
+    | StatePart | FetchCiphertext | CiphertextPiece | NoCiphertext | Goodbye
 )  # fmt: skip
 
 
@@ -475,7 +484,7 @@ class Ping(Wire, tag="ping"):
 
 ClientRequest = (
     Submit | QueryTransaction | QueryRecord | QueryIndex | QueryEvents | QueryBlock | QueryStatus
-    | QueryEvidence | QueryPenetration | DryRun | Ping | Goodbye
+    | QueryEvidence | QueryPenetration | PutCiphertext | QueryCiphertext | DryRun | Ping | Goodbye
 )  # fmt: skip
 
 
@@ -691,5 +700,5 @@ class RequestRefused(Wire, tag="request.refused"):
 
 ClientReply = (
     Refused | Receipts | TransactionState | RecordProof | IndexPage | EventPage | BlockPage
-    | DryRunResult | EvidencePage | Penetration | NodeStatus | Pong | RequestRefused | Goodbye
+    | DryRunResult | EvidencePage | Penetration | CiphertextState | CiphertextPart | NodeStatus | Pong | RequestRefused | Goodbye
 )  # fmt: skip

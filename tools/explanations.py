@@ -191,6 +191,16 @@ CLIENT: Final[dict[str, str]] = {
     "POOL_FULL": "The node's pool is full, or your organisation's share of it. Try again shortly.",
     "BUSY": "The node has too many connections. Try again, or another node.",
     "TOO_MANY_WAITING": "Too many requests wait on this connection.",
+    "CIPHERTEXT_ON_ITS_WAY": "The node fetches the ciphertext from other nodes. Ask again in a moment.",
+    "CIPHERTEXT_MISSING": "No node that was asked has the ciphertext. Ask its owner to put it again"
+    " (`tally document upload`).",
+    "CIPHERTEXT_QUOTA": "The organisation's share of the node's room for ciphertexts is used up, or the"
+    " node's own. Use another node, or ask its operator.",
+    "CIPHERTEXT_SIZE": "More came of a ciphertext than was announced, or another size than before.",
+    "CIPHERTEXT_HASH": "The bytes have not the hash that the chain names. Bring, or fetch, them again.",
+    "CIPHERTEXT_BUSY": "The node's disk is busy with other ciphertexts. Ask again in a moment.",
+    "CIPHERTEXT_STUCK": "No node takes more of the ciphertext, though each says that it would. Try again.",
+    "CIPHERTEXT_DISK": "The node could not read or write the ciphertext. Try another node.",
 }
 """Codes of the client library and of nodes at the door."""
 

@@ -14,6 +14,7 @@ from anyio.abc import TaskGroup
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tallynet.blocks import Certificate, faulty_max
+from tallynet.client.ciphertexts import Progress, get_ciphertext, put_ciphertext
 from tallynet.client.errors import (
     ClientBusy,
     ClientClosed,
@@ -496,6 +497,29 @@ class Client:
             return page.certificate
 
         return await self._nodes.ask(lambda n: QueryBlock(n, height), BlockPage, checked)
+
+    # --- ciphertexts ----------------------------------------------------------------------------
+
+    async def put_ciphertext(
+        self, kind: Kind, record: bytes, ciphertext: bytes, progress: Progress | None = None
+    ) -> None:
+        """Have a node keep the ciphertext whose hash a record names, or is about to; goes on where an
+        earlier attempt stopped. See `tallynet.client.ciphertexts`."""
+        await put_ciphertext(self._nodes, kind, record, ciphertext, progress)
+
+    async def ciphertext(
+        self,
+        kind: Kind,
+        record: bytes,
+        hash: bytes,
+        *,
+        secret: bytes = bytes(32),
+        have: bytes = b"",
+        progress: Progress | None = None,
+    ) -> bytes:
+        """The ciphertext with this hash, checked; `secret` of the reader's hint, unless a party asks. See
+        `tallynet.client.ciphertexts`."""
+        return await get_ciphertext(self._nodes, kind, record, hash, secret, have, progress)
 
     # --- one node's word ------------------------------------------------------------------------
 

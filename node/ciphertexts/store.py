@@ -1,0 +1,216 @@
+"""Content-addressed files on this node, within quotas; made for one thread at a time.
+
+    ciphertexts/<organisation>/<kind>-<record>-<hash>          whole: its bytes have the hash
+    ciphertexts/<organisation>/<kind>-<record>-<hash>.part     what has come of one so far
+
+A name says who is charged and which record names the hash, so the directory is all there is to know, and it
+is read at the start. A part grows at its end only. It becomes whole in three steps: flushed to disk, hash
+checked, renamed; whatever a crash leaves is either whole, or a part whose end may be wrong, which the hash
+tells. Files, not the database: sixteen megabytes in one of its transactions would hold up a vote.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+from tallynet.errors import TallynetError
+
+__all__ = ["Address", "CiphertextRefused", "CiphertextStore", "Held"]
+
+FILE_BYTES_MIN: Final = 4 * 1024
+"""Charged at least: the smallest size class, and what a file takes on a disk."""
+_PART: Final = ".part"
+_NAME: Final = re.compile(r"(\d{1,5})-([0-9a-f]{32})-([0-9a-f]{64})(\.part)?")
+_OWNER: Final = re.compile(r"[0-9a-f]{32}")
+
+
+class CiphertextRefused(TallynetError):
+    """CIPHERTEXT_QUOTA, CIPHERTEXT_SIZE, CIPHERTEXT_HASH and others: a client's request was not granted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a ciphertext is filed."""
+
+    owner: bytes
+    """Organisation that is charged for it."""
+    kind: int
+    record: bytes
+    """The record of this kind that names the hash, or is about to."""
+    hash: bytes
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind}-{self.record.hex()}-{self.hash.hex()}"
+
+
+@dataclass(slots=True)
+class Held:
+    """What is here of one ciphertext."""
+
+    size: int
+    """Of the whole, as announced; of a part found at the start, what is there."""
+    bytes: int
+    """From its beginning on."""
+    whole: bool
+    touched: float
+    """Unix seconds of the last write."""
+
+
+class CiphertextStore:
+    def __init__(self, directory: Path, *, per_organisation_max: int, total_max: int) -> None:
+        """Reads what is there. Bounds in bytes. Raises OSError when the place cannot be used."""
+        self._directory: Final = directory
+        self._per_organisation_max: Final = per_organisation_max
+        self._total_max: Final = total_max
+        self._held: Final[dict[Address, Held]] = {}
+        self._charged: Final[dict[bytes, int]] = {}
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for path, address, part in self._files():
+            facts = path.stat()
+            self._add(address, Held(facts.st_size, facts.st_size, not part, facts.st_mtime))
+
+    def _files(self) -> Iterator[tuple[Path, Address, bool]]:
+        """What looks like ours; other files are left alone."""
+        for path in sorted(self._directory.glob("*/*")):
+            match = _NAME.fullmatch(path.name)
+            if match is None or _OWNER.fullmatch(path.parent.name) is None:
+                continue
+            kind, record, hash, part = match.groups()
+            address = Address(
+                bytes.fromhex(path.parent.name), int(kind), bytes.fromhex(record),
+                bytes.fromhex(hash),
+            )  # fmt: skip
+            yield path, address, part is not None
+
+    # --- what is here ---------------------------------------------------------------------------
+
+    def held(self, address: Address) -> Held | None:
+        return self._held.get(address)
+
+    def all(self) -> list[tuple[Address, Held]]:
+        return list(self._held.items())
+
+    def charged(self, owner: bytes) -> int:
+        """Bytes of this organisation's quota in use."""
+        return self._charged.get(owner, 0)
+
+    @property
+    def total(self) -> int:
+        return sum(self._charged.values())
+
+    def read(self, address: Address, offset: int, size: int) -> bytes:
+        """At most `size` bytes of a whole ciphertext from `offset` on. Raises OSError."""
+        with self._path(address).open("rb") as file:
+            file.seek(offset)
+            return file.read(size)
+
+    # --- writing --------------------------------------------------------------------------------
+
+    def append(self, address: Address, size: int, offset: int, data: bytes, now: float) -> int:
+        """Continue a ciphertext of `size` bytes, if `offset` is where it stops; returns how many bytes are
+        here then. All of them: it is whole, and durable.
+
+        Raises:
+            CiphertextRefused: CIPHERTEXT_QUOTA, CIPHERTEXT_SIZE (more than announced, or another size than
+                before), CIPHERTEXT_HASH (it came whole and is something else; it is gone again).
+            OSError: the disk.
+        """
+        held = self._held.get(address)
+        if held is not None and held.whole:
+            return held.bytes
+        if held is None or held.size != size:
+            held = self._admit(address, held, size, now)
+        if offset != held.bytes or not data:
+            return held.bytes
+        if held.bytes + len(data) > size:
+            raise CiphertextRefused("CIPHERTEXT_SIZE", f"more than the {size} bytes announced")
+        path = self._path(address, part=True)
+        with path.open("ab") as file:
+            file.write(data)
+            file.flush()
+            if held.bytes + len(data) == size:
+                os.fsync(file.fileno())
+        held.bytes += len(data)
+        held.touched = now
+        if held.bytes == size:
+            self._finish(address, path, held)
+        return held.bytes
+
+    def _admit(self, address: Address, held: Held | None, size: int, now: float) -> Held:
+        """A new part, or one found at the start whose whole size was not known: within the quotas?"""
+        known = 0 if held is None else _charge(held)
+        if held is not None and not held.bytes <= size:
+            raise CiphertextRefused("CIPHERTEXT_SIZE", f"{held.bytes} bytes are here already")
+        more = max(size, FILE_BYTES_MIN) - known
+        if self.charged(address.owner) + more > self._per_organisation_max:
+            raise CiphertextRefused(
+                "CIPHERTEXT_QUOTA",
+                f"this organisation may keep {self._per_organisation_max} bytes at this node",
+            )
+        if self.total + more > self._total_max:
+            raise CiphertextRefused("CIPHERTEXT_QUOTA", "this node keeps no more ciphertexts")
+        here = 0 if held is None else held.bytes
+        if held is not None:
+            self._forget(address)
+        path = self._path(address, part=True)
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        path.touch(mode=0o600)
+        admitted = Held(size, here, False, now)
+        self._add(address, admitted)
+        return admitted
+
+    def _finish(self, address: Address, path: Path, held: Held) -> None:
+        with path.open("rb") as file:
+            digest = sha256()
+            while piece := file.read(1 << 20):
+                digest.update(piece)
+        if digest.digest() != address.hash:
+            self.drop(address)
+            raise CiphertextRefused("CIPHERTEXT_HASH", "what came has another hash; send it again")
+        path.rename(self._path(address))
+        _sync_directory(path.parent)
+        held.whole = True
+
+    def drop(self, address: Address) -> None:
+        """Delete what is here of it. Raises OSError."""
+        held = self._held.get(address)
+        if held is not None:
+            self._path(address, part=not held.whole).unlink(missing_ok=True)
+            self._forget(address)
+
+    # --- accounts -------------------------------------------------------------------------------
+
+    def _add(self, address: Address, held: Held) -> None:
+        self._held[address] = held
+        self._charged[address.owner] = self.charged(address.owner) + _charge(held)
+
+    def _forget(self, address: Address) -> None:
+        left = self.charged(address.owner) - _charge(self._held.pop(address))
+        if left:
+            self._charged[address.owner] = left
+        else:
+            del self._charged[address.owner]
+
+    def _path(self, address: Address, *, part: bool = False) -> Path:
+        name = address.name + (_PART if part else "")
+        return self._directory / address.owner.hex() / name
+
+
+def _charge(held: Held) -> int:
+    return max(held.size, FILE_BYTES_MIN)
+
+
+def _sync_directory(path: Path) -> None:
+    """The new name must survive a power cut too."""
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
