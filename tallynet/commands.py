@@ -501,7 +501,8 @@ class DocumentComplaint(Wire, tag="document.complaint"):
     document: Id
     secret: Hash
     """Of the reader's hint; shows that a key was granted to the acting organisation."""
-    fields: Annotated[tuple[OpenedField, ...], Meta(min_length=1, max_length=16)]
+    fields: Annotated[tuple[OpenedField, ...], Meta(max_length=16)]
+    """As the ciphertext gives them; empty where the wrapped key opens nothing at all."""
 
 
 class FlowAnchorPublish(Wire, tag="flow.anchor.publish"):

@@ -44,6 +44,7 @@ from tools.organisation_cli import add_organisation_commands
 from tools.output import OUT, Exit, Output, print_json, print_rows, stop
 from tools.participant import Refusal
 from tools.penetration_cli import add_penetration_commands
+from tools.reader_cli import add_reader_commands
 from tools.reconciliation_cli import add_reconciliation_commands
 from tools.recovery_cli import add_recovery_commands
 from tools.scenarios.cli import add_scenario_command
@@ -85,6 +86,7 @@ add_organisation_commands(app, nouns)
 add_branch_commands(nouns)
 add_recovery_commands(nouns)
 add_document_commands(app, nouns)
+add_reader_commands(nouns)
 add_show_commands(app, nouns)
 add_penetration_commands(nouns)
 add_reconciliation_commands(nouns)

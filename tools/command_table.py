@@ -261,18 +261,6 @@ def calendar_entry(_reading: Reading, text: str) -> r.CalendarEntry:
     return r.CalendarEntry(parse_day(when), what == "working")
 
 
-def some_bytes(_reading: Reading, text: str) -> bytes:
-    try:
-        return bytes.fromhex(text)
-    except ValueError:
-        raise UsageError("USAGE", f"{text!r} is not hexadecimal") from None
-
-
-def opened_field(reading: Reading, text: str) -> c.OpenedField:
-    path, salt, value = _split(text, "PATH:SALT:VALUE, salt and value in hexadecimal", 3, 3)
-    return c.OpenedField(path, digest(reading, salt), some_bytes(reading, value))
-
-
 def seasonal_window(reading: Reading, text: str) -> r.SeasonalWindow:
     first, last, more = _split(text, "FIRST:LAST:AMOUNT", 3, 3)
     return r.SeasonalWindow(parse_day(first), parse_day(last), amount(reading, more))
@@ -712,29 +700,6 @@ COMMANDS: Final[dict[str, CommandEntry]] = {
         "Declare a document void, as oracle, or owner and debtor together.",
         "tally document void --as gate-devices --document gate-devices/inv-1",
         {"document": DOCUMENT},
-    ),
-    "document grant": CommandEntry(
-        c.AccessGrant,
-        "Give a reader the wrapped key of a document.",
-        "tally document grant --as gate-devices --document gate-devices/inv-1 --hint HEX --epoch 1"
-        " --wrapped-key HEX",
-        {
-            "document": DOCUMENT,
-            "hint": Option("HMAC that names the reader, 64 hexadecimal digits", digest),
-            "epoch": Option("epoch of the reader's encryption key", number),
-            "wrapped_key": Option("HPKE encapsulation and sealed key, hexadecimal", some_bytes),
-        },
-    ),
-    "document complain": CommandEntry(
-        c.DocumentComplaint,
-        "Say as a reader that the ciphertext does not match the document's root.",
-        "tally document complain --as bank-2 --document gate-devices/inv-1 --secret HEX"
-        " --fields payable:SALT:VALUE",
-        {
-            "document": DOCUMENT,
-            "secret": Option("secret of the reader's hint, 64 hexadecimal digits", digest),
-            "fields": Option("PATH:SALT:VALUE as the ciphertext gives it", opened_field, many=True),
-        },
     ),
     "flow anchor": CommandEntry(
         c.FlowAnchorPublish,

@@ -1,66 +1,70 @@
-"""`tally document register|open` and `tally invoice read`: invoice files on their way to the network.
+"""`tally document register|upload|open` and `tally invoice read`: invoice files and the network.
 
-The network sees a tag, a root, a ciphertext's hash, a total and a day. What opens them stays here,
-readable by this user alone, and has to be backed up:
-
-    wallets/<name>/documents/<label>/secret.json       salt and key
-    wallets/<name>/documents/<label>/ciphertext.bin    what is sent to readers
+The network sees a tag, a root, a ciphertext's hash, a total and a day. The ciphertext goes to a node, and
+from there to the nodes of whoever may read it; what opens it stays in the wallet (`tools.kept_documents`).
 """
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import time
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-import msgspec
+import trio
 from cyclopts import App, Parameter
 
 from tallynet.documents import (
     CURRENCIES,
+    DocumentError,
     Invoice,
+    OpenedDocument,
     Party,
     Registration,
     open_document,
     read_invoice,
     registration_fields,
 )
-from tallynet.hashing import record_id
 from tallynet.records import Kind
 from tools.arguments import UsageError, format_day
+from tools.connect import connect
+from tools.document_access import Grantee, access_of, fetch, grants, load_document, reading_keys_of
+from tools.kept_documents import (
+    SECRET_FILE,
+    Secret,
+    directory_of,
+    document_id,
+    keep,
+    load_kept,
+    open_kept,
+    read_file,
+    shown,
+    write_kept,
+    write_private,
+)
 from tools.ledger_cli import DEFAULT_NETWORK, AsOption, Common, NetworkOption, OutputOption, execute
 from tools.onboarding import document
 from tools.organisation_cli import DryRunOption, SignAsOption, made_for_the_act
 from tools.output import ERRORS, OUT, Output, print_json, print_rows
+from tools.penetration_cli import asking_key
 from tools.records_by_name import AddressBook, label_bytes
-from tools.wallet import WALLETS, WalletError, load_wallet
+from tools.wallet import Wallet, WalletError, load_wallet
 
-DOCUMENTS: Final = "documents"
-SECRET_FILE: Final = "secret.json"
-CIPHERTEXT_FILE: Final = "ciphertext.bin"
-FILE_BYTES_MAX: Final = 32 * 1024 * 1024
-"""Far above what the invoice reader takes; keeps a wrong file name from filling the memory."""
 _LABEL_CHARACTERS: Final = frozenset(
     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
 )
 
 FileOption = Annotated[Path, Parameter(name="--file", help="invoice file (XML)")]
 LabelOption = Annotated[str, Parameter(name="--label", help="name under which it is kept")]
+NodeOption = Annotated[str, Parameter(name="--node", help="ask this node only; default: any")]
+ReadersOption = Annotated[
+    str, Parameter(name="--readers", help="who may read it: wallet names or ids, with commas")
+]
 
 invoice_app = App(name="invoice", help="Invoice files")
-
-
-def read_file(path: Path) -> bytes:
-    """Content of a user's file. Raises UsageError FILE_MISSING."""
-    try:
-        if path.stat().st_size > FILE_BYTES_MAX:
-            raise UsageError("FILE_INVALID", f"{path} is larger than {FILE_BYTES_MAX} bytes")
-        return path.read_bytes()
-    except OSError as error:
-        raise UsageError("FILE_MISSING", f"{path}: {error.strerror}") from None
 
 
 def register_document(
@@ -70,17 +74,22 @@ def register_document(
     file: FileOption,
     creditor: str,
     debtor: str,
+    readers: ReadersOption = "",
+    node: NodeOption = "",
     network: NetworkOption = DEFAULT_NETWORK,
     sign_as: SignAsOption = "",
     dry_run: DryRunOption = False,
     output: OutputOption = Output.table,
 ) -> None:
-    """Seal an invoice file and register it, so that it can back vouchers once in the whole network.
+    """Seal an invoice file, bring its ciphertext to a node, and register it.
+
+    It can then back vouchers once in the whole network. Readers need a reading key
+    (`tally key reading`); more can be named later (`tally document grant`).
 
     For example:
 
         tally document register --as gate-devices --label inv-1 --file invoice.xml
-            --creditor gate-devices --debtor harbour-tours
+            --creditor gate-devices --debtor harbour-tours --readers harbour-tours,bank-2
 
     Parameters
     ----------
@@ -95,31 +104,52 @@ def register_document(
     book = AddressBook(network)
     owner = load_wallet(network, as_)
     parties = (book.organisation(creditor), book.organisation(debtor))
+    named = [book.organisation(name) for name in readers.split(",") if name]
     source = read_file(file)
     invoice = read_invoice(source)
-    directory = network / WALLETS / owner.name / DOCUMENTS / label
+    directory = directory_of(network, owner, label)
     if directory.exists():
         raise WalletError("DOCUMENT_KEPT", f"{directory} exists; choose another label")
-    salt, key = os.urandom(32), os.urandom(32)
+    salt, key, hint_key = os.urandom(32), os.urandom(32), os.urandom(32)
     sealed = registration_fields(invoice, source, document_salt=salt, document_key=key)
     warn_of_payee(sealed)
-    keep(directory, sealed, salt, key)
+    keep(directory, sealed, salt, key, hint_key)
 
     def put_aside() -> None:
         directory.rename(directory.with_name(f"{label}.refused-{int(time.time())}"))
 
     with made_for_the_act(lambda: shutil.rmtree(directory), put_aside, dry_run=dry_run):
+        grantees = trio.run(
+            partial(_prepare, network, book, as_, sealed, named, node, upload=not dry_run)
+        )
         execute(
             Common(network, as_, label, sign_as, dry_run, output),
             document(label_bytes(label), sealed, *parties),
+            *grants(document_id(sealed), key, hint_key, grantees),
         )
     if output is Output.table:
         OUT.print(f"document {document_id(sealed).hex()}")
 
 
-def document_id(sealed: Registration) -> bytes:
-    """One id per invoice in the whole network, whoever registers it (voucher law §16.5)."""
-    return record_id(Kind.DOCUMENT, b"", sealed.uniqueness_tag)
+async def _prepare(
+    network: Path,
+    book: AddressBook,
+    acting: str,
+    sealed: Registration,
+    readers: Sequence[bytes],
+    node: str,
+    *,
+    upload: bool,
+) -> list[Grantee]:
+    """Readers' keys as the chain has them; the ciphertext at a node."""
+    key = asking_key(network, book, acting)
+    async with connect(network, key=key, only=node or None) as client:
+        grantees = await reading_keys_of(client, book, readers)
+        if upload:
+            await client.put_ciphertext(
+                Kind.DOCUMENT, document_id(sealed), sealed.ciphertext, shown("ciphertext sent")
+            )
+    return grantees
 
 
 def warn_of_payee(sealed: Registration) -> None:
@@ -132,56 +162,112 @@ def warn_of_payee(sealed: Registration) -> None:
         )
 
 
-def keep(directory: Path, sealed: Registration, salt: bytes, key: bytes) -> None:
-    """Write what opens the document, before anybody can rely on it."""
-    directory.mkdir(parents=True, mode=0o700)
-    secret = {
-        "document": document_id(sealed).hex(),
-        "root": sealed.root.hex(),
-        "salt": salt.hex(),
-        "key": key.hex(),
-    }
-    write_private(directory / SECRET_FILE, (json.dumps(secret, indent=1) + "\n").encode())
-    write_private(directory / CIPHERTEXT_FILE, sealed.ciphertext)
-
-
-def write_private(path: Path, content: bytes) -> None:
-    """A new file that only this user can read, durable before it is used."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def open_kept(
+def upload(
     *,
     as_: AsOption,
     label: LabelOption,
+    node: NodeOption = "",
+    network: NetworkOption = DEFAULT_NETWORK,
+) -> None:
+    """Bring a kept document's ciphertext to a node again, or to one more.
+
+    An interrupted transfer goes on where it stopped.
+
+    For example:
+
+        tally document upload --as gate-devices --label inv-1 --node bank-3
+    """
+    secret, ciphertext = load_kept(directory_of(network, load_wallet(network, as_), label))
+    trio.run(_upload, network, as_, node, bytes.fromhex(secret.document), ciphertext)
+    OUT.print(f"{len(ciphertext)} bytes of ciphertext are kept")
+
+
+async def _upload(
+    network: Path, acting: str, node: str, document: bytes, ciphertext: bytes
+) -> None:
+    key = asking_key(network, AddressBook(network), acting)
+    async with connect(network, key=key, only=node or None) as client:
+        await client.put_ciphertext(Kind.DOCUMENT, document, ciphertext, shown("ciphertext sent"))
+
+
+# --- open -----------------------------------------------------------------------------------------
+
+
+def open_command(
+    *,
+    as_: AsOption,
+    label: LabelOption = "",
+    document: Annotated[
+        str, Parameter(name="--document", help="document of somebody else: OWNER/LABEL or id")
+    ] = "",
+    save: Annotated[
+        Path | None, Parameter(name="--save", help="write the original file here")
+    ] = None,
+    node: NodeOption = "",
     network: NetworkOption = DEFAULT_NETWORK,
     output: OutputOption = Output.table,
 ) -> None:
-    """Open a kept document, check it against its root, and print its fields.
+    """Open a document, check it against its root, and print its fields.
+
+    With --label one that the wallet keeps; with --document one that the acting organisation
+    was given access to: its wrapped key is found, the ciphertext fetched and decrypted, and
+    the root compared with the chain's. It is kept then, under its id.
 
     For example:
 
         tally document open --as gate-devices --label inv-1
+
+        tally document open --as bank-2 --document gate-devices/inv-1
     """
-    directory = network / WALLETS / load_wallet(network, as_).name / DOCUMENTS / label
+    wallet = load_wallet(network, as_)
+    if bool(label) == bool(document):
+        raise UsageError("USAGE", "give --label or --document")
+    if document:
+        id = AddressBook(network).record(Kind.DOCUMENT, document)
+        label = id.hex()
+        if not (directory_of(network, wallet, label) / SECRET_FILE).exists():
+            trio.run(partial(_fetch, network, wallet, id, node))
+    secret, opened = open_kept(directory_of(network, wallet, label))
+    if save is not None:
+        write_private(save, opened.source)
+    show_opened(secret, opened, output)
+
+
+async def _fetch(network: Path, wallet: Wallet, id: bytes, node: str) -> None:
+    """Get a document that others own, keep it, and say so if its ciphertext lies."""
+    key = asking_key(network, AddressBook(network), wallet.name)
+    directory = directory_of(network, wallet, id.hex())
+    async with connect(network, key=key, only=node or None) as client:
+        known = await load_document(client, id)
+        access = await access_of(client, network, wallet, id)
+        ciphertext = await fetch(client, directory, id, known.ciphertext_hash, access.secret)
+    secret = Secret(
+        document=id.hex(),
+        root=known.root.hex(),
+        key=access.key.hex(),
+        hint_secret=access.secret.hex(),
+    )
+    write_kept(directory, secret, ciphertext)
     try:
-        secret = msgspec.json.decode(read_file(directory / SECRET_FILE), type=dict[str, str])
-        key, root = bytes.fromhex(secret["key"]), bytes.fromhex(secret["root"])
-    except (msgspec.DecodeError, KeyError, ValueError) as error:
-        raise WalletError("WALLET_INVALID", f"{directory / SECRET_FILE}: {error}") from None
-    opened = open_document(read_file(directory / CIPHERTEXT_FILE), key, root)
+        open_document(ciphertext, access.key, known.root)
+    except DocumentError:
+        ERRORS.print(
+            f"the ciphertext is not the registered document; to say so on the chain:"
+            f" tally document complain --as {wallet.name} --document {id.hex()}",
+            markup=False,
+        )
+        raise
+
+
+def show_opened(secret: Secret, opened: OpenedDocument, output: Output) -> None:
     fields = {
         path: value.hex() if path == "source_sha256" else value.decode()
         for path, value in opened.fields.items()
     }
     if output is Output.json:
-        print_json({"document": secret.get("document", ""), "fields": fields})
+        print_json({"document": secret.document, "fields": fields})
     else:
-        print_rows(f"document {secret.get('document', '')}", ("field", "value"), [*fields.items()])
+        print_rows(f"document {secret.document}", ("field", "value"), [*fields.items()])
 
 
 @invoice_app.command(name="read")
@@ -268,8 +354,9 @@ def invoice_plain(invoice: Invoice) -> dict[str, Any]:
 def add_document_commands(app: App, nouns: dict[str, App]) -> None:
     """Add the commands of this module."""
     nouns["document"].command(register_document, name="register")
-    nouns["document"].command(open_kept, name="open")
+    nouns["document"].command(upload, name="upload")
+    nouns["document"].command(open_command, name="open")
     app.command(invoice_app)
 
 
-__all__ = ["add_document_commands", "document_id", "invoice_plain", "read_file", "write_private"]
+__all__ = ["add_document_commands", "invoice_plain"]

@@ -258,6 +258,9 @@ LOCAL: Final[dict[str, str]] = {
     "STILL_RUNS": "A node that was expected to end runs on; the kept directory holds its log.",
     "PACKAGES_MISSING": "Debian packages of `debian-packages.txt` are missing. Install them as root.",
     "MODEL_UNFINISHED": "The search of the model did not end. The text says why; nothing is proved.",
+    "READING_KEY_MISSING": "The reader has no reading key yet. It makes one with `tally key reading`.",
+    "DISCLOSURE_FALSE": "The disclosed fields are not those of the document on the chain. Do not rely on"
+    " them.",
     "DOCUMENT_KEPT": "A document with this label is kept in the wallet already. Choose another label.",
     "PLAN_UNREADABLE": "The file holds no plan of a simulated run, or one of another version of the"
     " simulator. `tally simulate --seed N` needs no file.",

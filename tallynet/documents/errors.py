@@ -55,6 +55,7 @@ DOCUMENT_REMEDIES: Final[dict[str, str]] = {
     "DOCUMENT_TOO_LARGE": "send the invoice without embedded attachments",
     "DOCUMENT_CIPHERTEXT_INVALID": "ask for the ciphertext and its key again",
     "DOCUMENT_ROOT_MISMATCH": "do not lend on it; the ciphertext is not the registered document",
+    "DOCUMENT_HONEST": "there is nothing to complain about",
     "DOCUMENT_MALFORMED": "ask for the disclosure again",
     "READING_KEY_INVALID": "ask the reader to name another reading key: tally key reading",
     "NOT_A_READER": "ask the owner of the document for access: tally document grant",

@@ -30,6 +30,7 @@ __all__ = [
     "OpenedDocument",
     "Registration",
     "encrypt_document",
+    "find_lie",
     "invoice_fields",
     "open_document",
     "registration_fields",
@@ -63,6 +64,8 @@ class OpenedDocument:
     fields: Mapping[str, bytes]
     source: bytes
     """The original file, whose SHA-256 is the field `source_sha256`."""
+    sealed: SealedDocument
+    """The same with every salt: what discloses single fields."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,6 +226,37 @@ def open_document(ciphertext: bytes, key: bytes, root: bytes) -> OpenedDocument:
         DocumentError: DOCUMENT_KEY_INVALID; DOCUMENT_CIPHERTEXT_INVALID when the key does not fit
             or the content has no meaning; DOCUMENT_ROOT_MISMATCH when the ciphertext lies.
     """
+    opened = _read(ciphertext, key)
+    if not _is_registered(opened, root):
+        raise DocumentError("DOCUMENT_ROOT_MISMATCH", "the content is not what was registered")
+    return opened
+
+
+def find_lie(ciphertext: bytes, key: bytes, root: bytes) -> SealedDocument | None:
+    """What a ciphertext gives instead of the registered document: the fields for `document.complaint`.
+    None when nothing can be read in it at all, which is a lie too.
+
+    Raises:
+        DocumentError: DOCUMENT_HONEST when it is what was registered; DOCUMENT_KEY_INVALID.
+    """
+    try:
+        opened = _read(ciphertext, key)
+    except DocumentError as error:
+        if error.code == "DOCUMENT_KEY_INVALID":
+            raise
+        return None
+    if _is_registered(opened, root):
+        raise DocumentError("DOCUMENT_HONEST", "the ciphertext gives the registered document")
+    return opened.sealed
+
+
+def _is_registered(opened: OpenedDocument, root: bytes) -> bool:
+    source_hash = opened.fields.get("source_sha256")
+    return opened.sealed.root == root and source_hash == sha256(opened.source).digest()
+
+
+def _read(ciphertext: bytes, key: bytes) -> OpenedDocument:
+    """Whatever is in a ciphertext. Raises DocumentError as `open_document`, but for the root."""
     if len(key) != KEY_BYTES:
         raise DocumentError("DOCUMENT_KEY_INVALID", f"{len(key)} bytes of key")
     if len(ciphertext) > CLASS_BYTES_MAX + 64:
@@ -232,10 +266,7 @@ def open_document(ciphertext: bytes, key: bytes, root: bytes) -> OpenedDocument:
         sealed = seal(content.fields, content.document_salt)
     except DocumentError as error:
         raise DocumentError("DOCUMENT_CIPHERTEXT_INVALID", error.message) from None
-    source_hash = sealed.fields.get("source_sha256")
-    if sealed.root != root or source_hash != sha256(content.source).digest():
-        raise DocumentError("DOCUMENT_ROOT_MISMATCH", "the content is not what was registered")
-    return OpenedDocument(sealed.fields, content.source)
+    return OpenedDocument(sealed.fields, content.source, sealed)
 
 
 def _decrypted(ciphertext: bytes, key: bytes) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
 
@@ -10,14 +11,19 @@ from tallynet.documents import (
     Access,
     DocumentError,
     ReadingPrivateKey,
+    Registration,
     find_access,
+    find_lie,
     hint_secret,
+    read_invoice,
+    registration_fields,
     unwrap,
     wrap,
 )
 from tallynet.hashing import reader_hint, record_id
 from tallynet.records import Kind
 
+INVOICES = Path(__file__).parents[2] / "data" / "invoices"
 DOCUMENT, OTHER = bytes(15) + b"d", bytes(15) + b"o"
 BANK, RIVAL = b"b" * 16, b"r" * 16
 HINT_KEY = bytes(range(32))
@@ -79,3 +85,38 @@ def test_a_small_order_point_is_READING_KEY_INVALID() -> None:
     public = private("bank").public_bytes[:1_184] + bytes(32)
     with pytest.raises(DocumentError, match="READING_KEY_INVALID"):
         wrap(Access(bytes(32), bytes(32)), public, DOCUMENT)
+
+
+# --- a ciphertext that lies ---------------------------------------------------------------------------
+
+
+def registered(number: str) -> tuple[Registration, bytes]:
+    """An invoice with this number, and the key of its ciphertext."""
+    source = (INVOICES / "einvoice-tea.xml").read_bytes()
+    source = source.replace(b"27990000000000000001", number.encode())
+    key = sha256(number.encode()).digest()
+    made = registration_fields(
+        read_invoice(source), source, document_salt=bytes(32), document_key=key
+    )
+    return made, key
+
+
+def test_another_documents_ciphertext_is_found_out_with_the_fields_that_it_gives() -> None:
+    honest, _ = registered("27990000000000000001")
+    other, key = registered("27990000000000000002")
+    lie = find_lie(other.ciphertext, key, honest.root)
+    assert lie is not None
+    assert lie.fields["number"] == b"27990000000000000002"
+
+
+def test_a_ciphertext_that_nothing_can_be_read_in_is_a_lie_without_fields() -> None:
+    honest, key = registered("27990000000000000001")
+    assert find_lie(honest.ciphertext[:-1] + b"\x00", key, honest.root) is None
+
+
+def test_nobody_complains_about_the_registered_document_DOCUMENT_HONEST() -> None:
+    honest, key = registered("27990000000000000001")
+    with pytest.raises(DocumentError, match="DOCUMENT_HONEST"):
+        find_lie(honest.ciphertext, key, honest.root)
+    with pytest.raises(DocumentError, match="DOCUMENT_KEY_INVALID"):
+        find_lie(honest.ciphertext, b"short", honest.root)

@@ -26,8 +26,8 @@ from tools import reference_pages
 from tools.arguments import UsageError
 from tools.cli import EXIT_FAULT, EXIT_INTERRUPTED, EXIT_PIPE, app, cause, main, report
 from tools.command_table import COMMANDS
-from tools.document_cli import document_id
 from tools.explanations import EXPLANATIONS
+from tools.kept_documents import document_id
 from tools.ledger_cli import NOUNS
 from tools.onboarding import seal_file
 from tools.organisation_cli import made_for_the_act
@@ -196,6 +196,13 @@ def test_help_shows_first_steps(capsys: pytest.CaptureFixture[str]) -> None:
         "voucher issue",
         "organisation register",
         "document register",
+        "document open",
+        "document upload",
+        "document grant",
+        "document disclose",
+        "document check",
+        "document complain",
+        "key reading",
         "show",
         "audit",
         "voucher down",
@@ -259,7 +266,7 @@ def test_rules_come_from_the_rulebook(capsys: pytest.CaptureFixture[str]) -> Non
     rules = {rule["name"]: rule for rule in json.loads(capsys.readouterr().out)}
     assert rules["voucher.issue"]["signers"] == ["MAKER", "CHECKER", "APPROVER"]
     assert rules["governance.parameter.set"]["joint"] == "the quorum of validator banks"
-    assert len(rules) == len({entry.command for entry in COMMANDS.values()}) + 9
+    assert len(rules) == len({entry.command for entry in COMMANDS.values()}) + 12
 
 
 # --- the local testnet's files -----------------------------------------------------------------------
@@ -395,7 +402,7 @@ def test_a_document_that_was_not_sent_is_not_kept(network: Path) -> None:
 def test_a_kept_document_is_private_and_opens(
     network: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from tools.document_cli import keep
+    from tools.kept_documents import keep
 
     salt, key = bytes(32), bytes([1]) * 32
     source = (INVOICES / "einvoice-tea.xml").read_bytes()
@@ -403,7 +410,7 @@ def test_a_kept_document_is_private_and_opens(
 
     sealed = registration_fields(read_invoice(source), source, document_salt=salt, document_key=key)
     directory = network / WALLETS / "bank-1" / "documents" / "inv-1"
-    keep(directory, sealed, salt, key)
+    keep(directory, sealed, salt, key, bytes(32))
     for path in directory.iterdir():
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert AddressBook(network).record(Kind.DOCUMENT, "bank-1/inv-1") == document_id(sealed)
@@ -418,14 +425,14 @@ def test_a_changed_ciphertext_does_not_open(
     network: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from tallynet.documents import registration_fields
-    from tools.document_cli import keep
+    from tools.kept_documents import keep
 
     source = (INVOICES / "einvoice-tea.xml").read_bytes()
     sealed = registration_fields(
         read_invoice(source), source, document_salt=bytes(32), document_key=bytes(32)
     )
     directory = network / WALLETS / "bank-1" / "documents" / "inv-1"
-    keep(directory, sealed, bytes(32), bytes(32))
+    keep(directory, sealed, bytes(32), bytes(32), bytes(32))
     path = directory / "ciphertext.bin"
     content = bytearray(path.read_bytes())
     content[100] ^= 1
