@@ -49,6 +49,7 @@ from tallynet.records import (
     OrganisationKind,
     PolicyRule,
     PoolKind,
+    PriceMode,
     ProgrammeKind,
     Promise,
     Purpose,
@@ -328,6 +329,7 @@ class ProgrammeRules(Wire):
     open_to_all: bool
     policy_minimum: Annotated[tuple[PolicyRule, ...], Meta(max_length=16)]
     """What no member's policy undercuts: sorted by class and amount, as a policy."""
+    price_mode: PriceMode
 
 
 class ProgrammeCreate(Wire, tag="programme.create"):
@@ -750,6 +752,36 @@ class FinancingAccept(Wire, tag="financing.accept"):
     funder: Id
 
 
+class FinancingQuoteSealed(Wire, tag="financing.quote.sealed"):
+    """A bank's firm answer to a request: it buys the range at a price that only the holder learns."""
+
+    label: Label
+    request: Id
+    amount: Units
+    """Face that it is for: the request's."""
+    terms_commitment: Hash
+    """`sealed_price.terms_commitment`."""
+    ciphertext_hash: Hash
+    """Of the terms and their salt, encrypted for the holder's reading key."""
+    lines: tuple[LineKind, ...]
+    registration_required: bool
+    valid_to: Day
+
+
+class FinancingAcceptSealed(Wire, tag="financing.accept.sealed"):
+    """Sell at the sealed quote of `funder`. Created: Financing (by label), Instruction."""
+
+    label: Label
+    request: Id
+    funder: Id
+    terms_commitment: Hash
+    """That of the quote: the holder signs for the terms too."""
+    price_commitment: Hash
+    """`sealed_price.price_commitment` of what the terms give on `value_day`."""
+    value_day: Day
+    """The business date, on which the discount depends; on another one the act is refused."""
+
+
 class FinancingCancel(Wire, tag="financing.cancel"):
     label: Label
     request: Id
@@ -786,6 +818,18 @@ class PayoutConfirm(Wire, tag="financing.payout.confirm"):
     label: Label
     instruction: Id
     amount: Units
+    receipt_commitment: Hash
+
+
+class PayoutConfirmSealed(Wire, tag="financing.payout.confirm.sealed"):
+    """The funder's bank has paid a sealed price, less the fee that the financing deducts."""
+
+    label: Label
+    instruction: Id
+    face: Units
+    """Of the range bought: more than is ever paid, for policies and caps."""
+    price_commitment: Hash
+    """That of the instruction: the bank has paid what it commits to."""
     receipt_commitment: Hash
 
 
@@ -1233,6 +1277,7 @@ Command = (
     | OfferCreate | OfferRevoke | FinancingDraw | InstructionSend | PayoutConfirm | PayoutFail
     | FinancingRepay | RepayConfirm
     | FinancingDrawBatch | FinancingRequestOpen | FinancingQuote | FinancingAccept | FinancingCancel
+    | FinancingQuoteSealed | FinancingAcceptSealed | PayoutConfirmSealed
     | InstructionConfirm | InstructionFail | RegistrationRecord
     | RecourseClaim | RecourseRepurchase | FinancingEnforce | FinancingWriteOff
     | FundsReceived | SettlementPaid | SettlementFailed

@@ -288,6 +288,15 @@ class DocumentPolicy(IntEnum):
     """A document backs vouchers up to its total."""
 
 
+class PriceMode(IntEnum):
+    """Who learns at what price a bank buys (voucher law §16.6)."""
+
+    OPEN = 1
+    """Quotes may be open: the chain computes the discount, and everybody with the chain sees it."""
+    SEALED = 2
+    """Quotes to buy are sealed: the chain knows commitments, the two sides know the price."""
+
+
 class Visibility(IntEnum):
     """What the debtor's side learns of the lots of a voucher (voucher law §13, §16)."""
 
@@ -328,6 +337,7 @@ class Programme(Wire, tag="programme"):
     """Sorted. The owner is always a member."""
     policy_minimum: tuple[PolicyRule, ...]
     """What no member's policy undercuts in acts on the programme's vouchers (§5)."""
+    price_mode: PriceMode
 
 
 class LineKind(IntEnum):
@@ -678,6 +688,8 @@ class Voucher(Wire, tag="voucher"):
     event_accumulator: Hash
     policy_minimum: tuple[PolicyRule, ...]
     """From the programme, as it was when issued."""
+    price_mode: PriceMode
+    """The same."""
 
 
 class LotState(IntEnum):
@@ -973,6 +985,25 @@ class Financing(Wire, tag="financing"):
     """Fund pool that pays; None: the funder's own money."""
     allocation: Id | None
     """ALLOCATION line of the debtor on the drawer, if there was one at the draw."""
+    sealed: SealedPrice | None
+    """Then a SALE; discount, net, rate and basis are 0 and say nothing."""
+
+
+class SealedTerms(Wire):
+    """Terms of a quote that only its two sides know (`tallynet.sealed_price`)."""
+
+    terms_commitment: Hash
+    ciphertext_hash: Hash
+    """Of the terms, encrypted for the holder; kept by nodes as those of documents are."""
+
+
+class SealedPrice(Wire):
+    """What the chain knows of a price that was agreed on."""
+
+    terms_commitment: Hash
+    """Signed by the funder with its quote and by the holder with its acceptance."""
+    price_commitment: Hash
+    """To the price of the whole range, by the holder; the funder's bank confirms the same."""
 
 
 class Quote(Wire):
@@ -991,6 +1022,8 @@ class Quote(Wire):
     registration_required: bool
     valid_to: Day
     """Last day on which it can be accepted."""
+    sealed: SealedTerms | None
+    """Then a SALE, with rate and basis 0."""
 
 
 REQUEST_FUNDERS_MAX: Final = 16
@@ -1058,6 +1091,9 @@ class Instruction(Wire, tag="instruction"):
     bank: Id
     """Who executes and confirms."""
     state: InstructionState
+    price_commitment: Hash | None
+    """PAYOUT of a sealed price, which is paid less the fee deducted by the financing; `amount` is 0 then and
+    says nothing."""
 
 
 class Remainder(Wire, tag="remainder"):

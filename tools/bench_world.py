@@ -82,7 +82,7 @@ class World:
         today = network.business_date if isinstance(network, r.Network) else 0
         rules = c.ProgrammeRules(
             r.AcceptMode.IMMEDIATE, 0, 10, 200, 1, 180, 5, r.DocumentPolicy.CAPPED, r.Visibility.TIER1, False, 500,
-            (), True, (),
+            (), True, (), r.PriceMode.OPEN,
         )  # fmt: skip
         await core.act(c.ProgrammeCreate(b"p", r.ProgrammeKind.RECEIVABLE, "CNY", rules))
         count = max(VOUCHERS, lots // LOTS_PER_VOUCHER)

@@ -364,6 +364,11 @@ _RULES: Final = {
         policy_rule,
         many=True,
     ),
+    "price_mode": Option(
+        "open; sealed: quotes to buy are known to their two sides only",
+        member_of(r.PriceMode),
+        "open",
+    ),
 }
 
 

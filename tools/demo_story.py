@@ -169,6 +169,7 @@ async def lines_and_offers(stage: Stage) -> None:
         (),
         True,
         (),
+        r.PriceMode.OPEN,
     )
     create = c.ProgrammeCreate(b"season", r.ProgrammeKind.RECEIVABLE, stage.currency, rules)
     await stage.act(CORE, f"{CORE} opens the programme 'season'", create)

@@ -127,6 +127,8 @@ class Deal:
     """The pool that pays."""
     agent: bytes = b""
     """Its bank, lender of record."""
+    sealed: bytes = b""
+    """The commitment to a price that only two sides know; then the discount is not known."""
 
     @property
     def lender(self) -> bytes:
@@ -224,7 +226,7 @@ class Ask:
     voucher: bytes
     amount: int
     lapses: int
-    quotes: dict[bytes, c.FinancingQuote] = field(default_factory=dict)
+    quotes: dict[bytes, c.FinancingQuote | c.FinancingQuoteSealed] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -825,7 +827,7 @@ class Model(Limits):
         paper = self.papers[deal.voucher]
         deal.charge = self._charge(paper.programme, paper.debtor, deal.drawer, deal.amount)
         given = (*result.result[:2], *result.result[4:])
-        known = (deal.discount, deal.net, deal.charge.drawer)
+        known = (deal.discount, 0 if deal.sealed else deal.net, deal.charge.drawer)
         if given != known:
             raise Mismatch(f"discount, net and fee {given}, the model has {known} (I16)")
         self._count_waiver(deal.charge, 1)
@@ -914,6 +916,8 @@ class Model(Limits):
     ) -> None:
         ask = self.asks.pop(command.request)
         quote = ask.quotes[command.funder]
+        if isinstance(quote, c.FinancingQuoteSealed):
+            raise Mismatch("a sealed quote was accepted as an open one")
         if ask.holder != by or self.today > quote.valid_to:
             raise Mismatch("a quote accepted by somebody else, or too late")
         paper, (part,) = self._parts_of(ask.voucher, command.request)
@@ -931,6 +935,51 @@ class Model(Limits):
         )  # fmt: skip
         financing = self._created(result, r.Kind.FINANCING)
         self._open_deal(financing, deal, part, quote.lines, result)
+
+    # --- prices that only two sides know ----------------------------------------------------------
+
+    def _do_FinancingQuoteSealed(
+        self, by: bytes, command: c.FinancingQuoteSealed, _: CommandReceipt
+    ) -> None:
+        ask = self.asks[command.request]
+        if by in ask.quotes or command.amount != ask.amount:
+            raise Mismatch("a second quote, or one for another amount")
+        ask.quotes[by] = command
+
+    def _do_FinancingAcceptSealed(
+        self, by: bytes, command: c.FinancingAcceptSealed, result: CommandReceipt
+    ) -> None:
+        """The face is sold and counted; what is paid for it is in the commitment alone (I15)."""
+        ask = self.asks.pop(command.request)
+        quote = ask.quotes[command.funder]
+        if not isinstance(quote, c.FinancingQuoteSealed):
+            raise Mismatch("an open quote was accepted as a sealed one")
+        if ask.holder != by or self.today > quote.valid_to or command.value_day != self.today:
+            raise Mismatch("a quote accepted by somebody else, or on another day")
+        if command.terms_commitment != quote.terms_commitment:
+            raise Mismatch("both sides signed for different terms (I15)")
+        paper, (part,) = self._parts_of(ask.voucher, command.request)
+        if self._held(part) or paper.suspended:
+            raise Mismatch("a quote was accepted for what may not move (I6)")
+        deal = Deal(
+            r.FinancingKind.SALE, command.funder, by, ask.voucher, part.start, ask.amount, None, 0,
+            0, (command.funder, by, paper.currency, 0), 0, ask.amount, sealed=command.price_commitment,
+        )  # fmt: skip
+        financing = self._created(result, r.Kind.FINANCING)
+        self._open_deal(financing, deal, part, quote.lines, result)
+
+    def _do_PayoutConfirmSealed(
+        self, by: bytes, command: c.PayoutConfirmSealed, _: CommandReceipt
+    ) -> None:
+        self._use_receipt(by, command.receipt_commitment)
+        deal_id = self.payouts.pop(command.instruction)
+        deal = self.deals[deal_id]
+        if not deal.sealed or command.price_commitment != deal.sealed:
+            raise Mismatch("another price was paid than was agreed on (I15)")
+        if by != deal.funder or command.face != deal.amount:
+            raise Mismatch("a sealed price was confirmed by another bank, or for another range")
+        deal.confirmed = True
+        self._take_effect_or_wait(deal_id)
 
     def _do_OfferRevoke(self, by: bytes, command: c.OfferRevoke, _: CommandReceipt) -> None:
         del by
@@ -967,7 +1016,7 @@ class Model(Limits):
             self._use_lines(deal)
             deal.live = True
             return
-        if command.amount != deal.net:
+        if deal.sealed or command.amount != deal.net:
             raise Mismatch("another amount was paid out")
         deal.confirmed = True
         self._take_effect_or_wait(deal_id)

@@ -515,7 +515,9 @@ def instruction_row(id: bytes, record: Instruction, names: Mapping[bytes, str]) 
         record.purpose.name,
         name_of(record.payer, names),
         name_of(record.payee, names),
-        format_amount(record.amount, record.currency),
+        "sealed"
+        if record.price_commitment is not None
+        else format_amount(record.amount, record.currency),
         format_amount(record.paid, record.currency),
         record.currency,
         format_day(record.due),
@@ -560,7 +562,8 @@ async def _financing_requests(network: Path, acting: str, output: Output) -> Non
 
 def request_row(id: bytes, record: FinancingRequest, names: Mapping[bytes, str]) -> Sequence[str]:
     quotes = [
-        f"{name_of(quote.funder, names)} {quote.kind.name} {format_rate(quote.rate_ppm)}"
+        f"{name_of(quote.funder, names)} {quote.kind.name}"
+        f" {'sealed' if quote.sealed is not None else format_rate(quote.rate_ppm)}"
         f" to {format_day(quote.valid_to)}"
         for quote in record.quotes
     ]

@@ -32,6 +32,10 @@ def named_hashes(record: Record | None) -> dict[bytes, bytes]:
     match record:
         case Document():
             return {record.ciphertext_hash: record.owner}
+        case FinancingRequest():
+            return {
+                q.sealed.ciphertext_hash: q.funder for q in record.quotes if q.sealed is not None
+            }
         case _:
             return {}
 

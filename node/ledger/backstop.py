@@ -311,6 +311,7 @@ def _lend(
             agent_bank=None,
             pool=None,
             allocation=None,
+            sealed=None,
         ),
     )
     shares = pro_rata(principal, [share.share_bps for share in pool.banks])
@@ -318,7 +319,7 @@ def _lend(
         if amount:
             order = Instruction(
                 member.bank, context.acting, command.payee, amount, 0, voucher.currency,
-                context.today, InstructionPurpose.PAYOUT, id, 0, member.bank, InstructionState.NEW,
+                context.today, InstructionPurpose.PAYOUT, id, 0, member.bank, InstructionState.NEW, None,
             )  # fmt: skip
             open_instruction(context, _instruction_id(id, position), order)
     context.state.index_add(Index.PARTY_FINANCINGS, pool.lead_bank + id)

@@ -42,6 +42,7 @@ from tallynet.records import (
     OrganisationKind,
     Purpose,
     PurposeAmount,
+    SealedPrice,
     Voucher,
     VoucherStatus,
 )
@@ -86,6 +87,8 @@ class Terms:
     """Of the pool; lender of record of an entrusted loan."""
     pool: bytes | None
     """Fund pool that pays; None: the funder's own money."""
+    sealed: SealedPrice | None = None
+    """Then nothing is known of the price but that it is at most the principal; rate and discount are 0."""
 
     @property
     def cash(self) -> int:
@@ -94,7 +97,7 @@ class Terms:
 
     @property
     def net(self) -> int:
-        """What is paid out to the drawer."""
+        """What is paid out to the drawer; under a sealed price the most that it can be."""
         return self.cash - fees.deducted(self.fee, sold=self.kind in SOLD)
 
 
@@ -226,13 +229,14 @@ def open_financing(
 ) -> None:
     """Financing AWAIT_PAYOUT, Instruction NEW, lines, pool and allocation reserved, the waiver counted,
     the range locked; writes the voucher. Receipt result: discount, net, rate ppm, days, the drawer's share
-    of the fee. Raises LedgerError PAYEE_NOT_ALLOWED, LINE_EXCEEDED, LINE_INACTIVE, ID_IN_USE."""
+    of the fee; under a sealed price the first three are 0. Raises LedgerError PAYEE_NOT_ALLOWED, LINE_EXCEEDED, LINE_INACTIVE, ID_IN_USE."""
     account = context.require(Account, wanted.payee)
     if account.organisation == terms.funder:
         raise refuse("PAYEE_NOT_ALLOWED", "payer and payee are the same organisation")
     financing_id = record_id(Kind.FINANCING, context.acting, label)
     instruction_id = record_id(Kind.INSTRUCTION, financing_id, bytes(4))
     expires = context.time + value(context, "payout_timeout_seconds")
+    net = terms.net if terms.sealed is None else 0
     financing = Financing(
         kind=terms.kind,
         funder=terms.funder,
@@ -244,7 +248,7 @@ def open_financing(
         end=part.end,
         principal=terms.principal,
         discount=terms.discount,
-        net=terms.net,
+        net=net,
         numerator=to_wide(terms.numerator),
         currency=voucher.currency,
         rate_ppm=terms.rate_ppm,
@@ -268,6 +272,7 @@ def open_financing(
         agent_bank=terms.agent_bank,
         pool=terms.pool,
         allocation=lines.allocation(context, voucher.debtor, context.acting, voucher.currency),
+        sealed=terms.sealed,
     )
     context.create(financing_id, financing)
     for id in exposure_lines(financing):
@@ -281,8 +286,9 @@ def open_financing(
         funder = require_active(context, terms.funder)
         bank = terms.funder if has_kind(funder, OrganisationKind.BANK) else account.bank
     instruction = Instruction(
-        terms.funder, account.organisation, wanted.payee, terms.net, 0, voucher.currency, context.today,
+        terms.funder, account.organisation, wanted.payee, net, 0, voucher.currency, context.today,
         InstructionPurpose.PAYOUT, financing_id, 0, bank, InstructionState.NEW,
+        None if terms.sealed is None else terms.sealed.price_commitment,
     )  # fmt: skip
     context.create(instruction_id, instruction)
     context.state.index_add(Index.BANK_INSTRUCTIONS, bank + instruction_id)
@@ -292,7 +298,7 @@ def open_financing(
     event = voucher.event_count
     voucher = log(
         context, wanted.voucher, voucher, "financing.draw", start=part.start, end=part.end,
-        source=context.acting, target=terms.funder, amount=terms.net, reference=financing_id,
+        source=context.acting, target=terms.funder, amount=net, reference=financing_id,
     )  # fmt: skip
     locked = msgspec.structs.replace(
         part, state=LotState.FINANCING_PENDING, lien=financing_id, newest_event=event
@@ -300,7 +306,7 @@ def open_financing(
     put_lot(context, wanted.voucher, locked)
     context.put(wanted.voucher, voucher)
     charged = terms.fee.drawer if terms.fee is not None else 0
-    context.result = (terms.discount, terms.net, terms.rate_ppm, terms.days, charged)
+    context.result = (terms.discount, net, terms.rate_ppm, terms.days, charged)
 
 
 def unlock(

@@ -41,6 +41,7 @@ from node.ledger import (
     rediscount,
     registration,
     requests,
+    sealed_quotes,
     settlement,
     vouchers,
 )
@@ -67,6 +68,7 @@ ALL: Final[tuple[ModuleType, ...]] = (
     lots,
     offers,
     requests,
+    sealed_quotes,
     registration,
     financing,
     plain_instructions,

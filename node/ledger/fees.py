@@ -268,7 +268,7 @@ def instruct(context: Context, id: bytes, financing: Financing, bank: bytes, *, 
         instruction = Instruction(
             payer, fee.payee, settlement_account(context, fee.payee, financing.currency), amount,
             0, financing.currency, fee.due, InstructionPurpose.FEE, id, 0, executing,
-            InstructionState.NEW,
+            InstructionState.NEW, None,
         )  # fmt: skip
         context.create(instruction_id, instruction)
         context.state.index_add(Index.BANK_INSTRUCTIONS, executing + instruction_id)

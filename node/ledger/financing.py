@@ -389,17 +389,27 @@ def payout_confirm(context: Context, command: PayoutConfirm) -> None:
     """financing.payout.confirm (voucher law §8.7): SALE -> holder = funder; loans -> PLEDGED with
     lien; EARLY_PAY -> REDEEMED; reserved -> used."""
     instruction = require_instruction(context, command.instruction, InstructionPurpose.PAYOUT)
-    financing_id = instruction.reference
-    financing = context.require(Financing, financing_id)
+    if instruction.price_commitment is not None:
+        raise refuse("AMOUNT_MISMATCH", "the price is sealed: financing.payout.confirm.sealed")
     if command.amount != instruction.amount:
         raise refuse("AMOUNT_MISMATCH", f"the instruction is over {instruction.amount}")
+    confirm(context, command.instruction, instruction, command.receipt_commitment)
+
+
+def confirm(
+    context: Context, instruction_id: bytes, instruction: Instruction, receipt: bytes
+) -> None:
+    """What was instructed was paid, under this receipt. Raises LedgerError REGISTRATION_REQUIRED,
+    RECEIPT_REUSED, LOT_FROZEN, LOT_DISPUTED."""
+    financing_id = instruction.reference
+    financing = context.require(Financing, financing_id)
     require_registration(context, financing)
     held = current_hold(context, financing_id, financing)
     if held is not None and instruction.state is InstructionState.NEW:
         raise refuse(held, "the range may not move; do not pay")
-    bank_receipts.use(context, command.receipt_commitment, context.acting, command.instruction)
+    bank_receipts.use(context, receipt, context.acting, instruction_id)
     if financing.kind in PAID:
-        PAID[financing.kind](context, command.instruction, instruction)
+        PAID[financing.kind](context, instruction_id, instruction)
         return
     if held is None:
         complete_payout(context, financing_id, financing, "financing.payout.confirm")

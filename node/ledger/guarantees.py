@@ -183,7 +183,7 @@ def call(context: Context, command: GuaranteeCall) -> None:
     order = Instruction(
         guarantee.guarantor, payee, settlement_account(context, payee, voucher.currency),
         command.amount, 0, voucher.currency, context.today, InstructionPurpose.GUARANTEE,
-        command.guarantee, command.start, guarantee.bank, InstructionState.NEW,
+        command.guarantee, command.start, guarantee.bank, InstructionState.NEW, None,
     )  # fmt: skip
     open_instruction(context, id, order)
     called = guarantee.called + command.amount

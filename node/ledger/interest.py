@@ -8,17 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-PPM: Final = 1_000_000
+from tallynet.interest import PPM, denominator, half_up, numerator
+
+__all__ = [
+    "BPS", "PPM", "bill", "carried_discount", "denominator", "half_up", "numerator", "platform_fee",
+    "pro_rata", "reduced_fee", "split", "undo_discount",
+]  # fmt: skip
+
 BPS: Final = 10_000
-
-
-def denominator(basis: int) -> int:
-    return basis * PPM
-
-
-def numerator(amount: int, rate_ppm: int, days: int) -> int:
-    """Interest of `amount` before division by the denominator."""
-    return amount * rate_ppm * days
 
 
 def carried_discount(n: int, remainder: int, basis: int) -> tuple[int, int]:
@@ -31,11 +28,6 @@ def carried_discount(n: int, remainder: int, basis: int) -> tuple[int, int]:
 def undo_discount(n: int, discount: int, remainder: int, basis: int) -> int:
     """The remainder after a draw with this discount failed: `r := r - (n - discount x den)`."""
     return remainder - (n - discount * denominator(basis))
-
-
-def half_up(n: int, d: int) -> int:
-    """n / d rounded half-up to the minor unit."""
-    return (2 * n + d) // (2 * d)
 
 
 def bill(accrued: int, basis: int) -> tuple[int, int]:

@@ -92,7 +92,7 @@ def announce(
     bank = _collecting_bank(context, financing)
     instruction = Instruction(
         context.acting, lender(financing), None, amount, 0, financing.currency, context.today,
-        InstructionPurpose.REPAYMENT, id, 0, bank, InstructionState.NEW,
+        InstructionPurpose.REPAYMENT, id, 0, bank, InstructionState.NEW, None,
     )  # fmt: skip
     open_instruction(context, instruction_id, instruction)
     pending = financing.repayment_pending + amount

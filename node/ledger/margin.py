@@ -200,7 +200,7 @@ def buy_back(context: Context, id: bytes, loan: Financing) -> Instruction:
         _drop(context, margin)
     order = Instruction(
         loan.debtor, loan.funder, None, debt(accrue(context, loan)).total, 0, loan.currency,
-        context.today, InstructionPurpose.BUYBACK, id, 0, loan.funder, InstructionState.NEW,
+        context.today, InstructionPurpose.BUYBACK, id, 0, loan.funder, InstructionState.NEW, None,
     )  # fmt: skip
     open_instruction(context, buyback_id(id), order)
     context.emit(

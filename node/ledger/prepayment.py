@@ -141,7 +141,7 @@ def fund(context: Context, command: PrepaymentFund) -> None:
     context.state.index_add(Index.PARTY_FINANCINGS, loan.obligor + id)
     order = Instruction(
         loan.funder, prepayment.maker, prepayment.account, loan.principal, 0, loan.currency,
-        context.today, InstructionPurpose.PAYOUT, id, 0, loan.funder, InstructionState.NEW,
+        context.today, InstructionPurpose.PAYOUT, id, 0, loan.funder, InstructionState.NEW, None,
     )  # fmt: skip
     open_instruction(context, loan.instruction, order)
     put_second(context, loan.expires, Act.PAYOUT_EXPIRE, id)
@@ -197,6 +197,7 @@ def _loan(
         agent_bank=None,
         pool=None,
         allocation=None,
+        sealed=None,
     )
 
 
@@ -330,7 +331,7 @@ def _lapse(context: Context, id: bytes) -> None:
     order = Instruction(
         prepayment.maker, prepayment.bank, None, loan.principal - loan.repaid, 0, loan.currency,
         context.today, InstructionPurpose.REFUND, prepayment.financing, 0, prepayment.bank,
-        InstructionState.NEW,
+        InstructionState.NEW, None,
     )  # fmt: skip
     refund_id = record_id(Kind.INSTRUCTION, prepayment.financing, b"refund")
     open_instruction(context, refund_id, order)

@@ -103,7 +103,7 @@ def create(context: Context, command: ProgrammeCreate) -> None:
         given.max_hops, given.max_lots, given.min_piece, given.max_tenor_days, given.grace_days,
         given.document_policy, given.visibility, given.document_required_on_transfer,
         given.penalty_ppm_day,
-        given.funding_order, given.open_to_all, (), given.policy_minimum,
+        given.funding_order, given.open_to_all, (), given.policy_minimum, given.price_mode,
     )  # fmt: skip
     context.create(id, programme)
     context.state.index_add(Index.OWNER_PROGRAMMES, context.acting + id)

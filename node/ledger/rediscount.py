@@ -147,6 +147,7 @@ def offer(context: Context, command: RediscountOffer) -> None:
         agent_bank=None,
         pool=None,
         allocation=None,
+        sealed=None,
     )
     context.create(id, deal)
     context.state.index_add(Index.PARTY_FINANCINGS, command.buyer + id)
@@ -199,7 +200,7 @@ def accept(context: Context, command: RediscountAccept) -> None:
     instruction = Instruction(
         deal.funder, deal.obligor, None if deal.payee == NONE else deal.payee, deal.net, 0,
         deal.currency, context.today, InstructionPurpose.REDISCOUNT, command.financing, 0,
-        deal.funder, InstructionState.NEW,
+        deal.funder, InstructionState.NEW, None,
     )  # fmt: skip
     open_instruction(context, deal.instruction, instruction)
     take_off_day(context, lapses, Act.REDISCOUNT_LAPSE, command.financing)

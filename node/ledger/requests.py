@@ -7,6 +7,7 @@ one quote per funder asked; a quote is firm until its last day.
 from __future__ import annotations
 
 from bisect import insort
+from collections.abc import Callable
 
 import msgspec
 
@@ -49,6 +50,8 @@ from tallynet.records import (
     Kind,
     Lot,
     LotState,
+    Organisation,
+    PriceMode,
     PurposeAmount,
     Quote,
     Voucher,
@@ -169,17 +172,40 @@ HANDLERS[Act.REQUEST_LAPSE] = _lapse
     Signers.MC,
     amount=lambda command: command.amount,
     sentence="Answers a request with firm terms.",
-    errors=("QUOTE_EXPIRED", "NOT_LICENSED", "OFFER_SCOPE", "SELF_DEALING"),
+    errors=("QUOTE_EXPIRED", "NOT_LICENSED", "OFFER_SCOPE", "SELF_DEALING", "PROGRAMME_RULE"),
 )
 def quote(context: Context, command: FinancingQuote) -> None:
     """financing.quote (voucher law §8.7): by a funder that was asked, once. No line is reserved before the
-    holder accepts (§15)."""
+    holder accepts (§15). Where the programme seals prices, a quote to buy is sealed (§16.6)."""
     opened = context.require(FinancingRequest, command.request)
+    funder = require_asked(context, opened)
+    check_funder(funder, command.kind)
+    if command.kind is FinancingKind.SALE:
+        voucher = context.require(Voucher, opened.voucher)
+        if voucher.price_mode is PriceMode.SEALED:
+            raise refuse("PROGRAMME_RULE", "quotes to buy are sealed here: financing.quote.sealed")
+    check_terms(command.kind, command.lines, command.basis)
+    check_advance(command.kind, command.advance_bps)
+    given = Quote(
+        context.acting, command.kind, command.rate_ppm, command.basis, command.advance_bps,
+        command.lines, command.registration_required, command.valid_to, None,
+    )  # fmt: skip
+    add_quote(context, command.request, opened, given, command.amount)
+
+
+def require_asked(context: Context, opened: FinancingRequest) -> Organisation:
+    """The acting funder. Raises LedgerError NOT_AUTHORISED, ORGANISATION_INACTIVE."""
     if context.acting not in opened.funders:
         raise refuse("NOT_AUTHORISED", "the holder did not ask this organisation")
-    funder = require_active(context, context.acting)
-    check_funder(funder, command.kind)
-    early = command.kind is FinancingKind.EARLY_PAY
+    return require_active(context, context.acting)
+
+
+def add_quote(
+    context: Context, id: bytes, opened: FinancingRequest, given: Quote, amount: int
+) -> None:
+    """What all quotes must meet; writes the request. Raises LedgerError OFFER_SCOPE, SELF_DEALING,
+    QUOTE_EXPIRED, STATE_CONFLICT, AMOUNT_MISMATCH, DATE_RANGE."""
+    early = given.kind is FinancingKind.EARLY_PAY
     if early != (context.acting == opened.debtor):
         code = "OFFER_SCOPE" if early else "SELF_DEALING"
         raise refuse(code, "early payment comes from the debtor, and nothing else does")
@@ -187,22 +213,16 @@ def quote(context: Context, command: FinancingQuote) -> None:
         raise refuse("QUOTE_EXPIRED", "the request has lapsed")
     if any(known.funder == context.acting for known in opened.quotes):
         raise refuse("STATE_CONFLICT", "this organisation has quoted already")
-    if command.amount != opened.end - opened.start:
+    if amount != opened.end - opened.start:
         raise refuse("AMOUNT_MISMATCH", f"the request is for {opened.end - opened.start}")
-    check_terms(command.kind, command.lines, command.basis)
-    check_advance(command.kind, command.advance_bps)
-    if command.valid_to < context.today:
+    if given.valid_to < context.today:
         raise refuse("DATE_RANGE", "the quote could never be accepted")
     quotes = list(opened.quotes)
-    given = Quote(
-        context.acting, command.kind, command.rate_ppm, command.basis, command.advance_bps,
-        command.lines, command.registration_required, command.valid_to,
-    )  # fmt: skip
     insort(quotes, given, key=lambda known: known.funder)
-    context.put(command.request, msgspec.structs.replace(opened, quotes=tuple(quotes)))
+    context.put(id, msgspec.structs.replace(opened, quotes=tuple(quotes)))
     context.emit(
-        "financing.quote", Kind.FINANCING_REQUEST, command.request, source=context.acting,
-        target=opened.holder, amount=command.amount,
+        "financing.quote", Kind.FINANCING_REQUEST, id, source=context.acting, target=opened.holder,
+        amount=amount,
     )  # fmt: skip
 
 
@@ -223,10 +243,21 @@ def accept(context: Context, command: FinancingAccept) -> None:
     """financing.accept (voucher law §8.7): continues as a draw, with the draw's checks as they stand today.
     The range is one lot: an order that cuts it ends the request. Receipt result: discount, net, rate ppm,
     days, the drawer's share of the fee."""
-    opened = context.require(FinancingRequest, command.request)
+    accept_at(context, command.label, command.request, command.funder, _price)
+
+
+Pricing = Callable[[Context, int, Quote, int, Fee | None], Terms]
+"""What a quote gives for a face and so many days, with this fee."""
+
+
+def accept_at(
+    context: Context, label: bytes, request: bytes, funder: bytes, price: Pricing
+) -> None:
+    """The quote of `funder` becomes a draw, priced by `price`. Raises LedgerError as the row says."""
+    opened = context.require(FinancingRequest, request)
     if opened.holder != context.acting:
         raise refuse("NOT_AUTHORISED", "only the holder accepts a quote")
-    chosen = next((known for known in opened.quotes if known.funder == command.funder), None)
+    chosen = next((known for known in opened.quotes if known.funder == funder), None)
     if chosen is None:
         raise refuse("RECORD_NOT_FOUND", "this organisation has not quoted")
     if context.today > chosen.valid_to or context.today >= opened.lapses:
@@ -238,16 +269,19 @@ def accept(context: Context, command: FinancingAccept) -> None:
     wanted = Wanted(opened.voucher, opened.start, amount, opened.payee, opened.purposes)
     require_payee(context, wanted, voucher.currency)
     fee = fees.charge(context, voucher, context.acting, amount)
-    terms = _price(amount, chosen, voucher.maturity - context.today, fee)
+    terms = price(context, amount, chosen, voucher.maturity - context.today, fee)
     require_lines(context, terms, voucher)
     part = get_lot(context, opened.voucher, opened.start)
     require_unheld(context, part)
-    _drop(context, command.request, opened)
-    open_financing(context, command.label, wanted, voucher, part, terms)
+    _drop(context, request, opened)
+    open_financing(context, label, wanted, voucher, part, terms)
 
 
-def _price(amount: int, chosen: Quote, days: int, fee: Fee | None) -> Terms:
-    """A single quote: discount half-up to one unit, nothing carried (§11). Raises NET_NOT_POSITIVE."""
+def _price(_context: Context, amount: int, chosen: Quote, days: int, fee: Fee | None) -> Terms:
+    """A single quote: discount half-up to one unit, nothing carried (§11). Raises NET_NOT_POSITIVE,
+    STATE_CONFLICT."""
+    if chosen.sealed is not None:
+        raise refuse("STATE_CONFLICT", "the quote is sealed: financing.accept.sealed")
     principal, discount, n = amount, 0, 0
     if chosen.kind in SOLD:
         n = numerator(amount, chosen.rate_ppm, days)

@@ -125,7 +125,7 @@ def _instruct(context: Context, voucher_id: bytes, voucher: Voucher, lot: Lot) -
     instruction = Instruction(
         voucher.debtor, payee, settlement_account(context, payee, voucher.currency),
         lot.end - lot.start, 0, voucher.currency, voucher.maturity, InstructionPurpose.SETTLEMENT,
-        voucher_id, lot.start, voucher.clearing_bank, InstructionState.NEW,
+        voucher_id, lot.start, voucher.clearing_bank, InstructionState.NEW, None,
     )  # fmt: skip
     context.create(id, instruction)
     context.state.index_add(Index.BANK_INSTRUCTIONS, voucher.clearing_bank + id)
@@ -232,7 +232,7 @@ def _open_penalty(
     instruction = Instruction(
         voucher.debtor, payee, settlement_account(context, payee, voucher.currency), amount, 0,
         voucher.currency, context.today, InstructionPurpose.PENALTY, command.voucher, lot.start,
-        voucher.clearing_bank, InstructionState.NEW,
+        voucher.clearing_bank, InstructionState.NEW, None,
     )  # fmt: skip
     open_instruction(context, id, instruction)
     context.state.index_add(Index.VOUCHER_INSTRUCTIONS, command.voucher + id)
@@ -360,7 +360,7 @@ def pay_surplus(
     onward = Instruction(
         lender, owner, settlement_account(context, owner, voucher.currency),
         amount, 0, voucher.currency, context.today, InstructionPurpose.SURPLUS, voucher_id, 0,
-        lender, InstructionState.NEW,
+        lender, InstructionState.NEW, None,
     )  # fmt: skip
     context.create(id, onward)
     context.state.index_add(Index.BANK_INSTRUCTIONS, lender + id)

@@ -301,6 +301,7 @@ def _create(
         event_count=0,
         event_accumulator=bytes(32),
         policy_minimum=programme.policy_minimum,
+        price_mode=programme.price_mode,
     )
     context.create(id, voucher)
     context.state.index_add(Index.DEBTOR_VOUCHERS, context.acting + id)

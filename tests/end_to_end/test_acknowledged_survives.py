@@ -44,6 +44,7 @@ RULES = c.ProgrammeRules(
     (),
     True,
     (),
+    r.PriceMode.OPEN,
 )
 
 

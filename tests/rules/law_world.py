@@ -328,7 +328,7 @@ class World:
             "document_policy": r.DocumentPolicy.CAPPED, "visibility": r.Visibility.TIER1,
             "document_required_on_transfer": False,
             "penalty_ppm_day": 500, "funding_order": (), "open_to_all": True,
-            "policy_minimum": (),
+            "policy_minimum": (), "price_mode": r.PriceMode.OPEN,
         }  # fmt: skip
         return c.ProgrammeRules(**(base | changes))  # type: ignore[arg-type]
 

@@ -302,6 +302,18 @@ def draws(w: Twins) -> Story:
         else:
             w.ok("devices", c.FinancingCancel(w.label, request))
         yield None
+    ask = c.FinancingRequestOpen(
+        w.label, voucher, 0, 50, w.account("devices"), r.Purpose.GOODS, (w.ids["bank-3"],)
+    )
+    request = w.created("devices", ask, r.Kind.FINANCING_REQUEST)
+    yield None
+    w.ok("bank-3", c.FinancingQuoteSealed(w.label, request, 50, DIGEST, DIGEST, (), False, w.day))
+    yield None
+    accept = c.FinancingAcceptSealed(w.label, request, w.ids["bank-3"], DIGEST, DIGEST, w.day)
+    instruction = w.created("devices", accept, r.Kind.INSTRUCTION)
+    yield None
+    w.ok("bank-3", c.PayoutConfirmSealed(w.label, instruction, 50, DIGEST, w.number()))
+    yield None
 
 
 def loans(w: Twins) -> Story:

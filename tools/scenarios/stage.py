@@ -286,7 +286,7 @@ class Stage(ABC):
             "document_policy": r.DocumentPolicy.CAPPED, "visibility": r.Visibility.TIER1,
             "document_required_on_transfer": False,
             "penalty_ppm_day": 500, "funding_order": (), "open_to_all": True,
-            "policy_minimum": (),
+            "policy_minimum": (), "price_mode": r.PriceMode.OPEN,
         }  # fmt: skip
         create = c.ProgrammeCreate(
             label, r.ProgrammeKind.RECEIVABLE, CURRENCY, c.ProgrammeRules(**(rules | changes))

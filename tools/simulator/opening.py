@@ -78,6 +78,7 @@ def _programme(number: int) -> c.ProgrammeCreate:
         (),
         True,
         (),
+        r.PriceMode.OPEN,
     )
     return c.ProgrammeCreate(b"p%d" % number, r.ProgrammeKind.RECEIVABLE, CURRENCY, rules)
 

@@ -11,6 +11,7 @@ from tallynet.records import (
     DocumentUse,
     Lot,
     LotState,
+    PriceMode,
     Promise,
     Remainder,
     Visibility,
@@ -72,6 +73,7 @@ def voucher(event_count: int = 0, documents: int = 1) -> Voucher:
         event_count=event_count,
         event_accumulator=sha256(b"events").digest(),
         policy_minimum=(),
+        price_mode=PriceMode.OPEN,
     )
 
 

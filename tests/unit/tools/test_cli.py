@@ -203,6 +203,11 @@ def test_help_shows_first_steps(capsys: pytest.CaptureFixture[str]) -> None:
         "document check",
         "document complain",
         "key reading",
+        "financing quote-sealed",
+        "financing quotes",
+        "financing accept-sealed",
+        "financing price",
+        "financing payout-confirm-sealed",
         "show",
         "audit",
         "voucher down",
@@ -266,7 +271,7 @@ def test_rules_come_from_the_rulebook(capsys: pytest.CaptureFixture[str]) -> Non
     rules = {rule["name"]: rule for rule in json.loads(capsys.readouterr().out)}
     assert rules["voucher.issue"]["signers"] == ["MAKER", "CHECKER", "APPROVER"]
     assert rules["governance.parameter.set"]["joint"] == "the quorum of validator banks"
-    assert len(rules) == len({entry.command for entry in COMMANDS.values()}) + 12
+    assert len(rules) == len({entry.command for entry in COMMANDS.values()}) + 15
 
 
 # --- the local testnet's files -----------------------------------------------------------------------

@@ -148,6 +148,7 @@ def enterprise_with_branch() -> Model:
         (),
         True,
         (),
+        r.PriceMode.OPEN,
     )
     created = CommandReceipt("OK", (Created(r.Kind.ORGANISATION, SHOP),), 0, ())
     keys = (c.NewKey(bytes(32), (), r.Algorithm.ED25519, bytes(32), 0, 1, 0, bytes(64)),)

@@ -26,7 +26,7 @@ class CoreAct(Act):
         rules = c.ProgrammeRules(
             random.choice((r.AcceptMode.IMMEDIATE, r.AcceptMode.IMMEDIATE, r.AcceptMode.EXPLICIT)),
             0, 10, 200, 1, 365, random.choice((0, 1, 5)), r.DocumentPolicy.CAPPED, r.Visibility.TIER1, False, 500, (), True,
-            (),
+            (), r.PriceMode.OPEN,
         )  # fmt: skip
         if len(own) >= 3:
             if random.random() < 0.7:
