@@ -40,6 +40,7 @@ from tools.explorer.cli import add_explorer_commands
 from tools.ledger_cli import OutputOption, add_ledger_commands
 from tools.membership_cli import add_membership_commands
 from tools.model.cli import add_model_command
+from tools.name_cli import add_name_commands
 from tools.organisation_cli import add_organisation_commands
 from tools.output import OUT, Exit, Output, print_json, print_rows, stop
 from tools.participant import Refusal
@@ -87,6 +88,7 @@ add_organisation_commands(app, nouns)
 add_branch_commands(nouns)
 add_recovery_commands(nouns)
 add_document_commands(app, nouns)
+add_name_commands(nouns)
 add_reader_commands(nouns)
 add_sealed_price_commands(nouns)
 add_show_commands(app, nouns)

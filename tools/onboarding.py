@@ -21,6 +21,7 @@ from tallynet.commands import (
 )
 from tallynet.documents import Registration, read_invoice, registration_fields
 from tallynet.hashing import record_id, signed_bytes
+from tallynet.names import Fact, fact_commitment
 from tallynet.records import Algorithm, Kind, OrganisationKind, PolicyRule, Role, Size
 from tallynet.signatures import KIND_REGISTER
 from tools.records_by_name import commitment
@@ -36,12 +37,16 @@ from tools.wallet import (
     create_wallet,
     person_commitment,
     private_key,
+    salt_of,
     write_wallet,
 )
 
 OPENING_FILE: Final = "commitments.json"
-"""Name, tax id and salt behind the commitments on chain: shown to whoever may know them."""
+"""Name and tax id behind the commitments on chain, each with its salt: shown to whoever may know them
+(`tally organisation disclose`)."""
 FOREVER: Final = 2**40
+_PROVISIONAL: Final = bytes(16)
+"""Id in a wallet file until its keys are made, of which the real one is made."""
 STANDARD_KYC: Final = 2
 
 
@@ -55,9 +60,25 @@ def people_for(kind: OrganisationKind, size: Size) -> tuple[PersonPlan, ...]:
 def new_organisation(
     network: Path, sponsor: Wallet, name: str, kind: OrganisationKind, size: Size
 ) -> Wallet:
-    """Make the wallet of an organisation that `sponsor` is about to register under label `name`."""
-    organisation = record_id(Kind.ORGANISATION, sponsor.id, name.encode())
-    return create_wallet(network, name, organisation, (kind.name,), people_for(kind, size))
+    """Make the wallet of an organisation that `sponsor` is about to register."""
+    plan = people_for(kind, size)
+    wallet = create_wallet(network, name, _PROVISIONAL, (kind.name,), plan)
+    return _with_id(network, wallet, sponsor.id)
+
+
+def label_of(wallet: Wallet) -> bytes:
+    """Under which a wallet's organisation is registered. A label stands in a block for all banks to read,
+    so it is made of keys, which do as well, and not of the name."""
+    keys = "".join(person.public_key for person in wallet.people)
+    return sha256(b"tallynet/label" + bytes.fromhex(keys)).digest()[:16]
+
+
+def _with_id(network: Path, wallet: Wallet, creator: bytes) -> Wallet:
+    """The wallet with the id that its organisation will have."""
+    organisation = record_id(Kind.ORGANISATION, creator, label_of(wallet))
+    known = msgspec.structs.replace(wallet, organisation=organisation.hex())
+    write_wallet(network, known)
+    return known
 
 
 def new_key(network: Path, genesis: bytes, wallet: Wallet, person: Person) -> NewKey:
@@ -65,7 +86,7 @@ def new_key(network: Path, genesis: bytes, wallet: Wallet, person: Person) -> Ne
     key = private_key(network, wallet, person)
     public = bytes.fromhex(person.public_key)
     return NewKey(
-        person_commitment(wallet.name, person.name, wallet.id),
+        person_commitment(network, wallet, person.name),
         person.role_set,
         Algorithm.ED25519,
         public,
@@ -90,18 +111,17 @@ def registration(
     """The sponsor's command that registers a wallet's organisation. Name and tax id enter the chain
     as salted commitments only, whose opening is kept in the wallet; one uniqueness tag per tax id
     keeps double registration out."""
-    salt = os.urandom(32)
     tax = tax_id or f"test-{wallet.name}"
-    keep_opening(network, wallet, salt, tax)
+    name_hash, tax_hash = committed_facts(network, wallet, tax)
     return OrganisationRegister(
-        wallet.name.encode(),
+        label_of(wallet),
         (kind,),
         size,
         STANDARD_KYC,
         industry,
         region,
-        sha256(b"tallynet/name" + salt + wallet.name.encode()).digest(),
-        sha256(b"tallynet/tax-id" + salt + tax.encode()).digest(),
+        name_hash,
+        tax_hash,
         sha256(b"tallynet/unique" + tax.encode()).digest(),
         tuple(new_key(network, genesis, wallet, person) for person in wallet.people),
         (),
@@ -123,16 +143,15 @@ def admission(
     id is a function of the body. Raises WalletError WALLET_EXISTS."""
     from node.ledger.joint import hash_of
 
-    provisional = record_id(Kind.ORGANISATION, b"", name.encode())
-    wallet = create_wallet(network, name, provisional, [kind.name for kind in kinds], BANK_PEOPLE)
-    salt = os.urandom(32)
+    wallet = create_wallet(network, name, _PROVISIONAL, [kind.name for kind in kinds], BANK_PEOPLE)
+    name_hash, tax_hash = committed_facts(network, wallet, tax_id)
     command = OrganisationAdmit(
         label,
         tuple(kinds),
         industry,
         region,
-        sha256(b"tallynet/name" + salt + name.encode()).digest(),
-        sha256(b"tallynet/tax-id" + salt + tax_id.encode()).digest(),
+        name_hash,
+        tax_hash,
         sha256(b"tallynet/unique" + tax_id.encode()).digest(),
         tuple(new_key(network, genesis, wallet, person) for person in wallet.people),
     )
@@ -144,11 +163,10 @@ def admission(
 def new_branch(
     network: Path, parent: Wallet, name: str, kinds: Sequence[OrganisationKind]
 ) -> Wallet:
-    """Make the wallet of a branch that `parent` is about to create under label `name`, with people as the
-    parent has."""
+    """Make the wallet of a branch that `parent` is about to create, with people as the parent has."""
     people = [PersonPlan(person.name, person.role_set) for person in parent.people]
-    organisation = record_id(Kind.ORGANISATION, parent.id, name.encode())
-    return create_wallet(network, name, organisation, [kind.name for kind in kinds], people)
+    wallet = create_wallet(network, name, _PROVISIONAL, [kind.name for kind in kinds], people)
+    return _with_id(network, wallet, parent.id)
 
 
 def branch_creation(
@@ -161,27 +179,30 @@ def branch_creation(
     policy: tuple[PolicyRule, ...] = (),
 ) -> BranchCreate:
     """The parent's command that creates a branch of this wallet."""
-    salt = os.urandom(32)
-    keep_opening(network, wallet, salt, tax_id)
+    name_hash, tax_hash = committed_facts(network, wallet, tax_id)
     return BranchCreate(
-        wallet.name.encode(),
+        label_of(wallet),
         tuple(OrganisationKind[kind] for kind in wallet.kinds),
         region,
-        sha256(b"tallynet/name" + salt + wallet.name.encode()).digest(),
-        sha256(b"tallynet/tax-id" + salt + tax_id.encode()).digest(),
+        name_hash,
+        tax_hash,
         sha256(b"tallynet/unique" + tax_id.encode()).digest(),
         tuple(new_key(network, genesis, wallet, person) for person in wallet.people),
         policy,
     )
 
 
-def keep_opening(network: Path, wallet: Wallet, salt: bytes, tax_id: str) -> None:
-    """Write what opens the wallet's commitments, readable by its owner only."""
+def committed_facts(network: Path, wallet: Wallet, tax_id: str) -> tuple[bytes, bytes]:
+    """Commitments to name and tax id; what opens them is written beside the wallet, for its owner only."""
     path = network / WALLETS / wallet.name / OPENING_FILE
-    opening = {"name": wallet.name, "tax_id": tax_id, "salt": salt.hex()}
+    texts = {Fact.name: wallet.name, Fact.tax_id: tax_id}
+    salts = {fact: salt_of(network, wallet, fact.value) for fact in Fact}
+    opening = {fact.value: {"text": texts[fact], "salt": salts[fact].hex()} for fact in Fact}
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(json.dumps(opening, indent=2, ensure_ascii=False) + "\n")
+    name, tax = (fact_commitment(fact, salts[fact], texts[fact]) for fact in Fact)
+    return name, tax
 
 
 def account(wallet: Wallet, bank: bytes, currency: str, number: str) -> AccountBind:

@@ -89,7 +89,7 @@ def recovered(network: Path, wallet: Wallet, person: Person) -> Person:
 def recovered_key(network: Path, genesis: bytes, wallet: Wallet, person: Person) -> c.NewKey:
     """The new key as the act carries it; the person stays the same (I10)."""
     new = new_key(network, genesis, wallet, recovered(network, wallet, person))
-    same = person_commitment(wallet.name, person.name, wallet.id)
+    same = person_commitment(network, wallet, person.name)
     return msgspec.structs.replace(new, person_commitment=same)
 
 

@@ -40,6 +40,8 @@ OWN_COMMANDS: Final[tuple[tuple[str, str], ...]] = (
     ("node ready", "Let a node's key sign that it knows the newest state."),
     ("validator add", "Make a bank's node a validator: a joint act of the bank quorum."),
     ("organisation policy", "Set who must sign what in the acting organisation."),
+    ("organisation disclose", "Write a file that shows an organisation's name, or its tax id."),
+    ("organisation check", "Check a disclosed name or tax id against the chain."),
     ("branch create", "Create a branch of the acting enterprise; makes wallet and keys."),
     ("recovery start", "Attest new keys of an organisation that lost its own; makes them."),
     ("recovery adopt", "Let the wallet use the recovered keys once their time lock has passed."),

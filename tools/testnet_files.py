@@ -30,6 +30,7 @@ from tallynet.hashing import record_id
 from tallynet.keyfile import create_key_file
 from tallynet.plain import from_plain, to_plain
 from tallynet.records import Algorithm, Kind, OrganisationKind, Size, Validator
+from tools.onboarding import committed_facts
 from tools.wallet import (
     BANK_PEOPLE,
     Wallet,
@@ -106,7 +107,12 @@ def init(plan: Plan) -> NetworkFile:
         plan.window,
         plan.epoch_length,
         tuple(validators),
-        tuple(sorted((_founder(w) for w in wallets), key=lambda organisation: organisation.id)),
+        tuple(
+            sorted(
+                (_founder(plan.directory, w) for w in wallets),
+                key=lambda organisation: organisation.id,
+            )
+        ),
         tuple(GenesisParameter(name, value) for name, value in sorted(plan.parameters)),
     )
     network = NetworkFile(
@@ -149,11 +155,11 @@ def _node_key(directory: Path) -> bytes:
     return key.public_key().public_bytes_raw()
 
 
-def _founder(wallet: Wallet) -> GenesisOrganisation:
-    salt = wallet.id
+def _founder(network: Path, wallet: Wallet) -> GenesisOrganisation:
+    name_hash, tax_hash = committed_facts(network, wallet, wallet.name)
     keys = tuple(
         GenesisKey(
-            person_commitment(wallet.name, person.name, salt),
+            person_commitment(network, wallet, person.name),
             person.role_set,
             Algorithm.ED25519,
             bytes.fromhex(person.public_key),
@@ -163,7 +169,6 @@ def _founder(wallet: Wallet) -> GenesisOrganisation:
         )
         for person in wallet.people
     )
-    name_hash = sha256(b"tallynet/name" + salt + wallet.name.encode()).digest()
     return GenesisOrganisation(
         wallet.id,
         (OrganisationKind.BANK, OrganisationKind.CLEARING),
@@ -171,7 +176,7 @@ def _founder(wallet: Wallet) -> GenesisOrganisation:
         "banking",
         "home",
         name_hash,
-        sha256(b"tallynet/tax-id" + salt + wallet.name.encode()).digest(),
+        tax_hash,
         sha256(b"tallynet/unique" + wallet.name.encode()).digest(),
         keys,
     )

@@ -5,10 +5,12 @@ wallet file holds public facts; private keys lie beside it as key files (0600).
 
     wallets/<name>/wallet.json     {"name", "organisation", "kinds", "people": [...]}
     wallets/<name>/<person>.key    Ed25519 private key
+    wallets/<name>/salt            what the wallet's commitments are salted with
 """
 
 from __future__ import annotations
 
+import hmac
 import json
 import os
 from collections.abc import Sequence
@@ -29,6 +31,7 @@ from tallynet.records import Kind, Role
 WALLETS: Final = "wallets"
 PASSPHRASE_VARIABLE: Final = "TALLY_PASSPHRASE"
 WALLET_FILE: Final = "wallet.json"
+SALT_FILE: Final = "salt"
 WalletName = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9-]{0,62}$")]
 
 
@@ -90,9 +93,23 @@ def key_id(public_key: bytes) -> bytes:
     return record_id(Kind.KEY, b"", public_key)
 
 
-def person_commitment(organisation_name: str, person: str, salt: bytes) -> bytes:
-    """Salted commitment to a person; the salt stays with the organisation."""
-    return sha256(b"tallynet/person" + salt + f"{organisation_name}/{person}".encode()).digest()
+def salt_of(network: Path, wallet: Wallet, purpose: str) -> bytes:
+    """32 bytes that nobody outside of this wallet can guess; the same ones for the same purpose.
+
+    Raises WalletError WALLET_INVALID.
+    """
+    path = network / WALLETS / wallet.name / SALT_FILE
+    try:
+        secret = bytes.fromhex(path.read_text(encoding="ascii"))
+    except (OSError, ValueError) as error:
+        raise WalletError("WALLET_INVALID", f"{path}: {error}") from None
+    return hmac.digest(secret, b"tallynet/salt/" + purpose.encode(), "sha256")
+
+
+def person_commitment(network: Path, wallet: Wallet, person: str) -> bytes:
+    """Salted commitment to a person: the same for all keys of one (I10), and no name to be guessed."""
+    salt = salt_of(network, wallet, "person")
+    return sha256(b"tallynet/person" + salt + f"{wallet.name}/{person}".encode()).digest()
 
 
 def create_wallet(
@@ -103,10 +120,20 @@ def create_wallet(
     if (directory / WALLET_FILE).exists():
         raise WalletError("WALLET_EXISTS", f"{directory} exists already; choose another name")
     directory.mkdir(parents=True, exist_ok=True)
+    _create_salt(directory / SALT_FILE)
     people = tuple(_create_person(directory, person) for person in plan)
     wallet = Wallet(name, organisation.hex(), tuple(kinds), people)
     write_wallet(network, wallet)
     return wallet
+
+
+def _create_salt(path: Path) -> None:
+    """Kept if it is there: commitments may stand on it already."""
+    if path.exists():
+        return
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(os.urandom(32).hex())
 
 
 def _create_person(directory: Path, plan: PersonPlan) -> Person:

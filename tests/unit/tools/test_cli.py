@@ -203,6 +203,8 @@ def test_help_shows_first_steps(capsys: pytest.CaptureFixture[str]) -> None:
         "document check",
         "document complain",
         "key reading",
+        "organisation disclose",
+        "organisation check",
         "financing quote-sealed",
         "financing quotes",
         "financing accept-sealed",

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from tallynet.codec import encode
+from tallynet.hashing import record_id
 from tallynet.keyfile import KeyFileError
-from tallynet.records import OrganisationKind, Size
+from tallynet.names import Fact, fact_commitment
+from tallynet.records import Kind, OrganisationKind, Size
 from tools.onboarding import OPENING_FILE, new_organisation, registration
 from tools.wallet import (
     BANK_PEOPLE,
@@ -18,6 +21,7 @@ from tools.wallet import (
     WalletError,
     create_wallet,
     load_wallet,
+    person_commitment,
     private_key,
 )
 
@@ -62,7 +66,24 @@ def test_the_opening_of_the_commitments_stays_in_the_wallet(tmp_path: Path) -> N
     command = registration(tmp_path, bytes(32), wallet, kind, size, tax_id="T-1")
     path = tmp_path / "wallets" / "shop" / OPENING_FILE
     opening = json.loads(path.read_text())
-    salt = bytes.fromhex(opening["salt"])
-    tax = sha256(b"tallynet/tax-id" + salt + opening["tax_id"].encode()).digest()
-    assert tax == command.tax_id_commitment
+    known = {Fact.name: command.name_commitment, Fact.tax_id: command.tax_id_commitment}
+    for fact, text in ((Fact.name, "shop"), (Fact.tax_id, "T-1")):
+        assert opening[fact]["text"] == text
+        assert fact_commitment(fact, bytes.fromhex(opening[fact]["salt"]), text) == known[fact]
+    assert opening[Fact.name]["salt"] != opening[Fact.tax_id]["salt"]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_nothing_that_registers_an_enterprise_holds_its_name_or_a_guessable_hash(
+    tmp_path: Path,
+) -> None:
+    """The label stands in a block as it is, and persons are few names that everybody can try."""
+    sponsor = create_wallet(tmp_path, "bank-9", bytes(16), ("BANK",), BANK_PEOPLE)
+    kind, size = OrganisationKind.SUPPLIER, Size.SMALL
+    wallet = new_organisation(tmp_path, sponsor, "harbour-shop", kind, size)
+    command = registration(tmp_path, bytes(32), wallet, kind, size, tax_id="T-1")
+    assert b"harbour" not in encode(command)
+    guess = sha256(b"tallynet/person" + wallet.id + b"harbour-shop/maker").digest()
+    assert guess not in {key.person_commitment for key in command.keys}
+    assert person_commitment(tmp_path, wallet, "maker") == command.keys[0].person_commitment
+    assert wallet.id == record_id(Kind.ORGANISATION, sponsor.id, command.label)

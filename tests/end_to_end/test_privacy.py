@@ -1,0 +1,220 @@
+"""A bank without a grant searches its own full copy of the chain, and finds neither document, price nor name.
+
+Four real validators; the story of docs/concepts/privacy.md by its own command blocks. bank-4 holds every block, is
+asked for a quote, and is even brought the ciphertext. What must not be found is searched in every value of its
+database and in every byte of its files; that the search finds things is shown by what is open.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import lmdb
+import pytest
+import trio
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from node.store.tables import CHECKSUM_BYTES, TABLES
+from tallynet.client.errors import RequestFailed
+from tallynet.codec import encode
+from tallynet.records import Document, Kind
+from tallynet.sealed_price import discount, price, terms_commitment
+from tools.connect import connect
+from tools.kept_documents import open_kept
+from tools.penetration_cli import asking_key
+from tools.records_by_name import AddressBook
+from tools.sealed_price_cli import load_opening
+from tools.testnet_processes import stop_all
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs" / "concepts" / "privacy.md"
+BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+SHORT = 6
+"""A text of fewer bytes may be anywhere by chance."""
+OPEN_FIELDS = {"payable", "gross_total", "net_total", "issue_day", "currency", "format"}
+"""Figures that the register act states openly or that are too short to look for."""
+
+
+def free_base_port() -> int:
+    for base in range(30_000 + os.getpid() % 1000 * 20, 60_000, 16):
+        sockets = [socket.socket() for _ in range(8)]
+        try:
+            for offset, probe in enumerate(sockets):
+                probe.bind(("127.0.0.1", base + offset))
+        except OSError:
+            continue
+        else:
+            return base
+        finally:
+            for probe in sockets:
+                probe.close()
+    raise LookupError("no free ports")
+
+
+def run(text: str, place: Path, port: int) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["/bin/sh", "-e", "-c", text],
+        cwd=place,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "TALLY_BASE_PORT": str(port)},
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The story up to where names are disclosed, the network still running, its directory."""
+    place, port = tmp_path_factory.mktemp("privacy"), free_base_port()
+    front = place / "tally"
+    front.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m tools.cli "$@"\n')
+    front.chmod(0o755)
+    (place / "tests").symlink_to(ROOT / "tests")
+    *story, _ending = BLOCK.findall(PAGE.read_text(encoding="utf-8"))
+    try:
+        for block in story:
+            done = run(block, place, port)
+            assert done.returncode == 0, block + done.stdout + done.stderr
+        more = "./tally document upload --as gate-devices --label inv-1 --node bank-4"
+        assert run(more, place, port).returncode == 0
+        yield place
+    finally:
+        if (place / "network" / "network.json").exists():
+            stop_all(place / "network")
+
+
+def document_of(network: Path) -> bytes:
+    return AddressBook(network).record(Kind.DOCUMENT, "gate-devices/inv-1")
+
+
+def secrets(network: Path) -> dict[str, bytes]:
+    """What nobody but the parties may be able to read, by what it is."""
+    wallets = network / "wallets"
+    _, opened = open_kept(wallets / "gate-devices" / "documents" / "inv-1")
+    found = {
+        path: value
+        for path, value in opened.fields.items()
+        if len(value) >= SHORT and path not in OPEN_FIELDS
+    }
+    found["the file"] = opened.source[200:260]
+    for wallet in ("gate-devices", "harbour-tours"):
+        facts = json.loads((wallets / wallet / "commitments.json").read_text())
+        found |= {f"{fact} of {wallet}": known["text"].encode() for fact, known in facts.items()}
+    [kept] = (wallets / "bank-2" / "quotes").glob("*.json")
+    quote = load_opening(kept)
+    assert kept.stem == terms_commitment(quote).hex()
+    day = 20_892
+    found["rate"] = encode(quote.terms.rate_ppm)
+    found["price"] = encode(price(quote.terms, day))
+    found["discount"] = encode(discount(quote.terms, day))
+    found["salt of the price"] = quote.salt
+    return found
+
+
+def values(data: Path) -> Iterator[bytes]:
+    """Every key and value of every table, chunks included; freed pages are in the files themselves."""
+    environment = lmdb.open(str(data), readonly=True, lock=False, max_dbs=len(TABLES))
+    try:
+        with environment.begin() as transaction:
+            for table in TABLES:
+                handle = environment.open_db(table.encode(), txn=transaction, create=False)
+                with transaction.cursor(handle) as cursor:
+                    for key, value in cursor:
+                        yield bytes(key)
+                        yield bytes(value)[:-CHECKSUM_BYTES]
+    finally:
+        environment.close()
+
+
+def found_in(data: Path, needles: dict[str, bytes]) -> set[str]:
+    """Which of the needles are in a node's database or in any of its files."""
+    haystack = b"\x00".join(values(data))
+    files = [path.read_bytes() for path in sorted(data.parent.rglob("*")) if path.is_file()]
+    return {
+        name
+        for name, needle in needles.items()
+        if needle in haystack or any(needle in content for content in files)
+    }
+
+
+def test_the_needles_are_real(told: Path) -> None:
+    """They are what the parties' wallets hold, and long enough not to be met by chance."""
+    needles = secrets(told / "network")
+    assert {"seller/name", "buyer/tax_id", "number", "lines/00001/description"} <= needles.keys()
+    assert needles["name of gate-devices"] == b"gate-devices"
+    assert len(needles["price"]) == len(needles["discount"]) == len(needles["rate"]) == 5
+    assert all(len(needle) >= 5 for needle in needles.values())
+
+
+@pytest.mark.parametrize("bank", ["bank-4", "bank-1", "bank-3"])
+def test_a_bank_finds_nothing_in_its_full_copy_of_the_chain(told: Path, bank: str) -> None:
+    """Also one whose node took the ciphertext in, and one that fetched it for a reader."""
+    network = told / "network"
+    data = network / bank / "data"
+    assert list((data / "ciphertexts").glob("*/*")), "the ciphertext is here"
+    assert found_in(data, secrets(network)) == set()
+
+
+def test_the_search_finds_what_is_open(told: Path) -> None:
+    """The total, the face that was sold, the labels: a search that finds nothing at all proves nothing."""
+    network = told / "network"
+    open_things = {
+        "total": encode(50_000_000),
+        "face sold": encode(9_000_000),
+        "label": b"inv-1",
+        "id": document_of(network),
+    }
+    assert found_in(network / "bank-4" / "data", open_things) == open_things.keys()
+
+
+def test_a_bank_without_a_grant_opens_nothing_and_gets_no_ciphertext(told: Path) -> None:
+    done = run("./tally document open --as bank-4 --document gate-devices/inv-1", told, 0)
+    assert done.returncode != 0
+    assert done.stderr.startswith("NOT_A_READER: ")
+    run("./tally key reading --as bank-4", told, 0)
+    done = run("./tally document open --as bank-4 --document gate-devices/inv-1", told, 0)
+    assert done.stderr.startswith("NOT_A_READER: ")
+    network = told / "network"
+    key = asking_key(network, AddressBook(network), "bank-4")
+    assert trio.run(asked_for_ciphertext, network, key) == "NOT_AUTHORISED"
+    stranger = Ed25519PrivateKey.generate()
+    assert trio.run(asked_for_ciphertext, network, stranger) == "KEY_UNKNOWN"
+    debtor = asking_key(network, AddressBook(network), "harbour-tours")
+    assert trio.run(asked_for_ciphertext, network, debtor) == "given"
+
+
+async def asked_for_ciphertext(network: Path, key: Ed25519PrivateKey) -> str:
+    """What bank-4's own node, which has the file, says to this key."""
+    id = document_of(network)
+    async with connect(network, key=key, only="bank-4") as client:
+        document = await client.read(Kind.DOCUMENT, id)
+        assert isinstance(document, Document)
+        try:
+            await client.ciphertext(Kind.DOCUMENT, id, document.ciphertext_hash)
+        except RequestFailed as error:
+            return error.code
+    return "given"
+
+
+def test_the_requests_other_bank_learns_no_price_from_the_requests_records(told: Path) -> None:
+    """bank-4 was asked in the same request; the quote of bank-2 was for the holder alone."""
+    done = run("./tally financing requests --as bank-4", told, 0)
+    assert "6.6173" not in done.stdout
+    done = run("./tally financing price --as bank-4 --financing gate-devices/s1", told, 0)
+    assert done.returncode != 0
+
+
+def test_the_audit_of_the_chain_agrees_with_sealed_prices(told: Path) -> None:
+    """Last: it stops the network. The money model follows commitments, and nothing else is different."""
+    stop_all(told / "network")
+    for bank in ("bank-2", "bank-4"):
+        done = run(f"./tally audit network/{bank}", told, 0)
+        assert done.returncode == 0, done.stdout + done.stderr
