@@ -78,7 +78,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     front.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m tools.cli "$@"\n')
     front.chmod(0o755)
     (place / "tests").symlink_to(ROOT / "tests")
-    *story, _ending = BLOCK.findall(PAGE.read_text(encoding="utf-8"))
+    *story, _ = BLOCK.findall(PAGE.read_text(encoding="utf-8"))
     try:
         for block in story:
             done = run(block, place, port)
@@ -213,8 +213,12 @@ def test_the_requests_other_bank_learns_no_price_from_the_requests_records(told:
 
 
 def test_the_audit_of_the_chain_agrees_with_sealed_prices(told: Path) -> None:
-    """Last: it stops the network. The money model follows commitments, and nothing else is different."""
-    stop_all(told / "network")
+    """Last: the page's last block opens a name and stops the network. The money model follows commitments, and
+    nothing else is different."""
+    *_, ending = BLOCK.findall(PAGE.read_text(encoding="utf-8"))
+    done = run(ending, told, 0)
+    assert done.returncode == 0, done.stderr
+    assert "gate-devices" in done.stdout
     for bank in ("bank-2", "bank-4"):
         done = run(f"./tally audit network/{bank}", told, 0)
         assert done.returncode == 0, done.stdout + done.stderr
