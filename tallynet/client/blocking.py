@@ -105,6 +105,16 @@ class BlockingClient:
     def block(self, height: int = 0) -> Block:
         return self._portal.call(self._client.block, height)
 
+    def put_ciphertext(self, kind: Kind, record: bytes, ciphertext: bytes) -> None:
+        self._portal.call(self._client.put_ciphertext, kind, record, ciphertext)
+
+    def ciphertext(
+        self, kind: Kind, record: bytes, hash: bytes, *, secret: bytes = bytes(32)
+    ) -> bytes:
+        return self._portal.call(
+            partial(self._client.ciphertext, kind, record, hash, secret=secret)
+        )
+
     def index(
         self, index: int, prefix: bytes, *, after: bytes = b"", limit: int = 500
     ) -> tuple[list[bytes], bool]:

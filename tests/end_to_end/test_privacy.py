@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import lmdb
+import msgspec
 import pytest
 import trio
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -24,10 +25,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from node.store.tables import CHECKSUM_BYTES, TABLES
 from tallynet.client.errors import RequestFailed
 from tallynet.codec import encode
+from tallynet.documents import read_invoice, registration_fields
 from tallynet.records import Document, Kind
 from tallynet.sealed_price import discount, price, terms_commitment
-from tools.connect import connect
-from tools.kept_documents import open_kept
+from tools.connect import connect, genesis_of
+from tools.document_access import grants, reading_keys_of
+from tools.kept_documents import document_id, open_kept
+from tools.onboarding import document
+from tools.participant import Participant
 from tools.penetration_cli import asking_key
 from tools.records_by_name import AddressBook
 from tools.sealed_price_cli import load_opening
@@ -210,6 +215,47 @@ def test_the_requests_other_bank_learns_no_price_from_the_requests_records(told:
     assert "6.6173" not in done.stdout
     done = run("./tally financing price --as bank-4 --financing gate-devices/s1", told, 0)
     assert done.returncode != 0
+
+
+def test_a_reader_to_whom_a_ciphertext_lies_finds_out_and_says_so_on_the_chain(told: Path) -> None:
+    """gate-devices registers one invoice, encrypts another, and grants bank-2 the key of it."""
+    network = told / "network"
+    id = trio.run(registered_with_a_lie, network)
+    opening = f"./tally document open --as bank-2 --document {id.hex()}"
+    done = run(opening, told, 0)
+    assert "DOCUMENT_ROOT_MISMATCH" in done.stderr
+    assert "tally document complain" in done.stderr
+    complaint = f"./tally document complain --as bank-2 --document {id.hex()} --fields number"
+    done = run(complaint + " --output json", told, 0)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout)["commands"][0]["code"] == "OK"
+    again = run(complaint, told, 0)
+    assert again.stderr.startswith("STATE_CONFLICT: ")
+
+
+async def registered_with_a_lie(network: Path) -> bytes:
+    book, salt, key = AddressBook(network), os.urandom(32), os.urandom(32)
+    said, hidden = (
+        registration_fields(read_invoice(source), source, document_salt=salt, document_key=key)
+        for source in (
+            (ROOT / "tests" / "data" / "invoices" / name).read_bytes()
+            for name in ("einvoice-discount.xml", "einvoice-exempt.xml")
+        )
+    )
+    id, parties = (
+        document_id(said),
+        [book.organisation(n) for n in ("gate-devices", "harbour-tours")],
+    )
+    register = msgspec.structs.replace(
+        document(b"inv-2", said, parties[0], parties[1]), ciphertext_hash=hidden.ciphertext_hash
+    )
+    asking = asking_key(network, book, "gate-devices")
+    async with connect(network, key=asking) as client:
+        owner = Participant(network, "gate-devices", client, genesis_of(network)[1])
+        grantees = await reading_keys_of(client, book, [book.organisation("bank-2")])
+        await client.put_ciphertext(Kind.DOCUMENT, id, hidden.ciphertext)
+        await owner.act(register, *grants(id, key, os.urandom(32), grantees))
+    return id
 
 
 def test_the_audit_of_the_chain_agrees_with_sealed_prices(told: Path) -> None:

@@ -33,6 +33,7 @@ SUCCEED = (
     c.FinancingAccept, c.FinancingCancel, c.RegistrationRecord, c.InstructionSend, c.PayoutConfirm,
     c.PayoutFail, c.FinancingRepay, c.RepayConfirm, c.RecourseClaim, c.RecourseRepurchase,
     c.FinancingEnforce, c.FinancingWriteOff, c.InstructionConfirm, c.SettlementPaid,
+    c.FinancingQuoteSealed, c.FinancingAcceptSealed, c.PayoutConfirmSealed,
 )  # fmt: skip
 
 Act = tuple[str, Wire]
@@ -140,11 +141,19 @@ class Mix:
         for by in SUPPLIERS:
             for id, request in self._requests(by):
                 if request.quotes:
-                    funder = self.random.choice(request.quotes).funder
-                    found.append((by, c.FinancingAccept(label, id, funder)))
+                    found.append((by, self._taken(label, id, self.random.choice(request.quotes))))
                 elif self.random.random() < 0.2:
                     found.append((by, c.FinancingCancel(label, id)))
         return found[:1]
+
+    def _taken(self, label: bytes, id: bytes, quote: r.Quote) -> Wire:
+        """A quote accepted in its way, now and then on another day or for other terms."""
+        if quote.sealed is None:
+            return c.FinancingAccept(label, id, quote.funder)
+        day = self.world.day + self.random.choice((0, 0, 0, 1))
+        terms = self.random.choice((quote.sealed.terms_commitment,) * 3 + (DIGEST,))
+        price = sha256(b"price" + label).digest()
+        return c.FinancingAcceptSealed(label, id, quote.funder, terms, price, day)
 
     def _loans(self, name: str) -> list[bytes]:
         keys = self.world.state.index_scan(Index.PARTY_FINANCINGS, self.world.ids[name], limit=4)
@@ -181,6 +190,14 @@ class Mix:
             rate = self.random.choice((0, 43_500, 700_000))
             advance = 9_000 if kind in LOANS else 10_000
             needs = BOTH[:1] if by in BANKS[:2] else ()
+            if kind is r.FinancingKind.SALE and self.random.random() < 0.5:
+                label = self.world.label
+                return [
+                    (by, c.FinancingQuoteSealed(
+                        label, id, request.end - request.start, sha256(b"terms" + label).digest(),
+                        DIGEST, needs, False, self.world.day + self.random.randint(0, 3),
+                    ))
+                ]  # fmt: skip
             return [
                 (by, c.FinancingQuote(
                     self.world.label, id, request.end - request.start, kind, rate, 360, advance,
@@ -203,7 +220,7 @@ class Mix:
                 entry = c.RegistrationRecord(
                     world.label, instruction.reference, DIGEST, world.day, world.day + 90
                 )
-                paid = c.PayoutConfirm(world.label, id, amount, receipt)
+                paid = self._paid(id, instruction, receipt)
                 send, fail = c.InstructionSend(world.label, id), c.PayoutFail(world.label, id)
                 return [(by, self.random.choice((send, fail, entry, paid, paid, paid)))]
             case r.InstructionPurpose.REPAYMENT:
@@ -216,6 +233,14 @@ class Mix:
                 return [(by, c.SettlementPaid(world.label, id, covered, receipt))]
             case _:
                 return [(by, c.InstructionConfirm(world.label, id, amount, receipt))]
+
+    def _paid(self, id: bytes, instruction: r.Instruction, receipt: bytes) -> Wire:
+        label, sealed = self.world.label, instruction.price_commitment
+        if sealed is None:
+            return c.PayoutConfirm(label, id, instruction.amount, receipt)
+        deal = self.world.get(r.Financing, instruction.reference)
+        price = self.random.choice((sealed, sealed, sealed, DIGEST))
+        return c.PayoutConfirmSealed(label, id, deal.end - deal.start, price, receipt)
 
     def _trouble(self) -> Sequence[Act]:
         by, label = self.random.choice(BANKS), self.world.label
