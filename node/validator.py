@@ -317,11 +317,15 @@ class Validator:
     def _build_ciphertexts(self) -> CiphertextService:
         """As long-lived as the process: machines come and go beside it."""
         limits = self.config.limits
-        store = CiphertextStore(
-            self._data / "ciphertexts",
-            per_organisation_max=limits.ciphertexts_per_organisation_mib << 20,
-            total_max=limits.ciphertexts_total_mib << 20,
-        )
+        place = self._data / "ciphertexts"
+        try:
+            store = CiphertextStore(
+                place,
+                per_organisation_max=limits.ciphertexts_per_organisation_mib << 20,
+                total_max=limits.ciphertexts_total_mib << 20,
+            )
+        except OSError as error:
+            raise ConfigError("FILE_UNUSABLE", f"{place}: {error.strerror}") from None
         around = Surroundings(
             state=self._committed_state,
             send=lambda to, message: self._mesh.send(to, message),

@@ -37,6 +37,7 @@ from tallynet.ciphertexts import (
 from tallynet.codec import encode
 from tallynet.errors import TallynetError
 from tallynet.messages import RequestRefused
+from tallynet.records import Kind
 
 __all__ = ["CiphertextService", "Session", "Surroundings"]
 
@@ -105,19 +106,20 @@ class CiphertextService:
                     address = address_for_put(state, request, session.key, time)
                 else:
                     address = address_for_query(state, request, session.key, time)
+                named = is_named(state, address)
         except TallynetError as error:
             _refuse(session, request.request, error.code, error.message)
             return
         if isinstance(request, PutCiphertext):
-            self._put(session, request, address)
+            self._put(session, request, address, named=named)
         else:
             self._query(session, request, address)
 
-    def _put(self, session: Session, put: PutCiphertext, address: Address) -> None:
+    def _put(self, session: Session, put: PutCiphertext, address: Address, *, named: bool) -> None:
         now = self._around.now()
 
         def work() -> bytes:
-            held = self._store.append(address, put.size, put.offset, put.data, now)
+            held = self._store.append(address, put.size, put.offset, put.data, now, named=named)
             return encode(CiphertextState(put.request, held))
 
         self._for_client(session, put.request, work)
@@ -200,7 +202,8 @@ class CiphertextService:
 
         def job() -> Callable[[], None]:
             try:
-                outcome.append(self._store.append(address, size, offset, data, self._around.now()))
+                now = self._around.now()
+                outcome.append(self._store.append(address, size, offset, data, now, named=True))
             except (CiphertextRefused, OSError) as error:
                 outcome.append(error)
             return done.set
@@ -284,24 +287,31 @@ class CiphertextService:
             self.sweep()
 
     def sweep(self) -> None:
-        """Drop what no record names, and parts that grow no more, once their time is over."""
-        every = self._store.all()
+        """Drop what no record names, and parts that grow no more, once their time is over. What a document
+        names needs no second look, for a document never leaves the state."""
+        every = self._store.loose()
         if self._swept >= len(every):
             self._swept = 0
         part = every[self._swept : self._swept + SWEEP_MAX]
         self._swept += len(part)
         late = self._around.now() - GRACE_SECONDS
+        jobs: list[Job] = []
         with self._around.state() as state:
-            old = [
-                address
-                for address, held in part
-                if held.touched < late and not (held.whole and is_named(state, address))
-            ]
-        for address in old:
-            try:
-                self._jobs.send_nowait(self._dropping(address))
-            except trio.WouldBlock:
-                return
+            for address, held in part:
+                if is_named(state, address) and (held.whole or held.touched >= late):
+                    jobs.append(self._settling(address))
+                elif held.touched < late:
+                    jobs.append(self._dropping(address))
+        with suppress(trio.WouldBlock):  # the rest at the next sweep
+            for job in jobs:
+                self._jobs.send_nowait(job)
+
+    def _settling(self, address: Address) -> Job:
+        def job() -> Callable[[], None]:
+            self._store.settle(address, for_good=address.kind == Kind.DOCUMENT)
+            return _nothing
+
+        return job
 
     def _dropping(self, address: Address) -> Job:
         def job() -> Callable[[], None]:
@@ -309,9 +319,13 @@ class CiphertextService:
                 self._store.drop(address)
             except OSError as error:
                 self._around.log("ciphertext_disk", {"reason": str(error)})
-            return lambda: None
+            return _nothing
 
         return job
+
+
+def _nothing() -> None:
+    """Nothing is to be done on the event loop."""
 
 
 def _refuse(session: Session, request: int, code: str, text: str) -> None:

@@ -25,6 +25,12 @@ __all__ = ["Address", "CiphertextRefused", "CiphertextStore", "Held"]
 
 FILE_BYTES_MIN: Final = 4 * 1024
 """Charged at least: the smallest size class, and what a file takes on a disk."""
+UNNAMED_BYTES_MAX: Final = 128 * 1024 * 1024
+"""Of one organisation that no record names yet: eight of the largest, or 32,000 invoices on their way into
+blocks. Room that is paid for with nothing."""
+FLUSH_BYTES: Final = 1024 * 1024
+"""Written to disk at least this often: else a vote's commit, which waits for what the file system writes
+before it, would wait for all of a large ciphertext."""
 _PART: Final = ".part"
 _NAME: Final = re.compile(r"(\d{1,5})-([0-9a-f]{32})-([0-9a-f]{64})(\.part)?")
 _OWNER: Final = re.compile(r"[0-9a-f]{32}")
@@ -61,6 +67,8 @@ class Held:
     whole: bool
     touched: float
     """Unix seconds of the last write."""
+    named: bool
+    """A record names it, as far as was seen; what was whole at the start counts as named until looked at."""
 
 
 class CiphertextStore:
@@ -71,10 +79,15 @@ class CiphertextStore:
         self._total_max: Final = total_max
         self._held: Final[dict[Address, Held]] = {}
         self._charged: Final[dict[bytes, int]] = {}
+        self._unnamed: Final[dict[bytes, int]] = {}
+        self._loose: Final[dict[Address, Held]] = {}
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         for path, address, part in self._files():
             facts = path.stat()
-            self._add(address, Held(facts.st_size, facts.st_size, not part, facts.st_mtime))
+            size = facts.st_size
+            held = Held(size, size, not part, facts.st_mtime, not part)
+            self._add(address, held)
+            self._loose[address] = held
 
     def _files(self) -> Iterator[tuple[Path, Address, bool]]:
         """What looks like ours; other files are left alone."""
@@ -97,6 +110,10 @@ class CiphertextStore:
     def all(self) -> list[tuple[Address, Held]]:
         return list(self._held.items())
 
+    def loose(self) -> list[tuple[Address, Held]]:
+        """Those that have to be looked at again: see `settle`."""
+        return list(self._loose.items())
+
     def charged(self, owner: bytes) -> int:
         """Bytes of this organisation's quota in use."""
         return self._charged.get(owner, 0)
@@ -113,9 +130,11 @@ class CiphertextStore:
 
     # --- writing --------------------------------------------------------------------------------
 
-    def append(self, address: Address, size: int, offset: int, data: bytes, now: float) -> int:
+    def append(
+        self, address: Address, size: int, offset: int, data: bytes, now: float, *, named: bool
+    ) -> int:
         """Continue a ciphertext of `size` bytes, if `offset` is where it stops; returns how many bytes are
-        here then. All of them: it is whole, and durable.
+        here then. All of them: it is whole, and durable. `named`: a record names it now.
 
         Raises:
             CiphertextRefused: CIPHERTEXT_QUOTA, CIPHERTEXT_SIZE (more than announced, or another size than
@@ -126,7 +145,7 @@ class CiphertextStore:
         if held is not None and held.whole:
             return held.bytes
         if held is None or held.size != size:
-            held = self._admit(address, held, size, now)
+            held = self._admit(address, held, size, now, named=named)
         if offset != held.bytes or not data:
             return held.bytes
         if held.bytes + len(data) > size:
@@ -137,13 +156,17 @@ class CiphertextStore:
             file.flush()
             if held.bytes + len(data) == size:
                 os.fsync(file.fileno())
+            elif (held.bytes + len(data)) // FLUSH_BYTES > held.bytes // FLUSH_BYTES:
+                os.fdatasync(file.fileno())
         held.bytes += len(data)
         held.touched = now
         if held.bytes == size:
             self._finish(address, path, held)
         return held.bytes
 
-    def _admit(self, address: Address, held: Held | None, size: int, now: float) -> Held:
+    def _admit(
+        self, address: Address, held: Held | None, size: int, now: float, *, named: bool
+    ) -> Held:
         """A new part, or one found at the start whose whole size was not known: within the quotas?"""
         known = 0 if held is None else _charge(held)
         if held is not None and not held.bytes <= size:
@@ -156,14 +179,19 @@ class CiphertextStore:
             )
         if self.total + more > self._total_max:
             raise CiphertextRefused("CIPHERTEXT_QUOTA", "this node keeps no more ciphertexts")
+        if not named and self._unnamed.get(address.owner, 0) + more > UNNAMED_BYTES_MAX:
+            raise CiphertextRefused(
+                "CIPHERTEXT_QUOTA", "register what was brought so far before bringing more"
+            )
         here = 0 if held is None else held.bytes
         if held is not None:
             self._forget(address)
         path = self._path(address, part=True)
         path.parent.mkdir(mode=0o700, exist_ok=True)
         path.touch(mode=0o600)
-        admitted = Held(size, here, False, now)
+        admitted = Held(size, here, False, now, named)
         self._add(address, admitted)
+        self._loose[address] = admitted
         return admitted
 
     def _finish(self, address: Address, path: Path, held: Held) -> None:
@@ -185,18 +213,37 @@ class CiphertextStore:
             self._path(address, part=not held.whole).unlink(missing_ok=True)
             self._forget(address)
 
+    def settle(self, address: Address, *, for_good: bool) -> None:
+        """A record names it; `for_good`: it always will, so that it need not be looked at again once it is
+        whole."""
+        held = self._held.get(address)
+        if held is None:
+            return
+        if not held.named:
+            held.named = True
+            self._count(self._unnamed, address.owner, -_charge(held))
+        if for_good and held.whole:
+            self._loose.pop(address, None)
+
     # --- accounts -------------------------------------------------------------------------------
 
     def _add(self, address: Address, held: Held) -> None:
         self._held[address] = held
-        self._charged[address.owner] = self.charged(address.owner) + _charge(held)
+        self._count(self._charged, address.owner, _charge(held))
+        if not held.named:
+            self._count(self._unnamed, address.owner, _charge(held))
 
     def _forget(self, address: Address) -> None:
-        left = self.charged(address.owner) - _charge(self._held.pop(address))
-        if left:
-            self._charged[address.owner] = left
-        else:
-            del self._charged[address.owner]
+        held = self._held.pop(address)
+        self._loose.pop(address, None)
+        self._count(self._charged, address.owner, -_charge(held))
+        if not held.named:
+            self._count(self._unnamed, address.owner, -_charge(held))
+
+    def _count(self, accounts: dict[bytes, int], owner: bytes, change: int) -> None:
+        accounts[owner] = accounts.get(owner, 0) + change
+        if not accounts[owner]:
+            del accounts[owner]
 
     def _path(self, address: Address, *, part: bool = False) -> Path:
         name = address.name + (_PART if part else "")

@@ -42,7 +42,7 @@ MUST: Final = {
     "8.2": (
         "organisation.register", "organisation.kyc.set", "organisation.suspend",
         "organisation.resume", "organisation.branch.create", "organisation.branch.status.set",
-        "organisation.policy.set", "key.add", "key.rotate", "key.revoke",
+        "organisation.policy.set", "key.add", "key.rotate", "key.revoke", "key.reading.set",
         "organisation.recover.start", "organisation.recover.cancel", "account.bind",
         "account.verify",
     ),
@@ -63,6 +63,7 @@ MUST: Final = {
     "8.7": (
         "offer.create", "offer.revoke", "financing.request", "financing.quote",
         "financing.accept", "financing.cancel", "financing.draw", "financing.draw_batch",
+        "financing.quote.sealed", "financing.accept.sealed", "financing.payout.confirm.sealed",
         "instruction.send", "instruction.confirm", "instruction.fail",
         "financing.payout.confirm", "financing.payout.fail", "financing.repay",
         "financing.repay.confirm", "financing.recourse.claim", "financing.recourse.repurchase",

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from node.ciphertexts import store as store_module
 from node.ciphertexts.store import FILE_BYTES_MIN, Address, CiphertextRefused, CiphertextStore
 
 MIB = 1 << 20
@@ -30,9 +31,9 @@ def opened(path: Path, quota: int = MIB, total: int = 4 * MIB) -> CiphertextStor
 
 def put(store: CiphertextStore, where: Address, data: bytes) -> int:
     """All of it, in pieces of 50,000 bytes."""
-    held = store.append(where, len(data), 0, b"", 1.0)
+    held = store.append(where, len(data), 0, b"", 1.0, named=True)
     while held < len(data):
-        held = store.append(where, len(data), held, data[held : held + 50_000], 1.0)
+        held = store.append(where, len(data), held, data[held : held + 50_000], 1.0, named=True)
     return held
 
 
@@ -53,16 +54,18 @@ def test_what_was_put_in_pieces_is_whole_after_a_restart(tmp_path: Path) -> None
 
 
 def test_an_interrupted_one_goes_on_where_it_stopped(tmp_path: Path) -> None:
-    opened(tmp_path).append(address(), len(DATA), 0, DATA[:70_000], 1.0)
+    opened(tmp_path).append(address(), len(DATA), 0, DATA[:70_000], 1.0, named=True)
     again = opened(tmp_path)
-    assert again.append(address(), len(DATA), 0, b"", 2.0) == 70_000
-    assert again.append(address(), len(DATA), 0, DATA[:50_000], 2.0) == 70_000, "not its end"
-    assert again.append(address(), len(DATA), 70_000, DATA[70_000:], 2.0) == len(DATA)
+    assert again.append(address(), len(DATA), 0, b"", 2.0, named=True) == 70_000
+    assert again.append(address(), len(DATA), 0, DATA[:50_000], 2.0, named=True) == 70_000, (
+        "not its end"
+    )
+    assert again.append(address(), len(DATA), 70_000, DATA[70_000:], 2.0, named=True) == len(DATA)
     assert again.read(address(), 0, MIB) == DATA
 
 
 def test_a_part_whose_end_a_crash_spoilt_is_gone_and_comes_again(tmp_path: Path) -> None:
-    opened(tmp_path).append(address(), len(DATA), 0, DATA[:70_000], 1.0)
+    opened(tmp_path).append(address(), len(DATA), 0, DATA[:70_000], 1.0, named=True)
     [part] = (tmp_path / "ciphertexts").glob("*/*.part")
     part.write_bytes(DATA[:60_000] + bytes(10_000))
     again = opened(tmp_path)
@@ -75,7 +78,7 @@ def test_other_bytes_than_announced_are_refused_and_gone(tmp_path: Path) -> None
     store = opened(tmp_path)
     refused("CIPHERTEXT_HASH", store, address(b"something else"), DATA)
     with pytest.raises(CiphertextRefused, match="CIPHERTEXT_SIZE"):
-        store.append(address(), 10, 0, DATA, 1.0)
+        store.append(address(), 10, 0, DATA, 1.0, named=True)
     assert all(not held.whole for _, held in store.all())
 
 
@@ -83,7 +86,7 @@ def test_quotas_count_what_is_announced_and_are_free_again_after_a_drop(tmp_path
     store = opened(tmp_path, quota=2 * len(DATA), total=3 * len(DATA))
     one, two, three = (bytes([n]) + DATA[1:] for n in range(3))
     put(store, address(one), one)
-    store.append(address(two), len(DATA), 0, b"", 1.0)
+    store.append(address(two), len(DATA), 0, b"", 1.0, named=True)
     refused("CIPHERTEXT_QUOTA", store, address(three), three)
     put(store, address(three, OTHER), three)
     refused("CIPHERTEXT_QUOTA", store, address(two, OTHER), two)
@@ -118,7 +121,7 @@ for number in range(100_000):
     data = number.to_bytes(4, "big") * 40_000
     where = Address(bytes(16), 8, number.to_bytes(16, "big"), sha256(data).digest())
     for offset in range(0, len(data), 50_000):
-        store.append(where, len(data), offset, data[offset : offset + 50_000], 1.0)
+        store.append(where, len(data), offset, data[offset : offset + 50_000], 1.0, named=True)
     print(number, flush=True)
 """
 
@@ -145,3 +148,24 @@ def test_a_killed_process_leaves_only_whole_ciphertexts_and_parts(
     for where in whole.values():
         assert sha256(store.read(where, 0, MIB)).digest() == where.hash
     assert len(store.all()) - len(whole) <= 1
+
+
+def test_what_no_record_names_has_little_room_until_it_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "UNNAMED_BYTES_MAX", 2 * len(DATA))
+    store = opened(tmp_path)
+    several = [bytes([n]) + DATA[1:] for n in range(4)]
+    for data in several[:2]:
+        store.append(address(data), len(data), 0, data, 1.0, named=False)
+    with pytest.raises(CiphertextRefused, match="CIPHERTEXT_QUOTA"):
+        store.append(address(several[2]), len(DATA), 0, b"", 1.0, named=False)
+    store.append(address(several[3]), len(DATA), 0, several[3], 1.0, named=True)
+    store.settle(address(several[0]), for_good=True)
+    assert address(several[0]) not in dict(store.loose())
+    assert store.append(address(several[2]), len(DATA), 0, several[2], 1.0, named=False) == len(
+        DATA
+    )
+    store.drop(address(several[1]))
+    assert len(store.loose()) == 2
+    assert len(opened(tmp_path).loose()) == 3, "after a start all are looked at once"
