@@ -29,6 +29,7 @@ from tallynet.hashing import envelope_hash, transaction_id
 from tallynet.merkle import ListTree
 from tallynet.messages import (
     BlockPage,
+    BlockReceipts,
     Bodies,
     CertifiedBlock,
     ClientRequest,
@@ -49,6 +50,7 @@ from tallynet.messages import (
     QueryEvidence,
     QueryIndex,
     QueryPenetration,
+    QueryReceipts,
     QueryRecord,
     QueryStatus,
     QueryTransaction,
@@ -171,6 +173,8 @@ class Service:
                 self._events(session, request)
             case QueryBlock():
                 session.send(encode(self._block(request)))
+            case QueryReceipts():
+                session.send(encode(self._block_receipts(request)))
             case QueryStatus():
                 session.send(encode(self._source.describe(request.request)))
             case QueryEvidence():
@@ -476,6 +480,18 @@ class Service:
             self._require_history(f"block {height} is not here", height)
             raise RemoteProtocolError("NO_SUCH_BLOCK", f"height {height} is not stored")
         return BlockPage(query.request, block.header, block.certificate, block.envelopes)
+
+    def _block_receipts(self, query: QueryReceipts) -> BlockReceipts:
+        with self._store.reader() as reader:
+            block, given = reader.block(query.height), reader.receipts(query.height)
+        if block is None or given is None:
+            head = self._executor.head.height
+            if 1 <= query.height <= head:
+                self._require_history(f"block {query.height} is not here", query.height)
+            raise RemoteProtocolError(
+                "NO_SUCH_BLOCK", f"height {query.height}; blocks 1 to {head} exist"
+            )
+        return BlockReceipts(query.request, block.header, block.certificate, given.receipts)
 
     def _evidence(self, query: QueryEvidence) -> EvidencePage:
         found: list[EvidenceEntry] = []

@@ -426,6 +426,14 @@ class QueryBlock(Wire, tag="query.block"):
     height: Height
 
 
+class QueryReceipts(Wire, tag="query.receipts"):
+    """All receipts of the block at a height, so that its events can be proven complete. Answered by
+    `BlockReceipts`."""
+
+    request: Uint
+    height: Height
+
+
 class QueryStatus(Wire, tag="query.status"):
     """The node's own view of itself. Answered by `NodeStatus`."""
 
@@ -474,8 +482,8 @@ class Ping(Wire, tag="ping"):
 
 
 ClientRequest = (
-    Submit | QueryTransaction | QueryRecord | QueryIndex | QueryEvents | QueryBlock | QueryStatus
-    | QueryEvidence | QueryPenetration | DryRun | Ping | Goodbye
+    Submit | QueryTransaction | QueryRecord | QueryIndex | QueryEvents | QueryBlock | QueryReceipts
+    | QueryStatus | QueryEvidence | QueryPenetration | DryRun | Ping | Goodbye
 )  # fmt: skip
 
 
@@ -556,6 +564,14 @@ class BlockPage(Wire, tag="block"):
     header: bytes
     certificate: Certificate | None
     envelopes: EnvelopeHashes
+
+
+class BlockReceipts(Wire, tag="block.receipts"):
+    request: Uint
+    header: bytes
+    certificate: Certificate
+    receipts: Annotated[tuple[bytes, ...], Meta(max_length=BLOCK_TRANSACTIONS_MAX + 1)]
+    """All leaves of the receipts tree: the encoded `PrologueReceipt`, then one `EnvelopeReceipt` each."""
 
 
 class DryRunResult(Wire, tag="dryrun.result"):
@@ -691,5 +707,5 @@ class RequestRefused(Wire, tag="request.refused"):
 
 ClientReply = (
     Refused | Receipts | TransactionState | RecordProof | IndexPage | EventPage | BlockPage
-    | DryRunResult | EvidencePage | Penetration | NodeStatus | Pong | RequestRefused | Goodbye
+    | BlockReceipts | DryRunResult | EvidencePage | Penetration | NodeStatus | Pong | RequestRefused | Goodbye
 )  # fmt: skip

@@ -30,6 +30,7 @@ from tallynet import (
 )
 from tallynet.codec import Wire
 from tallynet.merkle import ListProof
+from tallynet.proofs import files
 
 __all__ = ["cddl", "rule_name"]
 
@@ -50,6 +51,7 @@ _UNIONS: Final[dict[str, object]] = {
     "command": get_args(commands.Command),
     "record": get_args(records.Record),
     "evidence": get_args(evidence.Evidence),
+    "statement": get_args(files.Statement),
 }
 _SECTIONS: Final[tuple[tuple[str, tuple[type[Wire], ...]], ...]] = (
     (
@@ -81,6 +83,7 @@ _SECTIONS: Final[tuple[tuple[str, tuple[type[Wire], ...]], ...]] = (
     ("Records", tuple(get_args(records.Record))),
     ("Evidence", (*get_args(evidence.Evidence), evidence.Divergence)),
     ("Genesis", (genesis.Genesis,)),
+    ("Proof files", (files.ProofFile,)),
 )  # fmt: skip
 
 
@@ -165,6 +168,8 @@ class _Writer:
     def _choice(self, options: tuple[Any, ...]) -> str:
         if set(options) == set(get_args(commands.Command)):
             return "command"
+        if set(options) == set(get_args(files.Statement)):
+            return "statement"
         return " / ".join("null" if o is types.NoneType else self._type(o) for o in options)
 
 

@@ -147,6 +147,28 @@ class Succession:
         keys = self.set_of(commit.epoch).keys
         return verify_commit(certificate, self.genesis, keys, self._check)
 
+    def certified(self, header_bytes: bytes, certificate: Certificate) -> tuple[Header, Commit]:
+        """A final block: the header, and the Commit that a quorum of its epoch's set signed for it.
+
+        Raises:
+            RemoteProtocolError: NETWORK_MISMATCH; VALIDATORS_CHANGED, the block is of a set that is not known
+                here yet; BAD_CERTIFICATE.
+        """
+        header = decode(Header, header_bytes)
+        if header.genesis != self.genesis:
+            raise RemoteProtocolError("NETWORK_MISMATCH", "the block belongs to another network")
+        ends = header.height % self.epoch_length == 0
+        if header.next_validators != self.set_of(header.epoch).hash and not ends:
+            raise RemoteProtocolError(
+                "VALIDATORS_CHANGED", "the block is of a validator set that is not known here yet"
+            )
+        commit = self.committed(certificate)
+        if commit.block != block_hash(header_bytes):
+            raise RemoteProtocolError("BAD_CERTIFICATE", "the certificate is for another block")
+        if (commit.height, commit.epoch) != (header.height, header.epoch):
+            raise RemoteProtocolError("BAD_CERTIFICATE", "height or epoch differ from the header")
+        return header, commit
+
     def add(self, handover: Handover) -> bool:
         """Follow one more hand-over; False when it is known already.
 

@@ -30,6 +30,7 @@ from tallynet.client.errors import (
     SubmissionRefused,
 )
 from tallynet.errors import ERROR_CODES, LedgerError, TallynetError
+from tallynet.proofs import ProofRefused
 from tools.arguments import UsageError
 from tools.branch_cli import add_branch_commands
 from tools.chaos.cli import add_chaos_command
@@ -44,6 +45,7 @@ from tools.organisation_cli import add_organisation_commands
 from tools.output import OUT, Exit, Output, print_json, print_rows, stop
 from tools.participant import Refusal
 from tools.penetration_cli import add_penetration_commands
+from tools.proof_cli import add_proof_commands
 from tools.reconciliation_cli import add_reconciliation_commands
 from tools.recovery_cli import add_recovery_commands
 from tools.scenarios.cli import add_scenario_command
@@ -89,6 +91,7 @@ add_show_commands(app, nouns)
 add_penetration_commands(nouns)
 add_reconciliation_commands(nouns)
 add_evidence_commands(app)
+add_proof_commands(app)
 add_simulate_command(app)
 add_model_command(app)
 add_explorer_commands(app)
@@ -287,6 +290,7 @@ EXITS: Final[tuple[tuple[type[TallynetError], Exit], ...]] = (
     (Refusal, Exit.REFUSED),
     (NotFound, Exit.REFUSED),
     (LedgerError, Exit.REFUSED),
+    (ProofRefused, Exit.REFUSED),
 )
 """First match counts; every other TallynetError is about files and processes here."""
 

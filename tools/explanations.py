@@ -194,6 +194,27 @@ CLIENT: Final[dict[str, str]] = {
 }
 """Codes of the client library and of nodes at the door."""
 
+PROOF: Final[dict[str, str]] = {
+    "PROOF_TOO_LARGE": "The file is larger than proof files may be. Ask for several smaller ones.",
+    "PROOF_FORMAT": "This is no proof file. `tally proof` makes them.",
+    "PROOF_VERSION": "The file is of another version of the format. Use a verifier of that version.",
+    "PROOF_MALFORMED": "The file is damaged or was changed: it is not the one encoding of anything. Ask for it"
+    " again.",
+    "PROOF_OTHER_NETWORK": "The proof is about another network. Take the genesis file of that one, from a source"
+    " that you trust.",
+    "PROOF_SURPLUS": "The file holds more signatures or hand-overs than its proof needs. It was changed, or made"
+    " by other software; it is not believed.",
+    "PROOF_INCOMPLETE": "Something was left out: lots, receipts, events, blocks or a hand-over. It proves"
+    " nothing.",
+    "PROOF_CONTRADICTION": "What the file says and what it shows differ. It proves nothing.",
+    "BAD_CERTIFICATE": "The block is not signed by a quorum of the validators of its epoch. It proves nothing.",
+    "BAD_PROOF": "The values do not lead to what the validators signed: they were changed, or are of another"
+    " block.",
+    "BAD_DISCLOSURE": "A field is not one of the document that was registered, or was changed.",
+    "PROOF_MUTATED": "The verifier accepted a changed proof file. Keep both files and report it.",
+}
+"""Codes of `tally verify`, beside BAD_HANDOVER and NETWORK_MISMATCH."""
+
 LOCAL: Final[dict[str, str]] = {
     "USAGE": "The command line cannot be understood. The text shows the expected form;"
     " `--help` shows examples.",
@@ -263,6 +284,7 @@ EXPLANATIONS: Final[dict[str, str]] = (
     {"OK": "Done, certified by a quorum of the banks."}
     | LEDGER
     | CLIENT
+    | PROOF
     | LOCAL
     | {code: _text[0].upper() + _text[1:] + "." for code, _text in INVOICE_REMEDIES.items()}
     | {code: _text[0].upper() + _text[1:] + "." for code, _text in DOCUMENT_REMEDIES.items()}
