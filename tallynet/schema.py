@@ -83,7 +83,7 @@ _SECTIONS: Final[tuple[tuple[str, tuple[type[Wire], ...]], ...]] = (
     ("Records", tuple(get_args(records.Record))),
     ("Evidence", (*get_args(evidence.Evidence), evidence.Divergence)),
     ("Genesis", (genesis.Genesis,)),
-    ("Proof files", (files.ProofFile,)),
+    ("Proof files", (files.ProofFile, *get_args(files.Statement))),
 )  # fmt: skip
 
 

@@ -213,7 +213,7 @@ PROOF: Final[dict[str, str]] = {
     "BAD_DISCLOSURE": "A field is not one of the document that was registered, or was changed.",
     "PROOF_MUTATED": "The verifier accepted a changed proof file. Keep both files and report it.",
 }
-"""Codes of `tally verify`, beside BAD_HANDOVER and NETWORK_MISMATCH."""
+"""Codes of `tally verify`, beside BAD_HANDOVER."""
 
 LOCAL: Final[dict[str, str]] = {
     "USAGE": "The command line cannot be understood. The text shows the expected form;"

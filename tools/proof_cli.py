@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -19,6 +20,7 @@ from cyclopts import App, Parameter
 from tallynet.codec import decode
 from tallynet.documents import open_document, seal
 from tallynet.proofs import (
+    AbsenceStatement,
     DocumentStatement,
     EventsStatement,
     HistoryStatement,
@@ -31,6 +33,7 @@ from tallynet.proofs import (
 )
 from tallynet.records import Kind, Voucher
 from tallynet.signatures import self_test
+from tallynet.state_proof import entity_key
 from tools.arguments import UsageError
 from tools.connect import connect, genesis_of
 from tools.document_cli import CIPHERTEXT_FILE, DOCUMENTS, SECRET_FILE, LabelOption, read_file
@@ -165,15 +168,17 @@ def record_command(
     wanted = Kind.CREDIT_LINE if kind == "line" else one_of(Kind, kind)
     id = record_reference(AddressBook(network), wanted, reference)
 
-    async def make(source: Source) -> Statement:
-        block, shown = await source.record(wanted, id)
-        if wanted is Kind.VOUCHER and shown.record is not None:
-            raise UsageError(
-                "USAGE", "the voucher exists: tally proof voucher shows it with its lots"
-            )
-        return RecordStatement(block, int(wanted), id, shown)
+    trio.run(_write, network, stopped, out, partial(_record_statement, wanted, id))
 
-    trio.run(_write, network, stopped, out, make)
+
+async def _record_statement(kind: Kind, id: bytes, source: Source) -> Statement:
+    block, shown = await source.record(kind, id)
+    if shown.record is None:
+        asked = entity_key(bytes((kind,)) + id)
+        return AbsenceStatement(block, int(kind), id, asked, shown)
+    if kind is Kind.VOUCHER:
+        raise UsageError("USAGE", "the voucher exists: tally proof voucher shows it with its lots")
+    return RecordStatement(block, int(kind), id, shown)
 
 
 @proof_app.command(name="voucher")
@@ -263,12 +268,7 @@ def lot_command(
         OWNER/LABEL:START, START in minor units.
     """
     id = record_reference(AddressBook(network), Kind.LOT, reference)
-
-    async def make(source: Source) -> Statement:
-        block, shown = await source.record(Kind.LOT, id)
-        return RecordStatement(block, int(Kind.LOT), id, shown)
-
-    trio.run(_write, network, stopped, out, make)
+    trio.run(_write, network, stopped, out, partial(_record_statement, Kind.LOT, id))
 
 
 @proof_app.command(name="receipt")

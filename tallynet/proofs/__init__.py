@@ -18,6 +18,7 @@ from tallynet.proofs.facts import (
 )
 from tallynet.proofs.files import (
     PROOF_BYTES_MAX,
+    AbsenceStatement,
     ActStatement,
     BlockEvents,
     DocumentStatement,
@@ -37,6 +38,7 @@ from tallynet.proofs.verify import PROOF_CODES, ProofRefused, check_proof, verif
 __all__ = [
     "PROOF_BYTES_MAX",
     "PROOF_CODES",
+    "AbsenceStatement",
     "ActStatement",
     "BlockEvents",
     "Statement",

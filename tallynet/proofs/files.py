@@ -29,7 +29,7 @@ from tallynet.validators import Handover, Succession
 
 __all__ = [
     "EVENT_BLOCKS_MAX", "HANDOVERS_IN_FILE_MAX", "HISTORY_EVENTS_MAX", "PROOF_BYTES_MAX", "PROOF_TAG",
-    "PROOF_VERSION", "ActStatement", "BlockEvents", "Statement", "DocumentStatement", "EventsStatement", "FinalBlock",
+    "PROOF_VERSION", "AbsenceStatement", "ActStatement", "BlockEvents", "Statement", "DocumentStatement", "EventsStatement", "FinalBlock",
     "HistoryStatement", "ProofFile", "ReceiptStatement", "ReceiptEvents", "RecordStatement", "VoucherStatement", "make_proof",
 ]  # fmt: skip
 
@@ -49,6 +49,9 @@ HISTORY_EVENTS_MAX: Final = 65_535
 """Of one voucher; 500 lots are passed on eight times each and paid with a few thousand."""
 
 
+RecordId = Annotated[bytes, Meta(min_length=1, max_length=40)]
+
+
 class FinalBlock(Wire):
     """A block that a quorum of validators signed."""
 
@@ -59,11 +62,23 @@ class FinalBlock(Wire):
 
 
 class RecordStatement(Wire, tag="record"):
-    """A record has this value, or there is none; of a voucher only its absence."""
+    """A record, no voucher, has this value."""
 
     block: FinalBlock
     kind: Small
-    id: Annotated[bytes, Meta(min_length=1, max_length=40)]
+    id: RecordId
+    proof: StateProof
+
+
+class AbsenceStatement(Wire, tag="absence"):
+    """There is no such record."""
+
+    block: FinalBlock
+    kind: Small
+    id: RecordId
+    asked: Hash
+    """`entity_key` of kind and id. What is absent is hashed nowhere else: a damaged id would make this the
+    absence of another record, as true and of no use."""
     proof: StateProof
 
 
@@ -142,7 +157,7 @@ class DocumentStatement(Wire, tag="document"):
 
 
 Statement = (
-    RecordStatement | VoucherStatement | HistoryStatement | ReceiptStatement | ActStatement | EventsStatement | DocumentStatement
+    RecordStatement | AbsenceStatement | VoucherStatement | HistoryStatement | ReceiptStatement | ActStatement | EventsStatement | DocumentStatement
 )  # fmt: skip
 
 

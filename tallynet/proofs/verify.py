@@ -39,6 +39,7 @@ from tallynet.proofs.files import (
     PROOF_BYTES_MAX,
     PROOF_TAG,
     PROOF_VERSION,
+    AbsenceStatement,
     ActStatement,
     BlockEvents,
     DocumentStatement,
@@ -53,7 +54,7 @@ from tallynet.proofs.files import (
 )
 from tallynet.receipts import EnvelopeReceipt, Event, PrologueReceipt, events_digest
 from tallynet.records import RECORD_TYPES, Document, Kind, Lot, Voucher
-from tallynet.state_proof import StateProof, verify_state_proof, verify_voucher_proof
+from tallynet.state_proof import StateProof, entity_key, verify_state_proof, verify_voucher_proof
 from tallynet.validators import Succession, set_fault
 
 __all__ = ["PROOF_CODES", "ProofRefused", "check_proof", "verify_proof"]
@@ -61,7 +62,7 @@ __all__ = ["PROOF_CODES", "ProofRefused", "check_proof", "verify_proof"]
 PROOF_CODES: Final = (
     "PROOF_TOO_LARGE", "PROOF_FORMAT", "PROOF_VERSION", "PROOF_MALFORMED", "PROOF_OTHER_NETWORK",
     "PROOF_SURPLUS", "PROOF_INCOMPLETE", "PROOF_CONTRADICTION", "BAD_HANDOVER", "BAD_CERTIFICATE",
-    "NETWORK_MISMATCH", "BAD_PROOF", "BAD_DISCLOSURE",
+    "BAD_PROOF", "BAD_DISCLOSURE",
 )  # fmt: skip
 """Every code of `ProofRefused`."""
 
@@ -70,6 +71,7 @@ _CODES: Final = {
     "SCHEMA": "PROOF_MALFORMED",
     "NOT_CANONICAL": "PROOF_MALFORMED",
     "VALIDATORS_CHANGED": "PROOF_INCOMPLETE",
+    "NETWORK_MISMATCH": "PROOF_OTHER_NETWORK",
 }
 """What a fault that is a client's or a peer's elsewhere is called in a file: hand-overs that lead to the set of
 the block were left out, if they exist."""
@@ -153,6 +155,8 @@ def _proven(succession: Succession, statement: Statement) -> tuple[ProvenBlock, 
     match statement:
         case RecordStatement():
             return _record(succession, statement)
+        case AbsenceStatement():
+            return _absence(succession, statement)
         case VoucherStatement():
             return _voucher(succession, statement)
         case HistoryStatement():
@@ -175,12 +179,21 @@ def _record(succession: Succession, statement: RecordStatement) -> tuple[ProvenB
     raw = verify_state_proof(commit.state_root, statement.kind, statement.id, statement.proof)
     kind = Kind(statement.kind)
     if raw is None:
-        return block, RecordFact(kind, statement.id, None)
+        raise ProofRefused("PROOF_CONTRADICTION", "there is no such record")
     if kind is Kind.VOUCHER:
-        raise ProofRefused(
-            "PROOF_INCOMPLETE", "a voucher is shown with its lots: statement `voucher`"
-        )
+        raise ProofRefused("PROOF_INCOMPLETE", "a voucher is shown with its lots, as `voucher`")
     return block, RecordFact(kind, statement.id, decode(RECORD_TYPES[kind], raw))
+
+
+def _absence(succession: Succession, statement: AbsenceStatement) -> tuple[ProvenBlock, Fact]:
+    block, commit = _final(succession, statement.block)
+    raw = verify_state_proof(commit.state_root, statement.kind, statement.id, statement.proof)
+    kind = Kind(statement.kind)
+    if raw is not None:
+        raise ProofRefused("PROOF_CONTRADICTION", "there is such a record")
+    if statement.asked != entity_key(bytes((kind,)) + statement.id):
+        raise ProofRefused("PROOF_CONTRADICTION", "another record was asked for")
+    return block, RecordFact(kind, statement.id, None)
 
 
 def _voucher(succession: Succession, statement: VoucherStatement) -> tuple[ProvenBlock, Fact]:
