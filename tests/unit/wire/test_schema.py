@@ -89,7 +89,9 @@ _ATOMS = st.one_of(
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("union", [PeerMessage, ClientRequest, ClientReply, Command, Record, Statement])
+@pytest.mark.parametrize(
+    "union", [PeerMessage, ClientRequest, ClientReply, Command, Record, Statement]
+)
 def test_unions_of_the_schema_are_those_of_the_decoder(union: Any) -> None:
     names = {
         PeerMessage: "peer-message", ClientRequest: "client-request", ClientReply: "client-reply",
