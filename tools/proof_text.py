@@ -67,10 +67,10 @@ def sentence(fact: Fact) -> str:
                 return f"there is no {what}"
             return f"{what} has the values below"
         case VoucherFact():
-            return f"voucher {fact.id.hex()} has the {len(fact.lots)} lots below, and no other"
+            return f"voucher {fact.id.hex()} has the {lots_text(fact.lots)} below, and no other"
         case HistoryFact():
             return (
-                f"voucher {fact.id.hex()} has the {len(fact.lots)} lots below, and no other; the"
+                f"voucher {fact.id.hex()} has the {lots_text(fact.lots)} below, and no other; the"
                 f" {len(fact.events)} events below are all that ever happened to it"
             )
         case ReceiptFact():
@@ -85,6 +85,10 @@ def sentence(fact: Fact) -> str:
             return (
                 f"document {fact.id.hex()} was registered with the {len(fact.fields)} fields below"
             )
+
+
+def lots_text(lots: Sequence[Lot]) -> str:
+    return "1 lot" if len(lots) == 1 else f"{len(lots)} lots"
 
 
 def witness_rows(proven: Proven) -> list[tuple[str, str]]:
