@@ -38,8 +38,8 @@ from tools.machine import machine
 from tools.output import ERRORS, OUT
 from tools.testnet_files import Plan, init
 
-TRANSFERS, MIXED = "transfers", "mixed"
-"""Workloads: transfers of a fen each, or everything that a region's enterprises do in a day."""
+TRANSFERS, MIXED, READS = "transfers", "mixed", "reads"
+"""Workloads: transfers of a fen each, everything that a region's enterprises do in a day, or proofs asked for."""
 MIXED_VALIDATORS: Final = 4
 LOTS_MAX: Final = 20_000_000
 """More would only fill the disk; the bound is there for a slip of the finger."""
@@ -337,16 +337,21 @@ def run_bench(
                     "USAGE", "the mixed workload is for 4 validators, --batch 1, no --lots"
                 )
             figures = trio.run(measure_mixed, directory, seconds)
-        elif workload == TRANSFERS:
+        elif workload in (TRANSFERS, READS):
             network = init(loopback_plan(directory, validators, "bench"))
             stack.enter_context(guarded(directory))
             stack.callback(testnet_processes.stop_all, directory)
             testnet_processes.start_all(directory)
             genesis, hash_ = genesis_of(directory)
             site = Site(directory, network, genesis, hash_)
-            figures = trio.run(_measure, site, batch, seconds, lots)
+            if workload == READS:
+                from tools.bench_reads import measure_reads
+
+                figures = trio.run(measure_reads, site, seconds, lots)
+            else:
+                figures = trio.run(_measure, site, batch, seconds, lots)
         else:
-            raise BenchFailed("USAGE", f"--workload is {TRANSFERS} or {MIXED}")
+            raise BenchFailed("USAGE", f"--workload is {TRANSFERS} or {MIXED}; or --reads")
     figures |= {
         "verify_us": verify_microseconds(),
         "workload": workload,

@@ -160,6 +160,9 @@ def bench(
     workload: Annotated[
         str, Parameter(help="transfers, or mixed: everything that a region does in a day")
     ] = "transfers",
+    reads: Annotated[
+        bool, Parameter(name="--reads", negative=(), help="proofs served and checked instead")
+    ] = False,
 ) -> None:
     """Measure throughput and latency of real nodes on this machine.
 
@@ -168,6 +171,7 @@ def bench(
         tally bench --seconds 30
         tally bench --batch 100
         tally bench --lots 5000000      # takes long to prepare, with a progress bar
+        tally bench --reads             # proofs per second of one core, and their sizes
     """
     from tools.bench import run_bench
 
@@ -179,7 +183,7 @@ def bench(
             lots=lots,
             json_file=json_file,
             commit=commit,
-            workload=workload,
+            workload="reads" if reads else workload,
         )
     )
 

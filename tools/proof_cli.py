@@ -5,6 +5,7 @@ A file is verified here before it is written, with nothing but the genesis file,
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -19,6 +20,7 @@ from cyclopts import App, Parameter
 
 from tallynet.codec import decode
 from tallynet.documents import open_document, seal
+from tallynet.genesis import read_genesis
 from tallynet.proofs import (
     AbsenceStatement,
     DocumentStatement,
@@ -38,9 +40,10 @@ from tools.arguments import UsageError
 from tools.connect import connect, genesis_of
 from tools.document_cli import CIPHERTEXT_FILE, DOCUMENTS, SECRET_FILE, LabelOption, read_file
 from tools.ledger_cli import DEFAULT_NETWORK, AsOption, NetworkOption, OutputOption
+from tools.machine import machine
 from tools.organisation_cli import one_of
-from tools.output import ERRORS, OUT, Output, print_json
-from tools.proof_mutations import mutate_files
+from tools.output import OUT, Exit, Output, print_json, stop
+from tools.proof_mutations import Original, Outcome, mutate, published
 from tools.proof_sources import ClientSource, ProofError, Source, StoreSource, stopped_source
 from tools.proof_text import print_proven, proven_plain
 from tools.records_by_name import AddressBook
@@ -396,22 +399,66 @@ def verify(
 @proof_app.command(name="mutate")
 def mutate_command(
     *files: Path,
-    genesis: GenesisOption,
+    genesis: Annotated[
+        Path | None, Parameter(name="--genesis", help="genesis.json of the network of the files")
+    ] = None,
     count: Annotated[int, Parameter(name="--count", help="mutations in all")] = 100_000,
     seed: Annotated[int, Parameter(name="--seed", help="chooses the mutations")] = 1,
+    json_file: Annotated[
+        Path | None, Parameter(name="--json", help="write the figures to this file")
+    ] = None,
 ) -> None:
     """Change proof files in all kinds of ways and show that the verifier accepts none of the changed ones.
 
-    Exit code 6 when one is accepted, which is then written beside the original.
+    Exit code 6 when one is accepted; it is then written to NAME.accepted.
 
     For example:
 
-        tally proof mutate v1.proof --genesis genesis.json --count 100000
+        tally proof mutate                         # the published examples of every kind
+        tally proof mutate v1.proof --genesis genesis.json --count 10000
+
+    Parameters
+    ----------
+    files
+        Proof files of one network.
     """
-    if not files or count < 1:
-        raise UsageError("USAGE", "name at least one proof file, and --count from 1 on")
-    ERRORS.print(f"{count:,} mutations of {len(files)} files")
-    mutate_files(files, read_file(genesis), count, seed)
+    if count < 1 or (genesis is None) != (not files):
+        raise UsageError(
+            "USAGE", "name proof files and their --genesis, or neither; --count from 1 on"
+        )
+    if genesis is None:
+        network, originals = published()
+    else:
+        network = read_genesis(read_file(genesis))
+        originals = [Original(path.name, read_file(path)) for path in files]
+    outcome = mutate(originals, network, count, seed)
+    print_outcome(outcome)
+    if json_file is not None:
+        figures = {
+            "mutations": outcome.mutations,
+            "accepted": len(outcome.accepted),
+            "refused": outcome.refused,
+            "files": [original.name for original in originals],
+            "seed": seed,
+            "cpu_seconds": outcome.cpu_seconds,
+            "machine": machine(),
+        }
+        json_file.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    for name, mutation in outcome.accepted:
+        Path(f"{name}.accepted").write_bytes(mutation)
+    if outcome.accepted:
+        names = ", ".join(f"{name}.accepted" for name, _ in outcome.accepted)
+        stop(Exit.DIFFERENCE, "PROOF_MUTATED", f"changed files are accepted: {names}")
+
+
+def print_outcome(outcome: Outcome) -> None:
+    """How many were accepted, and with what the others were refused."""
+    OUT.print(
+        f"{len(outcome.accepted)} accepted of {outcome.mutations:,} mutations,"
+        f" {outcome.cpu_seconds} s of CPU; refused with"
+    )
+    for code, times in sorted(outcome.refused.items(), key=lambda item: -item[1]):
+        OUT.print(f"  {times:>9,}  {code}")
 
 
 def add_proof_commands(app: App) -> None:

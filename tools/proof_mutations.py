@@ -7,8 +7,10 @@ a hash, a signature or a rule.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from random import Random
@@ -17,10 +19,14 @@ from typing import Any, Final
 import cbor2
 from rich.progress import Progress
 
-from tallynet.genesis import read_genesis
+from tallynet.genesis import Genesis
+from tallynet.plain import from_plain
 from tallynet.proofs import ProofRefused, check_proof
-from tools.output import ERRORS, OUT, Exit, stop
+from tools.output import ERRORS
 
+VECTORS: Final = (
+    Path(__file__).resolve().parent.parent / "docs" / "reference" / "proof-vectors.json"
+)
 SPAN_BYTES_MAX: Final = 40
 """Deleted, inserted or exchanged at once: a hash and its length."""
 ATOMS: Final[tuple[Any, ...]] = (None, True, False, 0, 1, 2**63 - 1, 2**63, b"", bytes(32), "", [])
@@ -169,35 +175,58 @@ def mutations(data: bytes, random: Random) -> Iterator[bytes]:
             yield changed
 
 
-def mutate_files(files: Sequence[Path], genesis: bytes, count: int, seed: int) -> None:
-    """Try `count` mutations in all, as many of each file; leave with DIFFERENCE when one is accepted.
+@dataclass(frozen=True, slots=True)
+class Original:
+    """A file that the verifier accepts."""
+
+    name: str
+    data: bytes
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of the mutations."""
+
+    mutations: int = 0
+    refused: dict[str, int] = field(default_factory=dict)
+    """By code."""
+    accepted: list[tuple[str, bytes]] = field(default_factory=list)
+    """Name of the original, and the changed file; the first one of each original."""
+    cpu_seconds: float = 0.0
+
+
+def published() -> tuple[Genesis, list[Original]]:
+    """The examples of every kind that are published with the reference, across a change of the validators.
+
+    Raises:
+        OSError: this is no release folder.
+    """
+    vectors = json.loads(VECTORS.read_bytes())
+    files = [Original(v["name"], bytes.fromhex(v["file"])) for v in vectors["accepted"]]
+    return from_plain(Genesis, vectors["genesis"]["file"]), files
+
+
+def mutate(files: Sequence[Original], genesis: Genesis, count: int, seed: int) -> Outcome:
+    """Try `count` mutations in all, as many of each file; a file of which one is accepted is left.
 
     Raises:
         ProofRefused: one of the files is refused as it is.
     """
-    network = read_genesis(genesis)
+    outcome = Outcome()
     started = time.process_time()
-    codes: dict[str, int] = {}
     with Progress(console=ERRORS, transient=True) as progress:
-        for number, path in enumerate(files):
-            data = path.read_bytes()
-            check_proof(data, network)
+        for number, original in enumerate(files):
+            check_proof(original.data, genesis)
             share = count // len(files) + (number < count % len(files))
-            changed = islice(mutations(data, Random(seed + number)), share)
-            for mutation in progress.track(changed, total=share, description=path.name):
+            changed = islice(mutations(original.data, Random(seed + number)), share)
+            for mutation in progress.track(changed, total=share, description=original.name):
+                outcome.mutations += 1
                 try:
-                    check_proof(mutation, network)
+                    check_proof(mutation, genesis)
                 except ProofRefused as refused:
-                    codes[refused.code] = codes.get(refused.code, 0) + 1
-                    continue
-                found = path.with_name(f"{path.name}.accepted")
-                found.write_bytes(mutation)
-                stop(
-                    Exit.DIFFERENCE, "PROOF_MUTATED", f"a changed {path.name} is accepted: {found}"
-                )
-    spent = time.process_time() - started
-    OUT.print(
-        f"0 accepted in {sum(codes.values()):,} mutations, {spent:.1f} s of CPU; refused with"
-    )
-    for code, times in sorted(codes.items(), key=lambda item: -item[1]):
-        OUT.print(f"  {times:>9,}  {code}")
+                    outcome.refused[refused.code] = outcome.refused.get(refused.code, 0) + 1
+                else:
+                    outcome.accepted.append((original.name, mutation))
+                    break
+    outcome.cpu_seconds = round(time.process_time() - started, 1)
+    return outcome

@@ -92,17 +92,27 @@ def test_mutations_do_not_repeat_the_file_and_begin_with_each_byte() -> None:
         assert [i for i, (a, b) in enumerate(zip(file, mutation, strict=True)) if a != b] == [place]
 
 
-def test_the_command_counts_and_tells_of_an_accepted_one(
+def test_the_command_counts_and_keeps_an_accepted_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "genesis.json").write_text(json.dumps(to_plain(GENESIS)))
+    monkeypatch.chdir(tmp_path)
+    Path("genesis.json").write_text(json.dumps(to_plain(GENESIS)))
     for name in ("record", "act"):
-        (tmp_path / name).write_bytes(FILES[name])
-    words = ["proof", "mutate", str(tmp_path / "record"), str(tmp_path / "act")]
-    words += ["--genesis", str(tmp_path / "genesis.json"), "--count", "301"]
-    assert main(words) == 0
-    assert "0 accepted in 301 mutations" in capsys.readouterr().out
+        Path(name).write_bytes(FILES[name])
+    words = ["proof", "mutate", "record", "act", "--genesis", "genesis.json", "--count", "301"]
+    assert main([*words, "--json", "figures.json"]) == 0
+    assert "0 accepted of 301 mutations" in capsys.readouterr().out
+    figures = json.loads(Path("figures.json").read_text())
+    assert (figures["accepted"], sum(figures["refused"].values())) == (0, 301)
     monkeypatch.setattr(proof_mutations, "check_proof", lambda *_: None)
     assert main(words) == 6
     assert "PROOF_MUTATED" in capsys.readouterr().err
-    assert not accepted((tmp_path / "record.accepted").read_bytes())
+    assert not accepted(Path("record.accepted").read_bytes())
+
+
+def test_without_files_the_published_ones_are_changed(capsys: pytest.CaptureFixture[str]) -> None:
+    genesis, files = proof_mutations.published()
+    assert genesis == GENESIS
+    assert {original.name: original.data for original in files} == TRUE
+    assert main(["proof", "mutate", "--count", "90", "--seed", "7"]) == 0
+    assert "0 accepted of 90 mutations" in capsys.readouterr().out

@@ -76,6 +76,7 @@ def test_values_are_shown_as_elsewhere(place: Path, capsys: pytest.CaptureFixtur
         "receipt abc --out x",
         "record nonsense x --out x",
         "mutate --genesis g",
+        "mutate x",
         "mutate x --genesis g --count 0",
     ],
 )
