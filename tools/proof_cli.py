@@ -26,7 +26,6 @@ from tallynet.proofs import (
     DocumentStatement,
     EventsStatement,
     HistoryStatement,
-    Proven,
     RecordStatement,
     Statement,
     VoucherStatement,
@@ -90,7 +89,11 @@ async def _write(network: Path, stopped: bool, out: Path, make: MakeStatement) -
         data = make_proof(genesis, await source.handovers(), statement)
     proven = verify_proof(data, (network / GENESIS_FILE).read_bytes())
     write_whole(out, data)
-    _say_written(out, data, proven)
+    OUT.print(
+        f"{out}: {len(data):,} bytes, proven by block {proven.block.header.height}."
+        f" Check it with: tally verify {out} --genesis {network / GENESIS_FILE}",
+        markup=False,
+    )
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -101,14 +104,6 @@ def write_whole(path: Path, data: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     unfinished.replace(path)
-
-
-def _say_written(out: Path, data: bytes, proven: Proven) -> None:
-    OUT.print(
-        f"{out}: {len(data):,} bytes, proven by block {proven.block.header.height}."
-        f" Check it with: tally verify {out} --genesis {GENESIS_FILE}",
-        markup=False,
-    )
 
 
 # --- making ---------------------------------------------------------------------------------------------
