@@ -34,7 +34,7 @@ from tallynet.messages import (
 from tallynet.receipts import EnvelopeReceipt, Event, PrologueReceipt
 from tallynet.records import RECORD_TYPES, Kind, Lot, Record
 from tallynet.signatures import verify_kind
-from tallynet.state_proof import StateProof, verify_state_proof
+from tallynet.state_proof import StateProof, verify_state_proof, verify_voucher_proof
 from tallynet.validators import Handover, Succession, set_fault
 
 __all__ = ["Block", "BlockLeaves", "Certified", "ProvenRecord", "Receipt", "Trust"]
@@ -196,13 +196,13 @@ class Trust:
         """
         block = self.certified(answer.header, answer.certificate)
         proof = decode(StateProof, answer.proof)
-        raw = verify_state_proof(block.commit.state_root, kind, id, proof)
-        if raw is None:
-            return ProvenRecord(None, None, block, proof)
-        lots = None
+        root = block.commit.state_root
         if kind is Kind.VOUCHER and not proof.rows:
-            lots = tuple(decode(Lot, lot) for lot in proof.lots)
-        return ProvenRecord(decode(RECORD_TYPES[kind], raw), lots, block, proof)
+            voucher, lots = verify_voucher_proof(root, id, proof) or (None, None)
+            return ProvenRecord(voucher, lots, block, proof)
+        raw = verify_state_proof(root, kind, id, proof)
+        record = None if raw is None else decode(RECORD_TYPES[kind], raw)
+        return ProvenRecord(record, None, block, proof)
 
     def event(self, shown: ShownEvent) -> Event:
         """One event of the committed log."""
