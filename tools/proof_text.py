@@ -205,7 +205,10 @@ def proven_plain(proven: Proven) -> dict[str, Any]:
         "epoch": block.header.epoch,
         "validators_changed": proven.handovers,
         "validators": [validator.name for validator in block.validators],
-        "signed_by": [block.validators[index].name for index in block.signers],
+        "signed_by": [
+            {"name": block.validators[i].name, "public_key": block.validators[i].public_key.hex()}
+            for i in block.signers
+        ],
         "needed": quorum(len(block.validators)),
         "fact": _fact_plain(proven.fact),
     }
