@@ -157,6 +157,9 @@ def bench(
     workload: Annotated[
         str, Parameter(help="transfers, or mixed: everything that a region does in a day")
     ] = "transfers",
+    budget: Annotated[
+        bool, Parameter(negative="", help="profile a validator: microseconds by stage")
+    ] = False,
 ) -> None:
     """Measure throughput and latency of real nodes on this machine.
 
@@ -164,6 +167,7 @@ def bench(
 
         tally bench --seconds 30
         tally bench --batch 100
+        tally bench --budget            # where the time goes
         tally bench --lots 5000000      # takes long to prepare, with a progress bar
     """
     from tools.bench import run_bench
@@ -177,6 +181,7 @@ def bench(
             json_file=json_file,
             commit=commit,
             workload=workload,
+            budget=budget,
         )
     )
 

@@ -51,6 +51,8 @@ NORMAL_CASE: Final = (
         "parent-unchecked-at-prepare", "INV-4", _PROPOSALS,
         '    if header.parent != parent:\n        return "does not follow the block below it"\n',
         "",
+
+        "liars",
     ),
     Plant(
         "parent-unchecked-at-execution", "A5", _NORMAL,
