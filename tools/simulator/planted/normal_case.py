@@ -51,7 +51,6 @@ NORMAL_CASE: Final = (
         "parent-unchecked-at-prepare", "INV-4", _PROPOSALS,
         '    if header.parent != parent:\n        return "does not follow the block below it"\n',
         "",
-
         "liars",
     ),
     Plant(
