@@ -227,6 +227,7 @@ class Mesh:
             if self._answers is None:
                 await _read_farewell(connection)
             else:
+                connection.authenticated()
                 await _read_answers(connection, link.index, self._answers)
             nursery.cancel_scope.cancel()
 
