@@ -91,6 +91,7 @@ class _Guests:
     """Sessions of one kind, and how many there may be."""
 
     handler: ClientHandler
+    admit: Callable[[bytes], bool]
     places: int
     per_key_max: int
     sessions: dict[ClientSession, None] = field(default_factory=dict)
@@ -112,23 +113,25 @@ class Listener:
         observers: ClientHandler | None = None,
         committed_height: Callable[[], int],
         admit_client: Callable[[bytes], bool] = lambda _key: True,
+        admit_observer: Callable[[bytes], bool] = lambda _key: True,
         limits: ListenerLimits | None = None,
     ) -> None:
-        """`port` 0 takes a free one. Without `observers` none is served. `admit_client` judges a client's
-        proven public key."""
+        """`port` 0 takes a free one. Without `observers` none is served. `admit_client` and `admit_observer` judge
+        a proven public key."""
         self._identity = identity
         self._host: Final = host
         self._port: Final = port
         self._inbox: Final = peers
         self._committed_height: Final = committed_height
-        self._admit_client: Final = admit_client
         self._limits: Final = limits or ListenerLimits()
         self._log: Final = structlog.get_logger("net")
         self._peers = _peers_of(identity)
-        self._clients: Final = _Guests(clients, self._limits.clients, self._limits.clients_per_key)
+        self._clients: Final = _Guests(
+            clients, admit_client, self._limits.clients, self._limits.clients_per_key
+        )
         places = self._limits.observers if observers is not None else 0
         self._observers: Final = _Guests(
-            observers or clients, places, self._limits.observers_per_key
+            observers or clients, admit_observer, places, self._limits.observers_per_key
         )
         self._half_open: Final[Counter[str]] = Counter()
         self._strikes: Final = Strikes()
@@ -271,9 +274,9 @@ class Listener:
             )
         if accepted.index is not None:
             return None
-        if not self._admit_client(accepted.key):
-            return HandshakeRefused("CLIENT_UNKNOWN", "this node does not serve this key")
         guests = self._guests(accepted)
+        if not guests.admit(accepted.key):
+            return HandshakeRefused("CLIENT_UNKNOWN", "this node does not serve this key")
         if guests.per_key[accepted.key] >= guests.per_key_max:
             return HandshakeRefused(
                 "BUSY", f"this key has {guests.per_key_max} connections; use those"

@@ -28,11 +28,15 @@ class ConfigError(TallynetError):
     """The configuration cannot be used; the text names the file and the field."""
 
 
+Key = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+"""A public key, hex."""
+
+
 class PeerAddress(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where another validator listens, or a node to follow."""
 
-    public_key: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
-    """Hex. Addresses of nodes that do not validate, or not yet, are of use to observers only, and do no harm."""
+    public_key: Key
+    """Addresses of nodes that do not validate, or not yet, are of use to observers only, and do no harm."""
     host: Annotated[str, Meta(min_length=1, max_length=253)]
     port: Annotated[int, Meta(ge=1, le=65_535)]
 
@@ -48,6 +52,13 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """That may follow this node at a time; more follow those."""
     observer_bytes_per_second: Annotated[int, Meta(ge=16_384, le=1_000_000_000)] = 5_000_000
     """Read for all observers together: two of them keep pace with full blocks at 5,000 transactions a second."""
+
+
+class Access(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Whom this node serves."""
+
+    observers: tuple[Key, ...] = ()
+    """Public keys, hex. Only these may follow this node; none named: anybody, while there are places."""
 
 
 class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -71,6 +82,7 @@ class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     state_sync_blocks: Annotated[int, Meta(ge=WINDOW_MAX, le=2**62)] = STATE_SYNC_BLOCKS
     """With more blocks missing than this, the state is fetched instead."""
     limits: Limits = Limits()
+    access: Access = Access()
 
 
 def load_config(directory: Path) -> NodeConfig:

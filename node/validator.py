@@ -246,8 +246,13 @@ class Validator:
                 ObserverRequest,
             ),
             committed_height=lambda: self._machine.executor.head.height,
+            admit_observer=self._admit_observer,
             limits=ListenerLimits(observers=self.config.limits.observers),
         )
+
+    def _admit_observer(self, key: bytes) -> bool:
+        named = self.config.access.observers
+        return not named or key.hex() in named
 
     def _make_mesh(self) -> Mesh:
         links = self._links

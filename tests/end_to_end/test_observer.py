@@ -118,6 +118,17 @@ def logged(directory: Path, name: str) -> list[str]:
     return [json.loads(line)["event"] for line in lines if line.startswith("{")]
 
 
+def follow_only(directory: Path, name: str, other: str) -> None:
+    """This observer lists one other node, and does not say in its file that it is one."""
+    config = directory / name / "node.toml"
+    head, _, _ = config.read_text().replace('role = "observer"\n', "").partition("[[peers]]")
+    node = next(node for node in load_network(directory).nodes if node.name == other)
+    config.write_text(
+        f'{head}[[peers]]\npublic_key = "{node.public_key}"\n'
+        f'host = "{node.host}"\nport = {node.port}\n'
+    )
+
+
 async def test_it_follows_serves_dies_and_catches_up(directory: Path) -> None:
     await caught_up(directory, FIRST, await work(directory, 3, "before"))
     async with connect(directory, only=FIRST) as client:
@@ -135,9 +146,16 @@ async def test_it_follows_serves_dies_and_catches_up(directory: Path) -> None:
     await restart(directory, FIRST)
     assert (await caught_up(directory, FIRST, newest)).state is NodeState.OBSERVER
 
-    testnet_processes.stop(directory, [FIRST])
+    follow_only(directory, SECOND, FIRST)
+    process = testnet_processes.start(directory, SECOND, arguments=("--role", "observer"))
+    await caught_up(directory, SECOND, newest)
+    await caught_up(directory, SECOND, await work(directory, 2, "down the tree"))
+    deepest = await work(directory, 2, "up the tree", only=SECOND)
+    assert (await caught_up(directory, FIRST, deepest)).observers == 1
+    assert (await status_of(directory, SECOND)).peers == 1
+    assert process.poll() is None
     testnet_processes.stop_all(directory)
-    assert run_audit([directory / name for name in (*BANKS, FIRST)]) == 0
+    assert run_audit([directory]) == 0
 
 
 def trouble(directory: Path, name: str) -> int:

@@ -61,7 +61,10 @@ class Followed:
 
 @asynccontextmanager
 async def followed(
-    *, limits: ListenerLimits | None = None, who: NodeIdentity | None = None
+    *,
+    limits: ListenerLimits | None = None,
+    who: NodeIdentity | None = None,
+    admitted: Ed25519PrivateKey | None = None,
 ) -> AsyncIterator[Followed]:
     node = Followed()
     node.listener = Listener(
@@ -72,6 +75,9 @@ async def followed(
         clients=ClientHandler(lambda _s, requests: node.clients.extend(requests), lambda _s: None),
         observers=ClientHandler(node.handle, lambda _s: None, ObserverRequest),
         committed_height=lambda: 7,
+        admit_observer=lambda key: (
+            admitted is None or key == admitted.public_key().public_bytes_raw()
+        ),
         limits=limits,
     )
     async with trio.open_nursery() as nursery:
@@ -122,6 +128,17 @@ async def test_observers_have_few_places_and_take_none_from_clients(nursery: tri
             nursery.start_soon(mesh.run)
             await until(lambda m=mesh, r=reason: r in m.statistics().links[0].trouble)
         assert len(node.listener.statistics().observers) == 2
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_node_may_name_those_that_follow_it(nursery: trio.Nursery) -> None:
+    named = Ed25519PrivateKey.generate()
+    async with followed(admitted=named) as node:
+        welcome, stranger = observer(node, key=named), observer(node)
+        nursery.start_soon(welcome.run)
+        nursery.start_soon(stranger.run)
+        await until(welcome.connected)
+        await until(lambda: "CLIENT_UNKNOWN" in stranger.statistics().links[0].trouble)
         nursery.cancel_scope.cancel()
 
 
