@@ -235,7 +235,7 @@ NORMAL_CASE: Final = (
     ),
     Plant(
         "never-catches-up", "A12", _CATCH_UP,
-        "        if highest > s.committed and (stuck or highest > s.committed + s.config.window):\n",
+        "        if highest > s.committed and (stuck or highest > s.committed + self._slack):\n",
         "        if highest > s.committed + 1_000:\n",
     ),
     Plant(
