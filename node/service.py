@@ -29,6 +29,7 @@ from tallynet.hashing import envelope_hash, transaction_id
 from tallynet.merkle import ListTree
 from tallynet.messages import (
     BlockPage,
+    BlockReceipts,
     Bodies,
     CertifiedBlock,
     ClientRequest,
@@ -49,6 +50,7 @@ from tallynet.messages import (
     QueryEvidence,
     QueryIndex,
     QueryPenetration,
+    QueryReceipts,
     QueryRecord,
     QueryStatus,
     QueryTransaction,
@@ -170,6 +172,8 @@ class Service:
                 self._events(session, request)
             case QueryBlock():
                 session.send(encode(self._block(request)))
+            case QueryReceipts():
+                session.send(encode(self._block_receipts(request)))
             case QueryStatus():
                 session.send(encode(self._source.describe(request.request)))
             case QueryEvidence():
@@ -282,6 +286,30 @@ class Service:
             self._source.offer(TransactionsHeld(tuple(held)))
         if named:
             self._source.offer(TransactionsHeld(tuple(named), checked=False))
+        return invalid
+
+    def passed_on(self, bodies: Bodies) -> int:
+        """Take in what an observer passes on for its clients, as if those were our own, and pass it on; returns
+        how many were invalid. What is held already goes no further, or two observers that follow each other
+        would pass it round for ever. Nobody waits here: receipts come to the observer with the block."""
+        held: list[Envelope] = []
+        invalid = 0
+        for raw in bodies.bodies if not self._source.is_retired() else ():
+            try:
+                envelope = _open_from_peer(raw)
+                if envelope.hash not in self._pool:
+                    self._pool.require_room(envelope.body.organisation, len(raw))
+                    self._admit(envelope)
+                    held.append(envelope)
+            except RemoteProtocolError:
+                invalid += 1
+            except TallynetError as error:
+                invalid += error.code in ("SIGNATURE_INVALID", "NETWORK_MISMATCH")
+        if held:
+            taken = tuple(self._pool.add(envelope, own=True) for envelope in held)
+            self._source.offer(TransactionsHeld(taken))
+            for message in in_messages(envelope.raw for envelope in held):
+                self._source.gossip(message)
         return invalid
 
     def _refusal(self, envelope: Envelope) -> str:
@@ -475,6 +503,18 @@ class Service:
             self._require_history(f"block {height} is not here", height)
             raise RemoteProtocolError("NO_SUCH_BLOCK", f"height {height} is not stored")
         return BlockPage(query.request, block.header, block.certificate, block.envelopes)
+
+    def _block_receipts(self, query: QueryReceipts) -> BlockReceipts:
+        with self._store.reader() as reader:
+            block, given = reader.block(query.height), reader.receipts(query.height)
+        if block is None or given is None:
+            head = self._executor.head.height
+            if 1 <= query.height <= head:
+                self._require_history(f"block {query.height} is not here", query.height)
+            raise RemoteProtocolError(
+                "NO_SUCH_BLOCK", f"height {query.height}; blocks 1 to {head} exist"
+            )
+        return BlockReceipts(query.request, block.header, block.certificate, given.receipts)
 
     def _evidence(self, query: QueryEvidence) -> EvidencePage:
         found: list[EvidenceEntry] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from hashlib import sha256
 from typing import Annotated
 
@@ -9,6 +10,7 @@ from msgspec import Meta
 
 from tallynet.codec import Wire, encode
 from tallynet.fields import Day, Hash, Id, Milliseconds, Name, PublicKey, Seconds, Small, Uint
+from tallynet.plain import PlainError, from_plain
 from tallynet.records import Algorithm, OrganisationKind, Role, Size, Validator
 
 
@@ -62,6 +64,20 @@ class Genesis(Wire):
     """Sorted by id."""
     parameters: Annotated[tuple[GenesisParameter, ...], Meta(max_length=100)]
     """Values in force from the start where they differ from the defaults; sorted by name."""
+
+
+def read_genesis(data: bytes) -> Genesis:
+    """The genesis in the bytes of a `genesis.json`. Whether it is the right one, its hash says.
+
+    Raises:
+        PlainError: GENESIS_INVALID, the text says where.
+    """
+    try:
+        return from_plain(Genesis, json.loads(data))
+    except (ValueError, RecursionError) as error:
+        raise PlainError("GENESIS_INVALID", f"no JSON: {error}") from None
+    except PlainError as error:
+        raise PlainError("GENESIS_INVALID", error.message) from None
 
 
 def genesis_hash(genesis: Genesis) -> bytes:

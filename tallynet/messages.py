@@ -64,6 +64,8 @@ EnvelopeHashes = Annotated[tuple[Hash, ...], Meta(max_length=BLOCK_TRANSACTIONS_
 class PeerRole(IntEnum):
     VALIDATOR = 1
     CLIENT = 2
+    OBSERVER = 3
+    """Follows the node that it dials: `ObserverRequest` one way, `ObserverReply` the other."""
 
 
 class Challenge(Wire, tag="challenge"):
@@ -382,6 +384,25 @@ PeerMessage = (
 )  # fmt: skip
 
 
+# --- observers: a node that follows another one -----------------------------------------------------
+
+
+class Newest(Wire, tag="newest"):
+    """How far the sender has come: a claim, which tells the other side what to ask for. Said by both, at once
+    when there is a new block and every few seconds anyway. What makes anything true are certificates."""
+
+    height: Height
+
+
+ObserverRequest = (
+    FetchBlocks | FetchBodies | FetchStateHead | FetchState | Bodies | Newest | Goodbye
+)
+"""`Bodies`: envelopes of the observer's clients, to be passed on to the validators."""
+ObserverReply = (
+    Blocks | BlocksGone | Bodies | StateHead | StatePart | NoState | Newest | Goodbye
+)  # fmt: skip
+
+
 # --- clients: requests ---------------------------------------------------------------------------
 
 
@@ -435,6 +456,14 @@ class QueryBlock(Wire, tag="query.block"):
     height: Height
 
 
+class QueryReceipts(Wire, tag="query.receipts"):
+    """All receipts of the block at a height, so that its events can be proven complete. Answered by
+    `BlockReceipts`."""
+
+    request: Uint
+    height: Height
+
+
 class QueryStatus(Wire, tag="query.status"):
     """The node's own view of itself. Answered by `NodeStatus`."""
 
@@ -483,8 +512,9 @@ class Ping(Wire, tag="ping"):
 
 
 ClientRequest = (
-    Submit | QueryTransaction | QueryRecord | QueryIndex | QueryEvents | QueryBlock | QueryStatus
-    | QueryEvidence | QueryPenetration | PutCiphertext | QueryCiphertext | DryRun | Ping | Goodbye
+    Submit | QueryTransaction | QueryRecord | QueryIndex | QueryEvents | QueryBlock | QueryReceipts
+    | QueryStatus | QueryEvidence | QueryPenetration | PutCiphertext | QueryCiphertext | DryRun | Ping
+    | Goodbye
 )  # fmt: skip
 
 
@@ -565,6 +595,14 @@ class BlockPage(Wire, tag="block"):
     header: bytes
     certificate: Certificate | None
     envelopes: EnvelopeHashes
+
+
+class BlockReceipts(Wire, tag="block.receipts"):
+    request: Uint
+    header: bytes
+    certificate: Certificate
+    receipts: Annotated[tuple[bytes, ...], Meta(max_length=BLOCK_TRANSACTIONS_MAX + 1)]
+    """All leaves of the receipts tree: the encoded `PrologueReceipt`, then one `EnvelopeReceipt` each."""
 
 
 class DryRunResult(Wire, tag="dryrun.result"):
@@ -652,7 +690,9 @@ class NodeState(IntEnum):
     DIVERGED = 4
     """Stopped: its results differ from others', or a quorum is on another chain."""
     RETIRED = 5
-    """Belongs to no validator set any more; shows what it has."""
+    """Belongs to no validator set any more, and waits until the others are past its last block."""
+    OBSERVER = 6
+    """Follows other nodes, verifies and executes every block; no vote."""
 
 
 class NodeStatus(Wire, tag="status"):
@@ -665,6 +705,7 @@ class NodeStatus(Wire, tag="status"):
     view: View
     leader: Small
     index: Small
+    """In the validator set; the number of validators: in none."""
     committed: Height
     block: Hash
     state_root: Hash
@@ -672,7 +713,7 @@ class NodeStatus(Wire, tag="status"):
     pending: Uint
     """Envelopes in the pool."""
     peers: Small
-    """Connected validators."""
+    """Connected validators; of an observer, nodes that it follows."""
     waiting: Annotated[str, Meta(max_length=400)]
     """Why there is no block, for people."""
     state: NodeState
@@ -684,6 +725,10 @@ class NodeStatus(Wire, tag="status"):
     """The height that is stuck; 0 where it does not apply."""
     evidence: Uint
     """Proofs of misbehaviour that this node keeps: see `query-evidence`."""
+    behind: Height
+    """Blocks that the others are known to have above `committed`."""
+    observers: Small
+    """Observers that follow this node now."""
 
 
 class Pong(Wire, tag="pong"):
@@ -700,5 +745,6 @@ class RequestRefused(Wire, tag="request.refused"):
 
 ClientReply = (
     Refused | Receipts | TransactionState | RecordProof | IndexPage | EventPage | BlockPage
-    | DryRunResult | EvidencePage | Penetration | CiphertextState | CiphertextPart | NodeStatus | Pong | RequestRefused | Goodbye
+    | BlockReceipts | DryRunResult | EvidencePage | Penetration | CiphertextState | CiphertextPart
+    | NodeStatus | Pong | RequestRefused | Goodbye
 )  # fmt: skip

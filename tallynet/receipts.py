@@ -6,13 +6,13 @@ Leaves of the receipts tree, in order: the encoded `PrologueReceipt`, then one e
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from typing import Annotated
 
 from msgspec import Meta
 
-from tallynet.codec import Wire
+from tallynet.codec import Wire, decode
 from tallynet.fields import Day, Hash, Id, Seconds, Small, Uint, Units
 
 Code = Annotated[str, Meta(pattern="^[A-Z][A-Z0-9_]{1,31}$")]
@@ -90,3 +90,20 @@ def events_digest(events: Iterable[bytes]) -> bytes:
     """SHA-256 over the SHA-256 of each encoded event, in order: one event can be shown to be among them
     by the hashes of the others, without showing those (voucher law §16)."""
     return sha256(b"".join([sha256(event).digest() for event in events])).digest()
+
+
+def split_events(
+    receipts: Sequence[bytes], events: Sequence[bytes]
+) -> tuple[tuple[bytes, ...], ...]:
+    """The events of a block by the leaf of its receipts tree that counts them: envelopes say how many they
+    have, the block's own come first. What comes out is right where each part has its receipt's digest."""
+    counts = [
+        sum(command.events for command in decode(EnvelopeReceipt, receipt).commands)
+        for receipt in receipts[1:]
+    ]
+    at = max(0, len(events) - sum(counts))
+    parts = [tuple(events[:at])]
+    for count in counts:
+        parts.append(tuple(events[at : at + count]))
+        at += count
+    return tuple(parts)

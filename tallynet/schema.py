@@ -30,6 +30,7 @@ from tallynet import (
 )
 from tallynet.codec import Wire
 from tallynet.merkle import ListProof
+from tallynet.proofs import files
 
 __all__ = ["cddl", "rule_name"]
 
@@ -45,11 +46,14 @@ _HEAD: Final = """\
 _UNIONS: Final[dict[str, object]] = {
     "handshake": (messages.Challenge, messages.Hello, messages.Welcome, messages.Goodbye),
     "peer-message": get_args(messages.PeerMessage),
+    "observer-request": get_args(messages.ObserverRequest),
+    "observer-reply": get_args(messages.ObserverReply),
     "client-request": get_args(messages.ClientRequest),
     "client-reply": get_args(messages.ClientReply),
     "command": get_args(commands.Command),
     "record": get_args(records.Record),
     "evidence": get_args(evidence.Evidence),
+    "statement": get_args(files.Statement),
 }
 _SECTIONS: Final[tuple[tuple[str, tuple[type[Wire], ...]], ...]] = (
     (
@@ -57,6 +61,10 @@ _SECTIONS: Final[tuple[tuple[str, tuple[type[Wire], ...]], ...]] = (
         (messages.Challenge, messages.Hello, messages.HelloBody, messages.Welcome, messages.Goodbye),
     ),
     ("Between validators", tuple(get_args(messages.PeerMessage))),
+    (
+        "Between an observer and the node that it follows",
+        (*get_args(messages.ObserverRequest), *get_args(messages.ObserverReply)),
+    ),
     (
         "Signed bodies between validators",
         (
@@ -81,6 +89,7 @@ _SECTIONS: Final[tuple[tuple[str, tuple[type[Wire], ...]], ...]] = (
     ("Records", tuple(get_args(records.Record))),
     ("Evidence", (*get_args(evidence.Evidence), evidence.Divergence)),
     ("Genesis", (genesis.Genesis,)),
+    ("Proof files", (files.ProofFile, *get_args(files.Statement))),
 )  # fmt: skip
 
 
@@ -165,6 +174,8 @@ class _Writer:
     def _choice(self, options: tuple[Any, ...]) -> str:
         if set(options) == set(get_args(commands.Command)):
             return "command"
+        if set(options) == set(get_args(files.Statement)):
+            return "statement"
         return " / ".join("null" if o is types.NoneType else self._type(o) for o in options)
 
 

@@ -132,6 +132,11 @@ class Succession:
         """The same set with organisations and names."""
         return self._validators[self._number(epoch)]
 
+    def name_of(self, key: bytes) -> str:
+        """Of whoever validates or validated with this key, as far as is known; empty for others."""
+        known = (v for validators in reversed(self._validators) for v in validators)
+        return next((v.name for v in known if v.public_key == key), "")
+
     def _number(self, epoch: int) -> int:
         number = len(self._sets) - 1
         while number and self._sets[number].since > epoch:
@@ -146,6 +151,28 @@ class Succession:
             raise RemoteProtocolError("BAD_CERTIFICATE", "the height does not lie in the epoch")
         keys = self.set_of(commit.epoch).keys
         return verify_commit(certificate, self.genesis, keys, self._check)
+
+    def certified(self, header_bytes: bytes, certificate: Certificate) -> tuple[Header, Commit]:
+        """A final block: the header, and the Commit that a quorum of its epoch's set signed for it.
+
+        Raises:
+            RemoteProtocolError: NETWORK_MISMATCH; VALIDATORS_CHANGED, the block is of a set that is not known
+                here yet; BAD_CERTIFICATE.
+        """
+        header = decode(Header, header_bytes)
+        if header.genesis != self.genesis:
+            raise RemoteProtocolError("NETWORK_MISMATCH", "the block belongs to another network")
+        ends = header.height % self.epoch_length == 0
+        if header.next_validators != self.set_of(header.epoch).hash and not ends:
+            raise RemoteProtocolError(
+                "VALIDATORS_CHANGED", "the block is of a validator set that is not known here yet"
+            )
+        commit = self.committed(certificate)
+        if commit.block != block_hash(header_bytes):
+            raise RemoteProtocolError("BAD_CERTIFICATE", "the certificate is for another block")
+        if (commit.height, commit.epoch) != (header.height, header.epoch):
+            raise RemoteProtocolError("BAD_CERTIFICATE", "height or epoch differ from the header")
+        return header, commit
 
     def add(self, handover: Handover) -> bool:
         """Follow one more hand-over; False when it is known already.

@@ -49,7 +49,7 @@ from tallynet.errors import RemoteProtocolError, TallynetError
 from tallynet.genesis import Genesis, genesis_hash, validators_hash
 from tallynet.hashing import block_hash, envelope_hash
 from tallynet.merkle import list_root
-from tallynet.receipts import Event, events_digest
+from tallynet.receipts import Event, events_digest, split_events
 from tallynet.validators import Handover, Succession
 from tools.arguments import format_amount
 from tools.audit_state import Sums, check_state
@@ -322,13 +322,7 @@ class _Auditor:
         if list_root(given.receipts) != commit.receipts_root:
             raise Mismatch("the receipts are not those that were certified")
         prologue, receipts = decode_receipts(given.receipts)
-        counts = [sum(command.events for command in receipt.commands) for receipt in receipts]
-        events = list(given.events)
-        parts = [events[: len(events) - sum(counts)]]
-        at = len(parts[0])
-        for count in counts:
-            parts.append(events[at : at + count])
-            at += count
+        parts = split_events(given.receipts, given.events)
         digests = (prologue.events_digest, *(receipt.events_digest for receipt in receipts))
         for part, digest in zip(parts, digests, strict=True):
             if events_digest(part) != digest:

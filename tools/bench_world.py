@@ -157,7 +157,7 @@ class World:
             for by, commands in (
                 (supplier, documents), (core, issues), (supplier, claims), (supplier, cuts if cut else ())
             ):  # fmt: skip
-                await _carry_out(by, commands)
+                await carry_out(by, commands)
             advance(len(issues))
 
     def transfers(self, count: int, batch: int) -> list[Envelope]:
@@ -189,7 +189,7 @@ class World:
         return envelopes
 
 
-async def _carry_out(by: Participant, commands: Sequence[Wire]) -> None:
+async def carry_out(by: Participant, commands: Sequence[Wire]) -> None:
     """All of these commands, many envelopes at once. Raises BenchFailed REFUSED."""
     envelopes = (
         by.envelope(commands[start : start + _PREPARED_PER_ENVELOPE], mode=Mode.INDEPENDENT)

@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 from rich.markup import escape
@@ -30,6 +30,7 @@ from tallynet.client.errors import (
     SubmissionRefused,
 )
 from tallynet.errors import ERROR_CODES, LedgerError, TallynetError
+from tallynet.proofs import ProofRefused
 from tools.arguments import UsageError
 from tools.branch_cli import add_branch_commands
 from tools.chaos.cli import add_chaos_command
@@ -45,6 +46,7 @@ from tools.organisation_cli import add_organisation_commands
 from tools.output import OUT, Exit, Output, print_json, print_rows, stop
 from tools.participant import Refusal
 from tools.penetration_cli import add_penetration_commands
+from tools.proof_cli import add_proof_commands
 from tools.reader_cli import add_reader_commands
 from tools.reconciliation_cli import add_reconciliation_commands
 from tools.recovery_cli import add_recovery_commands
@@ -95,13 +97,14 @@ add_show_commands(app, nouns)
 add_penetration_commands(nouns)
 add_reconciliation_commands(nouns)
 add_evidence_commands(app)
+add_proof_commands(app)
 add_simulate_command(app)
 add_model_command(app)
 add_explorer_commands(app)
 app.command(testnet)
 add_chaos_command(app)
 add_scenario_command(app)
-node = App(name="node", help="One validator")
+node = App(name="node", help="One node, validator or observer")
 app.command(node)
 add_membership_commands(nouns, testnet, node)
 
@@ -163,6 +166,12 @@ def bench(
     workload: Annotated[
         str, Parameter(help="transfers, or mixed: everything that a region does in a day")
     ] = "transfers",
+    reads: Annotated[
+        bool, Parameter(name="--reads", negative=(), help="proofs served and checked instead")
+    ] = False,
+    budget: Annotated[
+        bool, Parameter(negative="", help="profile a validator: microseconds by stage")
+    ] = False,
 ) -> None:
     """Measure throughput and latency of real nodes on this machine.
 
@@ -170,7 +179,9 @@ def bench(
 
         tally bench --seconds 30
         tally bench --batch 100
+        tally bench --budget            # where the time goes
         tally bench --lots 5000000      # takes long to prepare, with a progress bar
+        tally bench --reads             # proofs per second of one core, and their sizes
     """
     from tools.bench import run_bench
 
@@ -182,7 +193,8 @@ def bench(
             lots=lots,
             json_file=json_file,
             commit=commit,
-            workload=workload,
+            workload="reads" if reads else workload,
+            budget=budget,
         )
     )
 
@@ -263,19 +275,27 @@ def rule_table() -> list[dict[str, Any]]:
 
 
 @node.command
-def run(directory: Path) -> None:
-    """Run one validator in the foreground, logging JSON lines; end it with Ctrl-C or SIGTERM.
+def run(
+    directory: Path,
+    *,
+    role: Annotated[Literal["validator", "observer"] | None, Parameter(name="--role")] = None,
+) -> None:
+    """Run one node in the foreground, logging JSON lines; end it with Ctrl-C or SIGTERM.
 
     For example:
 
         tally node run network/bank-1
+        tally node run network/observer-1 --role observer
 
     Parameters
     ----------
     directory
         The node's directory with node.toml, genesis.json and node.key.
+    role
+        Instead of the role in node.toml. An observer follows the nodes listed there and never votes.
     """
-    os.execv(sys.executable, [sys.executable, "-m", "node.run", str(directory)])
+    arguments = ["--role", role] if role is not None else []
+    os.execv(sys.executable, [sys.executable, "-m", "node.run", str(directory), *arguments])
 
 
 # --- errors -------------------------------------------------------------------------------------
@@ -293,6 +313,7 @@ EXITS: Final[tuple[tuple[type[TallynetError], Exit], ...]] = (
     (Refusal, Exit.REFUSED),
     (NotFound, Exit.REFUSED),
     (LedgerError, Exit.REFUSED),
+    (ProofRefused, Exit.REFUSED),
 )
 """First match counts; every other TallynetError is about files and processes here."""
 

@@ -14,7 +14,7 @@ from tallynet.commands import command_name
 from tallynet.documents import DOCUMENT_REMEDIES, INVOICE_REMEDIES
 from tallynet.errors import ERROR_CODES
 from tools.command_table import COMMANDS, CommandEntry, Option
-from tools.explanations import CLIENT, EXPLANATIONS, LOCAL
+from tools.explanations import CLIENT, EXPLANATIONS, LOCAL, PROOF
 from tools.output import Exit
 from tools.simulator.planted import PLANTS
 
@@ -82,6 +82,18 @@ OWN_COMMANDS: Final[tuple[tuple[str, str], ...]] = (
     ("evidence list", "The proofs of misbehaviour that running nodes keep, checked."),
     ("evidence save", "Save what a running node keeps to a file."),
     ("evidence verify", "Check the proofs in saved files."),
+    ("proof record", "Write a proof file of a record, or of its absence."),
+    ("proof voucher", "The same of a voucher and all its lots."),
+    ("proof history", "The same of a voucher and everything that ever happened to it."),
+    ("proof lot", "The same of one lot."),
+    (
+        "proof receipt",
+        "The same of what became of a transaction, with its envelope where it is at hand.",
+    ),
+    ("proof events", "The same of everything that happened from one block to another."),
+    ("proof document", "The same of some fields of a document."),
+    ("proof mutate", "Show that no changed proof file is accepted."),
+    ("verify", "Check a proof file offline, with the genesis file alone."),
     ("forensics", "Name the validators that made a fork possible."),
     ("testnet init", "Make a network of banks on this machine."),
     ("testnet up", "Start its nodes."),
@@ -181,6 +193,7 @@ def errors_page() -> str:
         )
     parts += [
         section("From the client and at a node's door", CLIENT),
+        section("From the verifier of proof files", PROOF),
         section("From this program", LOCAL),
         section("From the invoice reader", {code: EXPLANATIONS[code] for code in INVOICE_REMEDIES}),
         section("From sealed documents", {code: EXPLANATIONS[code] for code in DOCUMENT_REMEDIES}),

@@ -20,11 +20,14 @@ LOTS_IN_PROOF_MAX: Final = 1_000
 _ID_BYTES: Final = {Kind.VOUCHER: VOUCHER_BYTES, Kind.LOT: LOT_ID_BYTES}
 
 
-def prove(state: CommittedState, kind: Kind, id: bytes) -> StateProof:
+def prove(
+    state: CommittedState, kind: Kind, id: bytes, *, lots_max: int = LOTS_IN_PROOF_MAX
+) -> StateProof:
     """Proof that the record (`kind`, `id`) has its value in `state`, or that there is none.
 
     `state` is a snapshot (`CommittedState.snapshot`), so that record and tree are of one block. A
-    voucher comes with all its lots; a lot comes with the hash of its voucher and the rows of all lots.
+    voucher comes with all its lots where it has at most `lots_max`; a lot comes with the hash of its voucher
+    and the rows of all lots.
 
     Raises:
         RemoteProtocolError: BAD_ID, the id cannot be one of a voucher or lot.
@@ -39,7 +42,7 @@ def prove(state: CommittedState, kind: Kind, id: bytes) -> StateProof:
     if kind is not Kind.VOUCHER or record is None:
         return msgspec.structs.replace(proof, record=record)
     starts, row = state.lots(id)
-    if len(starts) > LOTS_IN_PROOF_MAX:
+    if len(starts) > lots_max:
         return msgspec.structs.replace(proof, record=record, rows=row)
     lots = tuple(_lot_bytes(state, id, start) for start in starts)
     return msgspec.structs.replace(proof, record=record, lots=lots)

@@ -28,7 +28,7 @@ from tallynet.client.link import ANSWER_SECONDS, Link, NodeAddress
 from tallynet.client.nodes import Nodes
 from tallynet.client.penetration import ProvenPage, proven_page
 from tallynet.client.submissions import Outcome, Submission, Submissions
-from tallynet.client.trust import Block, Certified, ProvenRecord, Receipt, Trust
+from tallynet.client.trust import Block, BlockLeaves, Certified, ProvenRecord, Receipt, Trust
 from tallynet.codec import Wire, decode, encode
 from tallynet.envelope import Envelope, EnvelopeBody
 from tallynet.errors import RemoteProtocolError, TallynetError
@@ -36,6 +36,7 @@ from tallynet.evidence import Divergence
 from tallynet.genesis import Genesis
 from tallynet.messages import (
     BlockPage,
+    BlockReceipts,
     DryRun,
     DryRunResult,
     EventAt,
@@ -50,6 +51,7 @@ from tallynet.messages import (
     QueryEvidence,
     QueryIndex,
     QueryPenetration,
+    QueryReceipts,
     QueryRecord,
     QueryStatus,
     QueryTransaction,
@@ -482,6 +484,23 @@ class Client:
             BlockPage,
             lambda answer: _at_height(height, self.trust.block(answer)),
         )
+
+    async def block_receipts(self, height: int) -> BlockLeaves:
+        """All receipts of the block at `height`, proven complete.
+
+        Raises:
+            RequestFailed: NO_SUCH_BLOCK, HISTORY_GONE.
+        """
+
+        def checked(answer: BlockReceipts) -> BlockLeaves:
+            leaves = self.trust.all_receipts(answer)
+            if leaves.block.height != height:
+                raise RemoteProtocolError(
+                    "BAD_PROOF", f"a block at {leaves.block.height}, not at {height}"
+                )
+            return leaves
+
+        return await self._nodes.ask(lambda n: QueryReceipts(n, height), BlockReceipts, checked)
 
     async def certificate(self, height: int = 0) -> Certificate:
         """The commit certificate at `height`, checked; 0: the newest.

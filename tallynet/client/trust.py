@@ -22,16 +22,22 @@ from tallynet.blocks import Certificate, Commit, Header, SignatureCheck
 from tallynet.codec import decode, encode
 from tallynet.errors import RemoteProtocolError
 from tallynet.genesis import Genesis, genesis_hash
-from tallynet.hashing import block_hash
 from tallynet.merkle import list_root, verify_list_proof
-from tallynet.messages import BlockPage, ProvenReceipt, Receipts, RecordProof, ShownEvent
+from tallynet.messages import (
+    BlockPage,
+    BlockReceipts,
+    ProvenReceipt,
+    Receipts,
+    RecordProof,
+    ShownEvent,
+)
 from tallynet.receipts import EnvelopeReceipt, Event, PrologueReceipt
 from tallynet.records import RECORD_TYPES, Kind, Lot, Record
 from tallynet.signatures import verify_kind
-from tallynet.state_proof import StateProof, verify_state_proof
+from tallynet.state_proof import StateProof, verify_state_proof, verify_voucher_proof
 from tallynet.validators import Handover, Succession, set_fault
 
-__all__ = ["Block", "Certified", "ProvenRecord", "Receipt", "Trust"]
+__all__ = ["Block", "BlockLeaves", "Certified", "ProvenRecord", "Receipt", "Trust"]
 
 REMEMBERED_MAX: Final = 256
 """Certified headers kept, so that many receipts of one block cost one check of its signatures."""
@@ -94,6 +100,8 @@ class ProvenRecord:
     """All lots of a voucher by start, none hidden; None for other kinds, and for a voucher with so
     many that they must be read one by one."""
     block: Certified
+    proof: StateProof
+    """What shows it, for a proof file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +109,15 @@ class Block:
     block: Certified
     envelopes: tuple[bytes, ...]
     """Envelope hashes in order, proven by the header: `Envelope.hash` of an envelope at hand."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlockLeaves:
+    """All receipts of one block."""
+
+    block: Certified
+    receipts: tuple[bytes, ...]
+    """Encoded: the `PrologueReceipt`, then one `EnvelopeReceipt` per envelope."""
 
 
 class Trust:
@@ -151,28 +168,12 @@ class Trust:
         if known is not None and known.certificate == certificate:
             self._known.move_to_end(header)
             return known
-        result = self._check(header, certificate)
+        result = Certified(*self.succession.certified(header, certificate), header, certificate)
         self._known[header] = result
         if len(self._known) > REMEMBERED_MAX:
             self._known.popitem(last=False)
         self.newest = max(self.newest, result.height)
         return result
-
-    def _check(self, header_bytes: bytes, certificate: Certificate) -> Certified:
-        header = decode(Header, header_bytes)
-        if header.genesis != self.genesis_hash:
-            raise RemoteProtocolError("NETWORK_MISMATCH", "the block belongs to another network")
-        ends = header.height % self.genesis.epoch_length == 0
-        if header.next_validators != self.succession.set_of(header.epoch).hash and not ends:
-            raise RemoteProtocolError(
-                "VALIDATORS_CHANGED", "the block is of a validator set that is not known here yet"
-            )
-        commit = self.succession.committed(certificate)
-        if commit.block != block_hash(header_bytes):
-            raise RemoteProtocolError("BAD_CERTIFICATE", "the certificate is for another block")
-        if (commit.height, commit.epoch) != (header.height, header.epoch):
-            raise RemoteProtocolError("BAD_CERTIFICATE", "height or epoch differ from the header")
-        return Certified(header, commit, header_bytes, certificate)
 
     def receipts(self, message: Receipts) -> list[Receipt]:
         """Every receipt of a message, or none of them when one does not hold."""
@@ -195,13 +196,13 @@ class Trust:
         """
         block = self.certified(answer.header, answer.certificate)
         proof = decode(StateProof, answer.proof)
-        raw = verify_state_proof(block.commit.state_root, kind, id, proof)
-        if raw is None:
-            return ProvenRecord(None, None, block)
-        lots = None
+        root = block.commit.state_root
         if kind is Kind.VOUCHER and not proof.rows:
-            lots = tuple(decode(Lot, lot) for lot in proof.lots)
-        return ProvenRecord(decode(RECORD_TYPES[kind], raw), lots, block)
+            voucher, lots = verify_voucher_proof(root, id, proof) or (None, None)
+            return ProvenRecord(voucher, lots, block, proof)
+        raw = verify_state_proof(root, kind, id, proof)
+        record = None if raw is None else decode(RECORD_TYPES[kind], raw)
+        return ProvenRecord(record, None, block, proof)
 
     def event(self, shown: ShownEvent) -> Event:
         """One event of the committed log."""
@@ -217,6 +218,13 @@ class Trust:
         if sha256(shown.hashes).digest() != digest or own not in hashes:
             raise RemoteProtocolError("BAD_PROOF", "the event is not one of its receipt")
         return decode(Event, shown.event)
+
+    def all_receipts(self, answer: BlockReceipts) -> BlockLeaves:
+        """Every receipt of a block, the block's own first."""
+        block = self.certified(answer.header, answer.certificate)
+        if list_root(answer.receipts) != block.commit.receipts_root:
+            raise RemoteProtocolError("BAD_PROOF", "these are not all receipts of the block")
+        return BlockLeaves(block, answer.receipts)
 
     def block(self, answer: BlockPage) -> Block:
         """A block's header, certificate and envelope hashes."""

@@ -24,6 +24,7 @@ from tallynet.hashing import block_hash, signed_bytes
 from tallynet.merkle import ListTree, list_root
 from tallynet.messages import (
     BlockPage,
+    BlockReceipts,
     ClientRequest,
     DryRun,
     DryRunResult,
@@ -44,6 +45,7 @@ from tallynet.messages import (
     QueryEvidence,
     QueryIndex,
     QueryPenetration,
+    QueryReceipts,
     QueryRecord,
     QueryStatus,
     QueryTransaction,
@@ -239,6 +241,8 @@ class Server:
                 return self._events(session, request)
             case QueryBlock(number, height):
                 return self._block(number, height)
+            case QueryReceipts(number, height):
+                return self._block_receipts(number, height)
             case QueryStatus(number):
                 return self._status(number)
             case QueryPenetration(number):
@@ -301,6 +305,12 @@ class Server:
         block = self.chain.blocks[height - 1]
         return BlockPage(number, block.header, block.certificate, block.envelopes)
 
+    def _block_receipts(self, number: int, height: int) -> Wire:
+        if not 1 <= height <= self.height:
+            return RequestRefused(number, "NO_SUCH_BLOCK", f"no block {height}")
+        block = self.chain.blocks[height - 1]
+        return BlockReceipts(number, block.header, block.certificate, block.receipts)
+
     def _events(self, session: ClientSession, query: QueryEvents) -> Wire | None:
         page = self._event_page(query)
         if query.wait and not page.events:
@@ -322,7 +332,7 @@ class Server:
     def _status(self, number: int) -> NodeStatus:
         return NodeStatus(
             number, f"bank-{self.index}", bytes(16), 0, 0, 0, self.index, self.height, bytes(32),
-            bytes(32), 19_700, 0, 3, "nothing to do", NodeState.NORMAL, "NOTHING_TO_DO", (), 0, 0,
+            bytes(32), 19_700, 0, 3, "nothing to do", NodeState.NORMAL, "NOTHING_TO_DO", (), 0, 0, 0, 0,
         )  # fmt: skip
 
 

@@ -24,6 +24,7 @@ from tallynet.client import (
 )
 from tallynet.codec import Wire, decode, encode
 from tallynet.messages import (
+    BlockReceipts,
     Penetration,
     ProvenReceipt,
     Receipts,
@@ -368,6 +369,28 @@ def test_a_block_is_checked_against_its_certificate(backend: str) -> None:
             await client.block(9)
 
     run(backend, body)
+
+
+def test_all_receipts_of_a_block_are_shown_or_none(backend: str) -> None:
+    async def body(client: Client, servers: list[Server]) -> None:
+        await client.submit(envelope(1))
+        await client.submit(envelope(2))
+        leaves = await client.block_receipts(1)
+        assert (leaves.block.height, len(leaves.receipts)) == (1, 2)
+        with pytest.raises(RequestFailed, match="no block 9"):
+            await client.block_receipts(9)
+        made = servers[0].chain.blocks[1]
+
+        def of_another_block(reply: Wire) -> Wire:
+            if not isinstance(reply, BlockReceipts):
+                return reply
+            return BlockReceipts(reply.request, made.header, made.certificate, made.receipts)
+
+        servers[0].lie = of_another_block
+        with pytest.raises(NotConnected, match="a block at 2, not at 1"):
+            await client.block_receipts(1)
+
+    run(backend, body, nodes=1)
 
 
 def test_events_come_in_order_once_and_can_be_resumed_and_followed(backend: str) -> None:

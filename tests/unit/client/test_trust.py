@@ -12,7 +12,7 @@ from tallynet.codec import decode, encode
 from tallynet.errors import RemoteProtocolError
 from tallynet.hashing import block_hash, signed_bytes
 from tallynet.merkle import ListProof, ListTree
-from tallynet.messages import BlockPage, ProvenReceipt, Receipts, RecordProof
+from tallynet.messages import BlockPage, BlockReceipts, ProvenReceipt, Receipts, RecordProof
 from tallynet.receipts import EnvelopeReceipt
 from tallynet.records import Kind
 from tallynet.signatures import KIND_COMMIT, KIND_PREPARE
@@ -277,6 +277,14 @@ def test_envelopes_that_are_not_the_blocks_are_refused() -> None:
     for other in (B3.envelopes[:1], B3.envelopes[::-1], (), (*B3.envelopes, bytes(32))):
         with pytest.raises(RemoteProtocolError):
             Trust(GENESIS).block(replace(page, envelopes=other))
+
+
+def test_receipts_that_are_not_all_of_the_block_are_refused() -> None:
+    page = BlockReceipts(1, B3.header, B3.certificate, B3.receipts)
+    assert Trust(GENESIS).all_receipts(page).receipts == B3.receipts
+    for other in (B3.receipts[1:], B3.receipts[:-1], B3.receipts[::-1], (), (*B3.receipts, b"")):
+        with pytest.raises(RemoteProtocolError):
+            Trust(GENESIS).all_receipts(replace(page, receipts=other))
 
 
 def test_state_proofs_have_no_field_without_a_use() -> None:

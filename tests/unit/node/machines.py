@@ -77,6 +77,8 @@ class Validator:
         """The same with their fields."""
         self.invalid = 0
         """Envelopes and parts of a state for which a peer got a strike."""
+        self.extra: dict[str, object] = getattr(self, "extra", {})
+        """Further arguments of this machine."""
         self.fate: Callable[[WriteBatch], str] = lambda _batch: ""
         """Whether the process dies around the commit of a batch: "dies before" it, or "dies after"."""
         self.start()
@@ -119,7 +121,7 @@ class Validator:
             clock=Clock(lambda: net.now_ms, lambda: net.wall_ms),
             offer=self.inbox.append,
             log=self.note,
-            **net.options,  # type: ignore[arg-type]
+            **{**net.options, **self.extra},  # type: ignore[arg-type]
         )
         self.machine.start()
 
@@ -180,9 +182,9 @@ class Validator:
                 self.restart()
                 return True
             self.inbox.append(shell.written())
-            if shell.finished:
-                self.machine.close()
-                self.build()
+        if shell.finished:
+            self.machine.close()
+            self.build()
         return busy or batch is not None
 
     @property
@@ -271,6 +273,7 @@ class Net:
             self.now_ms += TICK_MS
             for node in self.nodes:
                 node.inbox.append(Tick(self.now_ms, self.wall_ms))
+                node.machine.followers.serve(self.now_ms)
             self.settle()
         return until()
 

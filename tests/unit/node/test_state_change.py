@@ -14,13 +14,16 @@ from node.store.batch import STAGED
 from node.store.tables import BLOCKS, BODIES, RECEIPTS, TRANSACTIONS
 from tallynet.blocks import Commit, Prepare
 from tallynet.codec import decode
+from tallynet.merkle import list_root
 from tallynet.messages import (
+    BlockReceipts,
     Blocks,
     FetchBlocks,
     NodeStatus,
     PeerMessage,
     QueryBlock,
     QueryEvents,
+    QueryReceipts,
     QueryStatus,
     QueryTransaction,
     Receipts,
@@ -255,7 +258,8 @@ def test_clients_hear_which_history_is_here(net: Net) -> None:
     net.heal()
     grow(net, 2)
     for request in (
-        QueryBlock(1, base - 2), QueryEvents(2, 1, 0, False), QueryTransaction(3, lost.transaction)
+        QueryBlock(1, base - 2), QueryEvents(2, 1, 0, False), QueryTransaction(3, lost.transaction),
+        QueryReceipts(5, base - 2),
     ):  # fmt: skip
         refused = answer(node, request)
         assert isinstance(refused, RequestRefused) and refused.code == "HISTORY_GONE"
@@ -264,6 +268,12 @@ def test_clients_hear_which_history_is_here(net: Net) -> None:
         "executed, but not by what is stored here"
     )
     assert isinstance(answer(net.nodes[0], Submit((lost.raw,))), Receipts)
+    shown = answer(net.nodes[0], QueryReceipts(6, 1))
+    assert isinstance(shown, BlockReceipts)
+    vote = decode(Commit, shown.certificate.vote)
+    assert (vote.height, vote.receipts_root) == (1, list_root(shown.receipts))
+    unknown = answer(net.nodes[0], QueryReceipts(7, 10_000))
+    assert isinstance(unknown, RequestRefused) and unknown.code == "NO_SUCH_BLOCK"
     status = answer(node, QueryStatus(4))
     assert isinstance(status, NodeStatus) and status.committed == node.height
 

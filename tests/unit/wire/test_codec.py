@@ -30,6 +30,7 @@ from tallynet.messages import (
     ViewChange,
     Welcome,
 )
+from tallynet.proofs import ProofFile
 from tallynet.receipts import EnvelopeReceipt, PrologueReceipt
 from tallynet.records import Record
 from tallynet.state_proof import StateProof
@@ -40,7 +41,7 @@ MESSAGES = tuple(
 )
 OTHERS = (
     Challenge, Hello, HelloBody, Welcome, Header, Prepare, ViewChange, NewView, EnvelopeBody,
-    SignedEnvelope, Genesis, EnvelopeReceipt, PrologueReceipt, StateProof,
+    SignedEnvelope, Genesis, EnvelopeReceipt, PrologueReceipt, StateProof, ProofFile,
 )  # fmt: skip
 EVERYTHING = (*MESSAGES, *OTHERS, *get_args(Command), *get_args(Record))
 

@@ -16,6 +16,7 @@ from tallynet.codec import Wire, decode, encode
 from tallynet.commands import Command
 from tallynet.errors import RemoteProtocolError
 from tallynet.messages import ClientReply, ClientRequest, PeerMessage
+from tallynet.proofs import Statement
 from tallynet.records import Record
 from tallynet.schema import cddl, rule_name
 from tests.unit.wire.cddl_reader import Schema
@@ -88,11 +89,13 @@ _ATOMS = st.one_of(
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("union", [PeerMessage, ClientRequest, ClientReply, Command, Record])
+@pytest.mark.parametrize(
+    "union", [PeerMessage, ClientRequest, ClientReply, Command, Record, Statement]
+)
 def test_unions_of_the_schema_are_those_of_the_decoder(union: Any) -> None:
     names = {
         PeerMessage: "peer-message", ClientRequest: "client-request", ClientReply: "client-reply",
-        Command: "command", Record: "record",
+        Command: "command", Record: "record", Statement: "statement",
     }  # fmt: skip
     members = {rule_name(kind) for kind in get_args(union)}
     head = TEXT.split(f"\n{names[union]} =\n", 1)[1].split("\n\n", 1)[0]

@@ -10,6 +10,7 @@ _EXECUTE: Final = "node/ledger/execute.py"
 _RANGES: Final = "node/ledger/ranges.py"
 _SERVICE: Final = "node/service.py"
 _TRUST: Final = "tallynet/client/trust.py"
+_VALIDATORS: Final = "tallynet/validators.py"
 
 LAW: Final = (
     Plant(
@@ -98,8 +99,8 @@ LAW: Final = (
         "tree.prove(index))\n        session",
     ),
     Plant(
-        "client-believes-without-certificate", "B6, E9", _TRUST,
-        "        commit = self.succession.committed(certificate)\n",
+        "client-believes-without-certificate", "B6, E9", _VALIDATORS,
+        "        commit = self.committed(certificate)\n",
         "        commit = decode(Commit, certificate.vote)\n",
     ),
     Plant(
@@ -108,7 +109,7 @@ LAW: Final = (
         "        if proven.proof.count < 1:\n",
     ),
     Plant(
-        "client-believes-another-header", "E9", _TRUST,
+        "client-believes-another-header", "E9", _VALIDATORS,
         "        if commit.block != block_hash(header_bytes):\n",
         "        if not commit.block:\n",
     ),
