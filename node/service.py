@@ -14,6 +14,7 @@ from typing import Final, Protocol
 from consensus.constants import CLOCK_WINDOW_MS
 from consensus.events import Transaction, TransactionsHeld
 from node import penetration
+from node.event_pages import event_blocks
 from node.executor import ExecutedBlock, Executor
 from node.ledger.execute import admit, dry_run
 from node.pool import Pool, PoolRefused, in_messages, transaction_of
@@ -21,7 +22,7 @@ from node.state import CommittedState, Overlay, prove
 from node.state.view import Index
 from node.store import Store
 from node.unchecked import Unchecked
-from tallynet.blocks import Certificate, Header
+from tallynet.blocks import Certificate
 from tallynet.codec import decode, decode_trusted, encode
 from tallynet.envelope import ENVELOPE_BYTES_MAX, Envelope, EnvelopeBody, open_envelope
 from tallynet.errors import LedgerError, RemoteProtocolError, TallynetError
@@ -34,7 +35,6 @@ from tallynet.messages import (
     ClientRequest,
     DryRun,
     DryRunResult,
-    EventAt,
     EventPage,
     EvidenceEntry,
     EvidenceKind,
@@ -67,9 +67,6 @@ WAITING_PER_TRANSACTION_MAX: Final = 16
 """Sessions that may wait for one transaction; more get `TransactionState` PENDING."""
 EVENT_WAITERS_MAX: Final = 1_024
 """Long polls for events; beyond that the oldest is answered empty."""
-EVENTS_PER_PAGE: Final = 500
-BLOCKS_PER_PAGE: Final = 200
-"""Blocks looked through for one page, so that a question never holds the loop for long."""
 CLOCK_SKEW_SECONDS: Final = CLOCK_WINDOW_MS // 1000
 """Between the clocks of two validators that vote for each other's proposals."""
 EVIDENCE_PER_PAGE: Final = 64
@@ -436,33 +433,15 @@ class Service:
     def _events(self, session: Session, query: QueryEvents) -> None:
         first = max(query.height, 1)
         self._require_history(f"the events of block {first} are not here", first)
-        events, height, index = self._collect_events(first, query.index)
-        if not events and query.wait:
-            if len(self._event_waiters) >= EVENT_WAITERS_MAX:
-                old, page = self._event_waiters.popleft()
-                old.send(encode(EventPage(page.request, (), page.height, page.index)))
-            # What was scanned need not be scanned again.
-            self._event_waiters.append((session, QueryEvents(query.request, height, index, True)))
-            return
-        session.send(encode(EventPage(query.request, tuple(events), height, index)))
-
-    def _collect_events(self, height: int, index: int) -> tuple[list[EventAt], int, int]:
-        """A page of events from (height, index) on, and where the next page begins."""
-        events: list[EventAt] = []
         with self._store.reader() as reader:
-            for _ in range(BLOCKS_PER_PAGE):
-                block = reader.block(height)
-                given = reader.receipts(height)
-                if block is None or given is None:
-                    break
-                time = decode_trusted(Header, block.header).time_ms // 1000
-                page = given.events[index : index + EVENTS_PER_PAGE - len(events)]
-                events.extend(EventAt(height, index + i, time, e) for i, e in enumerate(page))
-                index += len(page)
-                if index < len(given.events):
-                    break
-                height, index = height + 1, 0
-        return events, height, index
+            blocks = event_blocks(reader, first, query.receipt, query.event)
+        if not blocks and query.wait:
+            if len(self._event_waiters) >= EVENT_WAITERS_MAX:
+                old, asked = self._event_waiters.popleft()
+                old.send(encode(EventPage(asked.request, ())))
+            self._event_waiters.append((session, query))
+            return
+        session.send(encode(EventPage(query.request, blocks)))
 
     def _block(self, query: QueryBlock) -> BlockPage:
         height = query.height or self._executor.head.height

@@ -37,6 +37,7 @@ from tools.document_cli import add_document_commands
 from tools.evidence_cli import add_evidence_commands
 from tools.explanations import EXPLANATIONS
 from tools.explorer.cli import add_explorer_commands
+from tools.heads_cli import add_heads_command
 from tools.ledger_cli import OutputOption, add_ledger_commands
 from tools.membership_cli import add_membership_commands
 from tools.model.cli import add_model_command
@@ -89,6 +90,7 @@ add_show_commands(app, nouns)
 add_penetration_commands(nouns)
 add_reconciliation_commands(nouns)
 add_evidence_commands(app)
+add_heads_command(app)
 add_simulate_command(app)
 add_model_command(app)
 add_explorer_commands(app)

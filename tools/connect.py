@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from tallynet.client import Client, NodeAddress
+from tallynet.client import Client, NodeAddress, TrustStore
 from tallynet.genesis import Genesis, genesis_hash
 from tools.testnet_files import GENESIS_FILE, NetworkFile, load_genesis, load_network
+
+TRUST_DIRECTORY: Final = "trust"
+"""In a network directory: what its commands have seen of the network."""
 
 
 def genesis_of(network: Path) -> tuple[Genesis, bytes]:
@@ -35,9 +40,12 @@ async def connect(
     """A connected client of this network; `only` restricts it to one node.
 
     It authenticates with `key`, or a fresh one: who acts on the ledger is said by the envelopes' signatures,
-    and who asks matters for penetration queries only.
+    and who asks matters for penetration queries only. What it has seen is kept in the network directory, if
+    this user may write there.
     """
     nodes = addresses(load_network(network), only)
     genesis, _ = genesis_of(network)
-    async with Client.connect(nodes, genesis, key or Ed25519PrivateKey.generate()) as client:
+    asking = key or Ed25519PrivateKey.generate()
+    store = TrustStore(network / TRUST_DIRECTORY) if os.access(network, os.W_OK) else None
+    async with Client.connect(nodes, genesis, asking, store=store) as client:
         yield client

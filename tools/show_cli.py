@@ -18,8 +18,7 @@ import trio
 from cyclopts import App, Parameter
 
 from node.state.view import Index
-from tallynet.client import Client
-from tallynet.client.client import EventEntry
+from tallynet.client import Client, EventEntry, UnprovenPhase
 from tallynet.client.trust import ProvenRecord, Receipt
 from tallynet.errors import TallynetError
 from tallynet.messages import TransactionPhase
@@ -207,7 +206,7 @@ async def _voucher_list(network: Path, acting: str, output: Output) -> None:
     names = book.names()
     found: list[tuple[bytes, Voucher, Lot]] = []
     async with connect(network) as client:
-        entries = [entry async for entry in client.index_all(Index.HOLDER_LOTS, holder)]
+        entries = [entry async for entry in client.unproven_index_all(Index.HOLDER_LOTS, holder)]
         vouchers: dict[bytes, ProvenRecord] = {}
         for entry in entries:
             id, start = entry[ID_BYTES : 2 * ID_BYTES], int.from_bytes(entry[2 * ID_BYTES :], "big")
@@ -366,6 +365,9 @@ def block_time(seconds: int) -> str:
 def events(
     *,
     from_: Annotated[int, Parameter(name="--from", help="first height")] = 0,
+    cursor: Annotated[
+        str, Parameter(name="--cursor", help="go on where the reader of this name stopped")
+    ] = "",
     follow: Annotated[
         bool, Parameter(name="--follow", negative=(), help="wait for new ones; end with Ctrl-C")
     ] = False,
@@ -374,22 +376,26 @@ def events(
 ) -> None:
     """Print the events of the committed log, one line each; with --output json, one object a line.
 
+    Each is proven, and so is that none is left out.
+
     For example:
 
         tally events --from 1 --follow
+        tally events --cursor books
     """
-    trio.run(_events, network, from_, follow, output)
+    trio.run(_events, network, from_, cursor, follow, output)
 
 
-async def _events(network: Path, height: int, follow: bool, output: Output) -> None:
+async def _events(network: Path, height: int, cursor: str, follow: bool, output: Output) -> None:
     import json
 
     names = AddressBook(network).names()
     async with connect(network) as client:
-        async for entry in client.events(height, follow=follow):
+        async for entry in client.events(height, follow=follow, cursor=cursor):
             if output is Output.json:
                 place = {"height": entry.height, "index": entry.index, "time": entry.time}
-                line = json.dumps(place | to_plain(entry.event), ensure_ascii=False)
+                event = {"hidden": True} if entry.event is None else to_plain(entry.event)
+                line = json.dumps(place | event, ensure_ascii=False)
             else:
                 line = event_line(entry, names)
             print(line, flush=follow)
@@ -398,6 +404,8 @@ async def _events(network: Path, height: int, follow: bool, output: Output) -> N
 def event_line(entry: EventEntry, names: Mapping[bytes, str]) -> str:
     """One event as a line of text."""
     event = entry.event
+    if event is None:
+        return f"{entry.height}.{entry.index}  {block_time(entry.time)}  not shown to this key"
     kind = Kind(event.kind).name.lower().replace("_", " ")
     parts = [
         f"{entry.height}.{entry.index}",
@@ -438,14 +446,14 @@ def transaction(
 async def _transaction(network: Path, id: str, output: Output) -> None:
     async with connect(network) as client:
         outcome = await client.outcome(bytes.fromhex(id))
-    if isinstance(outcome, TransactionPhase):
+    if isinstance(outcome, UnprovenPhase):
         what = {
             TransactionPhase.PENDING: "it waits in the pool of the node asked",
             TransactionPhase.UNKNOWN: "the node asked does not know it; ask again until its validity"
             " has passed, then sign anew",
             TransactionPhase.COMMITTED: "it is committed, the receipt follows; ask again",
         }
-        stop(Exit.UNKNOWN, "OUTCOME_UNKNOWN", f"{outcome.name}: {what[outcome]}")
+        stop(Exit.UNKNOWN, "OUTCOME_UNKNOWN", f"{outcome.phase.name}: {what[outcome.phase]}")
     if output is Output.json:
         place = {"height": outcome.height, "block_time": block_time(outcome.block.time_ms // 1000)}
         print_json(place | to_plain(outcome.receipt))
@@ -492,7 +500,7 @@ async def _instruction_list(network: Path, acting: str, ids: bool, output: Outpu
     bank = book.organisation(acting)
     found: list[tuple[bytes, Instruction]] = []
     async with connect(network) as client:
-        async for entry in client.index_all(Index.BANK_INSTRUCTIONS, bank):
+        async for entry in client.unproven_index_all(Index.BANK_INSTRUCTIONS, bank):
             record = await client.read(Kind.INSTRUCTION, entry[ID_BYTES:])
             if isinstance(record, Instruction) and record.bank == bank:
                 found.append((entry[ID_BYTES:], record))
@@ -545,7 +553,9 @@ async def _financing_requests(network: Path, acting: str, output: Output) -> Non
     book = AddressBook(network)
     found: list[tuple[bytes, FinancingRequest]] = []
     async with connect(network) as client:
-        async for entry in client.index_all(Index.PARTY_REQUESTS, book.organisation(acting)):
+        async for entry in client.unproven_index_all(
+            Index.PARTY_REQUESTS, book.organisation(acting)
+        ):
             record = await client.read(Kind.FINANCING_REQUEST, entry[ID_BYTES:])
             if isinstance(record, FinancingRequest):
                 found.append((entry[ID_BYTES:], record))

@@ -5,14 +5,20 @@ connection is lost, it goes to every node (E2: one node may be censoring or cut 
 growing pauses, always the same bytes, which can take effect only once. It ends with
 
     receipt            checked against its block's certificate, whoever sent it
-    SubmissionRefused  every node it was sent to refused it at the door
-    OutcomeUnknown     the caller's time or the envelope's validity is over; never "failed"
+    SubmissionRefused  f+1 validators of different organisations refused it at the door
+    OutcomeUnknown     the caller's time or the envelope's validity is over, or every node that is known has
+                       refused and these are too few to be believed; never "failed"
+
+A refusal proves nothing, so the envelope goes to the other nodes at once. Who believed one liar, and signed
+anew, could pay twice.
 """
 
 from __future__ import annotations
 
 import heapq
 import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 import anyio
@@ -22,7 +28,7 @@ from tallynet.client.trust import Receipt
 from tallynet.envelope import Envelope
 from tallynet.errors import ERROR_CODES, TallynetError
 
-__all__ = ["Submission", "Submissions"]
+__all__ = ["Refusal", "Submission", "Submissions"]
 
 T_FORWARD_SECONDS: Final = 1.0
 """Then all nodes get it (reliability E2)."""
@@ -39,8 +45,8 @@ class Submission:
     """One envelope and everybody who waits for its receipt."""
 
     __slots__ = (
-        "asked", "done", "due", "envelope", "error", "pause", "receipt", "rounds", "sends",
-        "waiters",
+        "asked", "done", "doubtful", "due", "envelope", "error", "pause", "receipt", "refusals", "rounds",
+        "sends", "waiters",
     )  # fmt: skip
 
     def __init__(self, envelope: Envelope, now: float) -> None:
@@ -51,6 +57,10 @@ class Submission:
         self.waiters = 0
         self.asked: Final[set[int]] = set()
         """Nodes, by number, that have it and did not refuse."""
+        self.refusals: Final[dict[int, Refusal]] = {}
+        """By number of the node."""
+        self.doubtful = False
+        """A copy may be on its way that no refusal speaks of: a node fell silent, or vanished, with it."""
         self.sends = 0
         self.rounds = 0
         """Times it was handed out without a refusal for lack of room; 0: to one node only."""
@@ -63,13 +73,47 @@ class Submission:
             return self.receipt
         if self.error is not None:
             raise self.error
-        raise OutcomeUnknown(self.envelope.transaction, "no receipt in the time given")
+        raise OutcomeUnknown(
+            self.envelope.transaction, f"no receipt in the time given{self._refused_text()}"
+        )
+
+    def _refused_text(self) -> str:
+        if not self.refusals:
+            return ""
+        refusal = next(iter(self.refusals.values()))
+        return f"; {len(self.refusals)} nodes refuse it ({refusal.code}: {refusal.reason})"
+
+    def verdict(self, needed: int, nodes: int) -> SubmissionError | None:
+        """What the refusals mean; None as long as somebody else may take it."""
+        if self.asked and any(each.code == "EXPIRED" for each in self.refusals.values()):
+            return None
+        operators = {each.operator for each in self.refusals.values()} - {None}
+        if len(operators) >= needed:
+            refusal = next(iter(self.refusals.values()))
+            return SubmissionRefused(refusal.code, refusal.reason, self.envelope.transaction)
+        if len(self.refusals) < nodes:
+            return None
+        why = f"validators of {needed} organisations must refuse it to be believed{self._refused_text()}"
+        return OutcomeUnknown(self.envelope.transaction, why)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What one node said."""
+
+    operator: bytes | None
+    """The organisation whose validator it is; None for another node."""
+    code: str
+    reason: str
 
 
 class Submissions:
     """All envelopes that wait. Time is passed in."""
 
-    def __init__(self) -> None:
+    def __init__(self, nodes: int, needed: Callable[[], int]) -> None:
+        """How many nodes are known, and how many organisations' validators must refuse (f+1)."""
+        self._nodes: Final = nodes
+        self._needed: Final = needed
         self._open: Final[dict[bytes, Submission]] = {}
         self._due: Final[list[tuple[float, int, Submission]]] = []
         """Heap; an entry whose time is not the submission's `due` any more is void."""
@@ -112,6 +156,7 @@ class Submissions:
         return found
 
     def sent(self, submission: Submission, node: int) -> None:
+        submission.doubtful |= node in submission.asked
         submission.asked.add(node)
         submission.sends += 1
 
@@ -126,23 +171,31 @@ class Submissions:
         """The connection to a node ended: whatever it had goes to the others at once."""
         for submission in self._open.values():
             if node in submission.asked:
+                submission.doubtful = True
                 submission.rounds = max(1, submission.rounds)
                 self._schedule(submission, now)
 
-    def refused(self, node: int, transaction: bytes, code: str, reason: str, now: float) -> None:
+    def refused(self, node: int, transaction: bytes, refusal: Refusal, now: float) -> None:
         """A node did not take an envelope in."""
         submission = self._open.get(transaction)
         if submission is None:
             return
         submission.asked.discard(node)
-        if code not in _VERDICTS:
+        if refusal.code not in _VERDICTS:
             submission.rounds = 0
             submission.pause = min(2 * submission.pause, RETRY_SECONDS_MAX)
             self._schedule(submission, now + min(BUSY_SECONDS * submission.sends, submission.pause))
-        elif code == "EXPIRED" and submission.sends > 1:
-            pass  # an earlier copy may have been in time
-        elif not submission.asked:
-            self._end(submission, SubmissionRefused(code, reason, transaction))
+            return
+        if refusal.code == "EXPIRED" and submission.doubtful:
+            return  # an earlier copy may have been in time
+        first = not submission.refusals
+        submission.refusals[node] = refusal
+        verdict = submission.verdict(self._needed(), self._nodes)
+        if verdict is not None:
+            self._end(submission, verdict)
+        elif first:
+            submission.rounds = max(1, submission.rounds)
+            self._schedule(submission, now)
 
     def receipted(self, receipt: Receipt) -> None:
         """A checked receipt arrived, from whichever node."""

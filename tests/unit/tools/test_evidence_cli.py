@@ -16,6 +16,7 @@ from node.store import open_store
 from tallynet.blocks import Certificate, Commit, Header, Prepare
 from tallynet.codec import Wire, encode
 from tallynet.evidence import VotesEvidence
+from tallynet.evidence_file import EvidenceFile
 from tallynet.genesis import Genesis, genesis_hash
 from tallynet.hashing import block_hash, signed_bytes
 from tallynet.keyfile import load_key_file
@@ -23,7 +24,6 @@ from tallynet.merkle import list_root
 from tallynet.messages import DOMAINS, NewView, Signed, SignedKind, ViewChange
 from tallynet.validators import Succession
 from tools.cli import main
-from tools.evidence_cli import EvidenceFile
 from tools.output import Exit
 from tools.testnet_files import load_genesis, load_network
 
