@@ -87,6 +87,8 @@ COMPARE_SECONDS: Final = 600.0
 names no `max_age`, and so soon is another chain found out."""
 SAVE_SECONDS: Final = 10.0
 """What was seen since is lost with the process; the next life is no more than that behind."""
+TRACE_SECONDS: Final = 5.0
+"""At the end of a client that saw a fork: to complete the evidence."""
 RECONNECT_SECONDS: Final = 1.0
 """Between two attempts of a follower of events to find a node."""
 BEHIND_SECONDS: Final = 5.0
@@ -233,6 +235,9 @@ class Client:
             except Exception as body_error:  # noqa: BLE001 - raised again below, outside the group
                 error = body_error
             finally:
+                if trust.fork is not None and store is not None:
+                    with anyio.move_on_after(TRACE_SECONDS, shield=True):
+                        await client._heads.trace()
                 client._close()
                 tasks.cancel_scope.cancel()
         if store is not None and (trust.head is not None or trust.fork is not None):

@@ -4,11 +4,12 @@ correct. Asking them finds out whoever withholds blocks, and whoever shows anoth
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import anyio
 
-from tallynet.client.errors import ConnectionLost, RequestFailed, StaleAnswer
+from tallynet.client.errors import ConnectionLost, ForkSeen, RequestFailed, StaleAnswer
 from tallynet.client.link import Link, NodeAddress
 from tallynet.client.nodes import Nodes
 from tallynet.client.trust import Block, Trust
@@ -90,6 +91,23 @@ class Heads:
             self._confirmed = (result.newest, began)
         return result
 
+    async def trace(self) -> None:
+        """Look for the certificate that completes the evidence of a fork (`Trust.trace`), at nodes that are
+        connected or can be."""
+        for node in range(len(self._nodes)):
+            fork = self._trust.fork
+            if fork is None:
+                return
+            try:
+                link = await self._nodes.open(node)
+                page = await link.ask(partial(_at, fork.height), BlockPage)
+                if page.certificate is not None and self._trust.trace(
+                    page.header, page.certificate
+                ):
+                    return
+            except (ConnectionLost, RequestFailed, ForkSeen, RemoteProtocolError):
+                continue
+
     async def _height(self, link: Link) -> int:
         try:
             return (await self._block(link, 0)).block.height
@@ -116,7 +134,7 @@ class Heads:
                 raise RemoteProtocolError("BAD_PROOF", f"block {block.block.height}, not {height}")
             return block
 
-        return await self._nodes.ask_link(link, lambda n: QueryBlock(n, height), BlockPage, check)
+        return await self._nodes.ask_link(link, partial(_at, height), BlockPage, check)
 
     def _result(self, found: list[tuple[Link, int]]) -> HeadComparison:
         operators = {self._trust.operator(link.server_key) for link, _ in found} - {None}
@@ -126,3 +144,7 @@ class Heads:
             self._trust.confirmations_needed,
             self._trust.newest,
         )
+
+
+def _at(height: int, request: int) -> QueryBlock:
+    return QueryBlock(request, height)

@@ -126,7 +126,11 @@ class Nodes:
         reasons: list[str] = []
         refusals: dict[bytes, RequestFailed] = {}
         for _ in range(len(self._endpoints) + 1):
-            _, link = await self.reach()
+            try:
+                _, link = await self.reach()
+            except NotConnected as error:
+                reasons.append(error.message)
+                break
             if link.server_key in refusals:
                 break
             try:

@@ -243,6 +243,22 @@ class Trust:
                     if second.header.parent != first.block:
                         raise self._contradiction(known, result)
 
+    def trace(self, header: bytes, certificate: Certificate) -> bool:
+        """Complete the evidence of a fork that was seen in two blocks of which one should follow the other:
+        this is the block beside the lower one, if it is. True once two certificates of one height are at
+        hand, by which signers convict themselves."""
+        if self.fork is None:
+            return True
+        first, second = (decode(Commit, c.vote) for c in (self.fork.first, self.fork.second))
+        if first.height == second.height:
+            return True
+        lower = self.fork.first if first.height < second.height else self.fork.second
+        found = self._check(header, certificate).commit
+        if found.height != self.fork.height or found.block == decode(Commit, lower.vote).block:
+            return False
+        self.fork = ForkSeen(found.height, lower, certificate)
+        return True
+
     def require_link(self, first: Certified, second: Certified) -> None:
         """Raises as `certified` if `second` is not the block that follows `first`."""
         if second.header.parent != first.block:

@@ -273,8 +273,9 @@ class Server:
                 return TransactionState(number, transaction, TransactionPhase.UNKNOWN)
             case QueryRecord(number, kind, id):
                 return self._record(number, kind, id)
-            case QueryIndex(number, _, _, after, limit):
-                entries = [bytes((i,)) for i in range(10) if bytes((i,)) > after]
+            case QueryIndex(number, _, prefix, after, limit):
+                held = [bytes((i,)) for i in range(10)]
+                entries = [entry for entry in held if entry > after and entry.startswith(prefix)]
                 return IndexPage(number, tuple(entries[:limit][:4]), len(entries) > 4)
             case QueryEvents():
                 return self._events(session, request)
@@ -292,6 +293,8 @@ class Server:
             case QueryEvidence(number, EvidenceKind.HANDOVERS, after):
                 shown = [entry for entry in self.handovers if entry.key > after]
                 return EvidencePage(number, tuple(shown[:2]), len(shown) > 2, b"")
+            case QueryEvidence(number):
+                return EvidencePage(number, (), False, b"")
             case Ping(number):
                 return Pong(number)
         return None
