@@ -23,6 +23,7 @@ from tallynet.client.errors import (
     ClientBusy,
     ClientClosed,
     ConnectionLost,
+    ForkSeen,
     NotConnected,
     OutcomeUnknown,
     RequestFailed,
@@ -279,6 +280,7 @@ def run(directory: Path) -> None:
 EXITS: Final[tuple[tuple[type[TallynetError], Exit], ...]] = (
     (UsageError, Exit.USAGE),
     (OutcomeUnknown, Exit.UNKNOWN),
+    (ForkSeen, Exit.DIFFERENCE),
     (NotConnected, Exit.UNREACHABLE),
     (ConnectionLost, Exit.UNREACHABLE),
     (StaleAnswer, Exit.UNREACHABLE),

@@ -24,17 +24,17 @@ def heads(*, network: NetworkOption = DEFAULT_NETWORK, output: OutputOption = Ou
         tally heads
     """
     found = trio.run(_heads, network)
-    rows = [(str(address), str(height)) for address, height in found.heads]
     if output is Output.json:
         print_json(
             {
-                "heads": dict(rows),
+                "heads": {str(address): height for address, height in found.heads},
                 "newest": found.newest,
                 "organisations": found.operators,
                 "needed": found.needed,
             }
         )
         return
+    rows = [(str(address), str(height)) for address, height in found.heads]
     title = f"one chain, by {found.operators} organisations ({found.needed} are enough)"
     print_rows(title, ("node", "newest block"), rows)
 
