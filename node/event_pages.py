@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import accumulate
 from typing import Final
+
+import msgspec
 
 from node.store import Snapshot
 from node.store.tables import BlockRow, ReceiptsRow
@@ -14,36 +16,55 @@ from tallynet.codec import decode_trusted
 from tallynet.errors import RemoteProtocolError
 from tallynet.merkle import leaf_hash
 from tallynet.messages import EVENT_BLOCKS_MAX, EventBlock, ReceiptEvents
-from tallynet.receipts import EnvelopeReceipt
+from tallynet.receipts import EnvelopeReceipt, Event
 
 __all__ = ["PAGE_BYTES", "event_blocks", "event_counts"]
 
 PAGE_BYTES: Final = 1024 * 1024
 """Of receipts, events and certificates in one page: well below the frame limit of 4 MiB, to which the
 hashes of one receipt's other events may be added."""
+JUDGED_BYTES: Final = 64 * 1024
+"""Of a page in which each event is judged: some 300 events, and 30 ms at 0.1 ms each."""
 
 
 def event_blocks(
-    snapshot: Snapshot, height: int, receipt: int, event: int, *, page_bytes: int = PAGE_BYTES
+    snapshot: Snapshot,
+    height: int,
+    receipt: int,
+    event: int,
+    *,
+    shows: Callable[[Event], bool] | None = None,
+    page_bytes: int = PAGE_BYTES,
 ) -> tuple[EventBlock, ...]:
-    """The log from (height, receipt of that block, event of that receipt) on, as much as a page holds.
+    """The log from (height, receipt of that block, event of that receipt) on, as much as a page holds. What `shows`
+    refuses stands there by its hash; None shows everything.
 
     Raises:
         RemoteProtocolError: BAD_CURSOR: the block has no such receipt, or the receipt no such event.
     """
     found: list[EventBlock] = []
-    room = page_bytes
+    room = page_bytes if shows is None else min(page_bytes, JUDGED_BYTES)
     for at in range(height, height + EVENT_BLOCKS_MAX):
         block, given = snapshot.block(at), snapshot.receipts(at)
         if block is None or given is None or room <= 0:
             break
         part = _part(block, given, _Place(receipt, event), room)
-        found.append(part)
+        found.append(part if shows is None else _censored(part, shows))
         if part.after or (part.receipts and part.receipts[-1].after):
             break
         room -= _size(part)
         receipt = event = 0
     return tuple(found)
+
+
+def _censored(part: EventBlock, shows: Callable[[Event], bool]) -> EventBlock:
+    """The same with the hashes of those events that are not shown."""
+    receipts: list[ReceiptEvents] = []
+    for receipt in part.receipts:
+        shown = [e if shows(decode_trusted(Event, e)) else b"" for e in receipt.events]
+        gone = [e for e, left in zip(receipt.events, shown, strict=True) if not left]
+        receipts.append(msgspec.structs.replace(receipt, events=tuple(shown), hidden=_hashes(gone)))
+    return msgspec.structs.replace(part, receipts=tuple(receipts))
 
 
 def event_counts(receipts: Sequence[bytes], events: int) -> list[int]:

@@ -11,15 +11,18 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+import msgspec
+
 from consensus.constants import CLOCK_WINDOW_MS
 from consensus.events import Transaction, TransactionsHeld
 from node import penetration
+from node.door import Answers, Door
 from node.event_pages import event_blocks
 from node.executor import ExecutedBlock, Executor
 from node.ledger.execute import admit, dry_run
 from node.pool import Pool, PoolRefused, in_messages, transaction_of
 from node.state import CommittedState, Overlay, prove
-from node.state.view import Index
+from node.state.view import Index, StateView
 from node.store import Store
 from node.unchecked import Unchecked
 from tallynet.blocks import Certificate
@@ -132,6 +135,7 @@ class Service:
         pool: Pool,
         unchecked: Unchecked,
         store: Store,
+        answers: Answers,
         source: StatusSource,
     ) -> None:
         self._genesis: Final = genesis
@@ -139,6 +143,7 @@ class Service:
         self._pool: Final = pool
         self._unchecked: Final = unchecked
         self._store: Final = store
+        self._answers: Final = answers
         self._source: Final = source
         self._waiting: Final[dict[bytes, list[Session]]] = {}
         self._event_waiters: Final[deque[tuple[Session, QueryEvents]]] = deque()
@@ -161,9 +166,9 @@ class Service:
             case QueryTransaction():
                 self._query_transaction(session, request)
             case QueryRecord():
-                session.send(encode(self._record(request)))
+                session.send(encode(self._record(session.key, request)))
             case QueryIndex():
-                session.send(encode(self._index(request)))
+                session.send(encode(self._index(session.key, request)))
             case QueryEvents():
                 self._events(session, request)
             case QueryBlock():
@@ -176,7 +181,7 @@ class Service:
                 with self._store.reader() as reader:
                     session.send(encode(penetration.answer(reader, session.key, request)))
             case DryRun():
-                session.send(encode(self._dry_run(request)))
+                session.send(encode(self._dry_run(session.key, request)))
             case Ping():
                 session.send(encode(Pong(request.request)))
             case _:
@@ -405,19 +410,25 @@ class Service:
 
     # --- questions ----------------------------------------------------------------------------
 
-    def _record(self, query: QueryRecord) -> RecordProof:
+    def _door(self, state: StateView, key: bytes) -> Door:
+        return Door(state, key, self._executor.head.time_ms // 1000, self._answers)
+
+    def _record(self, key: bytes, query: QueryRecord) -> RecordProof:
         if query.kind not in RECORD_TYPES:
             raise RemoteProtocolError("UNKNOWN_KIND", f"no record kind {query.kind}")
         with self._store.reader() as reader:
             state = CommittedState.snapshot(reader)
-            proof = prove(state, Kind(query.kind), query.id)
+            kind = Kind(query.kind)
+            proof = prove(state, kind, query.id)
+            if not self._door(Overlay(state), key).record(kind, query.id):
+                proof = msgspec.structs.replace(proof, lots=(), rows=state.lots(query.id)[1])
             tip = reader.tip()
             block = None if tip is None else reader.block(tip.height)
         if block is None:
             return RecordProof(query.request, b"", None, encode(proof))
         return RecordProof(query.request, block.header, block.certificate, encode(proof))
 
-    def _index(self, query: QueryIndex) -> IndexPage:
+    def _index(self, key: bytes, query: QueryIndex) -> IndexPage:
         try:
             index = Index(query.index)
         except ValueError:
@@ -426,6 +437,7 @@ class Service:
             raise RemoteProtocolError("UNKNOWN_INDEX", f"index {index} is behind query-penetration")
         with self._store.reader() as reader:
             view = Overlay(CommittedState.snapshot(reader))
+            self._door(view, key).index(index, query.prefix)
             found = view.index_scan(index, query.prefix, after=query.after, limit=query.limit + 1)
         more = len(found) > query.limit
         return IndexPage(query.request, tuple(found[: query.limit]), more)
@@ -434,7 +446,10 @@ class Service:
         first = max(query.height, 1)
         self._require_history(f"the events of block {first} are not here", first)
         with self._store.reader() as reader:
-            blocks = event_blocks(reader, first, query.receipt, query.event)
+            door = self._door(Overlay(CommittedState.snapshot(reader)), session.key)
+            door.log()
+            shows = None if self._answers is Answers.EVERYBODY else door.event
+            blocks = event_blocks(reader, first, query.receipt, query.event, shows=shows)
         if not blocks and query.wait:
             if len(self._event_waiters) >= EVENT_WAITERS_MAX:
                 old, asked = self._event_waiters.popleft()
@@ -475,8 +490,9 @@ class Service:
             divergence = reader.divergence()
         return EvidencePage(query.request, tuple(found), more, divergence)
 
-    def _dry_run(self, query: DryRun) -> DryRunResult:
+    def _dry_run(self, key: bytes, query: DryRun) -> DryRunResult:
         body = decode(EnvelopeBody, query.body)
+        self._door(self._executor.view, key).act(body.organisation)
         head = self._executor.head
         time = max(self._source.now_seconds(), head.time_ms // 1000)
         receipt, reasons = dry_run(self._executor.view, self._genesis, body, time)

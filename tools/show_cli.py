@@ -60,6 +60,10 @@ _FLAGS: Final = (
     (FLAG_DISPUTED, "disputed"),
     (FLAG_WRITTEN_OFF, "written off"),
 )
+AskingOption = Annotated[
+    str,
+    Parameter(name="--as", help="whose key the node sees, where it shows each what concerns it"),
+]
 _TRANSACTION: Final = re.compile("[0-9a-f]{64}")
 
 
@@ -73,6 +77,7 @@ class NotFound(TallynetError):
 def voucher_show(
     reference: str,
     *,
+    as_: AskingOption = "",
     network: NetworkOption = DEFAULT_NETWORK,
     output: OutputOption = Output.table,
 ) -> None:
@@ -87,13 +92,13 @@ def voucher_show(
     reference
         OWNER/LABEL or id.
     """
-    trio.run(_voucher_show, network, reference, output)
+    trio.run(_voucher_show, network, as_, reference, output)
 
 
-async def _voucher_show(network: Path, reference: str, output: Output) -> None:
+async def _voucher_show(network: Path, acting: str, reference: str, output: Output) -> None:
     book = AddressBook(network)
     id = book.record(Kind.VOUCHER, reference)
-    async with connect(network) as client:
+    async with connect(network, acting=acting) as client:
         proven = await client.read_proven(Kind.VOUCHER, id)
         voucher = proven.record
         if not isinstance(voucher, Voucher):
@@ -205,7 +210,7 @@ async def _voucher_list(network: Path, acting: str, output: Output) -> None:
     holder = book.organisation(acting)
     names = book.names()
     found: list[tuple[bytes, Voucher, Lot]] = []
-    async with connect(network) as client:
+    async with connect(network, acting=acting) as client:
         entries = [entry async for entry in client.unproven_index_all(Index.HOLDER_LOTS, holder)]
         vouchers: dict[bytes, ProvenRecord] = {}
         for entry in entries:
@@ -254,6 +259,7 @@ def show(
     kind: str,
     reference: str = "",
     *,
+    as_: AskingOption = "",
     network: NetworkOption = DEFAULT_NETWORK,
     output: OutputOption = Output.table,
 ) -> None:
@@ -272,7 +278,7 @@ def show(
         OWNER/LABEL; the name of an organisation or parameter; KIND:GRANTOR:OBLIGOR for a line; or
         the id. Nothing for the network.
     """
-    trio.run(_show, network, kind, reference, output)
+    trio.run(_show, network, as_, kind, reference, output)
 
 
 def record_reference(book: AddressBook, kind: Kind, reference: str) -> bytes:
@@ -299,11 +305,11 @@ def record_reference(book: AddressBook, kind: Kind, reference: str) -> bytes:
     return book.record(kind, reference)
 
 
-async def _show(network: Path, kind_name: str, reference: str, output: Output) -> None:
+async def _show(network: Path, acting: str, kind_name: str, reference: str, output: Output) -> None:
     book = AddressBook(network)
     kind = Kind.CREDIT_LINE if kind_name == "line" else one_of(Kind, kind_name)
     id = record_reference(book, kind, reference)
-    async with connect(network) as client:
+    async with connect(network, acting=acting) as client:
         proven = await client.read_proven(kind, id)
     if proven.record is None:
         raise NotFound(
@@ -371,26 +377,30 @@ def events(
     follow: Annotated[
         bool, Parameter(name="--follow", negative=(), help="wait for new ones; end with Ctrl-C")
     ] = False,
+    as_: AskingOption = "",
     network: NetworkOption = DEFAULT_NETWORK,
     output: OutputOption = Output.table,
 ) -> None:
     """Print the events of the committed log, one line each; with --output json, one object a line.
 
-    Each is proven, and so is that none is left out.
+    Each is proven, and so is that none is left out. What the node does not show to --as stands there
+    as such.
 
     For example:
 
         tally events --from 1 --follow
         tally events --cursor books
     """
-    trio.run(_events, network, from_, cursor, follow, output)
+    trio.run(_events, network, as_, from_, cursor, follow, output)
 
 
-async def _events(network: Path, height: int, cursor: str, follow: bool, output: Output) -> None:
+async def _events(
+    network: Path, acting: str, height: int, cursor: str, follow: bool, output: Output
+) -> None:
     import json
 
     names = AddressBook(network).names()
-    async with connect(network) as client:
+    async with connect(network, acting=acting) as client:
         async for entry in client.events(height, follow=follow, cursor=cursor):
             if output is Output.json:
                 place = {"height": entry.height, "index": entry.index, "time": entry.time}
@@ -499,7 +509,7 @@ async def _instruction_list(network: Path, acting: str, ids: bool, output: Outpu
     book = AddressBook(network)
     bank = book.organisation(acting)
     found: list[tuple[bytes, Instruction]] = []
-    async with connect(network) as client:
+    async with connect(network, acting=acting) as client:
         async for entry in client.unproven_index_all(Index.BANK_INSTRUCTIONS, bank):
             record = await client.read(Kind.INSTRUCTION, entry[ID_BYTES:])
             if isinstance(record, Instruction) and record.bank == bank:
@@ -552,7 +562,7 @@ def financing_requests(
 async def _financing_requests(network: Path, acting: str, output: Output) -> None:
     book = AddressBook(network)
     found: list[tuple[bytes, FinancingRequest]] = []
-    async with connect(network) as client:
+    async with connect(network, acting=acting) as client:
         async for entry in client.unproven_index_all(
             Index.PARTY_REQUESTS, book.organisation(acting)
         ):
