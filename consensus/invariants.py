@@ -141,9 +141,10 @@ class Invariants:
     def _slots(self) -> None:
         s = self._s
         window_end = s.committed + LOOKAHEAD_WINDOWS * s.config.window
+        highest = min(s.committed + s.config.window, s.epoch_end)
         for height, slot in s.slots.items():
             invariant(s.committed < height <= window_end, "INV-7 slot outside the window")
-            invariant(slot.accepted is None or height <= s.limit, "INV-7 accepted above the window")
+            invariant(slot.accepted is None or height <= highest, "INV-7 accepted above the window")
         gap = False
         parent = s.tip_block
         for height in range(s.committed + 1, s.limit + 1):

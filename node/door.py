@@ -36,14 +36,13 @@ from tallynet.records import (
     Role,
     Visibility,
     Voucher,
-    lot_id,
 )
 
 __all__ = ["Answers", "Door"]
 
 ID_BYTES: Final = 16
-HOLDINGS_MAX: Final = 64
-"""Lots of one voucher looked at to judge an event: more than a holder has of one, and a few milliseconds."""
+LOTS_JUDGED_MAX: Final = 500
+"""Of one voucher in one answer, some 20 ms; of more than these a client reads the lots one by one."""
 
 PUBLIC: Final = frozenset(
     (
@@ -59,7 +58,7 @@ _PUBLIC_INDEXES: Final = frozenset(
 )
 _OWN_INDEXES: Final = frozenset(
     (
-        Index.HOLDER_LOTS, Index.DEBTOR_VOUCHERS, Index.PAYEE_VOUCHERS, Index.ORGANISATION_ACCOUNTS,
+        Index.OPEN_LOTS, Index.DEBTOR_VOUCHERS, Index.PAYEE_VOUCHERS, Index.ORGANISATION_ACCOUNTS,
         Index.ORGANISATION_LINES, Index.FUNDER_OFFERS, Index.PARTY_FINANCINGS, Index.BANK_INSTRUCTIONS,
         Index.PARTY_DOCUMENTS, Index.PARTY_PENDING, Index.PARTY_REQUESTS, Index.ORGANISATION_FREEZES,
         Index.PUBLISHER_FLOWS, Index.DEBTOR_ANCHORS,
@@ -89,18 +88,16 @@ class Door:
         self._key: Final = public_key
         self._time: Final = time
         self._open: Final = answers is Answers.EVERYBODY
-        self._known: tuple[bytes, Sight] | None = None
+        self._known: Sight | None = None
         self._own: Final[dict[bytes, bool]] = {}
         """Party of an event -> whether it is the asker or a branch of it."""
         self._vouchers: Final[dict[bytes, bool]] = {}
         """Voucher -> whether the asker is on its debtor's side and sees all of it."""
-        self._holdings: Final[dict[bytes, tuple[tuple[int, int], ...]]] = {}
-        """Voucher -> ranges that the asker holds."""
 
-    def _asker(self) -> tuple[bytes, Sight]:
+    def _asker(self) -> Sight:
         if self._known is None:
             asker = asker_of(self._state, self._key, self._time, _MEMBERS)
-            self._known = asker, Sight(self._state, asker)
+            self._known = Sight(self._state, asker)
         return self._known
 
     def record(self, kind: Kind, id: bytes) -> bool:
@@ -110,15 +107,17 @@ class Door:
         """
         if self._open or kind in PUBLIC:
             return True
-        _, sight = self._asker()
+        sight = self._asker()
         record = self._state.get(kind, id)
         if record is None or sight.supervises:
             return True
         if not self._is_shown(sight, kind, id, record):
             raise _refused()
-        return kind is not Kind.VOUCHER or all(
-            sight.lot(id, start) for start in self._state.lot_starts(id)
-        )
+        return kind is not Kind.VOUCHER or self._shows_all_lots(sight, id)
+
+    def _shows_all_lots(self, sight: Sight, voucher: bytes) -> bool:
+        starts = self._state.lot_starts(voucher)
+        return len(starts) <= LOTS_JUDGED_MAX and all(sight.lot(voucher, at) for at in starts)
 
     def _is_shown(self, sight: Sight, kind: Kind, id: bytes, record: Record) -> bool:
         if kind is Kind.VOUCHER:
@@ -136,7 +135,7 @@ class Door:
         """Whether entries of an index with this prefix may be listed."""
         if self._open or index in _PUBLIC_INDEXES:
             return
-        _, sight = self._asker()
+        sight = self._asker()
         if sight.supervises:
             return
         first = prefix[:ID_BYTES]
@@ -149,7 +148,7 @@ class Door:
 
     def act(self, organisation: bytes) -> None:
         """Whether an act of this organisation may be tried out: the answer says how its limits stand."""
-        if not self._open and not self._asker()[1].belongs(organisation):
+        if not self._open and not self._asker().belongs(organisation):
             raise _refused()
 
     def log(self) -> None:
@@ -161,15 +160,12 @@ class Door:
         """Whether an event of the log is shown."""
         if self._open or event.kind in PUBLIC:
             return True
-        asker, sight = self._asker()
+        sight = self._asker()
         if sight.supervises or any(self._is_own(sight, p) for p in (event.source, event.target)):
             return True
         if event.kind != Kind.VOUCHER or event.type.startswith(PRICED):
             return False
-        return self._sees_whole(sight, event.subject) or any(
-            (start < event.end and event.start < end) or event.start == event.end
-            for start, end in self._held(asker, event.subject)
-        )
+        return self._sees_whole(sight, event.subject)
 
     def _is_own(self, sight: Sight, party: bytes | None) -> bool:
         if party is None:
@@ -187,15 +183,6 @@ class Door:
                 and sight.owes(voucher)
             )
         return self._vouchers[id]
-
-    def _held(self, asker: bytes, id: bytes) -> tuple[tuple[int, int], ...]:
-        if id not in self._holdings:
-            prefix = asker + id
-            entries = self._state.index_scan(Index.HOLDER_LOTS, prefix, limit=HOLDINGS_MAX)
-            starts = [int.from_bytes(entry[len(prefix) :], "big") for entry in entries]
-            lots = [self._state.get(Kind.LOT, lot_id(id, start)) for start in starts]
-            self._holdings[id] = tuple((lot.start, lot.end) for lot in lots if isinstance(lot, Lot))
-        return self._holdings[id]
 
 
 def _named(value: object) -> Iterator[bytes]:

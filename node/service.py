@@ -79,7 +79,6 @@ REPLY_BYTES_MAX: Final = 1024 * 1024
 
 _ASKED_BY_NAME: Final = frozenset(
     (
-        Index.OPEN_LOTS,
         Index.OPEN_VOUCHERS,
         Index.GUARANTEES,
         Index.PLEDGED_RECEIPTS,

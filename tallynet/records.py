@@ -144,6 +144,8 @@ class Organisation(Wire, tag="organisation"):
     """OPEN for whoever is no branch."""
     distress_declared: bool
     """Own declared difficulty: no new issue until it is ended."""
+    freezes: Small
+    """Orders in force on everything that it holds; acts on its lots look them up when there are any."""
 
 
 class Role(IntEnum):

@@ -33,6 +33,7 @@ from tools import testnet_processes
 from tools.bench_world import BenchFailed, Site, World
 from tools.connect import addresses, connect, genesis_of
 from tools.demo import free_ports
+from tools.guard import guarded
 from tools.machine import machine
 from tools.output import ERRORS, OUT
 from tools.testnet_files import Plan, init
@@ -338,6 +339,7 @@ def run_bench(
             figures = trio.run(measure_mixed, directory, seconds)
         elif workload == TRANSFERS:
             network = init(loopback_plan(directory, validators, "bench"))
+            stack.enter_context(guarded(directory))
             stack.callback(testnet_processes.stop_all, directory)
             testnet_processes.start_all(directory)
             genesis, hash_ = genesis_of(directory)

@@ -1104,7 +1104,7 @@ COMMANDS: Final[dict[str, CommandEntry]] = {
     ),
     "instruction fail": CommandEntry(
         c.InstructionFail,
-        "Report that a fee, refund, surplus or penalty could not be paid.",
+        "Report that a fee, refund, surplus or penalty could not be paid, or a repayment did not come.",
         "tally instruction fail --as bank-1 --instruction ID",
         {"instruction": INSTRUCTION},
     ),

@@ -19,6 +19,7 @@ from tools import testnet_processes
 from tools.audit import run_audit
 from tools.connect import genesis_of
 from tools.demo_story import CHAPTERS, DemoFailed, Step, on_stage, read_invoices
+from tools.guard import guarded
 from tools.output import Exit
 from tools.testnet_files import NetworkFile, Plan, init
 
@@ -111,6 +112,7 @@ def run_demo(*, script_only: bool, keep: Path | None, invoices: Path | None) -> 
             directory = keep
         files = invoice_files(invoices)
         network = init(plan(directory))
+        stack.enter_context(guarded(directory))
         stack.callback(testnet_processes.stop_all, directory)
         teller.console.print(
             f"Four banks, four validators, four disks in {directory}; a business day lasts"

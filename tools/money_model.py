@@ -1081,6 +1081,11 @@ class Model(Limits):
         if loan in self.deals:
             self._repaid(loan, command.amount)
 
+    def _do_InstructionFail(
+        self, _by: bytes, command: c.InstructionFail, _: CommandReceipt
+    ) -> None:
+        self.repayments.pop(command.instruction, None)
+
     def _do_RepayConfirm(self, by: bytes, command: c.RepayConfirm, result: CommandReceipt) -> None:
         self._use_receipt(by, command.receipt_commitment)
         deal_id, amount = self.repayments.pop(command.instruction)

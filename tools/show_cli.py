@@ -17,6 +17,7 @@ from typing import Annotated, Any, Final
 import trio
 from cyclopts import App, Parameter
 
+from node.ledger.own_indexes import DAY_BYTES
 from node.state.view import Index
 from tallynet.client import Client, EventEntry, UnprovenPhase
 from tallynet.client.trust import ProvenRecord, Receipt
@@ -211,10 +212,11 @@ async def _voucher_list(network: Path, acting: str, output: Output) -> None:
     names = book.names()
     found: list[tuple[bytes, Voucher, Lot]] = []
     async with connect(network, acting=acting) as client:
-        entries = [entry async for entry in client.unproven_index_all(Index.HOLDER_LOTS, holder)]
+        entries = [entry async for entry in client.unproven_index_all(Index.OPEN_LOTS, holder)]
         vouchers: dict[bytes, ProvenRecord] = {}
         for entry in entries:
-            id, start = entry[ID_BYTES : 2 * ID_BYTES], int.from_bytes(entry[2 * ID_BYTES :], "big")
+            named = entry[ID_BYTES + DAY_BYTES :]
+            id, start = named[:ID_BYTES], int.from_bytes(named[ID_BYTES:], "big")
             if id not in vouchers:
                 vouchers[id] = await client.read_proven(Kind.VOUCHER, id)
             voucher = vouchers[id].record

@@ -59,7 +59,7 @@ def create(context: Context, command: BranchCreate) -> None:
     branch = Organisation(
         kinds, OrganisationStatus.ACTIVE, parent.kyc_level, parent.size, parent.sponsor,
         parent.industry, command.region, command.name_commitment, command.tax_id_commitment,
-        command.uniqueness_tag, False, False, 0, context.acting, BranchStatus.OPEN, False,
+        command.uniqueness_tag, False, False, 0, context.acting, BranchStatus.OPEN, False, 0,
     )  # fmt: skip
     register(context, id, branch)
     register_keys(context, id, command.keys)

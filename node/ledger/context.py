@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 
 from node.ledger.own_indexes import follow, is_followed
 from node.state.view import StateView
+from tallynet.codec import encode
 from tallynet.errors import LedgerError
 from tallynet.fields import AMOUNT_MAX
 from tallynet.receipts import Created, Event
@@ -26,8 +27,8 @@ class Context:
     """One command's (or system act's) surroundings."""
 
     __slots__ = (
-        "_today", "acting", "created", "events", "genesis", "joint_body", "result", "state",
-        "time", "transaction",
+        "_today", "acting", "created", "encoded_events", "events", "genesis", "joint_body",
+        "result", "state", "time", "transaction",
     )  # fmt: skip
 
     def __init__(
@@ -53,6 +54,8 @@ class Context:
         self.joint_body: bytes | None = None
         """Hash of the command body when a joint act executes."""
         self.events: list[Event] = []
+        self.encoded_events: list[bytes] = []
+        """The same, as they are hashed and stored."""
         self.created: list[Created] = []
         self.result: tuple[int, ...] = ()
         """Result fields of the receipt; the rule says which."""
@@ -126,6 +129,7 @@ class Context:
             reference, self.transaction,
         )  # fmt: skip
         self.events.append(event)
+        self.encoded_events.append(encode(event))
         return event
 
 

@@ -149,7 +149,6 @@ def _agenda_of(state: StateView, record: Voucher) -> tuple[int, Act] | None:
 
 
 def _lot(state: StateView, id: bytes, record: Lot) -> Iterator[IndexKey]:
-    yield Index.HOLDER_LOTS, record.holder + id
     if record.state is LotState.TRANSFER_PENDING:
         yield Index.PARTY_PENDING, (record.pending_to or b"") + id
         day = lapse_day(state, _voucher_of(state, id[:16]), record)

@@ -70,7 +70,7 @@ def execute_block(
     """Run a block on a fresh overlay."""
     opening, acts, backlog = prologue.run(state, genesis, header)
     today = opening.today
-    events = [encode(event) for event in opening.events]
+    events = list(opening.encoded_events)
     log = _log(opening.events, 0)
     first = PrologueReceipt(opening.time, today, acts, backlog, events_digest(events))
     receipts: list[bytes] = []
@@ -84,10 +84,9 @@ def execute_block(
         admitted.append(index)
         remembered.remember(state, envelope)
         own = _run(state, opening, today, envelope.transaction, envelope.body, acting)
-        own_events = [encode(event) for event in own.events]
         log |= _log(own.events, len(events))
-        events.extend(own_events)
-        digest = events_digest(own_events) if own_events else _NO_EVENTS
+        events.extend(own.encoded_events)
+        digest = events_digest(own.encoded_events) if own.events else _NO_EVENTS
         receipts.append(encode(EnvelopeReceipt(envelope.transaction, "OK", own.commands, digest)))
     remembered.commit(state, header.height, [envelopes[index] for index in admitted])
     prologue_bytes = encode(first)
@@ -164,6 +163,7 @@ def _reading(state: StateView, genesis: bytes, time: int) -> Context:
 class _Ran:
     commands: tuple[CommandReceipt, ...]
     events: list[Event]
+    encoded_events: list[bytes]
     reasons: tuple[str, ...]
 
 
@@ -178,6 +178,7 @@ def _run(
     """The commands of an admitted envelope, all or each for itself, after the prologue of its block."""
     receipts: list[CommandReceipt] = []
     events: list[Event] = []
+    encoded: list[bytes] = []
     reasons: list[str] = []
     atomic = body.mode is Mode.ATOMIC and len(body.commands) > 1
     if atomic:
@@ -201,9 +202,10 @@ def _run(
         )
         reasons.append("")
         events.extend(context.events)
+        encoded.extend(context.encoded_events)
     if atomic:
         state.accept()
-    return _Ran(tuple(receipts), events, tuple(reasons))
+    return _Ran(tuple(receipts), events, encoded, tuple(reasons))
 
 
 def _aborted(failing: int, count: int, error: LedgerError) -> _Ran:
@@ -213,7 +215,7 @@ def _aborted(failing: int, count: int, error: LedgerError) -> _Ran:
     receipts[failing] = CommandReceipt(error.code, (), 0, _REFUSED_RESULT)
     reasons = [f"command {failing} failed"] * count
     reasons[failing] = error.message
-    return _Ran(tuple(receipts), [], tuple(reasons))
+    return _Ran(tuple(receipts), [], [], tuple(reasons))
 
 
 def _command(state: TransactionalView, context: Context, acting: Acting, command: Wire) -> None:

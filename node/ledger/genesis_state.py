@@ -65,7 +65,7 @@ def _load_organisation(state: StateView, given: GenesisOrganisation) -> None:
         Organisation(
             given.kinds, OrganisationStatus.ACTIVE, KYC_ENHANCED, given.size, None, given.industry,
             given.region, given.name_commitment, given.tax_id_commitment, given.uniqueness_tag,
-            False, False, 0, None, BranchStatus.OPEN, False,
+            False, False, 0, None, BranchStatus.OPEN, False, 0,
         ),
     )  # fmt: skip
     state.index_add(Index.ORGANISATIONS, given.id)

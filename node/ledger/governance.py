@@ -94,7 +94,7 @@ def organisation_admit(context: Context, command: OrganisationAdmit) -> None:
     organisation = Organisation(
         tuple(sorted(set(command.kinds))), OrganisationStatus.ACTIVE, KYC_ENHANCED, Size.LARGE,
         None, command.industry, command.region, command.name_commitment,
-        command.tax_id_commitment, command.uniqueness_tag, False, False, 0, None, BranchStatus.OPEN, False,
+        command.tax_id_commitment, command.uniqueness_tag, False, False, 0, None, BranchStatus.OPEN, False, 0,
     )  # fmt: skip
     register(context, id, organisation)
     register_keys(context, id, command.keys)

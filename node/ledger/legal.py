@@ -265,6 +265,13 @@ def _freeze_whole(context: Context, id: bytes, organisation: bytes) -> None:
     if len(known) >= ORGANISATION_FREEZES_MAX:
         raise refuse("BATCH_LIMIT", f"{ORGANISATION_FREEZES_MAX} orders are in force already")
     context.state.index_add(Index.ORGANISATION_FREEZES, organisation + id)
+    _count_whole(context, organisation, 1)
+
+
+def _count_whole(context: Context, id: bytes, change: int) -> None:
+    organisation = context.require(Organisation, id)
+    count = organisation.freezes + change
+    context.put(id, msgspec.structs.replace(organisation, freezes=count))
 
 
 def _begin(context: Context, voucher_id: bytes, kind: Kind, id: bytes) -> None:
@@ -356,6 +363,7 @@ def _end_freeze(
     context.emit(event, Kind.FREEZE, id, source=context.acting, target=freeze.organisation)
     if not freeze.ranges:
         context.state.index_remove(Index.ORGANISATION_FREEZES, freeze.organisation + id)
+        _count_whole(context, freeze.organisation, -1)
     for voucher_id in sorted({part.voucher for part in freeze.ranges}):
         _end(context, voucher_id, Kind.FREEZE, id)
     for part in freeze.ranges:

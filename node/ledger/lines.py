@@ -16,7 +16,7 @@ from node.ledger.rulebook import Signers, rule
 from node.state.view import Index
 from tallynet.commands import LineAllocate, LineChange, LineGrant, LineResume, LineSuspend
 from tallynet.errors import invariant
-from tallynet.fields import AMOUNT_MAX
+from tallynet.fields import AMOUNT_MAX, UINT_MAX
 from tallynet.hashing import record_id
 from tallynet.records import (
     Allocations,
@@ -175,6 +175,8 @@ def _sums(
     id = record_id(Kind.ALLOCATIONS, core, currency.encode())
     old = context.find(Allocations, id) or Allocations(0, 0)
     new = Allocations(old.issue_granted + issue_granted, old.allocated + allocated)
+    if new.issue_granted > UINT_MAX:
+        raise refuse("AMOUNT_RANGE", f"the issue lines of one core sum to {UINT_MAX} at most")
     context.put(id, new)
     return new
 

@@ -9,13 +9,14 @@ from node.ledger.context import Context, refuse, require_amount
 from node.ledger.debts import accrue, debt
 from node.ledger.drawing import exposure_lines, lender, settle_in
 from node.ledger.financing import drop_financing, require_instruction
+from node.ledger.instructions import end_instruction, open_instruction
 from node.ledger.organisations import has_kind, require_active
 from node.ledger.ranges import lots_of
 from node.ledger.redemption import readdress
 from node.ledger.rulebook import Signers, rule
 from node.ledger.schedule import HANDLERS, Act, take_off_day
 from node.ledger.vouchers import log, touch
-from node.state.view import Index, StateView
+from node.state.view import StateView
 from tallynet.commands import FinancingRepay, RepayConfirm
 from tallynet.errors import invariant
 from tallynet.hashing import record_id
@@ -93,8 +94,7 @@ def announce(
         context.acting, lender(financing), None, amount, 0, financing.currency, context.today,
         InstructionPurpose.REPAYMENT, id, 0, bank, InstructionState.NEW,
     )  # fmt: skip
-    context.create(instruction_id, instruction)
-    context.state.index_add(Index.BANK_INSTRUCTIONS, bank + instruction_id)
+    open_instruction(context, instruction_id, instruction)
     pending = financing.repayment_pending + amount
     context.put(id, msgspec.structs.replace(financing, repayment_pending=pending))
     context.emit(
@@ -131,16 +131,29 @@ def repay_confirm(context: Context, command: RepayConfirm) -> None:
     if command.amount != instruction.amount:
         raise refuse("AMOUNT_MISMATCH", f"the instruction is over {instruction.amount}")
     financing_id = instruction.reference
-    financing = accrue(context, _live_loan(context, financing_id))
+    if context.find(Financing, financing_id) is None:
+        raise refuse(
+            "STATE_CONFLICT",
+            "other money has repaid the loan; return this and report it with instruction.fail",
+        )
+    _live_loan(context, financing_id)
     bank_receipts.use(context, command.receipt_commitment, context.acting, command.instruction)
-    context.delete(Instruction, command.instruction)
-    context.state.index_remove(Index.BANK_INSTRUCTIONS, instruction.bank + command.instruction)
-    pending = financing.repayment_pending - command.amount
-    financing = msgspec.structs.replace(financing, repayment_pending=pending)
+    end_announced(context, command.instruction, instruction)
+    financing = accrue(context, context.require(Financing, financing_id))
     interest, principal, surplus = _apply(context, financing_id, financing, command.amount)
     if surplus:
         raise refuse("OVERPAYMENT", f"{surplus} more than is owed")
     context.result = (interest, principal, financing.principal - financing.repaid - principal)
+
+
+def end_announced(context: Context, id: bytes, instruction: Instruction) -> None:
+    """An announced repayment is over, paid or not; its loan may have ended before."""
+    end_instruction(context, id, instruction)
+    financing = context.find(Financing, instruction.reference)
+    if financing is not None:
+        pending = financing.repayment_pending - instruction.amount
+        financing = msgspec.structs.replace(financing, repayment_pending=pending)
+        context.put(instruction.reference, financing)
 
 
 def _apply(context: Context, id: bytes, financing: Financing, amount: int) -> tuple[int, int, int]:

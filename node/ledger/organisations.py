@@ -137,7 +137,7 @@ def organisation_register(context: Context, command: OrganisationRegister) -> No
         tuple(sorted(set(command.kinds))), OrganisationStatus.ACTIVE, command.kyc_level,
         command.size, context.acting, command.industry, command.region,
         command.name_commitment, command.tax_id_commitment, command.uniqueness_tag,
-        False, False, 0, None, BranchStatus.OPEN, False,
+        False, False, 0, None, BranchStatus.OPEN, False, 0,
     )  # fmt: skip
     register(context, id, organisation)
     register_keys(context, id, command.keys)

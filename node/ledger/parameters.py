@@ -60,6 +60,10 @@ def parameter_id(name: str) -> bytes:
     return record_id(Kind.PARAMETER, b"", name.encode())
 
 
+_IDS: Final = {name: parameter_id(name) for name in PARAMETERS}
+"""Asked for by every command."""
+
+
 def value(context: Context, name: str) -> int:
     """The value in force on the business date."""
     return value_on(context.state, name, context.today)
@@ -68,7 +72,7 @@ def value(context: Context, name: str) -> int:
 def value_on(state: StateView, name: str, day: int) -> int:
     """The value in force on `day`. Up to the business date it never changes any more: new values begin
     later."""
-    record = state.get(Kind.PARAMETER, parameter_id(name))
+    record = state.get(Kind.PARAMETER, _IDS[name])
     current = PARAMETERS[name].default
     if isinstance(record, Parameter):
         for dated in record.values:

@@ -24,6 +24,7 @@ from tallynet.records import (
     Kind,
     Lot,
     LotState,
+    Organisation,
     Voucher,
     lot_id,
 )
@@ -47,22 +48,20 @@ def get_lot(context: Context, voucher_id: bytes, start: int) -> Lot:
 
 
 def put_lot(context: Context, voucher_id: bytes, lot: Lot) -> None:
-    """Write a lot, keeping the indexes by holder."""
+    """Write a lot, keeping the index by holder."""
+    _put(context, voucher_id, lot, find_lot(context, voucher_id, lot.start))
+
+
+def _put(context: Context, voucher_id: bytes, lot: Lot, old: Lot | None) -> None:
+    """Write a lot in the place of `old`; None where no lot begins."""
     id = lot_id(voucher_id, lot.start)
-    old = context.state.get(Kind.LOT, id)
-    if not isinstance(old, Lot):
-        context.state.index_add(Index.HOLDER_LOTS, lot.holder + id)
-    elif old.holder != lot.holder:
-        context.state.index_remove(Index.HOLDER_LOTS, old.holder + id)
-        context.state.index_add(Index.HOLDER_LOTS, lot.holder + id)
-    follow_lot(context.state, id, old if isinstance(old, Lot) else None, lot)
+    follow_lot(context.state, id, old, lot)
     context.state.put(Kind.LOT, id, lot)
 
 
 def remove_lot(context: Context, voucher_id: bytes, lot: Lot) -> None:
     """Remove a lot that was joined to its neighbour."""
     id = lot_id(voucher_id, lot.start)
-    context.state.index_remove(Index.HOLDER_LOTS, lot.holder + id)
     follow_lot(context.state, id, lot, None)
     context.state.delete(Kind.LOT, id)
 
@@ -95,6 +94,9 @@ def require_free_holder(context: Context, holder: bytes) -> None:
 
 def is_frozen_whole(context: Context, organisation: bytes) -> bool:
     """True while a freeze on the whole organisation is in force, which its lots do not show."""
+    holder = context.find(Organisation, organisation)
+    if holder is None or not holder.freezes:
+        return False
     keys = context.state.index_scan(
         Index.ORGANISATION_FREEZES, organisation, limit=ORGANISATION_FREEZES_MAX
     )
@@ -196,15 +198,16 @@ def put_joined(context: Context, voucher_id: bytes, lot: Lot) -> Lot:
     after = at + is_there
     right = find_lot(context, voucher_id, starts[after]) if after < len(starts) else None
     left = find_lot(context, voucher_id, starts[at - 1]) if at > 0 else None
+    old = get_lot(context, voucher_id, lot.start) if is_there else None
     joined = lot
     if right is not None and _joinable(joined, right):
         remove_lot(context, voucher_id, right)
         joined = _join(joined, right)
     if left is not None and _joinable(left, joined):
-        if is_there:
-            remove_lot(context, voucher_id, get_lot(context, voucher_id, lot.start))
-        joined = _join(left, joined)
-    put_lot(context, voucher_id, joined)
+        if old is not None:
+            remove_lot(context, voucher_id, old)
+        joined, old = _join(left, joined), left
+    _put(context, voucher_id, joined, old)
     return joined
 
 

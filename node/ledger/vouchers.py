@@ -24,7 +24,6 @@ from node.ledger.reconciliation import count_owed
 from node.ledger.rulebook import Signers, rule
 from node.ledger.schedule import HANDLERS, Act, drop_day, put_day, take_off_day
 from node.state.view import Index, StateView
-from tallynet.codec import encode
 from tallynet.commands import VoucherClaim, VoucherIssue, VoucherReject, VoucherWithdraw
 from tallynet.fields import ZERO_WIDE
 from tallynet.hashing import record_id
@@ -71,14 +70,14 @@ def log(
 ) -> Voucher:
     """Append an event to the voucher's log: `event_accumulator := SHA-256(accumulator ‖ event)` binds
     the log into the voucher's leaf (voucher law §6). The caller writes the voucher returned."""
-    event = context.emit(
+    context.emit(
         event_type, Kind.VOUCHER, voucher_id, sequence=voucher.event_count, start=start, end=end,
         source=source, target=target, amount=amount, reference=reference,
     )  # fmt: skip
     return msgspec.structs.replace(
         voucher,
         event_count=voucher.event_count + 1,
-        event_accumulator=sha256(voucher.event_accumulator + encode(event)).digest(),
+        event_accumulator=sha256(voucher.event_accumulator + context.encoded_events[-1]).digest(),
     )
 
 

@@ -28,6 +28,9 @@ from tallynet.errors import invariant
 from tallynet.records import Kind, Lot, Record
 from tallynet.state_proof import ROW_BYTES, entity_key, leaf_hash, voucher_leaf_hash
 
+READS_MAX: Final = 20_000
+"""Records remembered from the layers below, absent ones too: several per command of a full block. The door's view
+lives until the next block, and what is asked for there must not grow with who asks."""
 INDEX_KEY_BYTES_MAX: Final = 200
 """Well below LMDB's 511, with room for the index byte; the longest key in use has 49."""
 
@@ -43,7 +46,7 @@ class Overlay:
 
     __slots__ = (
         "_below", "_changes", "_committed", "_dropped", "_indexes", "_lots", "_marks",
-        "_nodes", "_records", "_root", "_sorted", "_starts", "_undo",
+        "_nodes", "_reads", "_records", "_root", "_sorted", "_starts", "_undo",
     )  # fmt: skip
 
     def __init__(self, parent: Overlay | CommittedState) -> None:
@@ -57,6 +60,8 @@ class Overlay:
         else:
             self._committed = parent
         self._records: dict[bytes, Record | None] = {}
+        self._reads: dict[bytes, Record | None] = {}
+        """What was found below: it stays the same while this layer is written, durable or not."""
         self._starts: dict[bytes, tuple[int, ...]] = {}
         """Starts of the lots of every voucher with a lot created or removed here."""
         self._indexes: dict[bytes, bool] = {}
@@ -73,10 +78,18 @@ class Overlay:
     # --- records --------------------------------------------------------------------------------
 
     def get(self, kind: Kind, id: bytes) -> Record | None:
+        # Every rule reads, mostly what this block wrote or has read before: no call for that.
         key = RECORD_PREFIX[kind] + id
-        # Most of what a command reads was written by this block, and every rule reads: no call for that.
         record: Record | None = self._records.get(key, _ABSENT)
-        return self._find(key) if record is _ABSENT else record
+        if record is _ABSENT:
+            record = self._reads.get(key, _ABSENT)
+        return self._read(key) if record is _ABSENT else record
+
+    def _read(self, key: bytes) -> Record | None:
+        if len(self._reads) >= READS_MAX:
+            self._reads.clear()
+        record = self._reads[key] = self._find(key)
+        return record
 
     def _find(self, key: bytes) -> Record | None:
         layer: Overlay | None = self
@@ -88,9 +101,10 @@ class Overlay:
         return self._committed.record(key)
 
     def put(self, kind: Kind, id: bytes, record: Record) -> None:
+        key = RECORD_PREFIX[kind] + id
         if kind == _LOT:
             self._add_start(id, record)
-        self._write(self._records, RECORD_PREFIX[kind] + id, record)
+        self._write(self._records, key, record)
 
     def delete(self, kind: Kind, id: bytes) -> None:
         key = RECORD_PREFIX[kind] + id
@@ -281,6 +295,7 @@ class Overlay:
     def _forget(self) -> None:
         self._below = None
         self._records = {}
+        self._reads = {}
         self._starts = {}
         self._indexes = {}
         self._sorted = {}
@@ -337,6 +352,7 @@ class Overlay:
         leaves.sort()
         self._root, nodes = update_tree(self.node, leaves)
         self._nodes = nodes
+        self._reads = {}
         indexes: list[Row] = [
             (key, b"" if there else None) for key, there in sorted(self._indexes.items())
         ]

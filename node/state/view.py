@@ -17,8 +17,6 @@ class Index(IntEnum):
     """Derived indexes: sorted sets of byte keys. They stay outside the state root and rebuild from
     records to the same bytes (I14)."""
 
-    HOLDER_LOTS = 1
-    """holder ‖ voucher ‖ start: lots in any live state."""
     DEBTOR_VOUCHERS = 2
     """debtor ‖ voucher."""
     PAYEE_VOUCHERS = 3

@@ -217,7 +217,7 @@ class World:
         """The command gets this code and changes nothing but bookkeeping."""
         before = self.money()
         receipt = self.run(by, command, **how)
-        assert receipt.code == code
+        assert receipt.code == code, receipt.code
         assert self.money() == before
 
     def money(self) -> list[object]:

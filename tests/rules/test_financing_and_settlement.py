@@ -216,6 +216,39 @@ def test_I5_a_loan_pledges_the_range_pays_principal_in_full_and_is_repaid(world:
     assert world.state.get(r.Kind.FINANCING, financing) is None
 
 
+def test_a_repayment_that_never_came_may_be_announced_again(world: World) -> None:
+    """Announced and not paid, it would else use up for ever what the borrower may announce."""
+    financing = loan(world, world.voucher(1_000_000), 1_000_000)
+    announced = world.ok("devices", c.FinancingRepay(world.label, financing, 800_000))
+    instruction = announced.created[0].id
+    again = c.FinancingRepay(world.label, financing, 1)
+    world.refused("OVERPAYMENT", "devices", again)
+    world.refused("NOT_AUTHORISED", "bank-1", c.InstructionFail(world.label, instruction))
+    world.ok("bank-2", c.InstructionFail(world.label, instruction))
+    assert world.state.get(r.Kind.INSTRUCTION, instruction) is None
+    assert world.get(r.Financing, financing).repayment_pending == 0
+    late = c.RepayConfirm(world.label, instruction, 800_000, receipt_number(world))
+    world.refused("RECORD_NOT_FOUND", "bank-2", late)
+    assert repay(world, financing, 800_000) == (0, 800_000, 0)
+
+
+def test_STATE_CONFLICT_a_repayment_for_a_loan_that_settlement_has_repaid(world: World) -> None:
+    """The bank returns the money, and nothing is left on its list."""
+    voucher = world.voucher(1_000_000)
+    financing = loan(world, voucher, 1_000_000)
+    world.roll_to(world.get(r.Voucher, voucher).maturity)
+    announced = world.ok("devices", c.FinancingRepay(world.label, financing, 800_000))
+    instruction = announced.created[0].id
+    fund(world, voucher, 1_000_000)
+    pay_all(world, voucher)
+    assert world.state.get(r.Kind.FINANCING, financing) is None
+    late = c.RepayConfirm(world.label, instruction, 800_000, receipt_number(world))
+    world.refused("STATE_CONFLICT", "bank-2", late)
+    world.ok("bank-2", c.InstructionFail(world.label, instruction))
+    listed = world.state.index_scan(Index.BANK_INSTRUCTIONS, world.ids["bank-2"], limit=10)
+    assert all(key[16:] != instruction for key in listed)
+
+
 def test_a_pledged_lot_pays_the_lender_first_and_the_surplus_to_the_borrower(world: World) -> None:
     voucher = world.voucher(1_000_000)
     financing = loan(world, voucher, 1_000_000)

@@ -91,7 +91,7 @@ def test_I14_notices_an_entry_too_few_and_one_too_many() -> None:
     assert list(law.I14_indexes_rebuild(tables, state, records)) == []
     without = {**records, r.Kind.LOT: {}}
     assert any(
-        sentence.startswith(f"index {Index.HOLDER_LOTS.name}")
+        sentence.startswith(f"index {Index.OPEN_LOTS.name}")
         for sentence in law.I14_indexes_rebuild(tables, state, without)
     )
-    assert tables.scan(INDEXES, bytes((Index.HOLDER_LOTS,)), b"", 1)
+    assert tables.scan(INDEXES, bytes((Index.OPEN_LOTS,)), b"", 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -14,6 +15,8 @@ from followed_world import FollowedWorld as World
 from node.ledger.lines import line_id
 from tallynet import commands as c
 from tallynet import records as r
+from tallynet.fields import UINT_MAX
+from tallynet.hashing import record_id
 
 ISSUE = r.LineKind.ISSUE
 
@@ -171,3 +174,16 @@ def test_only_a_core_allocates_and_only_so_LINE_KIND(world: World) -> None:
         world.label, r.LineKind.ALLOCATION, world.ids["core"], "CNY", 1, world.day, world.day, ()
     )
     world.refused("LINE_KIND", "bank-1", grant)
+
+
+def test_AMOUNT_RANGE_the_issue_lines_of_a_core_sum_to_what_a_record_holds(world: World) -> None:
+    """Ninety-two banks with the largest line there is would reach it; set here as if they had."""
+    sums = r.Allocations(UINT_MAX - 999, 0)
+    id = record_id(r.Kind.ALLOCATIONS, world.ids["core"], b"CNY")
+    world.state.put(r.Kind.ALLOCATIONS, id, sums)
+    world._commit(world.state)
+    terms = (world.day, world.day + 900, ())
+    more = c.LineGrant(world.label, ISSUE, world.ids["core"], "CNY", 1_000, *terms)
+    world.refused("AMOUNT_RANGE", "bank-1", more)
+    line = world.ok("bank-1", msgspec.structs.replace(more, granted=999)).created[0].id
+    world.refused("AMOUNT_RANGE", "bank-1", c.LineChange(world.label, line, 1_000, *terms))

@@ -6,13 +6,9 @@ import dataclasses
 import json
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import trio
 
@@ -20,11 +16,9 @@ from tools.chaos import verdict
 from tools.chaos.load import Shape
 from tools.chaos.run import Options, Outcome, Run, Script, play
 from tools.chaos.schedules import Schedule
+from tools.guard import guarded
 from tools.machine import machine
 from tools.output import OUT
-from tools.testnet_processes import ROOT
-
-GUARD_SECONDS_MAX: Final = 30.0
 
 
 def run_chaos(
@@ -70,7 +64,7 @@ def _part(
     shape = schedule.shape
     if options.rate:
         shape = Shape(shape.in_flight, options.rate, shape.batch)
-    with _guarded(directory / "network"):
+    with guarded(directory / "network"):
         outcome, run = trio.run(_play, options, directory, shape, script, schedule.relay)
         found = verdict.findings(outcome, run, schedule.logged)
     verdict.show(f"{options.schedule} {name}".strip() + f", seed {options.seed}", found)
@@ -95,20 +89,3 @@ async def _end_on_sigterm() -> None:
     with trio.open_signal_receiver(signal.SIGTERM) as signals:
         async for _ in signals:
             raise KeyboardInterrupt
-
-
-@contextmanager
-def _guarded(network: Path) -> Iterator[None]:
-    """However this process ends, its nodes and mounts do too."""
-    guard = subprocess.Popen(
-        [sys.executable, "-m", "tools.chaos.guard", str(network)],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        start_new_session=True,
-    )
-    try:
-        yield
-    finally:
-        if guard.stdin is not None:
-            guard.stdin.close()
-        guard.wait(GUARD_SECONDS_MAX)

@@ -6,7 +6,6 @@ There is no way to name an existing network: what is killed, corrupted and rolle
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import time
@@ -265,15 +264,3 @@ class ChaosNetwork:
                     event = "lmdb assertion" if lmdb else "unstructured"
                     entries.append({"event": event, "line": line})
         return entries
-
-
-def kill_everything(directory: Path) -> None:
-    """End the nodes of a network, paused ones too, and take its file systems away. For the guard."""
-    if (directory / "network.json").exists():
-        for node in testnet_processes.processes(directory):
-            if node.pid is not None:
-                os.kill(node.pid, signal.SIGKILL)
-    mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
-    for mount in reversed(mounts):
-        if mount.startswith(f"{directory}/"):
-            subprocess.run(["umount", "--lazy", mount], check=False)

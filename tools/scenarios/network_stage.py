@@ -30,6 +30,7 @@ from tools import testnet_processes
 from tools.audit import audit_node, node_directories
 from tools.connect import connect, genesis_of
 from tools.demo import free_ports
+from tools.guard import guarded
 from tools.scenarios.clocked_node import CLOCK_FILE
 from tools.scenarios.ledger_stage import plan
 from tools.scenarios.stage import (
@@ -239,14 +240,15 @@ async def on_network(
     init(replace(planned, epoch_length=network.epoch_length))
     started = time.time()
     _write_offset(directory, _opening() - started)
-    try:
-        await trio.to_thread.run_sync(
-            lambda: testnet_processes.start_all(directory, module=network.module)
-        )
-        async with connect(directory) as client:
-            yield NetworkStage(directory, facts, client, started, network)
-    finally:
-        testnet_processes.stop_all(directory)
+    with guarded(directory):
+        try:
+            await trio.to_thread.run_sync(
+                lambda: testnet_processes.start_all(directory, module=network.module)
+            )
+            async with connect(directory) as client:
+                yield NetworkStage(directory, facts, client, started, network)
+        finally:
+            testnet_processes.stop_all(directory)
 
 
 def audit_all(directory: Path) -> dict[str, object]:

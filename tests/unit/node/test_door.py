@@ -143,11 +143,11 @@ def test_a_machine_reads_what_its_organisation_reads(served: Served) -> None:
     ("index", "of", "readers_"),
     [
         (Index.ORGANISATIONS, b"", EVERYBODY),
-        (Index.HOLDER_LOTS, "shop", ["shop", "watch"]),
+        (Index.OPEN_LOTS, "shop", ["shop", "watch"]),
         (Index.PARTY_FINANCINGS, "bank-2", ["bank-2", "watch"]),
         (Index.ORGANISATION_LINES, "core", ["core", "watch"]),
         (Index.VOUCHER_HOLDS, "voucher", ["core", "devices", "shop", "paint", "bank-2", "watch"]),
-        (Index.HOLDER_LOTS, b"", ["watch"]),
+        (Index.OPEN_LOTS, b"", ["watch"]),
         (Index.UNIQUENESS_TAGS, b"", ["watch"]),
         (Index.OPEN_OFFERS, b"", ["watch"]),
     ],
@@ -216,14 +216,14 @@ def test_an_open_door_shows_everything(served: Served) -> None:
     with served.net.nodes[0].store.reader() as reader:
         door = Door(Overlay(CommittedState.snapshot(reader)), STRANGER, 0, Answers.EVERYBODY)
         assert door.record(r.Kind.FINANCING, served.loan)
-        door.index(Index.HOLDER_LOTS, b"")
+        door.index(Index.OPEN_LOTS, b"")
         door.log()
         door.act(bytes(16))
         shut = Door(Overlay(CommittedState.snapshot(reader)), STRANGER, 0, Answers.PARTIES)
         for ask in (
             shut.log,
             lambda: shut.act(bytes(16)),
-            lambda: shut.index(Index.HOLDER_LOTS, b""),
+            lambda: shut.index(Index.OPEN_LOTS, b""),
         ):
             with pytest.raises(LedgerError, match="KEY_UNKNOWN"):
                 ask()

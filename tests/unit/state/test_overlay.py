@@ -114,7 +114,7 @@ class OverlayMachine(RuleBasedStateMachine):
             self.delete_lots(id, set(range(41)))
             self.top.delete(Kind.VOUCHER, id)
 
-    @rule(index=st.sampled_from([Index.HOLDER_LOTS, Index.SCHEDULE_DAYS]), data=st.data())
+    @rule(index=st.sampled_from([Index.DEBTOR_VOUCHERS, Index.SCHEDULE_DAYS]), data=st.data())
     def toggle_index(self, index: Index, data: st.DataObject) -> None:
         key = data.draw(st.sampled_from(INDEX_KEYS))
         assert self.top.index_has(index, key) == ((index, key) in self.model.indexes)
@@ -196,7 +196,7 @@ class OverlayMachine(RuleBasedStateMachine):
                 assert self.top.get(Kind.LOT, lot_id(id, start)) == expected
 
     @rule(
-        index=st.sampled_from([Index.HOLDER_LOTS, Index.SCHEDULE_DAYS]),
+        index=st.sampled_from([Index.DEBTOR_VOUCHERS, Index.SCHEDULE_DAYS]),
         prefix=st.sampled_from([b"", b"\x00", b"\x01", b"\x01\x03", b"\x09"]),
         limit=st.integers(1, 30),
     )
@@ -233,17 +233,17 @@ def test_reads_between_durable_and_folded_see_every_value_once() -> None:
     reader = MemoryReader()
     block = Overlay(CommittedState(reader))
     block.put(Kind.REMAINDER, IDS[0], remainder(1))
-    block.index_add(Index.HOLDER_LOTS, b"a")
+    block.index_add(Index.DEBTOR_VOUCHERS, b"a")
     following = Overlay(block)
     following.put(Kind.REMAINDER, IDS[1], remainder(2))
     block.seal()
     reader.apply(block.changes())
-    assert following.index_scan(Index.HOLDER_LOTS, b"", limit=5) == [b"a"]
+    assert following.index_scan(Index.DEBTOR_VOUCHERS, b"", limit=5) == [b"a"]
     assert following.get(Kind.REMAINDER, IDS[0]) == remainder(1)
     block.commit()
     following.begin()
     following.accept()
-    assert following.index_scan(Index.HOLDER_LOTS, b"", limit=5) == [b"a"]
+    assert following.index_scan(Index.DEBTOR_VOUCHERS, b"", limit=5) == [b"a"]
     assert following.get(Kind.REMAINDER, IDS[0]) == remainder(1)
 
 
@@ -251,7 +251,7 @@ def test_changes_are_in_order_of_key_and_hold_the_bytes_that_were_hashed() -> No
     overlay = memory_state()
     for id in IDS:
         overlay.put(Kind.REMAINDER, id, remainder(1))
-        overlay.index_add(Index.HOLDER_LOTS, id)
+        overlay.index_add(Index.DEBTOR_VOUCHERS, id)
     overlay.put(Kind.VOUCHER, VOUCHERS[0], voucher())
     overlay.put(Kind.LOT, lot_id(VOUCHERS[0], 0), lot(0, 1))
     overlay.seal()
@@ -291,9 +291,9 @@ def test_misuse_halts() -> None:
     assert halts(overlay.delete, Kind.REMAINDER, IDS[0])
     assert halts(overlay.put, Kind.LOT, lot_id(VOUCHERS[0], 5), lot(6, 7))
     assert halts(overlay.changes)
-    overlay.index_add(Index.HOLDER_LOTS, b"a")
-    assert halts(overlay.index_add, Index.HOLDER_LOTS, b"a")
-    assert halts(overlay.index_add, Index.HOLDER_LOTS, bytes(201))
+    overlay.index_add(Index.DEBTOR_VOUCHERS, b"a")
+    assert halts(overlay.index_add, Index.DEBTOR_VOUCHERS, b"a")
+    assert halts(overlay.index_add, Index.DEBTOR_VOUCHERS, bytes(201))
     following = Overlay(overlay)
     assert halts(following.seal)
     overlay.begin()
@@ -327,8 +327,8 @@ def test_what_was_written_and_taken_back_leaves_no_trace() -> None:
     overlay = memory_state()
     overlay.put(Kind.REMAINDER, IDS[0], remainder(1))
     overlay.delete(Kind.REMAINDER, IDS[0])
-    overlay.index_add(Index.HOLDER_LOTS, b"a")
-    overlay.index_remove(Index.HOLDER_LOTS, b"a")
+    overlay.index_add(Index.DEBTOR_VOUCHERS, b"a")
+    overlay.index_remove(Index.DEBTOR_VOUCHERS, b"a")
     assert overlay.seal() == memory_state().seal()
     reader = MemoryReader()
     reader.apply(Changes(**{f: getattr(overlay.changes(), f) for f in Changes.__slots__}))

@@ -52,7 +52,7 @@ def fill(overlay: Overlay, height: int, records: int = 20) -> None:
     """Write something of everything."""
     for i in range(records):
         overlay.put(Kind.REMAINDER, record_id((height, i)), remainder(height))
-        overlay.index_add(Index.HOLDER_LOTS, record_id((height, i)))
+        overlay.index_add(Index.DEBTOR_VOUCHERS, record_id((height, i)))
     overlay.put(Kind.VOUCHER, record_id(height), voucher(height))
     for start in range(10):
         overlay.put(Kind.LOT, lot_id(record_id(height), start), lot(start, start + 1))

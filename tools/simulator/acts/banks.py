@@ -135,6 +135,8 @@ class BankAct(Act):
         for id in self.scan(Index.BANK_INSTRUCTIONS, self.party.id):
             instruction = self.get(r.Kind.INSTRUCTION, id)
             if instruction.purpose is r.InstructionPurpose.REPAYMENT:
+                if self.random.random() < 0.1:
+                    return (c.InstructionFail(self.label, id),)
                 amount = instruction.amount
                 return (c.RepayConfirm(self.label, id, amount, self.digest()),)
         return ()

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from node.ledger.own_indexes import DAY_BYTES
 from node.state import Overlay
 from node.state.view import Index
 from tallynet import commands as c
@@ -96,10 +97,14 @@ class Act:
 
     def lots(self, *states: r.LotState) -> Iterator[tuple[bytes, r.Lot]]:
         """(voucher, lot) of what the party holds in one of these states."""
-        for key in self.scan(Index.HOLDER_LOTS, self.party.id):
-            lot = self.get(r.Kind.LOT, key)
+        for id in self.lot_ids(self.party):
+            lot = self.get(r.Kind.LOT, id)
             if isinstance(lot, r.Lot) and lot.state in states:
-                yield key[:16], lot
+                yield id[:16], lot
+
+    def lot_ids(self, holder: Party) -> list[bytes]:
+        """Of what is still to be paid to a holder."""
+        return [key[DAY_BYTES:] for key in self.scan(Index.OPEN_LOTS, holder.id)]
 
     def choose_lot(self) -> tuple[bytes, r.Lot] | None:
         """(voucher, lot) of something held; now and then of a voucher that circulates no more."""

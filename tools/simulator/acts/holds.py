@@ -39,14 +39,14 @@ def freeze(act: Act) -> Sequence[Wire]:
     victim = act.town.party(random.choice(SUPPLIERS))
     parts = []
     if random.random() < 0.8:
-        keys = act.scan(Index.HOLDER_LOTS, victim.id)
-        if not keys:
+        ids = act.lot_ids(victim)
+        if not ids:
             return ()
-        key = random.choice(keys)
-        lot = act.get(r.Kind.LOT, key)
+        id = random.choice(ids)
+        lot = act.get(r.Kind.LOT, id)
         start = random.randint(lot.start, lot.end - 1)
         amount = random.randint(1, lot.end - start)
-        parts.append(c.FrozenPart(key[:16], start, amount, exact=True))
+        parts.append(c.FrozenPart(id[:16], start, amount, exact=True))
     until = act.today + random.randint(1, FROZEN_DAYS)
     return (c.FreezeOrder(act.label, victim.id, act.digest(), tuple(parts), until),)
 

@@ -88,7 +88,8 @@ def rival_of(liar: Behaviour, place: bytes | None, view: int) -> PrePrepare | No
 
 
 class Equivocator(Echo):
-    """Proposes two or three blocks for one height, each to some, and votes for all of them."""
+    """Proposes two or three blocks for one height, each to some, and votes for all of them. Some go on like
+    that: whoever was given a rival gets its children, a chain of his own."""
 
     def __init__(self, run: Run, index: int) -> None:
         super().__init__(run, index)
@@ -96,6 +97,7 @@ class Equivocator(Echo):
         self._given: Final[OrderedDict[tuple[Place, int], int]] = OrderedDict()
         self._loyal: Final = self.random.choice((0.0, 0.5, 1.0))
         """How often somebody who asks again is told the same."""
+        self._chains: Final = self.random.random() < 0.5
 
     def send(self, to: int, message: bytes) -> None:
         found = own_proposal(self.index, self.run.decoded(message))
@@ -111,7 +113,7 @@ class Equivocator(Echo):
                 self._rivals.popitem(last=False)
         chosen = self._given.get((place, to))
         if chosen is None or self.random.random() > self._loyal:
-            chosen = self.random.randrange(len(rivals))
+            chosen = self._next_of(place, to, len(rivals))
             self._given[(place, to)] = chosen
             if len(self._given) > PLACES_MAX * self.run.plan.n:
                 self._given.popitem(last=False)
@@ -121,19 +123,36 @@ class Equivocator(Echo):
             return
         self.emit(to, message)
 
+    def _next_of(self, place: Place, to: int, count: int) -> int:
+        before = self._given.get((_below(place), to)) if self._chains else None
+        return self.random.randrange(count) if before is None else min(before, count - 1)
+
     def _make(self, proposal: PrePrepare, vote: Prepare) -> list[PrePrepare]:
         """The true proposal and its rivals, all of them valid blocks."""
         header = decode(Header, proposal.header)
+        below = self._rivals.get(_below((vote.epoch, vote.view, vote.height)), [])
         ids = proposal.envelopes
         made = [proposal]
         for number in range(1, self.random.randint(2, 3)):
             kept = ids[:-1] if len(ids) > 1 and self.random.random() < 0.5 else ids[::-1]
+            follows = self._chains and number < len(below)
+            parent = block_hash(below[number].header) if follows else header.parent
             rival = encode(
-                replace(header, time_ms=header.time_ms + number, envelopes_root=list_root(kept))
+                replace(
+                    header,
+                    parent=parent,
+                    time_ms=header.time_ms + number,
+                    envelopes_root=list_root(kept),
+                )
             )
             body = encode(replace(vote, block=block_hash(rival)))
             made.append(PrePrepare(rival, kept, encode(self.sign(SignedKind.PREPARE, body))))
         return made
+
+
+def _below(place: Place) -> Place:
+    epoch, view, height = place
+    return epoch, view, height - 1
 
 
 class Delayer(Behaviour):

@@ -45,6 +45,7 @@ NORMAL_CASE: Final = (
         "spoiled-view-goes-on", "INV-4", _NORMAL,
         "            s.spoiled = s.spoiled or slot.accepted.block != content.block\n",
         "            s.spoiled = False\n",
+        "liars",
     ),
     Plant(
         "parent-unchecked-at-prepare", "INV-4", _PROPOSALS,
