@@ -19,9 +19,6 @@ from tallynet.client.blocking import BlockingClient
 from tallynet.client.client import (
     Client,
     ClientStatistics,
-    UnprovenDryRun,
-    UnprovenPage,
-    UnprovenPhase,
 )
 from tallynet.client.envelopes import EnvelopeError, build_envelope, key_id
 from tallynet.client.errors import (
@@ -44,6 +41,7 @@ from tallynet.client.penetration import ProvenPage
 from tallynet.client.store import TrustStore
 from tallynet.client.submissions import Outcome
 from tallynet.client.trust import Block, Certified, ProvenRecord, Receipt, Trust
+from tallynet.client.unproven import UnprovenDryRun, UnprovenPage, UnprovenPhase
 
 __all__ = [
     "Block", "BlockingClient", "Certified", "Client", "ClientBusy", "ClientClosed",

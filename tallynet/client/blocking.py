@@ -11,20 +11,18 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tallynet.client.client import (
-    SUBMIT_SECONDS,
     Client,
     ClientStatistics,
-    UnprovenDryRun,
-    UnprovenPage,
-    UnprovenPhase,
 )
 from tallynet.client.events import EventEntry
 from tallynet.client.heads import HeadComparison
 from tallynet.client.link import NodeAddress
 from tallynet.client.penetration import ProvenPage
+from tallynet.client.sending import SUBMIT_SECONDS
 from tallynet.client.store import TrustStore
 from tallynet.client.submissions import Outcome
 from tallynet.client.trust import TRUST_PERIOD_SECONDS, Block, ProvenRecord, Receipt
+from tallynet.client.unproven import UnprovenDryRun, UnprovenPage, UnprovenPhase
 from tallynet.envelope import Envelope, EnvelopeBody
 from tallynet.errors import TallynetError
 from tallynet.genesis import Genesis

@@ -15,23 +15,22 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tallynet.blocks import Certificate
 from tallynet.client.errors import (
-    ClientBusy,
     ClientClosed,
     ConnectionLost,
     ForkSeen,
-    NotConnected,
     RequestFailed,
     StaleAnswer,
-    SubmissionError,
     TrustStoreError,
 )
-from tallynet.client.events import EventEntry, EventLog
+from tallynet.client.events import EventEntry
+from tallynet.client.following import read_log
 from tallynet.client.heads import HeadComparison, Heads
-from tallynet.client.link import ANSWER_SECONDS, Link, NodeAddress
+from tallynet.client.link import NodeAddress
 from tallynet.client.nodes import Nodes
 from tallynet.client.penetration import ProvenPage, proven_page
+from tallynet.client.sending import SUBMIT_SECONDS, Sender
 from tallynet.client.store import TrustStore
-from tallynet.client.submissions import Outcome, Refusal, Submission, Submissions
+from tallynet.client.submissions import Outcome, Submission
 from tallynet.client.trust import (
     TRUST_PERIOD_SECONDS,
     Block,
@@ -40,6 +39,7 @@ from tallynet.client.trust import (
     Receipt,
     Trust,
 )
+from tallynet.client.unproven import UnprovenDryRun, UnprovenPage, UnprovenPhase
 from tallynet.codec import Wire, decode, encode
 from tallynet.envelope import Envelope, EnvelopeBody
 from tallynet.errors import RemoteProtocolError, TallynetError
@@ -49,39 +49,28 @@ from tallynet.messages import (
     BlockPage,
     DryRun,
     DryRunResult,
-    EventPage,
     EvidenceKind,
     EvidencePage,
     IndexPage,
     NodeStatus,
     Penetration,
     QueryBlock,
-    QueryEvents,
     QueryEvidence,
     QueryIndex,
     QueryPenetration,
     QueryRecord,
     QueryStatus,
     QueryTransaction,
-    Receipts,
     RecordProof,
     Refused,
-    Submit,
-    TransactionPhase,
     TransactionState,
 )
 from tallynet.penetration import Question
 from tallynet.receipts import EnvelopeReceipt, Event
 from tallynet.records import Kind, Record
 
-__all__ = ["Client", "ClientStatistics", "UnprovenDryRun", "UnprovenPage", "UnprovenPhase"]
+__all__ = ["Client", "ClientStatistics"]
 
-OPEN_SUBMISSIONS_MAX: Final = 20_000
-"""As many as a node's pool holds; about 20 MB here."""
-SUBMIT_ENVELOPES_MAX: Final = 1_000
-SUBMIT_BYTES_MAX: Final = 1024 * 1024
-"""One Submit message; far below the frame limit, so that a node answers others in between."""
-SUBMIT_SECONDS: Final = 60.0
 COMPARE_SECONDS: Final = 600.0
 """Between two comparisons of heads that nobody asked for: so long may somebody hide blocks from a client that
 names no `max_age`, and so soon is another chain found out."""
@@ -89,45 +78,13 @@ SAVE_SECONDS: Final = 10.0
 """What was seen since is lost with the process; the next life is no more than that behind."""
 TRACE_SECONDS: Final = 5.0
 """At the end of a client that saw a fork: to complete the evidence."""
-RECONNECT_SECONDS: Final = 1.0
-"""Between two attempts of a follower of events to find a node."""
 BEHIND_SECONDS: Final = 5.0
 """How long nodes may take to catch up with what this client has seen already."""
 BEHIND_POLL_SECONDS: Final = 0.02
-EVENTS_WAIT_SECONDS: Final = 120.0
-"""A node that shows nothing new for so long is left for the next one: it may be withholding."""
 
 T = TypeVar("T", bound=Wire)
 R = TypeVar("R")
 P = TypeVar("P", ProvenRecord, ProvenPage)
-
-
-@dataclass(frozen=True, slots=True)
-class UnprovenDryRun:
-    """What one node says would happen now; nothing was ordered, and nothing is proven."""
-
-    height: int
-    receipt: EnvelopeReceipt
-    reasons: tuple[str, ...]
-    """One per command, empty for OK."""
-
-
-@dataclass(frozen=True, slots=True)
-class UnprovenPage:
-    """Entries of a derived index as one node lists them: it may leave some out and make others up. What an
-    entry names is proven by reading its record."""
-
-    entries: tuple[bytes, ...]
-    more: bool
-    """There are more after the last one."""
-
-
-@dataclass(frozen=True, slots=True)
-class UnprovenPhase:
-    """What one node says of a transaction without a receipt. UNKNOWN after `valid_until`, from f+1 nodes, means
-    that it never happened."""
-
-    phase: TransactionPhase
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,24 +124,21 @@ class Client:
         """Use `connect`."""
         self.trust: Final = trust
         """The verifier."""
+        sender = Sender(trust, len(nodes), tasks)
+        self._sender: Final = sender
         self._nodes: Final = Nodes(
             nodes,
             trust,
             key,
             tasks,
-            on_receipts=self._on_receipts,
+            on_receipts=sender.on_receipts,
             on_refused=self._on_refused,
-            on_fork=self._on_fork,
-            on_lost=self._on_lost,
+            on_fork=sender.on_fork,
+            on_lost=sender.on_lost,
         )
         self._heads: Final = Heads(self._nodes, trust)
         self._max_age: Final = max_age
         self._store: Final = store
-        self._tasks: Final = tasks
-        self._submissions: Final = Submissions(len(nodes), lambda: trust.confirmations_needed)
-        self._wake = anyio.Event()
-        self._watchers: Final[dict[bytes, list[Callable[[Receipt], None]]]] = {}
-        self._closed = False
 
     @classmethod
     @asynccontextmanager
@@ -227,7 +181,7 @@ class Client:
             try:
                 await client._nodes.reach()
                 await client._require_anchor(trust_period)
-                tasks.start_soon(client._shepherd)
+                tasks.start_soon(client._sender.run, client._nodes)
                 tasks.start_soon(client._look_around)
                 if store is not None:
                     tasks.start_soon(client._keep, store)
@@ -264,7 +218,7 @@ class Client:
             try:
                 await self._heads.compare()
             except ForkSeen as error:
-                self._on_fork(error)
+                self._sender.on_fork(error)
                 return
 
     async def _keep(self, store: TrustStore) -> None:
@@ -278,15 +232,14 @@ class Client:
                     await anyio.to_thread.run_sync(store.save, self.trust)
 
     def _close(self) -> None:
-        self._closed = True
         self._nodes.close()
-        self._submissions.close(ClientClosed())
+        self._sender.close(ClientClosed())
 
     def statistics(self) -> ClientStatistics:
         nodes = self._nodes
         return ClientStatistics(
             connected=tuple(str(nodes.address(n)) for n in range(len(nodes)) if nodes.is_open(n)),
-            waiting=len(self._submissions),
+            waiting=len(self._sender),
             newest_height=self.trust.newest,
             connections_lost=nodes.connections_lost,
             lies=nodes.lies,
@@ -307,7 +260,7 @@ class Client:
             ClientBusy: too many are waiting.
             ForkSeen: nothing can be believed, this one's fate included.
         """
-        return await self._finish(self._start(envelope), seconds)
+        return await self._sender.finish(self._sender.start(envelope), seconds)
 
     async def submit_many(
         self,
@@ -326,13 +279,13 @@ class Client:
         try:
             for envelope in envelopes:
                 if len(window) >= in_flight:
-                    outcomes.append(await self._outcome_of(window.popleft(), seconds))
-                window.append(self._start(envelope))
+                    outcomes.append(await self._sender.outcome_of(window.popleft(), seconds))
+                window.append(self._sender.start(envelope))
             while window:
-                outcomes.append(await self._outcome_of(window.popleft(), seconds))
+                outcomes.append(await self._sender.outcome_of(window.popleft(), seconds))
         finally:
             for submission in window:
-                self._submissions.leave(submission)
+                self._sender.leave(submission)
         return outcomes
 
     async def outcome(self, transaction: bytes) -> Receipt | UnprovenPhase:
@@ -359,107 +312,19 @@ class Client:
                 failed.append(error)
             done.set()
 
-        self._watchers.setdefault(transaction, []).append(watch)
-        try:
+        with self._sender.watching(transaction, watch):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(ask)
                 await done.wait()
                 tasks.cancel_scope.cancel()
-        finally:
-            self._watchers[transaction].remove(watch)
-            if not self._watchers[transaction]:
-                del self._watchers[transaction]
         if not found:
             raise failed[0]
         return found[0]
 
-    def _start(self, envelope: Envelope) -> Submission:
-        if self._closed:
-            raise ClientClosed
-        if self.trust.fork is not None:
-            raise self.trust.fork
-        if len(self._submissions) >= OPEN_SUBMISSIONS_MAX:
-            raise ClientBusy(OPEN_SUBMISSIONS_MAX)
-        submission = self._submissions.add(envelope, anyio.current_time())
-        self._wake.set()
-        return submission
-
-    async def _finish(self, submission: Submission, seconds: float) -> Receipt:
-        try:
-            # No checkpoint for one that is done: `submit_many` then refills a whole block's worth
-            # before the shepherd runs, and it leaves in one message.
-            if not submission.done.is_set():
-                with anyio.move_on_after(seconds):
-                    await submission.done.wait()
-        finally:
-            self._submissions.leave(submission)
-        return submission.result()
-
-    async def _outcome_of(self, submission: Submission, seconds: float) -> Outcome:
-        try:
-            return await self._finish(submission, seconds)
-        except SubmissionError as error:
-            return error
-
-    async def _shepherd(self) -> None:
-        """Sends what is due, for as long as the client lives."""
-        while True:
-            due = self._submissions.take_due(anyio.current_time(), time.time())
-            first = [s for s in due if s.rounds == 0]
-            again = [s for s in due if s.rounds > 0]
-            if first:
-                await self._hand_out_first(first)
-            if again:
-                for node in range(len(self._nodes)):
-                    if not self._nodes.is_dialling(node):
-                        self._tasks.start_soon(self._hand_out_again, node, again)
-                for submission in again:
-                    self._submissions.handed_out(submission, anyio.current_time())
-            self._wake = anyio.Event()
-            pause = self._submissions.next_due() - anyio.current_time()
-            if pause > 0:
-                with anyio.move_on_after(min(pause, 3600.0)):
-                    await self._wake.wait()
-
-    async def _hand_out_first(self, submissions: list[Submission]) -> None:
-        """To one node, the one in use."""
-        try:
-            node, link = await self._nodes.reach()
-            await self._send(node, link, submissions)
-        except (NotConnected, ConnectionLost):
-            pass  # the next round goes to everybody
-        except ForkSeen as error:
-            self._on_fork(error)
-        for submission in submissions:
-            self._submissions.handed_out(submission, anyio.current_time())
-
-    async def _hand_out_again(self, node: int, submissions: list[Submission]) -> None:
-        try:
-            link = await self._nodes.open(node)
-            open_ = [s for s in submissions if not s.done.is_set() and node not in s.refusals]
-            await self._send(node, link, open_)
-        except ConnectionLost:
-            pass  # other nodes have it, and the next round tries again
-        except ForkSeen as error:
-            self._on_fork(error)
-
-    async def _send(self, node: int, link: Link, submissions: list[Submission]) -> None:
-        part: list[Submission] = []
-        size = 0
-        for submission in submissions:
-            raw = submission.envelope.raw
-            if part and (len(part) == SUBMIT_ENVELOPES_MAX or size + len(raw) > SUBMIT_BYTES_MAX):
-                await self._send_part(node, link, part)
-                part, size = [], 0
-            part.append(submission)
-            size += len(raw)
-        if part:
-            await self._send_part(node, link, part)
-
-    async def _send_part(self, node: int, link: Link, part: list[Submission]) -> None:
-        for submission in part:
-            self._submissions.sent(submission, node)
-        await link.send(Submit(tuple(s.envelope.raw for s in part)))
+    def _on_refused(self, node: int, key: bytes, message: Refused) -> None:
+        if message.code == "NODE_RETIRED":
+            self._nodes.leave(node)
+        self._sender.on_refused(node, key, message)
 
     # --- records --------------------------------------------------------------------------------
 
@@ -607,7 +472,7 @@ class Client:
             done = max(done, store.cursor(self.trust, cursor))
         kept = done
         try:
-            async with aclosing(self._log(*done, follow)) as entries:
+            async with aclosing(read_log(self._nodes, self.trust, *done, follow=follow)) as entries:
                 async for entry in entries:
                     if store is not None and entry.height > done[0] and done > kept:
                         store.move_cursor(self.trust, cursor, *done)
@@ -618,50 +483,6 @@ class Client:
         finally:
             if store is not None and done > kept:
                 store.move_cursor(self.trust, cursor, *done)
-
-    async def _log(
-        self, from_height: int, from_index: int, follow: bool
-    ) -> AsyncGenerator[EventEntry, None]:
-        log = EventLog(self.trust, from_height)
-        deadline = anyio.current_time() + BEHIND_SECONDS
-        while True:
-            before = (log.height, log.receipt, log.event)
-            try:
-                entries = await self._event_page(log, follow)
-            except NotConnected:
-                if not follow:
-                    raise
-                await anyio.sleep(RECONNECT_SECONDS)
-                continue
-            for entry in entries:
-                if (entry.height, entry.index) >= (from_height, from_index):
-                    yield entry
-            if (log.height, log.receipt, log.event) != before:
-                deadline = anyio.current_time() + BEHIND_SECONDS
-            elif log.height <= self.trust.newest:
-                if not follow and anyio.current_time() >= deadline:
-                    raise StaleAnswer(
-                        "STATE_WENT_BACK",
-                        f"every node's log ends at block {log.height - 1}, and block"
-                        f" {self.trust.newest} has been seen; try other nodes",
-                    )
-                self._nodes.go_on()
-                late = anyio.current_time() >= deadline
-                await anyio.sleep(RECONNECT_SECONDS if late else BEHIND_POLL_SECONDS)
-            elif not follow:
-                return
-            else:
-                await anyio.sleep(BEHIND_POLL_SECONDS)
-
-    async def _event_page(self, log: EventLog, wait: bool) -> list[EventEntry]:
-        # A node that is behind would let a question wait; another one may have the blocks.
-        wait = wait and log.height > self.trust.newest
-        return await self._nodes.ask(
-            lambda n: QueryEvents(n, log.height, log.receipt, log.event, wait),
-            EventPage,
-            log.take,
-            seconds=EVENTS_WAIT_SECONDS if wait else ANSWER_SECONDS,
-        )
 
     # --- one node's word ------------------------------------------------------------------------
 
@@ -746,32 +567,6 @@ class Client:
             for node in range(len(self._nodes)):
                 tasks.start_soon(ask, node)
         return {self._nodes.address(node): found[node] for node in sorted(found)}
-
-    # --- what nodes push ------------------------------------------------------------------------
-
-    def _on_lost(self, node: int) -> None:
-        self._submissions.lost(node, anyio.current_time())
-        self._wake.set()
-
-    def _on_fork(self, error: ForkSeen) -> None:
-        """Nobody may wait for what cannot be believed."""
-        self._submissions.close(error)
-        self._wake.set()
-
-    def _on_refused(self, node: int, key: bytes, message: Refused) -> None:
-        if message.code == "NODE_RETIRED":
-            self._nodes.leave(node)
-        refusal = Refusal(self.trust.operator(key), message.code, message.reason)
-        self._submissions.refused(node, message.transaction, refusal, anyio.current_time())
-        self._wake.set()
-
-    def _on_receipts(self, message: Receipts) -> None:
-        for receipt in self.trust.receipts(message):
-            if receipt.code != "OK":
-                continue  # a copy that was not admitted; this transaction may still take effect
-            self._submissions.receipted(receipt)
-            for watch in self._watchers.get(receipt.transaction, ()):
-                watch(receipt)
 
 
 def _at_height(height: int, block: Block) -> Block:

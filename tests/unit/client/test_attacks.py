@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -297,7 +298,8 @@ def test_equal_answers_of_all_nodes_about_the_wrong_height_are_refused() -> None
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tallynet.client.client.BEHIND_SECONDS", 0.2)
+    for module in "client", "following":
+        monkeypatch.setattr(f"tallynet.client.{module}.BEHIND_SECONDS", 0.2)
 
 
 @pytest.mark.usefixtures("impatient")
@@ -322,6 +324,22 @@ def test_a_log_that_ends_below_a_height_that_was_seen_is_not_the_end() -> None:
             await ask(client, Ask.EVENTS)
         servers[2].behind = 0
         assert await ask(client, Ask.EVENTS) == truth(servers[0].chain, Ask.EVENTS)
+
+    run(body)
+
+
+def test_a_node_that_shows_a_follower_nothing_new_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tallynet.client.following.WAIT_SECONDS", 0.2)
+
+    async def body(client: Client, servers: list[Server]) -> None:
+        servers[0].behind = 1
+        seen = []
+        async with aclosing(client.events()) as entries:
+            async for entry in entries:
+                seen.append(place(entry))
+                if len(seen) == 12:
+                    break
+        assert seen == truth(servers[0].chain, Ask.EVENTS)
 
     run(body)
 
