@@ -250,6 +250,14 @@ def test_a_forged_refusal_of_a_question_is_not_the_end() -> None:
     run(body)
 
 
+def test_a_network_is_not_empty_because_one_node_says_so() -> None:
+    async def body(client: Client, servers: list[Server]) -> None:
+        servers[0].behind = 3
+        assert await client.read(Kind.PARAMETER, COUNTER) == counted(6)
+
+    run(body)
+
+
 def test_a_receipt_of_another_transaction_is_no_answer() -> None:
     async def body(client: Client, servers: list[Server]) -> None:
         other = servers[0].chain.receipt_of(envelope(30).transaction)
