@@ -182,6 +182,8 @@ CLIENT: Final[dict[str, str]] = {
     "FORK_SEEN": "Two quorums certified what contradicts each other: more validators are faulty than the network"
     " bears. Believe nothing of it; show the evidence file to the banks (`tally forensics`).",
     "OLD_SET": "A node showed another chain under validators that were replaced: somebody has their old keys.",
+    "RECEIPT_OUT_OF_TIME": "A node showed a receipt of a time in which the envelope could not take effect:"
+    " somebody has the keys of validators that were replaced. Another node is asked.",
     "BAD_CERTIFICATE": "A node showed a block that no quorum has signed like this. Another node is asked.",
     "BAD_PROOF": "A node showed something that is not in the block. Another node is asked.",
     "EVENTS_MISSING": "A node left out a part of the log. Another node is asked.",

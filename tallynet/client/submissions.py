@@ -26,7 +26,7 @@ import anyio
 from tallynet.client.errors import OutcomeUnknown, SubmissionError, SubmissionRefused
 from tallynet.client.trust import Receipt
 from tallynet.envelope import Envelope
-from tallynet.errors import ERROR_CODES, TallynetError
+from tallynet.errors import ERROR_CODES, RemoteProtocolError, TallynetError
 
 __all__ = ["Refusal", "Submission", "Submissions"]
 
@@ -35,6 +35,8 @@ T_FORWARD_SECONDS: Final = 1.0
 RETRY_SECONDS_MAX: Final = 8.0
 BUSY_SECONDS: Final = 0.2
 """Pause after a refusal for lack of room; doubles."""
+LIFETIME_SECONDS_MAX: Final = 86_400
+"""No block holds an envelope that is valid for longer than this from then on (decision 0019)."""
 GRACE_SECONDS: Final = 5.0
 """After valid_until by our clock: block time may differ by 2 s, and a receipt travels."""
 _VERDICTS: Final = frozenset(code for family in ERROR_CODES.values() for code in family)
@@ -198,9 +200,20 @@ class Submissions:
             self._schedule(submission, now)
 
     def receipted(self, receipt: Receipt) -> None:
-        """A checked receipt arrived, from whichever node."""
+        """A checked receipt arrived, from whichever node.
+
+        Raises RemoteProtocolError RECEIPT_OUT_OF_TIME: no block of that time admits the envelope. Whoever has
+        the keys of a set that was replaced long ago can certify blocks of that time, and of no later one.
+        """
         submission = self._open.get(receipt.transaction)
         if submission is not None:
+            valid_until = submission.envelope.body.valid_until
+            seconds = receipt.block.time_ms // 1000
+            if not valid_until - LIFETIME_SECONDS_MAX <= seconds < valid_until:
+                raise RemoteProtocolError(
+                    "RECEIPT_OUT_OF_TIME",
+                    f"no block of {seconds} admits what is valid until {valid_until}",
+                )
             submission.receipt = receipt
             self._end(submission, None)
 

@@ -232,7 +232,12 @@ class Trust:
         return result
 
     def _compare(self, result: Certified) -> None:
-        """With the blocks known at its height and beside it."""
+        """With the blocks known at its height and beside it, and with the end of its validators' time."""
+        end = min((at for at in self._ends if at >= result.height), default=0)
+        if end > result.height and result.time_ms >= self._ends[end].time_ms:
+            raise RemoteProtocolError(
+                "OLD_SET", f"block {result.height} is later than the last one of its validators"
+            )
         for known in (self._known.get(result.height), self._ends.get(result.height)):
             if known is not None and known.contradicts(result):
                 raise self._contradiction(known, result)

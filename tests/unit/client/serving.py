@@ -74,11 +74,11 @@ from tests.unit.net.samples import KEYS, PUBLIC, STRANGER
 ORGANISATION = b"o" * 16
 COUNTER = b"counter"
 """Id of a parameter record that counts the transactions."""
-FAR = 4_000_000_000
-"""A `valid_until` that no test reaches."""
 DAY_SECONDS = 86_400
-START = int(time.time()) - DAY_SECONDS
-"""The network is a day old: within the trust period, and too old for any `max_age`."""
+START = int(time.time()) - DAY_SECONDS // 2
+"""The network is half a day old: within the trust period, and too old for any `max_age`."""
+FAR = START + DAY_SECONDS - 600
+"""A `valid_until` that no test reaches, and that blocks of the network's begin admit already."""
 
 
 def counted(count: int) -> Parameter:

@@ -54,6 +54,7 @@ from tests.unit.client.malicious import ATTACKS, OTHER, Ask, Attack, block_at, m
 from tests.unit.client.serving import (
     COUNTER,
     DAY_SECONDS,
+    FAR,
     GENESIS,
     GENESIS_HASH,
     Chain,
@@ -545,6 +546,29 @@ def test_a_quorum_of_the_old_set_certifies_nothing_after_its_hand_over() -> None
             trust.certified(header, certificate)
         assert caught.value.code in ("BAD_CERTIFICATE", "VALIDATORS_CHANGED")
     assert trust.newest == 2_000, "the block that handed over"
+
+
+def test_a_block_of_a_replaced_set_is_not_later_than_its_last_one() -> None:
+    trust = Trust(START)
+    trust.learn([encode(ONE)])
+    late = encode(replace(decode(Header, header_of(1_500, FIRST)), time_ms=2_000))
+    with pytest.raises(RemoteProtocolError, match="OLD_SET"):
+        trust.certified(late, certified_by(late, 1_500, FIRST))
+
+
+@pytest.mark.parametrize("after", [-DAY_SECONDS - 1, 0])
+def test_a_receipt_of_a_time_in_which_nothing_admits_the_envelope_is_refused(after: int) -> None:
+    """What keys of a set that was replaced long ago can still certify."""
+    forged = Chain(time_ms=lambda height: 1_000 * (FAR + after) + height)
+    forged.extend([envelope(99)])
+    receipt = forged.receipt_of(envelope(99).transaction)
+
+    async def body(client: Client, servers: list[Server]) -> None:
+        servers[0].lie = lambda reply: receipt if isinstance(reply, Receipts) else reply
+        assert (await client.submit(envelope(99))).height == 4
+        assert "RECEIPT_OUT_OF_TIME" in client.statistics().last_lie
+
+    run(body)
 
 
 def test_hand_overs_without_end_are_left_off() -> None:
