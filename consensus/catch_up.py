@@ -18,7 +18,7 @@ from consensus.events import Transaction
 from consensus.proposals import epoch_of, open_content
 from consensus.slots import Certified, Content
 from consensus.state import State
-from tallynet.blocks import Certificate, Commit
+from tallynet.blocks import Certificate, Commit, faulty_max
 from tallynet.codec import encode
 from tallynet.errors import RemoteProtocolError
 from tallynet.evidence import header_fault
@@ -155,7 +155,7 @@ class Fetches:
     def _send(self, want: _Want, message: bytes) -> None:
         s = self._s
         want.due_ms = s.now_ms + s.config.fetch_retry_ms
-        if s.n > 1:
+        if s.reach > 1 or s.observes:
             s.send_now(_peer(s, want.attempts), message)
         want.attempts += 1
 
@@ -170,10 +170,10 @@ def _make_room(wants: dict[bytes, _Want]) -> None:
 
 
 def _peer(state: State, attempt: int) -> int:
-    """The leader first, then everybody in turn; never this replica."""
-    others = [i for i in range(state.n) if i != state.index]
+    """The leader first, then everybody in turn; never this replica. An observer does not talk to leaders."""
+    others = [i for i in range(state.reach) if i != state.index]
     leader = state.leader_of(state.view)
-    if leader != state.index:
+    if leader != state.index and not state.observes:
         others.remove(leader)
         others.insert(0, leader)
     return others[attempt % len(others)]
@@ -187,6 +187,11 @@ class CatchUp:
         self._fetches: Final = fetches
         self._claims: Final[dict[int, int]] = {}
         """Peer -> committed height it claims."""
+        self._liars: Final = faulty_max(state.reach)
+        """Of those who claim, so many may lie: f of the validators. With one node that is followed, its word
+        is all there is; a lie costs time and nothing else."""
+        self._slack: Final = 0 if state.observes else state.config.window
+        """Blocks that a validator gets to know by votes are not asked for."""
         self._certain = 0
         """The (f+1)-th highest claim, which one correct peer at least stands behind; 0 with fewer."""
         self._last_peer = 0
@@ -215,7 +220,7 @@ class CatchUp:
             return
         self._claims[peer] = height
         highest = sorted(self._claims.values(), reverse=True)
-        self._certain = highest[self._s.f] if len(highest) > self._s.f else 0
+        self._certain = highest[self._liars] if len(highest) > self._liars else 0
 
     @property
     def behind(self) -> int:
@@ -226,7 +231,7 @@ class CatchUp:
     def caught_up(self) -> bool:
         """The others are known not to be ahead by more than the window."""
         s = self._s
-        known = len(self._claims) > s.f
+        known = len(self._claims) > self._liars
         return known and self._certain <= s.committed + s.config.window
 
     def state_wanted(self, blocks_max: int) -> int:
@@ -242,7 +247,7 @@ class CatchUp:
             return 0
         first = self._first_lacking()
         gone = sum(1 for oldest in self._oldest.values() if oldest > first)
-        if certain - s.committed <= blocks_max and gone <= s.f:
+        if certain - s.committed <= blocks_max and gone <= self._liars:
             return 0
         return max(reach + 1, certain - s.config.window)
 
@@ -251,6 +256,12 @@ class CatchUp:
         self._oldest[source] = message.oldest
         if source == self._last_peer:
             self._due_ms = None
+
+    def on_newest(self, source: int, height: int) -> None:
+        """A node that this observer follows says how far it has come: what is new is asked for at once."""
+        self.claim(source, height)
+        if height > self._s.committed:
+            self.ask()
 
     def ahead(self) -> tuple[int, ...]:
         """Who claims to have more than we do."""
@@ -263,7 +274,7 @@ class CatchUp:
         highest = max(self._claims.values(), default=0)
         stuck = s.committed == self._seen_committed
         self._seen_committed = s.committed
-        if highest > s.committed and (stuck or highest > s.committed + s.config.window):
+        if highest > s.committed and (stuck or highest > s.committed + self._slack):
             self.ask()
 
     def ask(self) -> None:
@@ -276,8 +287,8 @@ class CatchUp:
         if self.paused or (self._due_ms is not None and s.now_ms < self._due_ms):
             return
         first = self._first_lacking()
-        for step in range(1, s.n + 1):
-            peer = (self._last_peer + step) % s.n
+        for step in range(1, s.reach + 1):
+            peer = (self._last_peer + step) % s.reach
             holds = self._oldest.get(peer, 0) <= first <= self._claims.get(peer, 0)
             if peer != s.index and holds:
                 self._last_peer = peer
@@ -325,7 +336,7 @@ class CatchUp:
         s = self._s
         if s.certified:
             return
-        if max(self._claims.values(), default=0) > s.committed + s.config.window:
+        if max(self._claims.values(), default=0) > s.committed + self._slack:
             self.ask()
 
     def _take(self, block: CertifiedBlock) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from consensus import constants
 from tallynet.blocks import Certificate, Commit, faulty_max, quorum
 from tallynet.errors import invariant
 from tallynet.messages import WINDOW_MAX
 from tallynet.validators import ValidatorSet
+
+OBSERVER: Final = -1
+"""Index of a replica that is in no validator set. It equals no signer, leader or source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +28,17 @@ class ReplicaConfig:
     validators_hash: bytes
     """What `Header.next_validators` must hold: `tallynet.genesis.validators_hash` of the set."""
     index: int
-    """Own validator index."""
+    """Own validator index, or OBSERVER."""
+    followed: int = 0
+    """Of an observer: how many nodes it follows. They are numbered from 0, whether they validate or not."""
     since: int = 0
     """First epoch of this set. A replica that is still below it only follows until it has a state of this
     set's own epochs."""
     previous: ValidatorSet | None = None
     """The set before; of what it signed only the certificate that ended its last epoch counts."""
     voting: bool = True
-    """False: follow and execute, but sign nothing except Status (a restored copy, B3)."""
+    """False: follow and execute, but sign nothing except Status (a restored copy, B3). An observer signs
+    nothing at all."""
     window: int = constants.WINDOW
     epoch_length: int = constants.EPOCH_LENGTH
     batch_transactions_max: int = constants.BATCH_TRANSACTIONS_MAX
@@ -51,6 +58,16 @@ class ReplicaConfig:
     fetch_grace_ms: int = constants.FETCH_GRACE_MS
     fetch_retry_ms: int = constants.FETCH_RETRY_MS
 
+    @property
+    def observes(self) -> bool:
+        """This replica is in no validator set."""
+        return self.index == OBSERVER
+
+    @property
+    def reach(self) -> int:
+        """Messages come from, and go to, numbers below this one: validators, or nodes that are followed."""
+        return self.followed if self.observes else len(self.validators)
+
     def set_of(self, epoch: int) -> ValidatorSet | None:
         """Who votes in an epoch; None before the sets that are known here."""
         if epoch >= self.since:
@@ -69,7 +86,9 @@ class ReplicaConfig:
         n = len(self.validators)
         invariant(n == 1 or n >= 4, "CONFIG_VALIDATORS")  # INV-16; one alone is for development
         invariant(tuple(sorted(set(self.validators))) == self.validators, "CONFIG_KEYS")
-        invariant(0 <= self.index < n, "CONFIG_INDEX")
+        invariant(self.observes or 0 <= self.index < n, "CONFIG_INDEX")
+        invariant(self.observes == (self.followed > 0), "CONFIG_FOLLOWED")
+        invariant(not (self.observes and self.voting), "CONFIG_OBSERVER_VOTES")
         invariant((self.since > 0) == (self.previous is not None), "CONFIG_PREVIOUS")
         invariant(2 * quorum(n) - n >= faulty_max(n) + 1, "CONFIG_QUORUM")
         invariant(quorum(n) <= n - faulty_max(n), "CONFIG_QUORUM")

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tallynet.messages import PeerMessage
+from tallynet.messages import Newest, PeerMessage
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A decoded message from the authenticated connection of validator index `source`."""
+    """A decoded message from the authenticated connection of validator index `source`; for an observer, of
+    the node with this number among those that it follows."""
 
     source: int
-    message: PeerMessage
+    message: PeerMessage | Newest
 
 
 @dataclass(frozen=True, slots=True)

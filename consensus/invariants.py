@@ -119,7 +119,7 @@ class Invariants:
         invariant(s.pool.pending <= s.config.pool_max, "INV-17 pool")
         invariant(self._ballots.stash_size <= 4 * window * s.n, "INV-17 stash")
         invariant(self._fetches.count <= 2 * FETCHES_MAX, "INV-17 fetches")
-        invariant(self._catch_up.claimants <= s.n, "INV-17 claims")
+        invariant(self._catch_up.claimants <= s.reach, "INV-17 claims")
         invariant(len(s.changes) <= s.n and self._views.complaints <= s.n, "INV-17 view changes")
         invariant(len(s.contents) <= CONTENTS_MAX, "INV-17 contents")
         ahead = CATCH_UP_BLOCKS_MAX + LOOKAHEAD_WINDOWS * WINDOW_MAX

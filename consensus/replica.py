@@ -59,6 +59,8 @@ from tallynet.messages import (
     ComplaintReason,
     FetchProposal,
     FetchVotes,
+    Newest,
+    PeerMessage,
     PrePrepare,
     Proposal,
     Signed,
@@ -219,7 +221,7 @@ class Replica:
 
     def _held(self, event: TransactionsHeld) -> None:
         s = self._s
-        if event.checked:
+        if event.checked and not s.observes:  # it passes them on, and has no leader to watch
             s.pool.add(event.transactions, s.now_ms, s.ledger.is_remembered)
         self._fetches.on_held(event.transactions)
         if s.leads and s.pool.pending and self._proposer.is_due():
@@ -230,7 +232,7 @@ class Replica:
     def _received(self, event: Received) -> None:
         s = self._s
         source = event.source
-        if not 0 <= source < s.n or source == s.index:
+        if not 0 <= source < s.reach or source == s.index:
             self._refuse(source, RemoteProtocolError("NOT_A_PEER", "not another validator"))
             return
         self._status.seen_ms[source] = s.now_ms
@@ -241,7 +243,9 @@ class Replica:
 
     def _dispatch(self, source: int, event: Received) -> None:
         message = event.message
-        if isinstance(message, Signed):
+        if self._s.observes:
+            self._followed(source, message)
+        elif isinstance(message, Signed):
             self._signed(source, message)
         elif self._s.joining:
             return  # INV-15: nothing below the own set's epochs can be judged
@@ -257,6 +261,15 @@ class Replica:
             self._status.on_fetch_proposal(source, message)
         elif isinstance(message, FetchVotes):
             self._status.on_fetch_votes(source, message)
+
+    def _followed(self, source: int, message: PeerMessage | Newest) -> None:
+        """An observer hears of blocks alone, not of votes."""
+        if isinstance(message, Newest):
+            self._catch_up.on_newest(source, message.height)
+        elif isinstance(message, Blocks):
+            self._catch_up.on_blocks(source, message)
+        elif isinstance(message, BlocksGone):
+            self._catch_up.on_gone(source, message)
 
     def _signed(self, source: int, message: Signed) -> None:
         kind = message.kind
@@ -277,7 +290,7 @@ class Replica:
 
     def _refuse(self, source: int, error: RemoteProtocolError) -> None:
         """Count; log the first and then ever more rarely, so that no peer can flood the log."""
-        key = (source if 0 <= source < self._s.n else -1, error.code)
+        key = (source if 0 <= source < self._s.reach else -1, error.code)
         count = self._refused[key] = self._refused.get(key, 0) + 1
         if count & (count - 1) == 0:
             self._s.log(
@@ -316,7 +329,7 @@ class Replica:
         liar's help one correct validator alone could change the view (Castro & Liskov 1999, §4.2;
         decision 0017)."""
         s, config = self._s, self._s.config
-        if s.leads or s.changing:
+        if s.leads or s.changing or s.observes:
             return
         late_at_ms = s.pace.late_at_ms
         if late_at_ms is not None and s.now_ms >= late_at_ms:
@@ -438,6 +451,8 @@ class Replica:
         status = ReplicaStatus.NORMAL
         if s.divergence is not None:
             status = ReplicaStatus.DIVERGED
+        elif s.observes:
+            status = ReplicaStatus.OBSERVER
         elif s.ended:
             status = ReplicaStatus.RETIRED
         elif s.mute:

@@ -29,6 +29,9 @@ from tallynet.errors import RemoteProtocolError, invariant
 def restore(state: State, views: Views, journal: Journal) -> str | None:
     """Put the journal's content into a new state; the tip is loaded already.
 
+    An observer takes over the numbers alone: with no vote of its own it needs no slots, and what silences its
+    key stays.
+
     Returns why this replica must never vote with its key again, or None (B12). Entries of committed
     heights and left views are marked for deletion by a negative height in `state.journaled`.
 
@@ -49,6 +52,8 @@ def restore(state: State, views: Views, journal: Journal) -> str | None:
     state.view, state.voted_view = record.view, record.voted_view
     state.view_change, state.new_view = record.view_change, record.new_view
     invariant(state.view <= state.voted_view, "INV-12 view record")
+    if state.observes:
+        return None
     try:
         _restore_prepared(state, journal)
         _restore_view(state, views)

@@ -64,6 +64,9 @@ class State:
         self.index: Final = config.index
         self.n: Final = n
         self.f: Final = faulty_max(n)
+        self.observes: Final = config.observes
+        self.reach: Final = config.reach
+        self._alone: Final = not self.observes and n == 1
         self.q: Final = quorum(n)
         self.ledger: Final = ledger
         self.verifier: Final = Verifier(
@@ -289,7 +292,8 @@ class State:
 
     def sign(self, kind: SignedKind, body: Wire) -> Signed:
         """Sign a body with the own key."""
-        invariant(self.may_sign or kind == SignedKind.STATUS, "INV-8 signature of a mute replica")
+        allowed = self.may_sign or (kind == SignedKind.STATUS and not self.observes)
+        invariant(allowed, "INV-8 signature of a mute replica")
         raw = encode(body)
         signed = Signed(kind, raw, self.index, self._sign(kind, raw))
         self.verifier.remember(signed)
@@ -352,11 +356,11 @@ class State:
 
     def send_after(self, to: int, message: bytes) -> None:
         """Send once this step is durable."""
-        if self.n > 1:
+        if not self._alone:
             self.effects.send_after.append(Send(to, message))
 
     def send_now(self, to: int, message: bytes) -> None:
-        if self.n > 1:
+        if not self._alone:
             self.effects.send_now.append(Send(to, message))
 
     def broadcast_after(self, message: bytes) -> None:

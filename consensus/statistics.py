@@ -12,6 +12,7 @@ class ReplicaStatus(Enum):
     MUTE = "following without a vote"
     DIVERGED = "diverged"
     RETIRED = "in no validator set any more"
+    OBSERVER = "following without belonging to a validator set"
 
 
 class WaitingReason(Enum):
@@ -44,7 +45,8 @@ class WaitingReason(Enum):
 class Waiting:
     reason: WaitingReason
     validators: tuple[int, ...] = ()
-    """Indices of the validators waited for, where the reason is about some."""
+    """Indices of the validators waited for, where the reason is about some; of an observer, numbers of the
+    nodes that it follows."""
     height: int = 0
     """The height that is stuck, 0 where it does not apply."""
 

@@ -17,6 +17,7 @@ from tallynet.errors import RemoteProtocolError
 from tallynet.messages import (
     FetchProposal,
     FetchVotes,
+    Newest,
     PrePrepare,
     Proposal,
     Signed,
@@ -55,7 +56,9 @@ class StatusExchange:
 
     def send(self, to: int) -> None:
         s = self._s
-        if s.n > 1:
+        if s.observes:
+            s.send_now(to, encode(Newest(s.committed)))
+        elif s.n > 1:
             status = Status(s.epoch, s.voted_view, s.changing, s.committed, max(0, s.wall_ms))
             s.send_now(to, encode(s.sign(SignedKind.STATUS, status)))
 
@@ -143,5 +146,5 @@ class StatusExchange:
                 s.broadcast_after(encode(slot.own_commit))
         if s.changing and s.view_change and s.may_sign:
             s.broadcast_after(s.view_change)
-        if s.n > 1:
+        if s.n > 1 and not s.observes:
             s.send_now(-1, encode(FetchVotes(s.epoch, s.view, s.committed)))

@@ -30,6 +30,10 @@ What a client sent arrives the same way: `handle(session, [ClientRequest, ...])`
 `forget(session)`. `ClientSession` offers `.send(encoded_reply)` (never blocks, ignored after the end;
 a client that does not read is disconnected), `.key`, `.strike()`, `.close(code, reason)`.
 
+Observers dial as clients do and have places of their own: `Listener(..., observers=ClientHandler(handle,
+forget, ObserverRequest))`. On the other side an observer's mesh dials the nodes that it follows, reads
+their answers from the same link, and hands them to `Mesh(..., answers=Answers(deliver, wait_for_room))`.
+
 An exception out of a callback ends that connection only and is logged with its traceback;
 `InvariantViolated` is no `Exception` and ends the node. `listener.statistics()`,
 `mesh.statistics()` and `session.statistics()` are frozen snapshots for status and metrics.
@@ -40,10 +44,10 @@ from net.errors import ListenError
 from net.identity import NodeIdentity
 from net.limits import ListenerLimits
 from net.listener import Listener, ListenerStatistics, PeerInbox, PeerStatistics
-from net.mesh import LinkStatistics, Mesh, MeshStatistics
+from net.mesh import Answers, LinkStatistics, Mesh, MeshStatistics
 
 __all__ = [
-    "ClientHandler", "ClientSession", "ClientStatistics", "LinkStatistics", "ListenError",
+    "Answers", "ClientHandler", "ClientSession", "ClientStatistics", "LinkStatistics", "ListenError",
     "Listener", "ListenerLimits", "ListenerStatistics", "Mesh", "MeshStatistics", "NodeIdentity",
     "PeerInbox", "PeerStatistics",
 ]  # fmt: skip

@@ -1,16 +1,17 @@
-"""A client's connection, seen from the node that serves it."""
+"""A client's connection, or an observer's, seen from the node that serves it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, final
+from types import UnionType
+from typing import Any, Final, final
 
 import structlog
 import trio
 
 from net.connection import Connection
-from net.limits import CLIENT_OUTBOX_BYTES_MAX, CLIENT_OUTBOX_BYTES_PAUSE
+from net.limits import CLIENT_OUTBOX_BYTES_MAX, CLIENT_OUTBOX_BYTES_PAUSE, MESSAGE_BYTES_MAX
 from net.outbox import Outbox
 from net.strikes import Strikes
 from tallynet.codec import decode, encode
@@ -27,11 +28,14 @@ _FAREWELL_SECONDS: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class ClientHandler:
-    """What the node does with clients; called on the connection's task, in order."""
+    """What the node does with clients, or with observers; called on the connection's task, in order."""
 
-    handle: Callable[[ClientSession, list[ClientRequest]], None]
+    handle: Callable[[ClientSession, list[Any]], None]
+    """The list holds `requests`, never a Goodbye."""
     forget: Callable[[ClientSession], None]
     """The session is over, called once; nothing sent to it arrives any more."""
+    requests: UnionType = ClientRequest
+    """Union of the message types that may come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,11 @@ class ClientSession:
         if self._outbox.over:
             self._end()
             structlog.get_logger("net").info("client_too_slow", address=self._address)
+
+    @property
+    def is_behind(self) -> bool:
+        """Much is queued that it has not read."""
+        return self._outbox.size > CLIENT_OUTBOX_BYTES_PAUSE
 
     def strike(self) -> None:
         """Count an invalid message of this client; too many end the session and ban its key."""
@@ -142,22 +151,24 @@ class ClientSession:
                 return
             if not messages:
                 return
-            requests = self._decode(messages)
+            requests = self._decode(messages, handler.requests)
             if requests and isinstance(requests[-1], Goodbye):
                 return
             if requests:
                 self._requests += len(requests)
                 handler.handle(self, requests)
-            while self._outbox.size > CLIENT_OUTBOX_BYTES_PAUSE and not self._ending:
+            while self.is_behind and not self._ending:
                 self._room = trio.Event()
                 await self._room.wait()
 
-    def _decode(self, messages: list[bytes]) -> list[ClientRequest]:
+    def _decode(self, messages: list[bytes], kinds: UnionType) -> list[Any]:
         """Requests up to a Goodbye; what does not decode is answered with a strike only."""
-        requests: list[ClientRequest] = []
+        requests: list[Any] = []
         for message in messages:
             try:
-                request: ClientRequest = decode(ClientRequest, message)
+                request = decode(kinds, message)
+                if len(message) > MESSAGE_BYTES_MAX.get(type(request), FRAME_BYTES_MAX):
+                    raise RemoteProtocolError("MESSAGE_TOO_LARGE", f"{len(message)} bytes")
             except RemoteProtocolError:
                 self._invalid += 1
                 self.strike()

@@ -19,7 +19,7 @@ class NodeIdentity:
     """Key, network and validator set of a node; shared by its listener and its mesh."""
 
     __slots__ = (
-        "_key", "client_context", "genesis", "index", "public_key", "server_context", "software",
+        "_key", "client_context", "genesis", "index", "public_key", "role", "server_context", "software",
         "validators",
     )  # fmt: skip
 
@@ -30,8 +30,11 @@ class NodeIdentity:
         key: Ed25519PrivateKey,
         validators: tuple[bytes, ...],
         software: str | None = None,
+        role: PeerRole = PeerRole.VALIDATOR,
     ) -> None:
-        """`genesis` is the genesis hash, `validators` the public keys in order of index.
+        """`genesis` is the genesis hash, `validators` the public keys in order of index. An observer has two
+        of these: one without validators for its listener, and one with its `role` and the keys of the nodes
+        that it follows, by number, for its mesh.
 
         Raises:
             ValueError: a weak or repeated key in the set (C1).
@@ -39,6 +42,7 @@ class NodeIdentity:
         if len(set(validators)) != len(validators) or not all(map(key_is_sound, validators)):
             raise ValueError("the validator set holds a weak or repeated key")
         self._key: Final = key
+        self.role: Final = role
         self.genesis: Final = genesis
         self.public_key: Final = key.public_key().public_bytes_raw()
         self.validators: Final = validators
@@ -60,10 +64,10 @@ class NodeIdentity:
         )
 
     def as_dialler(self, index: int) -> DiallerHandshake:
-        """For one connection to the validator `index`."""
+        """For one connection to the validator `index`, or the node of this number."""
         return DiallerHandshake(
             genesis=self.genesis,
-            role=PeerRole.VALIDATOR,
+            role=self.role,
             key=self._key,
             server_key=self.validators[index],
             software=self.software,

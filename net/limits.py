@@ -27,6 +27,7 @@ from tallynet.messages import (
     FetchStateHead,
     FetchVotes,
     Goodbye,
+    Newest,
     NoState,
     PrePrepare,
     Proposal,
@@ -49,6 +50,11 @@ class ListenerLimits:
     """The same from one IP address; loopback may use all 32, because a testnet is one address."""
     clients: int = 256
     clients_per_key: int = 8
+    observers: int = 8
+    """More follow those: a tree of three levels has room for five hundred. What they may take together is
+    `node.followers`'."""
+    observers_per_key: int = 2
+    """A new connection of an observer whose old one the kernel still believes in."""
     handshake_seconds: float = HANDSHAKE_SECONDS
     idle_seconds: float = IDLE_SECONDS_MAX
     frame_seconds: float = FRAME_SECONDS
@@ -106,9 +112,10 @@ MESSAGE_BYTES_MAX: Final[dict[type, int]] = {
     NoState: KIB,
     FetchState: 8 * KIB,
     StatePart: MIB,
+    Newest: KIB,
     Goodbye: 4 * KIB,
 }
-"""Per message between validators. Bodies: 1 MiB, and the one envelope that went over it. Parts of the
+"""Per message between validators, or an observer and whom it follows. Bodies: 1 MiB, and the one envelope that went over it. Parts of the
 state: 256 KiB, or the largest single entity, a voucher with all its lots."""
 SIGNED_BYTES_MAX: Final[dict[SignedKind, int]] = {
     SignedKind.PREPARE: 2 * KIB,

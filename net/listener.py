@@ -1,8 +1,8 @@
-"""The one port of a node: validators and clients dial it, their hello decides what they are.
+"""The one port of a node: validators, observers and clients dial it, their hello decides what they are.
 
 Theory of operation. A new connection is half-open until TLS and hello are done; few may be, and not
 for long. Then it has a place: one per validator (the newest wins, so that a line the kernel still
-believes in cannot lock its owner out), some for clients. Every connection lives in its own task behind
+believes in cannot lock its owner out), some for observers, some for clients. Every connection lives in its own task behind
 a firewall: whatever it does, only it ends (E5, E6).
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Never, final
 
 import structlog
@@ -27,7 +27,7 @@ from net.strikes import Strikes
 from tallynet.codec import decode
 from tallynet.errors import RemoteProtocolError
 from tallynet.handshake import Accepted, HandshakeRefused
-from tallynet.messages import Goodbye, PeerMessage, Signed
+from tallynet.messages import Goodbye, PeerMessage, PeerRole, Signed
 
 __all__ = ["Listener", "ListenerStatistics", "PeerInbox", "PeerStatistics"]
 
@@ -61,6 +61,7 @@ class ListenerStatistics:
     peers: tuple[PeerStatistics, ...]
     """By validator index, this node itself left out."""
     clients: tuple[ClientStatistics, ...]
+    observers: tuple[ClientStatistics, ...]
     half_open: int
     accepted: int
     """Connections ever given a place."""
@@ -85,6 +86,18 @@ class _Peer:
     invalid: int = 0
 
 
+@dataclass(slots=True)
+class _Guests:
+    """Sessions of one kind, and how many there may be."""
+
+    handler: ClientHandler
+    admit: Callable[[bytes], bool]
+    places: int
+    per_key_max: int
+    sessions: dict[ClientSession, None] = field(default_factory=dict)
+    per_key: Counter[bytes] = field(default_factory=Counter)
+
+
 @final
 class Listener:
     """Accepts connections until cancelled; see `net` for an example."""
@@ -97,23 +110,29 @@ class Listener:
         *,
         peers: PeerInbox,
         clients: ClientHandler,
+        observers: ClientHandler | None = None,
         committed_height: Callable[[], int],
         admit_client: Callable[[bytes], bool] = lambda _key: True,
+        admit_observer: Callable[[bytes], bool] = lambda _key: True,
         limits: ListenerLimits | None = None,
     ) -> None:
-        """`port` 0 takes a free one. `admit_client` judges a client's proven public key."""
+        """`port` 0 takes a free one. Without `observers` none is served. `admit_client` and `admit_observer` judge
+        a proven public key."""
         self._identity = identity
         self._host: Final = host
         self._port: Final = port
         self._inbox: Final = peers
-        self._handler: Final = clients
         self._committed_height: Final = committed_height
-        self._admit_client: Final = admit_client
         self._limits: Final = limits or ListenerLimits()
         self._log: Final = structlog.get_logger("net")
         self._peers = _peers_of(identity)
-        self._sessions: Final[dict[ClientSession, None]] = {}
-        self._sessions_per_key: Final[Counter[bytes]] = Counter()
+        self._clients: Final = _Guests(
+            clients, admit_client, self._limits.clients, self._limits.clients_per_key
+        )
+        places = self._limits.observers if observers is not None else 0
+        self._observers: Final = _Guests(
+            observers or clients, admit_observer, places, self._limits.observers_per_key
+        )
         self._half_open: Final[Counter[str]] = Counter()
         self._strikes: Final = Strikes()
         self._accepted = 0
@@ -161,8 +180,8 @@ class Listener:
                 peer.scope.cancel()
 
     def disconnect_clients(self, code: str, reason: str) -> None:
-        """Say goodbye to every client. They come back, and ask again for what they wait for."""
-        for session in list(self._sessions):
+        """Say goodbye to every client and observer. They come back, and ask again for what they wait for."""
+        for session in [*self._clients.sessions, *self._observers.sessions]:
             session.close(code, reason)
 
     def statistics(self) -> ListenerStatistics:
@@ -173,7 +192,8 @@ class Listener:
                 )
                 for p in self._peers.values()
             ),
-            clients=tuple(session.statistics() for session in self._sessions),
+            clients=tuple(session.statistics() for session in self._clients.sessions),
+            observers=tuple(session.statistics() for session in self._observers.sessions),
             half_open=self._half_open.total(),
             accepted=self._accepted,
             refused=self._refused,
@@ -219,10 +239,10 @@ class Listener:
         async with closing(stream):
             accepted = await self._greet(connection, address)
             self._accepted += 1
-            if accepted.index is None:
-                await self._serve_client(connection, accepted, address)
-            else:
+            if accepted.index is not None:
                 await self._serve_peer(connection, accepted, accepted.index)
+            else:
+                await self._serve_guest(self._guests(accepted), connection, accepted.key, address)
 
     def _may_open(self, address: str) -> bool:
         limits = self._limits
@@ -254,30 +274,36 @@ class Listener:
             )
         if accepted.index is not None:
             return None
-        if not self._admit_client(accepted.key):
+        guests = self._guests(accepted)
+        if not guests.admit(accepted.key):
             return HandshakeRefused("CLIENT_UNKNOWN", "this node does not serve this key")
-        if self._sessions_per_key[accepted.key] >= self._limits.clients_per_key:
+        if guests.per_key[accepted.key] >= guests.per_key_max:
             return HandshakeRefused(
-                "BUSY", f"this key has {self._limits.clients_per_key} connections; use those"
+                "BUSY", f"this key has {guests.per_key_max} connections; use those"
             )
-        if len(self._sessions) >= self._limits.clients:
+        if len(guests.sessions) >= guests.places:
             return HandshakeRefused("BUSY", "this node has no place free; try another node")
         return None
 
-    # --- clients --------------------------------------------------------------------------------
+    # --- clients and observers ------------------------------------------------------------------
 
-    async def _serve_client(self, connection: Connection, accepted: Accepted, address: str) -> None:
-        session = ClientSession(connection, accepted.key, address, self._strikes)
-        self._sessions[session] = None
-        self._sessions_per_key[session.key] += 1
+    def _guests(self, accepted: Accepted) -> _Guests:
+        return self._observers if accepted.role is PeerRole.OBSERVER else self._clients
+
+    async def _serve_guest(
+        self, guests: _Guests, connection: Connection, key: bytes, address: str
+    ) -> None:
+        session = ClientSession(connection, key, address, self._strikes)
+        guests.sessions[session] = None
+        guests.per_key[key] += 1
         try:
             await welcome(connection, self._committed_height())
-            await session.run(self._handler)
+            await session.run(guests.handler)
         finally:
-            del self._sessions[session]
-            self._sessions_per_key[session.key] -= 1
-            if not self._sessions_per_key[session.key]:
-                del self._sessions_per_key[session.key]
+            del guests.sessions[session]
+            guests.per_key[key] -= 1
+            if not guests.per_key[key]:
+                del guests.per_key[key]
 
     # --- validators -----------------------------------------------------------------------------
 

@@ -1,8 +1,8 @@
-"""Links to the other validators: we dial each of them and send on the link we dialled.
+"""Links to the other validators, or to the nodes that an observer follows: we dial each of them.
 
 Theory of operation. What others send us arrives on links they dialled (net/listener.py), so a pair of
 validators has two connections, one for each direction, and there is no tie to break when both dial at
-once. A link that is down is dialled again for ever, with a short back-off. Nothing here waits for a
+once. Nobody dials an observer back, so it reads its answers on the link it dialled. A link that is down is dialled again for ever, with a short back-off. Nothing here waits for a
 slow peer: each link has a bounded outbox that drops its oldest messages, and the protocol sends again
 what mattered (protocol §5.7).
 """
@@ -10,7 +10,7 @@ what mattered (protocol §5.7).
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, final
 
@@ -21,6 +21,7 @@ from net.connection import LOST, Connection, closing, dial, prepare_socket, wrap
 from net.identity import NodeIdentity
 from net.limits import (
     CONNECT_SECONDS,
+    MESSAGE_BYTES_MAX,
     OFFLINE_BYTES_MAX,
     OFFLINE_MESSAGES_MAX,
     OUTBOX_BYTES_MAX,
@@ -33,10 +34,10 @@ from net.outbox import Outbox
 from tallynet.codec import decode
 from tallynet.errors import RemoteProtocolError, invariant
 from tallynet.frames import frame
-from tallynet.limits import FRAME_BYTES_MAX, HANDSHAKE_SECONDS
-from tallynet.messages import Goodbye
+from tallynet.limits import FRAME_BYTES_MAX, HANDSHAKE_SECONDS, IDLE_SECONDS_MAX
+from tallynet.messages import Goodbye, ObserverReply
 
-__all__ = ["LinkStatistics", "Mesh", "MeshStatistics"]
+__all__ = ["Answers", "LinkStatistics", "Mesh", "MeshStatistics"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,16 @@ class MeshStatistics:
     """By validator index."""
     oversize: int
     """Messages of our own that no frame can hold, never sent; each is in the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Where the answers go of the nodes that an observer follows."""
+
+    deliver: Callable[[int, list[ObserverReply]], None]
+    """(number of the node, messages in order); never a Goodbye."""
+    wait_for_room: Callable[[], Awaitable[None]]
+    """Nothing more is read until it returns."""
 
 
 @final
@@ -105,9 +116,10 @@ class Mesh:
         addresses: Mapping[int, tuple[str, int]],
         *,
         on_connected: Callable[[int], None] | None = None,
+        answers: Answers | None = None,
     ) -> None:
         """`addresses` gives host and port by validator index; a validator without one is not
-        dialled. `on_connected` is called with the index each time a link opens.
+        dialled. `on_connected` is called with the index each time a link opens. `answers` is an observer's.
 
         Raises:
             ValueError: an address of a validator that is not in the set, or of this node.
@@ -117,6 +129,7 @@ class Mesh:
                 raise ValueError(f"validator {index} is not another member of the set")
         self._identity: Final = identity
         self._on_connected: Final = on_connected
+        self._answers: Final = answers
         self._log: Final = structlog.get_logger("net")
         self._oversize = 0
         self._links: Final = {
@@ -184,7 +197,8 @@ class Mesh:
                 transport = await trio.open_tcp_stream(link.host, link.port)
             prepare_socket(transport)
             stream = wrap(transport, self._identity.client_context, server_side=False)
-            connection = Connection(stream, idle_seconds=float("inf"))
+            idle_seconds = float("inf") if self._answers is None else IDLE_SECONDS_MAX
+            connection = Connection(stream, idle_seconds=idle_seconds)
             async with closing(stream):
                 with trio.fail_after(HANDSHAKE_SECONDS):
                     height = await dial(connection, self._identity, link.index)
@@ -210,7 +224,11 @@ class Mesh:
     async def _talk(self, link: _Link, connection: Connection) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_write, link, connection)
-            await _read_farewell(connection)
+            if self._answers is None:
+                await _read_farewell(connection)
+            else:
+                connection.authenticated()
+                await _read_answers(connection, link.index, self._answers)
             nursery.cancel_scope.cancel()
 
 
@@ -228,6 +246,24 @@ async def _read_farewell(connection: Connection) -> None:
     if messages:
         farewell = decode(Goodbye, messages[0])
         raise RemoteProtocolError(farewell.code, farewell.reason)
+
+
+async def _read_answers(connection: Connection, number: int, answers: Answers) -> None:
+    """Until the node ends it. One message that does not decode ends it too: the next node is asked."""
+    while raw := await connection.receive():
+        messages: list[ObserverReply] = [_answer(data) for data in raw]
+        farewell = next((m for m in messages if isinstance(m, Goodbye)), None)
+        answers.deliver(number, [m for m in messages if not isinstance(m, Goodbye)])
+        if farewell is not None:
+            raise RemoteProtocolError(farewell.code, farewell.reason)
+        await answers.wait_for_room()
+
+
+def _answer(data: bytes) -> ObserverReply:
+    message: ObserverReply = decode(ObserverReply, data)
+    if len(data) > MESSAGE_BYTES_MAX[type(message)]:
+        raise RemoteProtocolError("MESSAGE_TOO_LARGE", f"{len(data)} bytes")
+    return message
 
 
 def _put(link: _Link, framed: bytes) -> None:

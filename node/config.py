@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -29,11 +29,15 @@ class ConfigError(TallynetError):
     """The configuration cannot be used; the text names the file and the field."""
 
 
-class PeerAddress(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Where another validator listens."""
+Key = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+"""A public key, hex."""
 
-    public_key: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
-    """Hex. Addresses of nodes that do not validate, or not yet, are of no use and do no harm."""
+
+class PeerAddress(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where another validator listens, or a node to follow."""
+
+    public_key: Key
+    """Addresses of nodes that do not validate, or not yet, are of use to observers only, and do no harm."""
     host: Annotated[str, Meta(min_length=1, max_length=253)]
     port: Annotated[int, Meta(ge=1, le=65_535)]
 
@@ -47,6 +51,17 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Envelopes in the pool that own clients brought, all organisations; twice as many of others' clients."""
     answers: Answers = Answers.PARTIES
     """Who is shown records, indexes and the log: each organisation what concerns it, or everybody everything."""
+    observers: Annotated[int, Meta(ge=0, le=256)] = 8
+    """That may follow this node at a time; more follow those."""
+    observer_bytes_per_second: Annotated[int, Meta(ge=16_384, le=1_000_000_000)] = 5_000_000
+    """Read for all observers together: two of them keep pace with full blocks at 5,000 transactions a second."""
+
+
+class Access(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Whom this node serves."""
+
+    observers: tuple[Key, ...] = ()
+    """Public keys, hex. Only these may follow this node; none named: anybody, while there are places."""
 
 
 class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -58,8 +73,10 @@ class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     genesis_file: str = "genesis.json"
     key_file: str = "node.key"
     data_directory: str = "data"
+    role: Literal["validator", "observer"] = "validator"
+    """An observer never votes. A validator observes while its key is in no validator set."""
     join: bool = False
-    """The key is not in the genesis: wait until the banks have added it to the validator set."""
+    """The key is not in the genesis: observe until the banks have added it to the validator set."""
     map_gib: Annotated[int, Meta(ge=1, le=65_536)] = 64
     """Size of the sparse database map, GiB; the file grows only with what is stored."""
     keep_blocks: Annotated[int, Meta(ge=0, le=2**62)] = 0
@@ -68,6 +85,7 @@ class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     state_sync_blocks: Annotated[int, Meta(ge=WINDOW_MAX, le=2**62)] = STATE_SYNC_BLOCKS
     """With more blocks missing than this, the state is fetched instead."""
     limits: Limits = Limits()
+    access: Access = Access()
 
 
 def load_config(directory: Path) -> NodeConfig:

@@ -18,7 +18,7 @@ from node.machine import Clock
 from node.shell import Shell
 from node.store import Store
 from node.writer import Writer
-from tallynet.messages import PeerMessage
+from tallynet.messages import Newest, PeerMessage
 
 EVENTS_PER_DRAIN_MAX: Final = 200
 """Events stepped between two checkpoints, so that timers and sockets are never starved
@@ -49,14 +49,19 @@ class Driver:
         self._inbox.append(event)
         self._awake.set()
 
-    def offer_messages(self, source: int, messages: Iterable[PeerMessage]) -> None:
-        """Queue decoded messages of one validator."""
+    def offer_messages(self, source: int, messages: Iterable[PeerMessage | Newest]) -> None:
+        """Queue decoded messages of one validator, or of one node that is followed."""
         self._inbox.extend(Received(source, message) for message in messages)
         self._awake.set()
 
     @property
     def inbox_full(self) -> bool:
         return len(self._inbox) >= INBOX_MAX
+
+    @property
+    def has_backlog(self) -> bool:
+        """More waits than is stepped in one go: what is less urgent than consensus should wait too."""
+        return len(self._inbox) > EVENTS_PER_DRAIN_MAX
 
     async def wait_for_room(self) -> None:
         """Back-pressure: returns when the inbox has been drained below its bound."""

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import Enum
 
+from consensus.config import OBSERVER
 from node.ledger.membership import validators_of
 from node.state.view import StateView
 from node.store import Store
@@ -20,14 +22,30 @@ from tallynet.records import NETWORK_ID, Kind, Network
 from tallynet.validators import Handover, Succession, ValidatorSet
 
 
+class Standing(Enum):
+    """What a node may be."""
+
+    VOTES = 1
+    """A validator, or nothing: it has nobody to follow."""
+    FOLLOWS = 2
+    """A validator where its key is one, else an observer."""
+    OBSERVES = 3
+    """An observer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Life:
-    """One validator's time in one set."""
+    """One node's time under one set."""
 
     voters: ValidatorSet
     previous: ValidatorSet | None
     index: int
-    """In `voters`."""
+    """In `voters`; OBSERVER: it belongs to none."""
+
+    @property
+    def observes(self) -> bool:
+        """It has no vote here."""
+        return self.index == OBSERVER
 
 
 def handover_of(
@@ -67,14 +85,26 @@ def keep_handovers(store: Store, handovers: Iterable[Handover]) -> None:
     store.commit(batch)
 
 
-def life_of(succession: Succession, height: int, key: bytes) -> Life | None:
+def life_of(
+    succession: Succession, height: int, key: bytes, standing: Standing = Standing.VOTES
+) -> Life | None:
     """In which set the node with this key lives when its chain has come to `height`: the one that votes on
     the next block; else the newest known, into which it can only come with a fetched state; else the one
-    of the last block, in which it has nothing more to say. None: in none of them."""
+    of the last block, in which it has nothing more to say but that there is this block.
+
+    Where its key is in none of them, or only in one that is known to be replaced by a set without it, it
+    observes, if it may, under the set that votes on the next block: nobody in that set listens to it any more.
+    None: it is nowhere.
+    """
     length = succession.epoch_length
     current = succession.set_of(height // length)
     last = succession.set_of(max(0, height - 1) // length)
-    for voters in (current, succession.newest, last):
+    newest = succession.newest
+    removed = key in current.keys and key not in newest.keys
+    nowhere = standing is Standing.OBSERVES or (standing is Standing.FOLLOWS and removed)
+    for voters in () if nowhere else (current, newest, last):
         if key in voters.keys:
             return Life(voters, succession.before(voters), voters.keys.index(key))
-    return None
+    if standing is Standing.VOTES:
+        return None
+    return Life(current, succession.before(current), OBSERVER)

@@ -14,14 +14,15 @@ from consensus.config import ReplicaConfig, Tip
 from consensus.events import Event, Received
 from consensus.replica import Replica
 from consensus.statistics import ReplicaStatus
-from consensus.votes import Verify
+from consensus.votes import Sign, Verify
 from node.config import STATE_SYNC_BLOCKS, Limits
 from node.executor import ExecutedBlock, Executor, Head
-from node.handovers import Life, handover_of, life_of, load_succession
+from node.followers import Followers
+from node.handovers import Life, Standing, handover_of, life_of, load_succession
 from node.ledger.genesis_state import load as load_genesis_state
 from node.ledger.membership import validators_of
 from node.ledger_view import NodeLedgerView
-from node.pool import Pool
+from node.pool import Pool, in_messages
 from node.questions import CORE_ANSWER_BYTES, Questions
 from node.service import Service, StatusSource
 from node.shell import Log, Outlet, Shell
@@ -46,10 +47,12 @@ from tallynet.messages import (
     FetchState,
     FetchStateHead,
     FetchVotes,
+    Newest,
     NodeState,
     NodeStatus,
     NoState,
     PeerMessage,
+    SignedKind,
     StateHead,
     StatePart,
 )
@@ -66,11 +69,17 @@ _STATES: Final = {
     ReplicaStatus.MUTE: NodeState.MUTE,
     ReplicaStatus.DIVERGED: NodeState.DIVERGED,
     ReplicaStatus.RETIRED: NodeState.RETIRED,
+    ReplicaStatus.OBSERVER: NodeState.OBSERVER,
 }
 
 
+NO_ORGANISATION: Final = bytes(16)
+"""In the status of a node that validates for nobody."""
+_UNREACHED: Final = "none of the nodes that it follows can be reached"
+
+
 class NoMember(TallynetError):
-    """NO_MEMBER: the node's key is in no validator set that it knows of."""
+    """NO_MEMBER: the node's key is in no validator set that it knows of, and it has nobody to follow."""
 
     def __init__(self, message: str) -> None:
         super().__init__("NO_MEMBER", message)
@@ -87,7 +96,7 @@ class Clock:
 
 
 class Peers(Outlet, Protocol):
-    """The other validators, seen from here."""
+    """The other validators, or the nodes that an observer follows, seen from here."""
 
     def connected(self) -> int:
         """How many can be sent to right now."""
@@ -105,6 +114,12 @@ def prepare_store(store: Store, genesis: Genesis, genesis_hash: bytes) -> bool:
     batch.state(overlay.changes())
     store.commit(batch)
     return True
+
+
+def _no_signature(_kind: SignedKind, _body: bytes) -> bytes:
+    """What an observer's core signs with: it holds no key."""
+    invariant(False, "INV-8 an observer signs nothing")
+    return b""
 
 
 def _check_of(verify: Verify, genesis_hash: bytes) -> SignatureCheck:
@@ -137,9 +152,12 @@ class Machine:
         log: Log,
         state_sync_blocks: int = STATE_SYNC_BLOCKS,
         keep_blocks: int = 0,
+        standing: Standing = Standing.VOTES,
+        followed: tuple[str, ...] = (),
     ) -> None:
         """`verify` checks votes of validators; `offer` takes events that `shell.step` must get, in
-        order. `state_sync_blocks` and `keep_blocks`: see `node.config`.
+        order. `state_sync_blocks` and `keep_blocks`: see `node.config`. `followed` names the nodes that this one
+        follows where it observes; `peers` and `receive` mean them by their numbers then.
 
         When `shell.finished` is set, another state has taken the place of the one that this machine was
         built on, or another validator set that of its own: `close` it and build a new one from the store.
@@ -152,6 +170,8 @@ class Machine:
         self._genesis: Final = genesis
         self._genesis_hash: Final = genesis_hash
         self._key: Final = signer.public_key
+        self._standing = standing
+        self._followed: Final = followed
         self._store: Final = store
         self._peers: Final = peers
         self._log: Final = log
@@ -164,14 +184,17 @@ class Machine:
         committed = CommittedState(store.live_reader())
         head, tip = self._restore(committed)
         self._succession: Final = load_succession(store, genesis, _check_of(verify, genesis_hash))
-        life = life_of(self._succession, head.height, signer.public_key)
-        if life is None:
+        life = life_of(self._succession, head.height, signer.public_key, self._standing)
+        if life is None or (life.observes and not followed):
             raise NoMember(
                 f"the key {signer.public_key.hex()[:16]} is in no validator set known here"
             )
         self._life: Final = life
         self._members: Final = self._succession.validators(life.voters.since)
         """By validator index."""
+        self._voters: Final = tuple(member.name for member in self._members)
+        self._sources: Final = followed if life.observes else self._voters
+        """Names of those whom messages come from."""
         self._check_state(committed, head)
         self.executor: Final = Executor(
             genesis=genesis_hash,
@@ -185,9 +208,10 @@ class Machine:
             journal = dict(reader.journal())
             accused = [key for key, _ in reader.evidence()]
         config = self._replica_config()
+        sign: Sign = _no_signature if life.observes else signer.sign
         self.replica: Final = Replica(
             config=config,
-            sign=signer.sign,
+            sign=sign,
             verify=verify,
             ledger=NodeLedgerView(self.executor),
             tip=tip,
@@ -236,10 +260,17 @@ class Machine:
         )
         self._sync: Final = SyncService(self.executor, store)
         self._questions: Final = Questions()
+        self.followers: Final = Followers(
+            sync=self._sync,
+            states=self._state_server,
+            newest=lambda: self.executor.head.height,
+            pass_on=self.service.passed_on,
+            bytes_per_second=limits.observer_bytes_per_second,
+        )
 
     def learn(self, handovers: Iterable[Handover]) -> None:
         """Changes of the validator set that somebody else showed: how a node that was retired hears that it
-        belongs to a later set.
+        belongs to a later set, and one that slept that it belongs to none.
 
         Raises:
             RemoteProtocolError: see `Succession.add`.
@@ -247,6 +278,14 @@ class Machine:
         for handover in handovers:
             if self._succession.add(handover):
                 self._upkeep.learn(handover)
+        if self._is_succeeded():
+            self.shell.leave()
+
+    def observe(self) -> None:
+        """The others are known to be past the last block of the set that this node was in: nobody needs it
+        there any more, and it goes on as an observer."""
+        self._standing = Standing.OBSERVES
+        self.shell.leave()
 
     def start(self) -> None:
         """Take in again what was in flight before the restart, as far as it is admissible."""
@@ -262,9 +301,9 @@ class Machine:
         return self._life
 
     def _is_succeeded(self) -> bool:
-        """Another set has taken over, and this node is in it."""
-        life = life_of(self._succession, self.executor.head.height, self._key)
-        return life is not None and life.voters != self._life.voters
+        """This node lives on under another set, or in another role."""
+        life = life_of(self._succession, self.executor.head.height, self._key, self._standing)
+        return life is not None and life != self._life
 
     # --- from the store -------------------------------------------------------------------------
 
@@ -275,9 +314,10 @@ class Machine:
             validators=self._life.voters.keys,
             validators_hash=self._life.voters.hash,
             index=self._life.index,
+            followed=len(self._followed) if self._life.observes else 0,
             since=self._life.voters.since,
             previous=self._life.previous,
-            voting=not self._store.vote_bar,
+            voting=not (self._store.vote_bar or self._life.observes),
             window=self._genesis.window,
             epoch_length=self._genesis.epoch_length,
         )
@@ -322,11 +362,11 @@ class Machine:
     # --- traffic ------------------------------------------------------------------------------
 
     def receive(
-        self, source: int, messages: Iterable[PeerMessage]
-    ) -> tuple[list[PeerMessage], int]:
-        """Messages of one validator: bodies, fetches and states are dealt with here. Returns what the
+        self, source: int, messages: Iterable[PeerMessage | Newest]
+    ) -> tuple[list[PeerMessage | Newest], int]:
+        """Messages of one validator, or of one node that is followed: bodies, fetches and states are dealt with here. Returns what the
         core has to get, in order, and how many envelopes or parts of a state were invalid."""
-        for_core: list[PeerMessage] = []
+        for_core: list[PeerMessage | Newest] = []
         invalid = 0
         for message in messages:
             match message:
@@ -351,6 +391,13 @@ class Machine:
                     for_core.append(message)
         self._answer()
         return for_core, invalid
+
+    def pass_on_again(self, number: int) -> None:
+        """A node that is followed can be reached again: what own clients wait for may not have come there. As
+        much as one message holds; clients ask again for the rest."""
+        for message in in_messages(envelope.raw for envelope in self._pool.own()):
+            self._peers.send(number, message)
+            return
 
     def _answer(self) -> None:
         """As many questions of other validators as may be answered now."""
@@ -403,13 +450,17 @@ class Machine:
         names = self._names(waiting.validators)
         text = waiting.reason.value + (f": {', '.join(names)}" if names else "")
         text = self._upkeep.progress or text
+        code = waiting.reason.name
+        connected, observes = self._peers.connected(), self._life.observes
+        if observes and not connected and numbers.status is ReplicaStatus.OBSERVER:
+            text, code = _UNREACHED, "UNREACHED"
         head = self.executor.head
         network = self.executor.view.get(Kind.NETWORK, NETWORK_ID)
-        index = self._life.index
+        index = len(self._members) if observes else self._life.index
         return NodeStatus(
             request,
             self._name,
-            self._members[index].organisation,
+            NO_ORGANISATION if observes else self._members[index].organisation,
             numbers.epoch,
             numbers.view,
             numbers.leader,
@@ -419,25 +470,28 @@ class Machine:
             head.state_root,
             network.business_date if isinstance(network, Network) else 0,
             len(self._pool),
-            self._peers.connected(),
+            connected,
             text[:WAITING_TEXT_MAX],
             _STATES[numbers.status],
-            waiting.reason.name,
+            code,
             names,
             waiting.height,
             numbers.evidence,
+            numbers.behind,
+            self.followers.count,
         )
 
-    def _names(self, validators: Iterable[int]) -> tuple[str, ...]:
-        return tuple(self._members[index].name for index in validators)
+    def _names(self, numbers: Iterable[int]) -> tuple[str, ...]:
+        return tuple(self._sources[number] for number in numbers)
 
     def _log_named(self, event: str, fields: dict[str, object]) -> None:
         """Pass a log line of the core on, with the names of validators instead of their indices."""
         named = dict(fields)
         for field in _INDEX_FIELDS:
             index = fields.get(field)
-            if isinstance(index, int) and 0 <= index < len(self._members):
-                named[field] = self._members[index].name
+            names = self._sources if field == "source" else self._voters
+            if isinstance(index, int) and 0 <= index < len(names):
+                named[field] = names[index]
         validators = fields.get("validators")
         if isinstance(validators, tuple):
             named["validators"] = self._names(validators)

@@ -95,6 +95,10 @@ class Pool:
         copies = self._copies.get(transaction)
         return None if copies is None else self._held[next(iter(copies))]
 
+    def own(self) -> Iterable[Envelope]:
+        """Those that own clients brought, the oldest first."""
+        return (self._held[hash] for hash in self._own)
+
     def require_room(self, organisation: bytes, size: int) -> None:
         """Raise PoolRefused unless one more envelope from a client fits. What others passed on takes no
         room from this node's clients."""

@@ -1,4 +1,4 @@
-"""`python -m node.run DIRECTORY`: run the node of a directory until SIGTERM or SIGINT.
+"""`python -m node.run DIRECTORY [--role observer]`: run the node of a directory until SIGTERM or SIGINT.
 
 Exit codes: 0 asked to stop; 5 configuration, key, address or store unusable; 6 the store failed while
 running (full or broken disk); 7 an invariant of our own was violated. The last log line says why.
@@ -6,11 +6,13 @@ running (full or broken disk); 7 an invariant of our own was violated. The last 
 
 from __future__ import annotations
 
+import argparse
 import gc
 import resource
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -91,4 +93,7 @@ def main(make: Callable[[Path], Validator] = Validator) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    parser = argparse.ArgumentParser()
+    parser.add_argument("directory")
+    parser.add_argument("--role", choices=("validator", "observer"), default="")
+    sys.exit(main(partial(Validator, role=parser.parse_args().role)))

@@ -286,6 +286,30 @@ class Service:
             self._source.offer(TransactionsHeld(tuple(named), checked=False))
         return invalid
 
+    def passed_on(self, bodies: Bodies) -> int:
+        """Take in what an observer passes on for its clients, as if those were our own, and pass it on; returns
+        how many were invalid. What is held already goes no further, or two observers that follow each other
+        would pass it round for ever. Nobody waits here: receipts come to the observer with the block."""
+        held: list[Envelope] = []
+        invalid = 0
+        for raw in bodies.bodies if not self._source.is_retired() else ():
+            try:
+                envelope = _open_from_peer(raw)
+                if envelope.hash not in self._pool:
+                    self._pool.require_room(envelope.body.organisation, len(raw))
+                    self._admit(envelope)
+                    held.append(envelope)
+            except RemoteProtocolError:
+                invalid += 1
+            except TallynetError as error:
+                invalid += error.code in ("SIGNATURE_INVALID", "NETWORK_MISMATCH")
+        if held:
+            taken = tuple(self._pool.add(envelope, own=True) for envelope in held)
+            self._source.offer(TransactionsHeld(taken))
+            for message in in_messages(envelope.raw for envelope in held):
+                self._source.gossip(message)
+        return invalid
+
     def _refusal(self, envelope: Envelope) -> str:
         """Why the pool must not hold an envelope of another validator; empty when it may, or does."""
         if envelope.hash in self._pool:

@@ -105,12 +105,17 @@ class Shell:
         self._last: Turn | None = None
         """The turn that does it."""
         self._is_succeeded: Final = is_succeeded
+        self._leaving = False
         self.finished = False
         """Another state has taken the place of the one this machine was built on, or another validator set
         that of its own: build a new one."""
         self._turn = Turn()
         self._writing: Turn | None = None
         self._durable_step = 0
+
+    def leave(self) -> None:
+        """This node lives on in another role: finish as soon as all is written."""
+        self._leaving = True
 
     # --- events -----------------------------------------------------------------------------------
 
@@ -183,6 +188,7 @@ class Shell:
             self._chores.adopt(self._turn.batch)
             self._last = self._turn
         if self._turn.empty:
+            self.finished = self._leaving
             return None
         turn, self._turn = self._turn, Turn()
         self._writing = turn

@@ -1,4 +1,4 @@
-"""Hands out the newest state to validators that are too far behind for blocks (decision 0040).
+"""Hands out the newest state to nodes that are too far behind for blocks (decision 0040).
 
 Theory of operation. A state can be fetched only as a whole, over many requests, so it must stand still
 meanwhile: the server keeps one read transaction of the store open, its *pin*, and answers from that. A
@@ -68,7 +68,7 @@ class _Pin:
     row: BlockRow
     since_ms: int
     users: dict[int, int] = field(default_factory=dict)
-    """Validator -> when it asked last."""
+    """Validator, or observer by a negative number -> when it asked last."""
 
 
 class StateServer:
@@ -87,8 +87,7 @@ class StateServer:
         """`StateHead` of a state that stays available for a while, or `NoState`."""
         pin = self._pin
         if pin is not None and not self._serves(pin, request.least, now_ms):
-            others = [peer for peer, last in pin.users.items() if now_ms - last < PIN_IDLE_MS]
-            if others and others != [source]:
+            if self._is_used(pin, source, now_ms):
                 return _none(request.least)
             self.close()
             pin = None
@@ -108,6 +107,12 @@ class StateServer:
             )
         )  # fmt: skip
         return Answer(head, len(head))
+
+    @staticmethod
+    def _is_used(pin: _Pin, source: int, now_ms: int) -> bool:
+        """Somebody else would lose the state that it fetches. A validator does not wait for observers."""
+        others = [peer for peer, last in pin.users.items() if now_ms - last < PIN_IDLE_MS]
+        return any(peer != source and (peer >= 0 or source < 0) for peer in others)
 
     @staticmethod
     def _serves(pin: _Pin, least: int, now_ms: int) -> bool:

@@ -75,7 +75,7 @@ class Progress:
     height: int
     """0: nobody has offered a state yet."""
     source: int
-    """Validator that is asked."""
+    """Validator that is asked; of an observer, number of the node."""
     entities: int
     """In complete subtrees."""
     entities_total: int
@@ -106,6 +106,8 @@ class StateSync:
         """When the request that is out counts as unanswered; None: none is out."""
         self._writing = False
         """Rows are on their way to the disk."""
+        self._others: Final = config.reach - (not config.observes)
+        """Peers that there are."""
         self._vain = 0
         """Peers turned to since one was of use."""
         self._waited_ms = 0
@@ -121,7 +123,7 @@ class StateSync:
     @property
     def exhausted(self) -> bool:
         """Every peer that could be asked was asked in vain, one after the other."""
-        return self._vain >= len(self._config.validators)
+        return self._vain > self._others
 
     def progress(self) -> Progress:
         head, walk = self._head, self._walk
@@ -275,7 +277,7 @@ class StateSync:
     def _turn_to_next(self, step: Step, now_ms: int) -> None:
         """Leave this peer and ask the next one that claims a height of use."""
         self._leave()
-        n = len(self._config.validators)
+        n = self._config.reach
         for distance in range(1, n + 1):
             peer = (self._source + distance) % n
             if peer != self._config.index and self._claims.get(peer, 0) >= self._least:
@@ -284,7 +286,7 @@ class StateSync:
                 self._asked_least = self._least
                 self._ask_head(step, now_ms)
                 return
-        self._vain = n
+        self._vain = self._others + 1
 
     def _ask_head(self, step: Step, now_ms: int) -> None:
         since = self._succession.newest.since

@@ -1,8 +1,9 @@
-"""A validator process: everything put together, started in order and ended cleanly.
+"""A node's process, validator or observer: everything put together, started in order and ended cleanly.
 
 Order at the start: configuration, genesis, key, scan of the database in a child process, store,
-genesis state or the stored tip, the validator set, replica from its journal, then the listener, the mesh
-and the driver.
+genesis state or the stored tip, the validator set and the own role, replica from its journal, then the
+listener, the mesh and the driver. Validator sets and roles change while the process runs: each *life* under
+one set and in one role has a machine and a mesh of its own behind the same listener.
 """
 
 from __future__ import annotations
@@ -17,28 +18,31 @@ import structlog
 import trio
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from net import ClientHandler, Listener, Mesh, NodeIdentity, PeerInbox
+from net import Answers, ClientHandler, Listener, ListenerLimits, Mesh, PeerInbox
 from node.config import ConfigError, NodeConfig, PeerAddress, load_config
 from node.driver import Driver
-from node.handovers import Life, keep_handovers, life_of, load_succession
+from node.handovers import Life, Standing, life_of, load_succession
+from node.links import Links, fitting, links_of
+from node.lookout import look
 from node.machine import Clock, Machine, Peers, prepare_store
 from node.signer import Signer
 from node.store import ScanReport, Store, open_store, scan_in_child
-from tallynet.client import Client, NodeAddress
-from tallynet.codec import decode
-from tallynet.errors import TallynetError
 from tallynet.genesis import Genesis, genesis_hash
 from tallynet.handshake import software_fingerprint
 from tallynet.keyfile import load_key_file
-from tallynet.messages import EvidenceKind, PeerMessage
+from tallynet.messages import Goodbye, ObserverReply, ObserverRequest, PeerMessage
 from tallynet.plain import PlainError, from_plain
 from tallynet.signatures import self_test, verify_kind
-from tallynet.validators import Handover
+from tallynet.validators import Succession
 
 SCAN_SECONDS_MAX: Final = 20.0
 """At the start a large database is scanned in part, what voting stands on first."""
-JOIN_PERIOD_SECONDS: Final = 2.0
-"""How often a node that waits to become a validator asks how the set has changed."""
+LOOK_SECONDS: Final = 2.0
+"""How often a validator to which nobody listens any more asks, as a client, how the set has changed."""
+FEED_SECONDS: Final = 0.02
+"""Between two turns of serving observers: how much later than validators they hear of a block, at most."""
+FEEDS_SKIPPED_MAX: Final = 10
+"""Turns left out in a row while consensus has a backlog: observers may lag, but not starve."""
 EXPIRY_PERIOD_SECONDS: Final = 5.0
 """How often envelopes are dropped whose validity ended while they waited."""
 
@@ -56,8 +60,9 @@ def load_genesis(path: Path) -> Genesis:
 class Validator:
     """One node of a network. Construct inside trio, then `await run()`."""
 
-    def __init__(self, directory: Path) -> None:
-        """Read and check everything that can be wrong before anything is opened.
+    def __init__(self, directory: Path, role: str = "") -> None:
+        """Read and check everything that can be wrong before anything is opened. `role` takes the place of that
+        in the configuration.
 
         Raises:
             ConfigError, KeyFileError: what is wrong in which file.
@@ -74,24 +79,28 @@ class Validator:
         self._key_mark: Final = key_path.with_suffix(".mark")
         self._signer: Final = Signer(self._key, self.genesis_hash)
         self._clock: Final = self._make_clock()
+        self._only_observes: Final = (role or self.config.role) == "observer"
+        self._moved_on_at = -1
+        """Height of the own last block, once the others are known to be past it."""
+        self._links: Links
 
-    def _addresses(self, life: Life, *, complete: bool) -> dict[int, tuple[str, int]]:
-        """Where the other validators of a set listen. Read anew for each set, so that a node learns the
-        address of a new validator without a restart.
+    def _links_of(self, life: Life, *, complete: bool) -> Links:
+        """Who is dialled in this life. The file is read anew each time, so that a node learns the address of a
+        new validator without a restart.
 
         Raises:
-            ConfigError: PEER_MISSING, if they have to be `complete`.
+            ConfigError: NOTHING_TO_FOLLOW; PEER_MISSING, if the addresses have to be `complete`.
         """
-        keys = life.voters.keys
-        peers = {bytes.fromhex(peer.public_key): peer for peer in self._listed_peers()}
-        others = [index for index in range(len(keys)) if index != life.index]
-        missing = [keys[index].hex() for index in others if keys[index] not in peers]
+        links = links_of(
+            life, genesis=self.genesis_hash, key=self._key, peers=self._listed_peers(),
+            names=self._succession(),
+        )  # fmt: skip
+        missing = [key.hex() for key in links.missing]
         if missing and complete:
             raise ConfigError("PEER_MISSING", f"no address for: {', '.join(missing)}")
-        for key in missing:
-            self._log.error("no address for a validator of the new set", public_key=key)
-        found = {index: peers[keys[index]] for index in others if keys[index] in peers}
-        return {index: (peer.host, peer.port) for index, peer in found.items()}
+        for public in missing:
+            self._log.error("no address for a validator of the new set", public_key=public)
+        return links
 
     def _listed_peers(self) -> tuple[PeerAddress, ...]:
         """As the configuration file says now; a file that was spoiled meanwhile stops no running node."""
@@ -122,63 +131,72 @@ class Validator:
             self._store.close()
             self._store = self._open()
         try:
-            await self._serve(await self._first_life())
+            await self._serve(self._first_life())
         finally:
             self._store.close()
             self._log.info("node stopped")
 
+    # --- role -----------------------------------------------------------------------------------
+
+    def _succession(self) -> Succession:
+        return load_succession(self._store, self.genesis, verify_kind)
+
+    def _standing(self, height: int) -> Standing:
+        """What this node may be when its chain has come to `height`."""
+        if self._only_observes or self._moved_on_at == height:
+            return Standing.OBSERVES
+        followed = [p for p in self._listed_peers() if p.public_key != self.public_key.hex()]
+        return Standing.FOLLOWS if followed else Standing.VOTES
+
     def _life(self) -> Life | None:
-        """In which validator set this node lives, by what is stored."""
-        succession = load_succession(self._store, self.genesis, verify_kind)
+        """Under which validator set this node lives, and as what, by what is stored."""
         with self._store.reader() as reader:
             tip = reader.tip()
-        return life_of(succession, 0 if tip is None else tip.height, self.public_key)
+        height = 0 if tip is None else tip.height
+        return life_of(self._succession(), height, self.public_key, self._standing(height))
 
-    async def _first_life(self) -> Life:
-        """Of a new validator's node: once the set that it belongs to has taken over. Until then it asks the
-        others, as a client does, how the set has changed; there is no machine yet that could."""
-        while (life := self._life()) is None:
-            if not self.config.join:
-                raise ConfigError(
-                    "KEY_NOT_VALIDATOR",
-                    f"{self.config.key_file}: this key is no validator of {self.genesis.name!r}; use the"
-                    " key that was named in the genesis, or set join = true and let the banks add it",
-                )
-            self._log.info("waiting until this node belongs to the validator set")
-            handovers = await self._ask_handovers()
-            if handovers:
-                keep_handovers(self._store, handovers)
-                # Written by this thread, and the store accepts writes of one only.
-                self._store.close()
-                self._store = self._open()
-            else:
-                await trio.sleep(JOIN_PERIOD_SECONDS)
-        return life
+    def _first_life(self) -> Life:
+        """Raises ConfigError KEY_VALIDATES or KEY_NOT_VALIDATOR: the key does not fit the role."""
+        return fitting(
+            self._life(),
+            self._succession(),
+            self.public_key,
+            only_observes=self._only_observes,
+            join=self.config.join,
+        )
 
-    async def _ask_handovers(self) -> list[Handover]:
-        """What other nodes show of changes of the set that is not known here; checked."""
-        known = load_succession(self._store, self.genesis, verify_kind)
-        found: list[Handover] = []
-        nodes = [
-            NodeAddress(peer.host, peer.port, bytes.fromhex(peer.public_key))
-            for peer in self._listed_peers()
-        ]
-        try:
-            async with Client.connect(nodes, self.genesis, self._key) as client:
-                async for raw in client.evidence(EvidenceKind.HANDOVERS):
-                    handover = decode(Handover, raw)
-                    if known.add(handover):
-                        found.append(handover)
-        except (TallynetError, ValueError) as error:
-            self._log.info("nobody shows how the validator set has changed", reason=str(error))
-        return found
+    async def _look_around(self) -> None:
+        """A validator to which nobody listens asks the others, as a client does: it may have been removed while
+        it was down, and one that was removed may be added again."""
+        while True:
+            await trio.sleep(LOOK_SECONDS)
+            machine = self._machine
+            if not (machine.replica.ended or self._is_lonely()):
+                continue
+            seen = await look(
+                self._listed_peers(), genesis=self.genesis, key=self._key, known=self._succession(),
+                log=self._log,
+            )  # fmt: skip
+            if machine is not self._machine:
+                continue
+            machine.learn(seen.handovers)
+            height = machine.executor.head.height
+            if machine.replica.ended and seen.height > height:
+                self._moved_on_at = height
+                machine.observe()
+
+    def _is_lonely(self) -> bool:
+        life = self._machine.life
+        return not life.observes and len(life.voters.keys) > 1 and not self._mesh.connected()
+
+    # --- one life after the other -----------------------------------------------------------------
 
     def _open(self) -> Store:
         return open_store(
             self._data,
             genesis=self.genesis_hash,
             node_key=self.public_key,
-            key_mark=self._key_mark,
+            key_mark=None if self._only_observes else self._key_mark,
             map_bytes=self.config.map_gib << 30,
         )
 
@@ -187,7 +205,7 @@ class Validator:
 
     async def _serve(self, life: Life) -> None:
         self._build_network(life)
-        self._build_machine()
+        self._build_machine(life)
         try:
             async with trio.open_nursery() as nursery:
                 await nursery.start(self._listener.run)
@@ -197,19 +215,20 @@ class Validator:
                 nursery.start_soon(self._run_mesh)
                 nursery.start_soon(self._run_machine, life)
                 nursery.start_soon(self._drop_expired)
-                nursery.start_soon(self._come_back)
+                nursery.start_soon(self._look_around)
+                nursery.start_soon(self._feed_observers)
         finally:
             self._machine.close()
 
     def _build_network(self, life: Life) -> None:
         """The listener lives as long as the process; machines come and go behind it."""
-        identity = self._identity(life)
         # A set that came later may lack an address here; that is no reason not to start again.
         founders = life.voters.since == 0
-        self._mesh = Mesh(identity, self._addresses(life, complete=founders))
+        self._links = self._links_of(life, complete=founders)
+        self._mesh = self._make_mesh()
         self._mesh_scope = trio.CancelScope()
         self._listener = Listener(
-            identity,
+            self._links.listener,
             self.config.listen_host,
             self.config.listen_port,
             peers=PeerInbox(
@@ -221,18 +240,37 @@ class Validator:
                 lambda session, requests: self._machine.service.handle(session, requests),
                 lambda session: self._machine.service.forget(session),
             ),
+            observers=ClientHandler(
+                lambda session, requests: self._machine.followers.handle(session, requests),
+                lambda session: self._machine.followers.forget(session),
+                ObserverRequest,
+            ),
             committed_height=lambda: self._machine.executor.head.height,
+            admit_observer=self._admit_observer,
+            limits=ListenerLimits(observers=self.config.limits.observers),
         )
 
-    def _identity(self, life: Life) -> NodeIdentity:
-        return NodeIdentity(genesis=self.genesis_hash, key=self._key, validators=life.voters.keys)
+    def _admit_observer(self, key: bytes) -> bool:
+        named = self.config.access.observers
+        return not named or key.hex() in named
 
-    def _change_set(self, life: Life) -> None:
-        """Other validators are spoken to and listened to from now on."""
-        identity = self._identity(life)
-        self._mesh = Mesh(identity, self._addresses(life, complete=False))
+    def _make_mesh(self) -> Mesh:
+        links = self._links
+        if not links.followed:
+            return Mesh(links.dialler, links.addresses)
+        return Mesh(
+            links.dialler,
+            links.addresses,
+            on_connected=lambda number: self._machine.pass_on_again(number),
+            answers=Answers(self._from_followed, lambda: self._driver.wait_for_room()),
+        )
+
+    def _change_life(self, life: Life) -> None:
+        """Others are spoken to and listened to from now on."""
+        self._links = self._links_of(life, complete=False)
+        self._mesh = self._make_mesh()
         self._mesh_scope.cancel()
-        self._listener.change_set(identity)
+        self._listener.change_set(self._links.listener)
 
     async def _run_mesh(self) -> None:
         """One mesh after the other."""
@@ -240,9 +278,18 @@ class Validator:
             with trio.CancelScope() as self._mesh_scope:
                 await self._mesh.run()
 
-    def _build_machine(self) -> None:
+    def _build_machine(self, life: Life) -> None:
         if self._store.vote_bar:
             self._log.error("this node will not vote", reason=self._store.vote_bar)
+        self._log.info(
+            "node role",
+            role="observer" if life.observes else "validator",
+            set_since=life.voters.since,
+            validators=len(life.voters.keys),
+            follows=self._links.followed,
+        )
+        with self._store.reader() as reader:
+            tip = reader.tip()
         self._machine = Machine(
             name=self.config.name,
             genesis=self.genesis,
@@ -257,6 +304,8 @@ class Validator:
             log=lambda event, fields: self._log.info(event, **fields),
             state_sync_blocks=self.config.state_sync_blocks,
             keep_blocks=self.config.keep_blocks,
+            standing=self._standing(0 if tip is None else tip.height),
+            followed=self._links.followed,
         )
         self._driver = Driver(self._machine.shell, self._store, self._clock)
         self._machine.start()
@@ -272,21 +321,11 @@ class Validator:
             self._store.close()
             self._store = self._open()
             before, life = life, self._life() or life
-            if life.voters != before.voters:
-                self._change_set(life)
-            self._build_machine()
-            code = "STATE_FETCHED" if life.voters == before.voters else "VALIDATORS_CHANGED"
+            if life != before:
+                self._change_life(life)
+            self._build_machine(life)
+            code = "STATE_FETCHED" if life == before else "VALIDATORS_CHANGED"
             self._listener.disconnect_clients(code, "what you wait for may be behind us")
-
-    async def _come_back(self) -> None:
-        """A retired validator may be added again: it asks the others, as a client does."""
-        while True:
-            await trio.sleep(JOIN_PERIOD_SECONDS)
-            machine = self._machine
-            if machine.replica.ended:
-                handovers = await self._ask_handovers()
-                if machine is self._machine:
-                    machine.learn(handovers)
 
     def _make_clock(self) -> Clock:
         """The machine's own. Scenarios let days pass."""
@@ -307,6 +346,26 @@ class Validator:
             self._listener.strike(source)
         if for_core:
             self._driver.offer_messages(source, for_core)
+
+    def _from_followed(self, number: int, messages: list[ObserverReply]) -> None:
+        for_core, invalid = self._machine.receive(
+            number, [message for message in messages if not isinstance(message, Goodbye)]
+        )
+        if invalid:
+            self._log.warning("false answers", source=self._links.followed[number], count=invalid)
+        if for_core:
+            self._driver.offer_messages(number, for_core)
+
+    async def _feed_observers(self) -> None:
+        """Whoever follows this node gets what is left over: a little at a time, when consensus has no backlog."""
+        skipped = 0
+        while True:
+            await trio.sleep(FEED_SECONDS)
+            if self._driver.has_backlog and skipped < FEEDS_SKIPPED_MAX:
+                skipped += 1
+                continue
+            skipped = 0
+            self._machine.followers.serve(self._clock.now_ms())
 
     async def _drop_expired(self) -> None:
         while True:

@@ -55,7 +55,7 @@ class Accepted:
     key: bytes
     """Ed25519 public key, proven."""
     index: int | None
-    """Validator index; None for a client."""
+    """Validator index; None for clients and observers."""
     software: str
 
 
@@ -121,7 +121,8 @@ class ServerHandshake:
             )
         if body.role is PeerRole.CLIENT:
             return Accepted(body.role, body.key, None, body.software)
-        if body.key not in self._validators:
+        votes = body.role is PeerRole.VALIDATOR
+        if votes and body.key not in self._validators:
             raise HandshakeRefused("PEER_UNKNOWN", "this key is not in the validator set")
         if body.key == self._own_key:
             raise HandshakeRefused(
@@ -129,7 +130,8 @@ class ServerHandshake:
             )
         if not same_software(body.software, challenge.software):
             raise _software(body.software, challenge.software)
-        return Accepted(body.role, body.key, self._validators.index(body.key), body.software)
+        index = self._validators.index(body.key) if votes else None
+        return Accepted(body.role, body.key, index, body.software)
 
 
 class DiallerHandshake:
@@ -187,7 +189,7 @@ class DiallerHandshake:
                 f"the server belongs to the network {challenge.genesis.hex()[:16]},"
                 f" we to {self._genesis.hex()[:16]}; compare the genesis files",
             )
-        if self._role is PeerRole.VALIDATOR and not same_software(
+        if self._role is not PeerRole.CLIENT and not same_software(
             challenge.software, self._software
         ):
             raise _software(challenge.software, self._software)
@@ -201,5 +203,5 @@ class DiallerHandshake:
 def _software(theirs: str, ours: str) -> HandshakeRefused:
     return HandshakeRefused(
         "SOFTWARE_MISMATCH",
-        f"validators must run the same major.minor versions (D2); theirs: {theirs}; ours: {ours}",
+        f"nodes must run the same major.minor versions (D2); theirs: {theirs}; ours: {ours}",
     )

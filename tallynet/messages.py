@@ -54,6 +54,8 @@ EnvelopeHashes = Annotated[tuple[Hash, ...], Meta(max_length=BLOCK_TRANSACTIONS_
 class PeerRole(IntEnum):
     VALIDATOR = 1
     CLIENT = 2
+    OBSERVER = 3
+    """Follows the node that it dials: `ObserverRequest` one way, `ObserverReply` the other."""
 
 
 class Challenge(Wire, tag="challenge"):
@@ -372,6 +374,25 @@ PeerMessage = (
 )  # fmt: skip
 
 
+# --- observers: a node that follows another one -----------------------------------------------------
+
+
+class Newest(Wire, tag="newest"):
+    """How far the sender has come: a claim, which tells the other side what to ask for. Said by both, at once
+    when there is a new block and every few seconds anyway. What makes anything true are certificates."""
+
+    height: Height
+
+
+ObserverRequest = (
+    FetchBlocks | FetchBodies | FetchStateHead | FetchState | Bodies | Newest | Goodbye
+)
+"""`Bodies`: envelopes of the observer's clients, to be passed on to the validators."""
+ObserverReply = (
+    Blocks | BlocksGone | Bodies | StateHead | StatePart | NoState | Newest | Goodbye
+)  # fmt: skip
+
+
 EventHashes = Annotated[bytes, Meta(max_length=32 * 65_535)]
 """SHA-256 of encoded events, joined."""
 LeafHashes = Annotated[bytes, Meta(max_length=32 * (BLOCK_TRANSACTIONS_MAX + 1))]
@@ -676,7 +697,9 @@ class NodeState(IntEnum):
     DIVERGED = 4
     """Stopped: its results differ from others', or a quorum is on another chain."""
     RETIRED = 5
-    """Belongs to no validator set any more; shows what it has."""
+    """Belongs to no validator set any more, and waits until the others are past its last block."""
+    OBSERVER = 6
+    """Follows other nodes, verifies and executes every block; no vote."""
 
 
 class NodeStatus(Wire, tag="status"):
@@ -689,6 +712,7 @@ class NodeStatus(Wire, tag="status"):
     view: View
     leader: Small
     index: Small
+    """In the validator set; the number of validators: in none."""
     committed: Height
     block: Hash
     state_root: Hash
@@ -696,7 +720,7 @@ class NodeStatus(Wire, tag="status"):
     pending: Uint
     """Envelopes in the pool."""
     peers: Small
-    """Connected validators."""
+    """Connected validators; of an observer, nodes that it follows."""
     waiting: Annotated[str, Meta(max_length=400)]
     """Why there is no block, for people."""
     state: NodeState
@@ -708,6 +732,10 @@ class NodeStatus(Wire, tag="status"):
     """The height that is stuck; 0 where it does not apply."""
     evidence: Uint
     """Proofs of misbehaviour that this node keeps: see `query-evidence`."""
+    behind: Height
+    """Blocks that the others are known to have above `committed`."""
+    observers: Small
+    """Observers that follow this node now."""
 
 
 class Pong(Wire, tag="pong"):

@@ -45,6 +45,8 @@ _HEAD: Final = """\
 _UNIONS: Final[dict[str, object]] = {
     "handshake": (messages.Challenge, messages.Hello, messages.Welcome, messages.Goodbye),
     "peer-message": get_args(messages.PeerMessage),
+    "observer-request": get_args(messages.ObserverRequest),
+    "observer-reply": get_args(messages.ObserverReply),
     "client-request": get_args(messages.ClientRequest),
     "client-reply": get_args(messages.ClientReply),
     "command": get_args(commands.Command),
@@ -57,6 +59,10 @@ _SECTIONS: Final[tuple[tuple[str, tuple[type[Wire], ...]], ...]] = (
         (messages.Challenge, messages.Hello, messages.HelloBody, messages.Welcome, messages.Goodbye),
     ),
     ("Between validators", tuple(get_args(messages.PeerMessage))),
+    (
+        "Between an observer and the node that it follows",
+        (*get_args(messages.ObserverRequest), *get_args(messages.ObserverReply)),
+    ),
     (
         "Signed bodies between validators",
         (

@@ -132,6 +132,11 @@ class Succession:
         """The same set with organisations and names."""
         return self._validators[self._number(epoch)]
 
+    def name_of(self, key: bytes) -> str:
+        """Of whoever validates or validated with this key, as far as is known; empty for others."""
+        known = (v for validators in reversed(self._validators) for v in validators)
+        return next((v.name for v in known if v.public_key == key), "")
+
     def _number(self, epoch: int) -> int:
         number = len(self._sets) - 1
         while number and self._sets[number].since > epoch:

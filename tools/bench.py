@@ -30,6 +30,7 @@ from tallynet.messages import Receipts, Refused, Submit
 from tallynet.receipts import EnvelopeReceipt
 from tallynet.signatures import verify
 from tools import testnet_processes
+from tools.bench_budget import sampled, show
 from tools.bench_world import BenchFailed, Site, World
 from tools.connect import addresses, connect, genesis_of
 from tools.demo import free_ports
@@ -267,7 +268,7 @@ def loopback_plan(directory: Path, validators: int, name: str) -> Plan:
     )
 
 
-async def _measure(site: Site, batch: int, seconds: int, lots: int) -> dict[str, Any]:
+async def _measure(site: Site, batch: int, seconds: int, lots: int, budget: bool) -> dict[str, Any]:
     world = World(site)
     async with connect(site.directory) as client:
         before = Usage.now(site.directory).disk_bytes
@@ -277,21 +278,37 @@ async def _measure(site: Site, batch: int, seconds: int, lots: int) -> dict[str,
     ahead = RATE_GUESS.get(batch, max(20, RATE_GUESS[1] // batch))
     count = light_count + int((seconds + WARM_SECONDS) * ahead)
     ERRORS.print(f"signing {count} envelopes in advance")
-    figures = await measure(site, Work(deque(world.transfers(count, batch))), batch, seconds)
+    work = Work(deque(world.transfers(count, batch)))
+    figures = await measure(site, work, batch, seconds, budget)
     cut = lots or len(world.vouchers)
     per_lot = round(built / len(site.network.nodes) / cut)
     return figures | {"lots": cut, "disk_bytes_per_lot": per_lot}
 
 
-async def measure(site: Site, work: Work, batch: int, seconds: int) -> dict[str, Any]:
-    """One envelope under way at a time, then as many as the network takes; the figures of both."""
+async def measure(
+    site: Site, work: Work, batch: int, seconds: int, budget: bool = False
+) -> dict[str, Any]:
+    """One envelope under way at a time, then as many as the network takes; the figures of both. With
+    `budget` a profile of one validator says where the time goes."""
     ERRORS.print(f"light load: one envelope under way, {LIGHT_SECONDS:.0f} s")
     light = await _phase(site, work, LIGHT_SECONDS, 1, 1)
     in_flight = max(4, IN_FLIGHT // batch)
     connections = len(site.network.nodes)
     ERRORS.print(f"full load: {connections} x {in_flight} envelopes under way, {seconds} s")
-    full = await _phase(site, work, seconds, in_flight, connections)
-    return _figures(site, light, full)
+    if not budget:
+        return _figures(site, light, await _phase(site, work, seconds, in_flight, connections))
+    with sampled(_any_validator(site.directory), seconds + WARM_SECONDS) as profile:
+        full = await _phase(site, work, seconds, in_flight, connections)
+    figures = _figures(site, light, full)
+    per_command = figures["cpu_us_per_command_per_validator"]
+    return figures | {"budget_us": profile.microseconds(per_command)}
+
+
+def _any_validator(directory: Path) -> int:
+    """Process id of a validator that does not lead: there are more of those."""
+    return next(
+        node.pid for node in testnet_processes.processes(directory)[1:] if node.pid is not None
+    )
 
 
 def _figures(site: Site, light: Measured, full: Measured) -> dict[str, Any]:
@@ -320,10 +337,13 @@ def run_bench(
     json_file: Path | None,
     commit: str,
     workload: str = TRANSFERS,
+    budget: bool = False,
 ) -> int:
     """Measure, print, optionally write JSON; returns the exit code. Raises BenchFailed."""
     if not 1 <= batch <= 1000 or seconds < 1:
         raise BenchFailed("USAGE", "--batch is 1 to 1000 commands, --seconds at least 1")
+    if budget and workload != TRANSFERS:
+        raise BenchFailed("USAGE", f"--budget is for the workload {TRANSFERS}")
     if not 0 <= lots <= LOTS_MAX:
         raise BenchFailed("USAGE", f"--lots is 0 to {LOTS_MAX:,}")
     with ExitStack() as stack:
@@ -344,7 +364,7 @@ def run_bench(
             testnet_processes.start_all(directory)
             genesis, hash_ = genesis_of(directory)
             site = Site(directory, network, genesis, hash_)
-            figures = trio.run(_measure, site, batch, seconds, lots)
+            figures = trio.run(_measure, site, batch, seconds, lots, budget)
         else:
             raise BenchFailed("USAGE", f"--workload is {TRANSFERS} or {MIXED}")
     figures |= {
@@ -357,6 +377,8 @@ def run_bench(
     }
     text = json.dumps(figures, indent=2)
     OUT.print(text, markup=False)
+    if budget:
+        show(figures["budget_us"])
     if json_file is not None:
         json_file.write_text(text + "\n", encoding="utf-8")
     return 0

@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 from rich.markup import escape
@@ -98,7 +98,7 @@ add_explorer_commands(app)
 app.command(testnet)
 add_chaos_command(app)
 add_scenario_command(app)
-node = App(name="node", help="One validator")
+node = App(name="node", help="One node, validator or observer")
 app.command(node)
 add_membership_commands(nouns, testnet, node)
 
@@ -160,6 +160,9 @@ def bench(
     workload: Annotated[
         str, Parameter(help="transfers, or mixed: everything that a region does in a day")
     ] = "transfers",
+    budget: Annotated[
+        bool, Parameter(negative="", help="profile a validator: microseconds by stage")
+    ] = False,
 ) -> None:
     """Measure throughput and latency of real nodes on this machine.
 
@@ -167,6 +170,7 @@ def bench(
 
         tally bench --seconds 30
         tally bench --batch 100
+        tally bench --budget            # where the time goes
         tally bench --lots 5000000      # takes long to prepare, with a progress bar
     """
     from tools.bench import run_bench
@@ -180,6 +184,7 @@ def bench(
             json_file=json_file,
             commit=commit,
             workload=workload,
+            budget=budget,
         )
     )
 
@@ -260,19 +265,27 @@ def rule_table() -> list[dict[str, Any]]:
 
 
 @node.command
-def run(directory: Path) -> None:
-    """Run one validator in the foreground, logging JSON lines; end it with Ctrl-C or SIGTERM.
+def run(
+    directory: Path,
+    *,
+    role: Annotated[Literal["validator", "observer"] | None, Parameter(name="--role")] = None,
+) -> None:
+    """Run one node in the foreground, logging JSON lines; end it with Ctrl-C or SIGTERM.
 
     For example:
 
         tally node run network/bank-1
+        tally node run network/observer-1 --role observer
 
     Parameters
     ----------
     directory
         The node's directory with node.toml, genesis.json and node.key.
+    role
+        Instead of the role in node.toml. An observer follows the nodes listed there and never votes.
     """
-    os.execv(sys.executable, [sys.executable, "-m", "node.run", str(directory)])
+    arguments = ["--role", role] if role is not None else []
+    os.execv(sys.executable, [sys.executable, "-m", "node.run", str(directory), *arguments])
 
 
 # --- errors -------------------------------------------------------------------------------------

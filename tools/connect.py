@@ -27,11 +27,11 @@ def genesis_of(network: Path) -> tuple[Genesis, bytes]:
 
 
 def addresses(file: NetworkFile, only: str | None = None) -> list[NodeAddress]:
-    """Where the validators listen; `only` names one of them."""
+    """Where the validators listen; `only` names one node, which may be an observer."""
     return [
         NodeAddress(node.host, node.port, bytes.fromhex(node.public_key))
         for node in file.nodes
-        if only is None or node.name == only
+        if (not node.observer if only is None else node.name == only)
     ]
 
 

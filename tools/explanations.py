@@ -204,7 +204,8 @@ CLIENT: Final[dict[str, str]] = {
     "VALIDATORS_CHANGED": "The network's validators changed. Connect to a node to learn how.",
     "BAD_HANDOVER": "A node showed a change of validators that the set before did not sign.",
     "NODE_EXISTS": "The network has a node of this name already. Choose another name.",
-    "NODE_RETIRED": "The node is no validator any more and takes no transactions. Use another node.",
+    "NODE_RETIRED": "The node has just ceased to be a validator and takes no transactions before it observes."
+    " Use another node.",
     "POOL_FULL": "The node's pool is full, or your organisation's share of it. Try again shortly.",
     "BUSY": "The node has too many connections. Try again, or another node.",
     "TOO_MANY_WAITING": "Too many requests wait on this connection.",
@@ -239,6 +240,7 @@ LOCAL: Final[dict[str, str]] = {
     "NETWORK_INVALID": "network.json cannot be read. The text says where.",
     "NETWORK_EXISTS": "The directory holds a network. Choose another, or remove it first.",
     "VALIDATORS": "A testnet has 4 to 16 validators, or 1 for development.",
+    "OBSERVERS": "A testnet has 16 observers at most.",
     "HOSTS": "Give one host, or one for each validator.",
     "PORT": "Choose ports from 1024 on.",
     "FILE_INVALID": "A file does not have the expected shape. The text names the place.",
@@ -250,6 +252,11 @@ LOCAL: Final[dict[str, str]] = {
     "CONFIG_INVALID": "node.toml has a wrong or missing setting. The text names it.",
     "CONFIG_MISSING": "node.toml does not exist. Name the node's own directory.",
     "CONFIG_SYNTAX": "node.toml is no TOML. The text says where.",
+    "KEY_NOT_VALIDATOR": "The node's key is in no validator set. Use the key named in the genesis, or set in node.toml"
+    ' join = true, until the banks add it, or role = "observer".',
+    "KEY_VALIDATES": "An observer was given a validator's key, on whose vote the others count. Give it a key of its"
+    " own; a validator that lost its disk observes by itself when it is started as usual.",
+    "NOTHING_TO_FOLLOW": "An observer lists no node in node.toml. Add a [[peers]] entry.",
     "STORE_MISSING": "The directory holds no data of a node. Name a node's directory that has run.",
     "STORE_CORRUPT": "The node's data failed its checks. It stays out rather than answer wrongly;"
     " see the operator's guide.",

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 import trio
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cyclopts import App
+from cyclopts import App, Parameter
 
 from tallynet import commands as c
 from tallynet.blocks import Commit
@@ -49,15 +50,17 @@ def join(
     *,
     port: int,
     host: str = "127.0.0.1",
+    observer: Annotated[bool, Parameter(name="--observer", negative=())] = False,
     network: NetworkOption = DEFAULT_NETWORK,
 ) -> None:
     """Make the directory of a further node, and add its address to those of the others.
 
-    It waits until the banks have made it a validator.
+    It observes until the banks have made it a validator.
 
     For example:
 
         tally testnet join bank-5 --port 7104
+        tally testnet join auditor --port 7105 --observer
 
     Parameters
     ----------
@@ -67,9 +70,11 @@ def join(
         Where it listens.
     host
         Its address.
+    observer
+        It never votes; the others need not know its address.
     """
     check_name(name)
-    node = add_node(network, name, host, port)
+    node = add_node(network, name, host, port, observer=observer)
     OUT.print(f"{network / name}: key {node.public_key}", markup=False)
 
 

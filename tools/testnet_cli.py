@@ -12,7 +12,7 @@ import trio
 from cyclopts import App, Parameter
 
 from tallynet.errors import TallynetError
-from tallynet.messages import NodeStatus
+from tallynet.messages import NodeState, NodeStatus
 from tallynet.plain import to_plain
 from tools import testnet_processes
 from tools.arguments import UsageError, format_day, parse_day
@@ -33,7 +33,7 @@ OnlyOption = Annotated[str, Parameter(name="--only", help="this node alone, e.g.
 
 testnet = App(
     name="testnet",
-    help="A network of banks on this machine: each validator is a process with its own directory.",
+    help="A network of banks on this machine: each node is a process with its own directory.",
 )
 
 
@@ -46,6 +46,7 @@ def init_command(
     directory: Directory = Path("network"),
     *,
     validators: int = 4,
+    observers: int = 0,
     hosts: str = "127.0.0.1",
     base_port: Annotated[int, Parameter(env_var="TALLY_BASE_PORT")] = 7100,
     name: str = "testnet",
@@ -58,11 +59,14 @@ def init_command(
     For example:
 
         tally testnet init network --validators 4 --base-port 7100
+        tally testnet init network --observers 2
 
     Parameters
     ----------
     validators
         Voting banks: 4 to 16 (or 1 for development).
+    observers
+        Nodes that follow without a vote: 0 to 16, on the first host, on the ports after the validators'.
     hosts
         One address, or one per validator separated by commas.
     base_port
@@ -86,6 +90,7 @@ def init_command(
         parse_day(business_date or today_in_business_zone().isoformat()),
         day_seconds,
         WINDOW,
+        observers=observers,
     )
     network = init(plan)
     if output is Output.json:
@@ -101,7 +106,13 @@ def _network_plain(network: NetworkFile, directory: Path) -> dict[str, Any]:
         "name": network.name,
         "directory": str(directory),
         "nodes": [
-            {"name": n.name, "host": n.host, "port": n.port, "public_key": n.public_key}
+            {
+                "name": n.name,
+                "host": n.host,
+                "port": n.port,
+                "public_key": n.public_key,
+                "observer": n.observer,
+            }
             for n in network.nodes
         ],
     }
@@ -164,7 +175,7 @@ def show_status(directory: Path, output: Output) -> None:
         return
     rows = [_status_row(network, n.name, pids[n.name], answers[n.name]) for n in network.nodes]
     columns = (
-        "node", "pid", "height", "view", "leader", "business date", "pool", "peers", "waiting for",
+        "node", "pid", "role", "height", "view", "leader", "business date", "pool", "peers", "waiting for",
     )  # fmt: skip
     print_rows(f"network {network.name!r}", columns, rows)
 
@@ -204,13 +215,15 @@ def _status_row(
     shown_pid = "-" if pid is None else str(pid)
     if isinstance(answer, str):
         why = "not running" if pid is None else answer
-        return (name, shown_pid, "-", "-", "-", "-", "-", "-", why)
+        return (name, shown_pid, "-", "-", "-", "-", "-", "-", "-", why)
+    observes = answer.state is NodeState.OBSERVER
     return (
         name,
         shown_pid,
+        "observer" if observes else "validator",
         str(answer.committed),
-        str(answer.view),
-        network.nodes[answer.leader].name,
+        "-" if observes else str(answer.view),
+        "-" if observes else network.nodes[answer.leader].name,
         format_day(answer.business_date),
         str(answer.pending),
         str(answer.peers),
@@ -221,6 +234,8 @@ def _status_row(
 def _waiting_text(answer: NodeStatus) -> str:
     """Why there is no block, and what else an operator has to look at."""
     text = answer.waiting
+    if answer.behind:
+        text += f"; {answer.behind} blocks behind"
     if answer.waiting_height:
         text += f" (height {answer.waiting_height})"
     if answer.evidence:

@@ -1,9 +1,10 @@
 """The directories of a local testnet: made once, then they could be copied to n machines.
 
 DIR/genesis.json            the network's identity, the same file everywhere
-DIR/network.json            where the validators listen, for clients and `testnet up`
+DIR/network.json            where the nodes listen, for clients and `testnet up`
 DIR/wallets/<name>/         keys of each organisation's people
 DIR/<bank-i>/node.toml      one node: configuration, key, genesis, data, log
+DIR/<observer-i>/node.toml  the same for a node without a vote
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ FOREVER: Final = 2**40
 """Keys of a testnet do not expire."""
 VALIDATORS_MAX: Final = 16
 """Processes on one machine; the protocol itself allows more."""
+OBSERVERS_MAX: Final = 16
+"""The same; each validator serves eight, and more follow those."""
 
 
 class TestnetError(TallynetError):
@@ -59,10 +62,12 @@ class NodeEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     host: str
     port: Annotated[int, Meta(ge=1, le=65_535)]
     public_key: str
+    observer: bool = False
+    """It has no vote; clients of the command line talk to it when it is named."""
 
 
 class NetworkFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`network.json`: addresses of all nodes: the genesis' validators in order of index, then later ones."""
+    """`network.json`: addresses of all nodes: the genesis' validators in order of index, then others."""
 
     name: str
     nodes: tuple[NodeEntry, ...]
@@ -84,6 +89,7 @@ class Plan:
     parameters: tuple[tuple[str, int], ...] = ()
     pending_per_organisation: int = 256
     epoch_length: int = 1_000
+    observers: int = 0
 
 
 def init(plan: Plan) -> NetworkFile:
@@ -116,7 +122,10 @@ def init(plan: Plan) -> NetworkFile:
     for node in network.nodes:
         _write_node(plan, network, node, genesis)
     _write_network(plan.directory, network)
-    return network
+    for number in range(plan.observers):
+        port = plan.base_port + plan.validators + number
+        add_node(plan.directory, f"observer-{number + 1}", plan.hosts[0], port, observer=True)
+    return load_network(plan.directory)
 
 
 def _check(plan: Plan) -> None:
@@ -134,7 +143,9 @@ def _check(plan: Plan) -> None:
         raise TestnetError(
             "HOSTS", f"--hosts names {len(plan.hosts)}; give one or exactly {plan.validators}"
         )
-    if not 1024 <= plan.base_port <= 65_535 - plan.validators:
+    if not 0 <= plan.observers <= OBSERVERS_MAX:
+        raise TestnetError("OBSERVERS", f"--observers {plan.observers}: 0 to {OBSERVERS_MAX}")
+    if not 1024 <= plan.base_port <= 65_535 - plan.validators - plan.observers:
         raise TestnetError("PORT", f"--base-port {plan.base_port}: choose 1024 to 65000")
 
 
@@ -186,8 +197,11 @@ def _entry(plan: Plan, banks: list[str], validator: Validator) -> NodeEntry:
     return NodeEntry(validator.name, host, port, validator.public_key.hex())
 
 
-def add_node(network_directory: Path, name: str, host: str, port: int) -> NodeEntry:
-    """Make the directory of a node that may become a validator, and add its address to everybody's files.
+def add_node(
+    network_directory: Path, name: str, host: str, port: int, *, observer: bool = False
+) -> NodeEntry:
+    """Make the directory of a further node that follows all others: one that may become a validator, whose
+    address is added to everybody's files, or an observer.
 
     Raises:
         TestnetError: NODE_EXISTS; then nothing was made.
@@ -196,14 +210,15 @@ def add_node(network_directory: Path, name: str, host: str, port: int) -> NodeEn
     directory = network_directory / name
     if name in [node.name for node in network.nodes] or (directory / NODE_KEY_FILE).exists():
         raise TestnetError("NODE_EXISTS", f"{directory} holds a node already")
-    node = NodeEntry(name, host, port, _node_key(directory).hex())
+    node = NodeEntry(name, host, port, _node_key(directory).hex(), observer)
     shutil.copy(network_directory / GENESIS_FILE, directory / GENESIS_FILE)
     config = (
-        f'name = "{name}"\nlisten_host = "{host}"\nlisten_port = {port}\njoin = true\n'
+        f'name = "{name}"\nlisten_host = "{host}"\nlisten_port = {port}\n'
+        + ('role = "observer"\n' if observer else "join = true\n")
         + "".join(map(_peer_text, network.nodes))
     )
     (directory / CONFIG_FILE).write_text(config, encoding="utf-8")
-    for other in network.nodes:
+    for other in () if observer else network.nodes:
         path = network_directory / other.name / CONFIG_FILE
         path.write_text(path.read_text(encoding="utf-8") + _peer_text(node), encoding="utf-8")
     _write_network(network_directory, NetworkFile(network.name, (*network.nodes, node)))

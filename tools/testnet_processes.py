@@ -1,4 +1,4 @@
-"""The processes of a local testnet: one per validator, started, watched and ended.
+"""The processes of a local testnet: one per node, started, watched and ended.
 
 Each node writes its log as JSON lines to `<node>/node.log` and its process id to `<node>/node.pid`.
 A pid file alone proves nothing, so it also holds the process's start time.
@@ -27,7 +27,7 @@ STOP_SECONDS_MAX: Final = 15.0
 """Then SIGTERM becomes SIGKILL, which loses nothing either."""
 _POLL_SECONDS: Final = 0.05
 NODE_MODULE: Final = "node.run"
-READY_MARKS: Final = ('"event": "node listening"', "waiting until this node belongs")
+READY_MARK: Final = '"event": "node listening"'
 
 
 _children: Final[dict[int, subprocess.Popen[bytes]]] = {}
@@ -140,10 +140,9 @@ def log_since(directory: Path, offset: int) -> str:
 
 
 def wait_until_listening(directory: Path, process: subprocess.Popen[bytes], offset: int) -> None:
-    """Return when the node says that it listens, or waits to become a validator. Raises TestnetError
-    NODE_FAILED."""
+    """Return when the node says that it listens. Raises TestnetError NODE_FAILED."""
     deadline = time.monotonic() + START_SECONDS_MAX
-    while not any(mark in (text := log_since(directory, offset)) for mark in READY_MARKS):
+    while READY_MARK not in (text := log_since(directory, offset)):
         if process.poll() is not None or time.monotonic() > deadline:
             last = "\n".join(text.strip().splitlines()[-5:]) or "(nothing logged)"
             raise TestnetError(

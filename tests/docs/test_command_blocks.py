@@ -1,4 +1,4 @@
-"""Every block marked sh in the README and in docs/start does what it says, on a real network.
+"""Every block marked sh in the README, in docs/start and in docs/operate does what it says, on a real network.
 
 A page's blocks run in order in one directory, where `./tally` is the command line under test and
 `tests` the project's own. The network listens on free ports and is stopped afterwards.
@@ -24,7 +24,8 @@ PORTS = 16
 
 
 def pages() -> list[Path]:
-    found = [ROOT / "README.md", *sorted((ROOT / "docs" / "start").rglob("*.md"))]
+    folders = [ROOT / "docs" / "start", ROOT / "docs" / "operate"]
+    found = [ROOT / "README.md", *(page for f in folders for page in sorted(f.rglob("*.md")))]
     return [page for page in found if BLOCK.search(page.read_text(encoding="utf-8"))]
 
 

@@ -364,7 +364,7 @@ class Server:
     def _status(self, number: int) -> NodeStatus:
         return NodeStatus(
             number, f"bank-{self.index}", bytes(16), 0, 0, 0, self.index, self.height, bytes(32),
-            bytes(32), 19_700, 0, 3, "nothing to do", NodeState.NORMAL, "NOTHING_TO_DO", (), 0, 0,
+            bytes(32), 19_700, 0, 3, "nothing to do", NodeState.NORMAL, "NOTHING_TO_DO", (), 0, 0, 0, 0,
         )  # fmt: skip
 
 

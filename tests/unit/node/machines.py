@@ -78,6 +78,8 @@ class Validator:
         """The same with their fields."""
         self.invalid = 0
         """Envelopes and parts of a state for which a peer got a strike."""
+        self.extra: dict[str, object] = getattr(self, "extra", {})
+        """Further arguments of this machine."""
         self.fate: Callable[[WriteBatch], str] = lambda _batch: ""
         """Whether the process dies around the commit of a batch: "dies before" it, or "dies after"."""
         self.start()
@@ -120,7 +122,7 @@ class Validator:
             clock=Clock(lambda: net.now_ms, lambda: net.wall_ms),
             offer=self.inbox.append,
             log=self.note,
-            **net.options,  # type: ignore[arg-type]
+            **{**net.options, **self.extra},  # type: ignore[arg-type]
         )
         self.machine.start()
 
@@ -181,9 +183,9 @@ class Validator:
                 self.restart()
                 return True
             self.inbox.append(shell.written())
-            if shell.finished:
-                self.machine.close()
-                self.build()
+        if shell.finished:
+            self.machine.close()
+            self.build()
         return busy or batch is not None
 
     @property
@@ -273,6 +275,7 @@ class Net:
             self.now_ms += TICK_MS
             for node in self.nodes:
                 node.inbox.append(Tick(self.now_ms, self.wall_ms))
+                node.machine.followers.serve(self.now_ms)
             self.settle()
         return until()
 

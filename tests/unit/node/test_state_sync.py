@@ -620,3 +620,20 @@ def test_a_hand_over_that_does_not_hold_or_was_not_asked_for_is_a_lie() -> None:
         first = offer_with(target, source, *wrong)
         assert len(target.faults) == 1
         assert target.sent[0][0] != first, "the next peer is asked"
+
+
+def test_a_validator_does_not_wait_for_a_state_that_observers_hold() -> None:
+    source = source_of(20)
+    server = source.server
+
+    def head(peer: int, least: int) -> int:
+        answer = decode(PeerMessage, server.head(peer, FetchStateHead(least, 0), 0).message or b"")
+        return 0 if isinstance(answer, NoState) else server.pinned
+
+    first, second = -1, -2
+    assert head(first, 1) == 1
+    source.write({1: 5})
+    assert head(second, 2) == 0, "among observers the first keeps its state"
+    assert head(3, 2) == 2
+    source.write({1: 6})
+    assert head(first, 3) == 0, "a validator keeps its own"

@@ -126,8 +126,8 @@ DURABILITY: Final = (
     ),
     Plant(
         "vote-bar-ignored", "B12", _MACHINE,
-        "voting=not self._store.vote_bar,",
-        "voting=True,",
+        "voting=not (self._store.vote_bar or self._life.observes),",
+        "voting=not self._life.observes,",
         "disks",
     ),
     Plant(

@@ -51,6 +51,7 @@ NORMAL_CASE: Final = (
         "parent-unchecked-at-prepare", "INV-4", _PROPOSALS,
         '    if header.parent != parent:\n        return "does not follow the block below it"\n',
         "",
+        "liars",
     ),
     Plant(
         "parent-unchecked-at-execution", "A5", _NORMAL,
@@ -234,7 +235,7 @@ NORMAL_CASE: Final = (
     ),
     Plant(
         "never-catches-up", "A12", _CATCH_UP,
-        "        if highest > s.committed and (stuck or highest > s.committed + s.config.window):\n",
+        "        if highest > s.committed and (stuck or highest > s.committed + self._slack):\n",
         "        if highest > s.committed + 1_000:\n",
     ),
     Plant(
