@@ -438,6 +438,26 @@ def test_two_heads_that_contradict_each_other_end_all_belief(tmp_path: Path) -> 
         run(body, store=store)
 
 
+def test_a_fork_is_found_and_kept_although_nobody_asks(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Heads are compared now and then, and what was seen is on disk before the program ends."""
+    monkeypatch.setattr("tallynet.client.client.COMPARE_SECONDS", 0.1)
+    monkeypatch.setattr("tallynet.client.client.SAVE_SECONDS", 0.05)
+    store = TrustStore(tmp_path)
+
+    async def body(client: Client, servers: list[Server]) -> None:
+        assert (await client.block(3)).block.height == 3
+        while not (tmp_path / "trust").exists():  # noqa: ASYNC110 - another task writes it
+            await anyio.sleep(0.01)
+        part(servers[:2], end=4)
+        while not store.evidence.exists():  # noqa: ASYNC110
+            await anyio.sleep(0.01)
+        assert client.statistics().fork
+
+    run(body, store=store)
+
+
 def test_a_fork_is_seen_in_whatever_answer_shows_it() -> None:
     """The second node is asked because the first one hangs up; nobody thought of a comparison."""
 
