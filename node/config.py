@@ -13,6 +13,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from node.door import Answers
 from tallynet.errors import TallynetError
 from tallynet.messages import WINDOW_MAX
 
@@ -48,6 +49,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Envelopes of one organisation waiting for a block at this node."""
     pending_total: Annotated[int, Meta(ge=1, le=200_000)] = 20_000
     """Envelopes in the pool that own clients brought, all organisations; twice as many of others' clients."""
+    answers: Answers = Answers.PARTIES
+    """Who is shown records, indexes and the log: each organisation what concerns it, or everybody everything."""
     observers: Annotated[int, Meta(ge=0, le=256)] = 8
     """That may follow this node at a time; more follow those."""
     observer_bytes_per_second: Annotated[int, Meta(ge=16_384, le=1_000_000_000)] = 5_000_000

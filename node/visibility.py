@@ -15,6 +15,7 @@ owner of the programme. Terms of a loan or purchase are between its two sides.
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import Final
 
 from node.state.view import StateView
@@ -49,8 +50,9 @@ PRICED: Final = ("financing.", "backstop.")
 """Events of these types carry what somebody paid or lent."""
 
 
-def asker_of(state: StateView, public_key: bytes, time: int) -> bytes:
-    """The organisation for whose people this key stands, at unix seconds `time`.
+def asker_of(state: StateView, public_key: bytes, time: int, roles: Set[Role] = PEOPLE) -> bytes:
+    """The organisation for whose people this key stands, at unix seconds `time`; `roles`: those of which
+    it must have one.
 
     Raises LedgerError KEY_UNKNOWN, KEY_REVOKED, NOT_AUTHORISED.
     """
@@ -59,7 +61,7 @@ def asker_of(state: StateView, public_key: bytes, time: int) -> bytes:
         raise LedgerError("KEY_UNKNOWN", "connect with a key of the organisation that asks")
     if key.revoked or not key.valid_from <= time < key.valid_to:
         raise LedgerError("KEY_REVOKED", "this key is revoked or out of its validity")
-    if PEOPLE.isdisjoint(key.roles):
+    if roles.isdisjoint(key.roles):
         raise LedgerError("NOT_AUTHORISED", "a key of a person asks, not one of a machine or node")
     return key.organisation
 
@@ -75,6 +77,23 @@ class Sight:
             isinstance(organisation, Organisation)
             and OrganisationKind.REGULATOR in organisation.kinds
         )
+
+    @property
+    def supervises(self) -> bool:
+        """The asker is a regulator."""
+        return self._supervises
+
+    def belongs(self, party: bytes) -> bool:
+        """Whether this is the asker, or a branch of it."""
+        return self._is_one(party)
+
+    def voucher(self, id: bytes) -> bool:
+        """Whether this voucher is there and shown: to its debtor's side, and to parties to its lots."""
+        return self._of_voucher(id)
+
+    def owes(self, voucher: Voucher) -> bool:
+        """Whether the asker is on the debtor's side."""
+        return self._is_debtor(voucher)
 
     def require(self, question: Question) -> None:
         """Raises LedgerError NOT_AUTHORISED for a question that is not this organisation's to ask."""
