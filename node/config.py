@@ -13,6 +13,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from node.door import Answers
 from tallynet.errors import TallynetError
 from tallynet.messages import WINDOW_MAX
 
@@ -48,6 +49,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Envelopes of one organisation waiting for a block at this node."""
     pending_total: Annotated[int, Meta(ge=1, le=200_000)] = 20_000
     """Envelopes in the pool that own clients brought, all organisations; twice as many of others' clients."""
+    answers: Answers = Answers.PARTIES
+    """Who is shown records, indexes and the log: each organisation what concerns it, or everybody everything."""
     ciphertexts_per_organisation_mib: Annotated[int, Meta(ge=1, le=1_048_576)] = 1_024
     """Ciphertexts of one organisation's documents that this node keeps, MiB: some 100,000 invoices."""
     ciphertexts_total_mib: Annotated[int, Meta(ge=1, le=67_108_864)] = 65_536

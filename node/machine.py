@@ -249,6 +249,7 @@ class Machine:
             pool=self._pool,
             unchecked=self._unchecked,
             store=store,
+            answers=limits.answers,
             source=StatusSource(
                 self.describe,
                 offer,

@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from node.event_pages import event_counts
 from node.state import CommittedState, Overlay, prove
 from node.state.view import Index
 from node.store import Snapshot
@@ -29,7 +30,7 @@ from tallynet.messages import (
     ShownRecord,
 )
 from tallynet.penetration import EventsFound, Listing, evaluate
-from tallynet.receipts import EnvelopeReceipt, Event
+from tallynet.receipts import Event
 from tallynet.records import Kind, Lot, Record, lot_id
 
 EVENTS_PER_PAGE: Final = 10
@@ -150,13 +151,8 @@ def prove_event(snapshot: Snapshot, row: Logged) -> ShownEvent | None:
 def _envelope_at(receipts: Sequence[bytes], events: int, position: int) -> tuple[int, int, int]:
     """(leaf of the receipts tree, position of its first event, number of its events) for the event at
     this position: the prologue's events come first, then envelope by envelope."""
-    counts = [
-        sum(command.events for command in decode_trusted(EnvelopeReceipt, receipt).commands)
-        for receipt in receipts[1:]
-    ]
-    counts.insert(0, events - sum(counts))
     first = 0
-    for index, count in enumerate(counts):
+    for index, count in enumerate(event_counts(receipts, events)):
         if position < first + count:
             return index, first, count
         first += count

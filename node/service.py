@@ -11,17 +11,21 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+import msgspec
+
 from consensus.constants import CLOCK_WINDOW_MS
 from consensus.events import Transaction, TransactionsHeld
 from node import penetration
+from node.door import Answers, Door
+from node.event_pages import event_blocks
 from node.executor import ExecutedBlock, Executor
 from node.ledger.execute import admit, dry_run
 from node.pool import Pool, PoolRefused, in_messages, transaction_of
 from node.state import CommittedState, Overlay, prove
-from node.state.view import Index
+from node.state.view import Index, StateView
 from node.store import Store
 from node.unchecked import Unchecked
-from tallynet.blocks import Certificate, Header
+from tallynet.blocks import Certificate
 from tallynet.codec import decode, decode_trusted, encode
 from tallynet.envelope import ENVELOPE_BYTES_MAX, Envelope, EnvelopeBody, open_envelope
 from tallynet.errors import LedgerError, RemoteProtocolError, TallynetError
@@ -35,7 +39,6 @@ from tallynet.messages import (
     ClientRequest,
     DryRun,
     DryRunResult,
-    EventAt,
     EventPage,
     EvidenceEntry,
     EvidenceKind,
@@ -69,9 +72,6 @@ WAITING_PER_TRANSACTION_MAX: Final = 16
 """Sessions that may wait for one transaction; more get `TransactionState` PENDING."""
 EVENT_WAITERS_MAX: Final = 1_024
 """Long polls for events; beyond that the oldest is answered empty."""
-EVENTS_PER_PAGE: Final = 500
-BLOCKS_PER_PAGE: Final = 200
-"""Blocks looked through for one page, so that a question never holds the loop for long."""
 CLOCK_SKEW_SECONDS: Final = CLOCK_WINDOW_MS // 1000
 """Between the clocks of two validators that vote for each other's proposals."""
 EVIDENCE_PER_PAGE: Final = 64
@@ -136,6 +136,7 @@ class Service:
         pool: Pool,
         unchecked: Unchecked,
         store: Store,
+        answers: Answers,
         source: StatusSource,
     ) -> None:
         self._genesis: Final = genesis
@@ -143,6 +144,7 @@ class Service:
         self._pool: Final = pool
         self._unchecked: Final = unchecked
         self._store: Final = store
+        self._answers: Final = answers
         self._source: Final = source
         self._waiting: Final[dict[bytes, list[Session]]] = {}
         self._event_waiters: Final[deque[tuple[Session, QueryEvents]]] = deque()
@@ -165,9 +167,9 @@ class Service:
             case QueryTransaction():
                 self._query_transaction(session, request)
             case QueryRecord():
-                session.send(encode(self._record(request)))
+                session.send(encode(self._record(session.key, request)))
             case QueryIndex():
-                session.send(encode(self._index(request)))
+                session.send(encode(self._index(session.key, request)))
             case QueryEvents():
                 self._events(session, request)
             case QueryBlock():
@@ -182,7 +184,7 @@ class Service:
                 with self._store.reader() as reader:
                     session.send(encode(penetration.answer(reader, session.key, request)))
             case DryRun():
-                session.send(encode(self._dry_run(request)))
+                session.send(encode(self._dry_run(session.key, request)))
             case Ping():
                 session.send(encode(Pong(request.request)))
             case _:
@@ -435,19 +437,25 @@ class Service:
 
     # --- questions ----------------------------------------------------------------------------
 
-    def _record(self, query: QueryRecord) -> RecordProof:
+    def _door(self, state: StateView, key: bytes) -> Door:
+        return Door(state, key, self._executor.head.time_ms // 1000, self._answers)
+
+    def _record(self, key: bytes, query: QueryRecord) -> RecordProof:
         if query.kind not in RECORD_TYPES:
             raise RemoteProtocolError("UNKNOWN_KIND", f"no record kind {query.kind}")
         with self._store.reader() as reader:
             state = CommittedState.snapshot(reader)
-            proof = prove(state, Kind(query.kind), query.id)
+            kind = Kind(query.kind)
+            proof = prove(state, kind, query.id)
+            if not self._door(Overlay(state), key).record(kind, query.id):
+                proof = msgspec.structs.replace(proof, lots=(), rows=state.lots(query.id)[1])
             tip = reader.tip()
             block = None if tip is None else reader.block(tip.height)
         if block is None:
             return RecordProof(query.request, b"", None, encode(proof))
         return RecordProof(query.request, block.header, block.certificate, encode(proof))
 
-    def _index(self, query: QueryIndex) -> IndexPage:
+    def _index(self, key: bytes, query: QueryIndex) -> IndexPage:
         try:
             index = Index(query.index)
         except ValueError:
@@ -456,6 +464,7 @@ class Service:
             raise RemoteProtocolError("UNKNOWN_INDEX", f"index {index} is behind query-penetration")
         with self._store.reader() as reader:
             view = Overlay(CommittedState.snapshot(reader))
+            self._door(view, key).index(index, query.prefix)
             found = view.index_scan(index, query.prefix, after=query.after, limit=query.limit + 1)
         more = len(found) > query.limit
         return IndexPage(query.request, tuple(found[: query.limit]), more)
@@ -463,33 +472,18 @@ class Service:
     def _events(self, session: Session, query: QueryEvents) -> None:
         first = max(query.height, 1)
         self._require_history(f"the events of block {first} are not here", first)
-        events, height, index = self._collect_events(first, query.index)
-        if not events and query.wait:
-            if len(self._event_waiters) >= EVENT_WAITERS_MAX:
-                old, page = self._event_waiters.popleft()
-                old.send(encode(EventPage(page.request, (), page.height, page.index)))
-            # What was scanned need not be scanned again.
-            self._event_waiters.append((session, QueryEvents(query.request, height, index, True)))
-            return
-        session.send(encode(EventPage(query.request, tuple(events), height, index)))
-
-    def _collect_events(self, height: int, index: int) -> tuple[list[EventAt], int, int]:
-        """A page of events from (height, index) on, and where the next page begins."""
-        events: list[EventAt] = []
         with self._store.reader() as reader:
-            for _ in range(BLOCKS_PER_PAGE):
-                block = reader.block(height)
-                given = reader.receipts(height)
-                if block is None or given is None:
-                    break
-                time = decode_trusted(Header, block.header).time_ms // 1000
-                page = given.events[index : index + EVENTS_PER_PAGE - len(events)]
-                events.extend(EventAt(height, index + i, time, e) for i, e in enumerate(page))
-                index += len(page)
-                if index < len(given.events):
-                    break
-                height, index = height + 1, 0
-        return events, height, index
+            door = self._door(Overlay(CommittedState.snapshot(reader)), session.key)
+            door.log()
+            shows = None if self._answers is Answers.EVERYBODY else door.event
+            blocks = event_blocks(reader, first, query.receipt, query.event, shows=shows)
+        if not blocks and query.wait:
+            if len(self._event_waiters) >= EVENT_WAITERS_MAX:
+                old, asked = self._event_waiters.popleft()
+                old.send(encode(EventPage(asked.request, ())))
+            self._event_waiters.append((session, query))
+            return
+        session.send(encode(EventPage(query.request, blocks)))
 
     def _block(self, query: QueryBlock) -> BlockPage:
         height = query.height or self._executor.head.height
@@ -535,8 +529,9 @@ class Service:
             divergence = reader.divergence()
         return EvidencePage(query.request, tuple(found), more, divergence)
 
-    def _dry_run(self, query: DryRun) -> DryRunResult:
+    def _dry_run(self, key: bytes, query: DryRun) -> DryRunResult:
         body = decode(EnvelopeBody, query.body)
+        self._door(self._executor.view, key).act(body.organisation)
         head = self._executor.head
         time = max(self._source.now_seconds(), head.time_ms // 1000)
         receipt, reasons = dry_run(self._executor.view, self._genesis, body, time)

@@ -79,6 +79,23 @@ class Sight:
             and OrganisationKind.REGULATOR in organisation.kinds
         )
 
+    @property
+    def supervises(self) -> bool:
+        """The asker is a regulator."""
+        return self._supervises
+
+    def belongs(self, party: bytes) -> bool:
+        """Whether this is the asker, or a branch of it."""
+        return self._is_one(party)
+
+    def voucher(self, id: bytes) -> bool:
+        """Whether this voucher is there and shown: to its debtor's side, and to parties to its lots."""
+        return self._of_voucher(id)
+
+    def owes(self, voucher: Voucher) -> bool:
+        """Whether the asker is on the debtor's side."""
+        return self._is_debtor(voucher)
+
     def require(self, question: Question) -> None:
         """Raises LedgerError NOT_AUTHORISED for a question that is not this organisation's to ask."""
         match question:

@@ -34,7 +34,6 @@ from tallynet.fields import (
     Milliseconds,
     Name,
     PublicKey,
-    Seconds,
     Signature,
     Small,
     Uint,
@@ -403,6 +402,14 @@ ObserverReply = (
 )  # fmt: skip
 
 
+EventHashes = Annotated[bytes, Meta(max_length=32 * 65_535)]
+"""SHA-256 of encoded events, joined."""
+LeafHashes = Annotated[bytes, Meta(max_length=32 * (BLOCK_TRANSACTIONS_MAX + 1))]
+"""Leaf hashes of a receipts tree (`tallynet.merkle.leaf_hash`), joined."""
+EVENT_BLOCKS_MAX: Final = 200
+"""Of one page: what a node looks through for one question."""
+
+
 # --- clients: requests ---------------------------------------------------------------------------
 
 
@@ -440,12 +447,16 @@ class QueryIndex(Wire, tag="query.index"):
 
 
 class QueryEvents(Wire, tag="query.events"):
-    """Events of the committed log from (height, index) on. Answered by `EventPage`, at once; with
-    `wait` it is answered when there is something newer."""
+    """The log from a place on, whole and proven. Answered by `EventPage`, at once; with `wait` it is
+    answered when there is a block to show."""
 
     request: Uint
     height: Height
-    index: Uint
+    """First block; 0 like 1."""
+    receipt: Small
+    """Begin with this receipt of that block: 0 is the prologue's, then one per envelope."""
+    event: Uint
+    """And with this event of that receipt, from 0."""
     wait: bool
 
 
@@ -574,20 +585,42 @@ class IndexPage(Wire, tag="index"):
     more: bool
 
 
-class EventAt(Wire):
-    height: Height
-    index: Uint
-    """Position in the block."""
-    time: Seconds
-    event: bytes
-    """Encoded `Event`."""
+class ReceiptEvents(Wire):
+    """Consecutive events of one receipt, and by their hashes those before and after them."""
+
+    receipt: bytes
+    """Encoded `EnvelopeReceipt`, or `PrologueReceipt` at index 0. It holds the SHA-256 of the SHA-256 of
+    all its events in order, joined."""
+    before: EventHashes
+    """Of the events before these."""
+    events: Annotated[tuple[bytes, ...], Meta(max_length=65_535)]
+    """Encoded `Event`s; empty for one that is there and not shown to this client."""
+    hidden: EventHashes
+    """Of those that are not shown, in order."""
+    after: EventHashes
+    """Of the events after these: they come with the next page."""
+
+
+class EventBlock(Wire):
+    """Consecutive receipts of one block with their events. The receipts root in the certificate is over all
+    receipts of the block, so nothing can be left out."""
+
+    header: bytes
+    certificate: Certificate
+    before: LeafHashes
+    """Leaf hashes of the receipts before these."""
+    receipts: Annotated[tuple[ReceiptEvents, ...], Meta(max_length=BLOCK_TRANSACTIONS_MAX + 1)]
+    """Only the last one may lack events at its end."""
+    after: LeafHashes
+    """Leaf hashes of the receipts after these: they come with the next page."""
 
 
 class EventPage(Wire, tag="events"):
+    """Consecutive blocks from the place asked about on; none when there is no newer one here. Only the
+    last one may lack receipts at its end."""
+
     request: Uint
-    events: Annotated[tuple[EventAt, ...], Meta(max_length=500)]
-    next_height: Height
-    next_index: Uint
+    blocks: Annotated[tuple[EventBlock, ...], Meta(max_length=EVENT_BLOCKS_MAX)]
 
 
 class BlockPage(Wire, tag="block"):

@@ -23,6 +23,7 @@ from tallynet.client.errors import (
     ClientBusy,
     ClientClosed,
     ConnectionLost,
+    ForkSeen,
     NotConnected,
     OutcomeUnknown,
     RequestFailed,
@@ -38,6 +39,7 @@ from tools.document_cli import add_document_commands
 from tools.evidence_cli import add_evidence_commands
 from tools.explanations import EXPLANATIONS
 from tools.explorer.cli import add_explorer_commands
+from tools.heads_cli import add_heads_command
 from tools.ledger_cli import OutputOption, add_ledger_commands
 from tools.membership_cli import add_membership_commands
 from tools.model.cli import add_model_command
@@ -98,6 +100,7 @@ add_penetration_commands(nouns)
 add_reconciliation_commands(nouns)
 add_evidence_commands(app)
 add_proof_commands(app)
+add_heads_command(app)
 add_simulate_command(app)
 add_model_command(app)
 add_explorer_commands(app)
@@ -303,6 +306,7 @@ def run(
 EXITS: Final[tuple[tuple[type[TallynetError], Exit], ...]] = (
     (UsageError, Exit.USAGE),
     (OutcomeUnknown, Exit.UNKNOWN),
+    (ForkSeen, Exit.DIFFERENCE),
     (NotConnected, Exit.UNREACHABLE),
     (ConnectionLost, Exit.UNREACHABLE),
     (StaleAnswer, Exit.UNREACHABLE),

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from tallynet.client import Client, NodeAddress
+from tallynet.client import Client, NodeAddress, TrustStore
 from tallynet.genesis import Genesis, genesis_hash
+from tallynet.keyfile import KeyFileError
 from tools.testnet_files import GENESIS_FILE, NetworkFile, load_genesis, load_network
+from tools.wallet import load_wallet, private_key
+
+TRUST_DIRECTORY: Final = "trust"
+"""In a network directory: what its commands have seen of the network."""
 
 
 def genesis_of(network: Path) -> tuple[Genesis, bytes]:
@@ -28,16 +35,34 @@ def addresses(file: NetworkFile, only: str | None = None) -> list[NodeAddress]:
     ]
 
 
+def _key_of(network: Path, acting: str) -> Ed25519PrivateKey | None:
+    """Whoever acts with another key may do so although this one is missing or encrypted."""
+    if not acting:
+        return None
+    wallet = load_wallet(network, acting)
+    for person in wallet.people:
+        with suppress(KeyFileError):
+            return private_key(network, wallet, person)
+    return None
+
+
 @asynccontextmanager
 async def connect(
-    network: Path, *, only: str | None = None, key: Ed25519PrivateKey | None = None
+    network: Path,
+    *,
+    only: str | None = None,
+    key: Ed25519PrivateKey | None = None,
+    acting: str = "",
 ) -> AsyncIterator[Client]:
     """A connected client of this network; `only` restricts it to one node.
 
-    It authenticates with `key`, or a fresh one: who acts on the ledger is said by the envelopes' signatures,
-    and who asks matters for penetration queries only.
+    It authenticates with `key`, or the first key that can be read in the wallet `acting`, or a fresh one: who acts on
+    the ledger is said by the envelopes' signatures; who asks decides what a node shows. What it has seen is kept in the network directory, if
+    this user may write there.
     """
     nodes = addresses(load_network(network), only)
     genesis, _ = genesis_of(network)
-    async with Client.connect(nodes, genesis, key or Ed25519PrivateKey.generate()) as client:
+    asking = key or _key_of(network, acting) or Ed25519PrivateKey.generate()
+    store = TrustStore(network / TRUST_DIRECTORY) if os.access(network, os.W_OK) else None
+    async with Client.connect(nodes, genesis, asking, store=store) as client:
         yield client

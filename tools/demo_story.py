@@ -434,8 +434,8 @@ async def pay_holders(stage: Stage) -> None:
 async def open_instructions(stage: Stage) -> AsyncIterator[tuple[bytes, r.Instruction]]:
     from node.state.view import Index
 
-    page, _ = await stage.client.index(Index.VOUCHER_INSTRUCTIONS, stage.voucher)
-    for entry in page:
+    page = await stage.client.unproven_index(Index.VOUCHER_INSTRUCTIONS, stage.voucher)
+    for entry in page.entries:
         instruction_id = entry[16:]
         instruction = await stage.client.read(r.Kind.INSTRUCTION, instruction_id)
         if isinstance(instruction, r.Instruction):

@@ -72,7 +72,7 @@ async def load_document(client: Client, id: bytes) -> Document:
 async def access_of(client: Client, network: Path, wallet: Wallet, document: bytes) -> Access:
     """What was wrapped for this wallet's organisation. Raises DocumentError NOT_A_READER."""
     entries: list[tuple[bytes, bytes]] = []
-    async for entry in client.index_all(Index.DOCUMENT_READERS, document):
+    async for entry in client.unproven_index_all(Index.DOCUMENT_READERS, document):
         id = entry[len(document) :]
         reader = await client.read(Kind.DOCUMENT_READER, id)
         if isinstance(reader, DocumentReader) and reader.document == document:

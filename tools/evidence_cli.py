@@ -23,6 +23,7 @@ from tallynet.blocks import Certificate, Commit, faulty_max
 from tallynet.codec import decode, encode
 from tallynet.errors import RemoteProtocolError, TallynetError
 from tallynet.evidence import Conviction, Divergence, culprit
+from tallynet.evidence_file import EvidenceFile, evidence_text
 from tallynet.forensics import Statements
 from tallynet.genesis import Genesis, genesis_hash
 from tallynet.messages import EvidenceKind, SignedKind
@@ -45,21 +46,6 @@ NodeOption = Annotated[str, Parameter(name="--node", help="this node alone, e.g.
 
 class EvidenceError(TallynetError):
     """Something that should hold evidence does not: the text names it and what to do."""
-
-
-class EvidenceFile(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """What `tally evidence save` writes: encoded values in hexadecimal."""
-
-    genesis: str
-    """Hash of the network they are about."""
-    source: str = ""
-    """Node that showed them."""
-    proofs: list[str] = []
-    new_views: list[str] = []
-    certificates: list[str] = []
-    """Commit certificates."""
-    handovers: list[str] = []
-    """Changes of the validator set, oldest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +255,7 @@ def evidence_save(
     if not 0 <= blocks <= BLOCKS_SAVED_MAX:
         raise UsageError("USAGE", f"--blocks {blocks}: 0 to {BLOCKS_SAVED_MAX}")
     saved = trio.run(_save, network, node, blocks)
-    file.write_bytes(msgspec.json.format(msgspec.json.encode(saved), indent=1) + b"\n")
+    file.write_bytes(evidence_text(saved))
     OUT.print(
         f"{file}: {len(saved.proofs)} proofs, {len(saved.new_views)} NewViews,"
         f" {len(saved.certificates)} certificates",
@@ -395,7 +381,8 @@ def forensics(
     """Name the validators that made a fork possible, with a proof for each.
 
     Give what every honest bank has: the directory of a stopped node, or a
-    file of `tally evidence save`. Some of them hold certificates that
+    file of `tally evidence save`, or what a client
+    kept that saw two chains. Some of them hold certificates that
     contradict each other; the NewViews of the others complete the picture.
     Exit code 6 when there is a fork or anybody is convicted.
 
@@ -537,6 +524,6 @@ def add_evidence_commands(app: App) -> None:
 
 
 __all__ = [
-    "EvidenceError", "EvidenceFile", "Source", "add_evidence_commands", "add_source",
+    "EvidenceError", "Source", "add_evidence_commands", "add_source",
     "first_conflict", "load_evidence", "load_sources",
 ]  # fmt: skip

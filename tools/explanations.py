@@ -174,6 +174,23 @@ CLIENT: Final[dict[str, str]] = {
     "CONNECTION_LOST": "The connection ended. The same request can be repeated.",
     "STATE_WENT_BACK": "The nodes show an older state than this client has seen. Ask other nodes.",
     "STATE_TOO_OLD": "The newest state shown is too old to be believed. Ask other nodes.",
+    "HEADS_UNCONFIRMED": "Validators of too few organisations say which block is the newest, so it is not known"
+    " whether somebody withholds blocks. Name more nodes.",
+    "ANCHOR_TOO_OLD": "What is known of the network is older than the trust period, in which its validators may"
+    " have been replaced and their keys sold. Name nodes of f + 1 organisations with their keys, or take the"
+    " trust directory of somebody whom you believe.",
+    "FORK_SEEN": "Two quorums certified what contradicts each other: more validators are faulty than the network"
+    " bears. Believe nothing of it; show the evidence file to the banks (`tally forensics`).",
+    "OLD_SET": "A node showed another chain under validators that were replaced: somebody has their old keys.",
+    "RECEIPT_OUT_OF_TIME": "A node showed a receipt of a time in which the envelope could not take effect:"
+    " somebody has the keys of validators that were replaced. Another node is asked.",
+    "BAD_CERTIFICATE": "A node showed a block that no quorum has signed like this. Another node is asked.",
+    "BAD_PROOF": "A node showed something that is not in the block. Another node is asked.",
+    "EVENTS_MISSING": "A node left out a part of the log. Another node is asked.",
+    "TRUST_STORE_CORRUPT": "What was kept of earlier runs cannot be read. Restore a copy, or remove the file to"
+    " begin at the genesis again.",
+    "TRUST_STORE_OTHER_NETWORK": "The trust directory belongs to another network. Name another directory.",
+    "TRUST_STORE_UNUSABLE": "The trust directory cannot be read or written. Check its owner and mode.",
     "CLIENT_BUSY": "Too many envelopes wait for receipts. Wait for some.",
     "CLIENT_CLOSED": "The program closed its connection while something was under way.",
     "CLIENT_UNKNOWN": "The node does not serve this key. Register it, or ask the node's operator.",

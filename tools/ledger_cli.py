@@ -201,7 +201,7 @@ def execute(common: Common, *commands: Wire) -> None:
 
 
 async def _execute(common: Common, commands: Sequence[Wire]) -> None:
-    async with connect(common.network) as client:
+    async with connect(common.network, acting=common.acting) as client:
         participant = Participant(
             common.network, common.acting, client, genesis_of(common.network)[1]
         )

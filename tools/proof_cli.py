@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
@@ -45,7 +46,7 @@ from tools.proof_mutations import Original, Outcome, mutate, published
 from tools.proof_sources import ClientSource, ProofError, Source, StoreSource, stopped_source
 from tools.proof_text import print_proven, proven_plain
 from tools.records_by_name import AddressBook
-from tools.show_cli import record_reference
+from tools.show_cli import AskingOption, record_reference
 from tools.testnet_files import GENESIS_FILE
 from tools.wallet import load_wallet
 
@@ -71,19 +72,31 @@ _TRANSACTION: Final = re.compile("[0-9a-f]{64}")
 MakeStatement = Callable[[Source], Awaitable[Statement]]
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Where the parts of a proof file come from."""
+
+    network: Path
+    stopped: bool
+    """From files, not from a node that runs."""
+    acting: str
+    """Wallet whose key a running node sees; empty: a fresh key."""
+
+
 @asynccontextmanager
-async def _source(network: Path, stopped: bool) -> AsyncIterator[Source]:
-    if stopped:
-        with stopped_source(network) as stored:
+async def _source(asked: Asked) -> AsyncIterator[Source]:
+    if asked.stopped:
+        with stopped_source(asked.network) as stored:
             yield stored
     else:
-        async with connect(network) as client:
+        async with connect(asked.network, acting=asked.acting) as client:
             yield ClientSource(client)
 
 
-async def _write(network: Path, stopped: bool, out: Path, make: MakeStatement) -> None:
+async def _write(asked: Asked, out: Path, make: MakeStatement) -> None:
+    network = asked.network
     genesis, _ = genesis_of(network)
-    async with _source(network, stopped) as source:
+    async with _source(asked) as source:
         statement = await make(source)
         data = make_proof(genesis, await source.handovers(), statement)
     proven = verify_proof(data, (network / GENESIS_FILE).read_bytes())
@@ -137,7 +150,7 @@ def proof(
         id = source.any_voucher()
         return VoucherStatement((found := await source.voucher(id))[0], id, found[1])
 
-    trio.run(_write, network, True, out, make)
+    trio.run(_write, Asked(network, True, ""), out, make)
 
 
 @proof_app.command(name="record")
@@ -147,6 +160,7 @@ def record_command(
     *,
     out: OutOption,
     stopped: StoppedOption = False,
+    as_: AskingOption = "",
     network: NetworkOption = DEFAULT_NETWORK,
 ) -> None:
     """Prove the value of a record, or that there is none: a line, a key, a document, an instruction, ...
@@ -165,7 +179,7 @@ def record_command(
     wanted = Kind.CREDIT_LINE if kind == "line" else one_of(Kind, kind)
     id = record_reference(AddressBook(network), wanted, reference)
 
-    trio.run(_write, network, stopped, out, partial(_record_statement, wanted, id))
+    trio.run(_write, Asked(network, stopped, as_), out, partial(_record_statement, wanted, id))
 
 
 async def _record_statement(kind: Kind, id: bytes, source: Source) -> Statement:
@@ -184,6 +198,7 @@ def voucher_command(
     *,
     out: OutOption,
     stopped: StoppedOption = False,
+    as_: AskingOption = "",
     network: NetworkOption = DEFAULT_NETWORK,
 ) -> None:
     """Prove a voucher and every lot of it: who holds which part, and that none is left out.
@@ -204,7 +219,7 @@ def voucher_command(
         require_voucher(shown.record, reference)
         return VoucherStatement(block, id, shown)
 
-    trio.run(_write, network, stopped, out, make)
+    trio.run(_write, Asked(network, stopped, as_), out, make)
 
 
 def require_voucher(record: bytes | None, reference: str) -> Voucher:
@@ -222,6 +237,7 @@ def history_command(
     *,
     out: OutOption,
     stopped: StoppedOption = False,
+    as_: AskingOption = "",
     network: NetworkOption = DEFAULT_NETWORK,
 ) -> None:
     """Prove a voucher, its lots, and everything that ever happened to it, nothing left out.
@@ -242,7 +258,7 @@ def history_command(
         events = await source.log(id, require_voucher(shown.record, reference).event_count)
         return HistoryStatement(block, id, shown, events)
 
-    trio.run(_write, network, stopped, out, make)
+    trio.run(_write, Asked(network, stopped, as_), out, make)
 
 
 @proof_app.command(name="lot")
@@ -251,6 +267,7 @@ def lot_command(
     *,
     out: OutOption,
     stopped: StoppedOption = False,
+    as_: AskingOption = "",
     network: NetworkOption = DEFAULT_NETWORK,
 ) -> None:
     """Prove one lot: who holds this part of a voucher, without showing the other holders.
@@ -265,7 +282,7 @@ def lot_command(
         OWNER/LABEL:START, START in minor units.
     """
     id = record_reference(AddressBook(network), Kind.LOT, reference)
-    trio.run(_write, network, stopped, out, partial(_record_statement, Kind.LOT, id))
+    trio.run(_write, Asked(network, stopped, as_), out, partial(_record_statement, Kind.LOT, id))
 
 
 @proof_app.command(name="receipt")
@@ -277,6 +294,7 @@ def receipt_command(
         Path | None, Parameter(name="--envelope", help="file with the envelope as it was sent")
     ] = None,
     stopped: StoppedOption = False,
+    as_: AskingOption = "",
     network: NetworkOption = DEFAULT_NETWORK,
 ) -> None:
     """Prove what became of a transaction; with its envelope also what was asked, and who signed.
@@ -299,7 +317,7 @@ def receipt_command(
     async def make(source: Source) -> Statement:
         return await source.execution(bytes.fromhex(id), asked)
 
-    trio.run(_write, network, stopped, out, make)
+    trio.run(_write, Asked(network, stopped, as_), out, make)
 
 
 @proof_app.command(name="events")
@@ -309,6 +327,7 @@ def events_command(
     to: Annotated[int, Parameter(name="--to", help="last height")],
     out: OutOption,
     stopped: StoppedOption = False,
+    as_: AskingOption = "",
     network: NetworkOption = DEFAULT_NETWORK,
 ) -> None:
     """Prove everything that happened from one block to another, nothing left out between.
@@ -321,7 +340,7 @@ def events_command(
     async def make(source: Source) -> Statement:
         return EventsStatement(from_, to, await source.events(from_, to))
 
-    trio.run(_write, network, stopped, out, make)
+    trio.run(_write, Asked(network, stopped, as_), out, make)
 
 
 @proof_app.command(name="document")
@@ -350,7 +369,7 @@ def document_command(
             raise ProofError("RECORD_NOT_FOUND", f"document {label} is not registered")
         return DocumentStatement(block, id, proven, len(shown.fields), shown)
 
-    trio.run(_write, network, stopped, out, make)
+    trio.run(_write, Asked(network, stopped, as_), out, make)
 
 
 # --- checking -------------------------------------------------------------------------------------------

@@ -18,15 +18,21 @@ from node.state import CommittedState, prove
 from node.state.tables import RECORDS, record_of
 from node.store import Snapshot
 from node.store.store import has_data
-from tallynet.client import Client, Receipt
+from tallynet.client import Client, EventEntry, Receipt
 from tallynet.codec import decode, encode
 from tallynet.errors import TallynetError
 from tallynet.hashing import envelope_hash
 from tallynet.merkle import ListTree
 from tallynet.messages import EvidenceKind, ProvenReceipt, Receipts
-from tallynet.proofs import ActStatement, BlockEvents, FinalBlock, ReceiptEvents, ReceiptStatement
+from tallynet.proofs import (
+    ActStatement,
+    BlockEvents,
+    FinalBlock,
+    ReceiptAndEvents,
+    ReceiptStatement,
+)
 from tallynet.proofs.files import EVENT_BLOCKS_MAX
-from tallynet.receipts import split_events
+from tallynet.receipts import Event, split_events
 from tallynet.records import Kind, lot_id
 from tallynet.state_proof import LOTS_MAX, ROW_BYTES, StateProof
 from tallynet.validators import Handover
@@ -90,7 +96,7 @@ def _block_events(
     block: FinalBlock, receipts: tuple[bytes, ...], events: tuple[bytes, ...]
 ) -> BlockEvents:
     parts = zip(receipts, split_events(receipts, events), strict=True)
-    return BlockEvents(block, tuple(ReceiptEvents(receipt, part) for receipt, part in parts))
+    return BlockEvents(block, tuple(ReceiptAndEvents(receipt, part) for receipt, part in parts))
 
 
 # --- a stopped node ----------------------------------------------------------------------------------
@@ -227,16 +233,20 @@ class ClientSource:
     async def log(self, voucher: bytes, count: int) -> tuple[bytes, ...]:
         found: list[bytes] = []
         async for entry in self._client.events(follow=False):
-            if (entry.event.kind, entry.event.subject) == (Kind.VOUCHER, voucher):
-                found.append(encode(entry.event))
+            event = entry.event
+            if event is not None and (event.kind, event.subject) == (Kind.VOUCHER, voucher):
+                found.append(encode(event))
                 if len(found) == count:
-                    break
-        return tuple(found)
+                    return tuple(found)
+        raise ProofError(
+            "NOT_AUTHORISED",
+            f"{len(found)} of the voucher's {count} events are shown to this key; ask with --as a party's",
+        )
 
     async def execution(self, transaction: bytes, envelope: bytes | None) -> Execution:
         outcome = await self._client.outcome(transaction)
         if not isinstance(outcome, Receipt):
-            raise ProofError("OUTCOME_UNKNOWN", f"there is no receipt yet: {outcome.name}")
+            raise ProofError("OUTCOME_UNKNOWN", f"there is no receipt yet: {outcome.phase.name}")
         message = decode(Receipts, outcome.evidence)
         block, proven = FinalBlock(message.header, message.certificate), message.receipts[0]
         hashes = (await self._client.block(outcome.height)).envelopes if envelope else ()
@@ -248,10 +258,20 @@ class ClientSource:
         async for entry in self._client.events(first, follow=False):
             if entry.height > last:
                 break
-            by_height[entry.height].append(encode(entry.event))
+            by_height[entry.height].append(encode(_shown(entry)))
         found = []
         for height, events in by_height.items():
             leaves = await self._client.block_receipts(height)
             block = FinalBlock(leaves.block.header_bytes, leaves.block.certificate)
             found.append(_block_events(block, leaves.receipts, tuple(events)))
         return tuple(found)
+
+
+def _shown(entry: EventEntry) -> Event:
+    """Raises ProofError NOT_AUTHORISED for an event that the node keeps from this key."""
+    if entry.event is None:
+        raise ProofError(
+            "NOT_AUTHORISED",
+            f"event {entry.height}.{entry.index} is not shown to this key, and the proof needs all of them",
+        )
+    return entry.event

@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, Final
 
 from tallynet.blocks import quorum
-from tallynet.client import EventEntry
 from tallynet.commands import command_name
 from tallynet.envelope import Envelope
 from tallynet.plain import to_plain
@@ -123,8 +122,9 @@ def _print_fact(fact: Fact, names: Mapping[bytes, str]) -> None:
             _print_receipt(fact, names)
         case EventsFact():
             for entry in fact.events:
-                line = EventEntry(entry.height, entry.index, entry.time_ms // 1000, entry.event)
-                OUT.print(event_line(line, names), markup=False)
+                seconds = entry.time_ms // 1000
+                line = event_line(entry.height, entry.index, seconds, entry.event, names)
+                OUT.print(line, markup=False)
         case FieldsFact():
             fields = [(path, field_text(value)) for path, value in fact.fields.items()]
             print_rows("fields", ("field", "value"), fields)

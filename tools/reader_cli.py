@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -152,7 +151,11 @@ def disclose(
 
 
 def check(
-    file: Path, *, network: NetworkOption = DEFAULT_NETWORK, output: OutputOption = Output.table
+    file: Path,
+    *,
+    as_: Annotated[str, Parameter(name="--as", help="who asks the node: a wallet's name")] = "",
+    network: NetworkOption = DEFAULT_NETWORK,
+    output: OutputOption = Output.table,
 ) -> None:
     """Check disclosed fields against the document on the chain, and print them.
 
@@ -166,7 +169,7 @@ def check(
         File of `tally document disclose`.
     """
     id, disclosure = load_disclosure(file)
-    known = trio.run(partial(_document, network, id))
+    known = trio.run(_document, network, id, as_)
     if not verify_disclosure(known.root, disclosure):
         stop(Exit.DIFFERENCE, "DISCLOSURE_FALSE", "these fields are not those of the document")
     fields = {
@@ -189,8 +192,8 @@ def load_disclosure(file: Path) -> tuple[bytes, Disclosure]:
         raise UsageError("FILE_INVALID", f"{file}: {error}") from None
 
 
-async def _document(network: Path, id: bytes) -> Document:
-    async with connect(network) as client:
+async def _document(network: Path, id: bytes, acting: str) -> Document:
+    async with connect(network, acting=acting) as client:
         return await load_document(client, id)
 
 

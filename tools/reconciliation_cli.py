@@ -79,7 +79,7 @@ async def _of_debtor(client: Client, debtor: bytes, day: int | None) -> list[Rec
 async def _read(client: Client, index: Index, prefix: bytes) -> list[ReconciliationAnchor]:
     """The anchors that an index names, in its order: ascending by day."""
     found = []
-    async for entry in client.index_all(index, prefix):
+    async for entry in client.unproven_index_all(index, prefix):
         anchor = await client.read(Kind.RECONCILIATION_ANCHOR, entry[-ID_BYTES:])
         if isinstance(anchor, ReconciliationAnchor) and _is_named(anchor, index, entry):
             found.append(anchor)

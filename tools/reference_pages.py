@@ -78,6 +78,7 @@ OWN_COMMANDS: Final[tuple[tuple[str, str], ...]] = (
     ("show", "Any record, proven."),
     ("status", "Newest block, business date, validators."),
     ("events", "The events of the committed log."),
+    ("heads", "Ask every node for its newest block; is there one chain?"),
     ("transaction", "What became of a transaction."),
     ("evidence list", "The proofs of misbehaviour that running nodes keep, checked."),
     ("evidence save", "Save what a running node keeps to a file."),

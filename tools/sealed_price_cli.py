@@ -328,7 +328,7 @@ class _Deal:
 def load_deal(network: Path, id: bytes, opening: Path | None, wallet: Wallet | None) -> _Deal:
     """Raises UsageError RECORD_NOT_FOUND, DocumentError TERMS_MALFORMED where the chain's commitments are to
     something else."""
-    financing = trio.run(_financing, network, id)
+    financing = trio.run(_financing, network, id, wallet.name if wallet else "")
     if financing.sealed is None:
         raise UsageError("USAGE", "the price of this financing is open: tally show financing ID")
     if opening is None:
@@ -345,8 +345,8 @@ def load_deal(network: Path, id: bytes, opening: Path | None, wallet: Wallet | N
     return _Deal(financing, quote)
 
 
-async def _financing(network: Path, id: bytes) -> Financing:
-    async with connect(network) as client:
+async def _financing(network: Path, id: bytes, acting: str) -> Financing:
+    async with connect(network, acting=acting) as client:
         financing = await client.read(Kind.FINANCING, id)
     if not isinstance(financing, Financing):
         raise UsageError("RECORD_NOT_FOUND", f"no financing {id.hex()} is open")

@@ -19,12 +19,12 @@ from cyclopts import App, Parameter
 
 from node.ledger.own_indexes import DAY_BYTES
 from node.state.view import Index
-from tallynet.client import Client
-from tallynet.client.client import EventEntry
+from tallynet.client import Client, UnprovenPhase
 from tallynet.client.trust import ProvenRecord, Receipt
 from tallynet.errors import TallynetError
 from tallynet.messages import TransactionPhase
 from tallynet.plain import to_plain
+from tallynet.receipts import Event
 from tallynet.records import (
     FLAG_DISPUTED,
     FLAG_FROZEN,
@@ -62,6 +62,10 @@ _FLAGS: Final = (
     (FLAG_DISPUTED, "disputed"),
     (FLAG_WRITTEN_OFF, "written off"),
 )
+AskingOption = Annotated[
+    str,
+    Parameter(name="--as", help="whose key the node sees, where it shows each what concerns it"),
+]
 _TRANSACTION: Final = re.compile("[0-9a-f]{64}")
 
 
@@ -75,6 +79,7 @@ class NotFound(TallynetError):
 def voucher_show(
     reference: str,
     *,
+    as_: AskingOption = "",
     network: NetworkOption = DEFAULT_NETWORK,
     output: OutputOption = Output.table,
 ) -> None:
@@ -89,13 +94,13 @@ def voucher_show(
     reference
         OWNER/LABEL or id.
     """
-    trio.run(_voucher_show, network, reference, output)
+    trio.run(_voucher_show, network, as_, reference, output)
 
 
-async def _voucher_show(network: Path, reference: str, output: Output) -> None:
+async def _voucher_show(network: Path, acting: str, reference: str, output: Output) -> None:
     book = AddressBook(network)
     id = book.record(Kind.VOUCHER, reference)
-    async with connect(network) as client:
+    async with connect(network, acting=acting) as client:
         proven = await client.read_proven(Kind.VOUCHER, id)
         voucher = proven.record
         if not isinstance(voucher, Voucher):
@@ -207,8 +212,8 @@ async def _voucher_list(network: Path, acting: str, output: Output) -> None:
     holder = book.organisation(acting)
     names = book.names()
     found: list[tuple[bytes, Voucher, Lot]] = []
-    async with connect(network) as client:
-        entries = [entry async for entry in client.index_all(Index.OPEN_LOTS, holder)]
+    async with connect(network, acting=acting) as client:
+        entries = [entry async for entry in client.unproven_index_all(Index.OPEN_LOTS, holder)]
         vouchers: dict[bytes, ProvenRecord] = {}
         for entry in entries:
             named = entry[ID_BYTES + DAY_BYTES :]
@@ -257,6 +262,7 @@ def show(
     kind: str,
     reference: str = "",
     *,
+    as_: AskingOption = "",
     network: NetworkOption = DEFAULT_NETWORK,
     output: OutputOption = Output.table,
 ) -> None:
@@ -275,7 +281,7 @@ def show(
         OWNER/LABEL; the name of an organisation or parameter; KIND:GRANTOR:OBLIGOR for a line; or
         the id. Nothing for the network.
     """
-    trio.run(_show, network, kind, reference, output)
+    trio.run(_show, network, as_, kind, reference, output)
 
 
 def record_reference(book: AddressBook, kind: Kind, reference: str) -> bytes:
@@ -302,11 +308,11 @@ def record_reference(book: AddressBook, kind: Kind, reference: str) -> bytes:
     return book.record(kind, reference)
 
 
-async def _show(network: Path, kind_name: str, reference: str, output: Output) -> None:
+async def _show(network: Path, acting: str, kind_name: str, reference: str, output: Output) -> None:
     book = AddressBook(network)
     kind = Kind.CREDIT_LINE if kind_name == "line" else one_of(Kind, kind_name)
     id = record_reference(book, kind, reference)
-    async with connect(network) as client:
+    async with connect(network, acting=acting) as client:
         proven = await client.read_proven(kind, id)
     if proven.record is None:
         raise NotFound(
@@ -368,42 +374,56 @@ def block_time(seconds: int) -> str:
 def events(
     *,
     from_: Annotated[int, Parameter(name="--from", help="first height")] = 0,
+    cursor: Annotated[
+        str, Parameter(name="--cursor", help="go on where the reader of this name stopped")
+    ] = "",
     follow: Annotated[
         bool, Parameter(name="--follow", negative=(), help="wait for new ones; end with Ctrl-C")
     ] = False,
+    as_: AskingOption = "",
     network: NetworkOption = DEFAULT_NETWORK,
     output: OutputOption = Output.table,
 ) -> None:
     """Print the events of the committed log, one line each; with --output json, one object a line.
 
+    Each is proven, and so is that none is left out. What the node does not show to --as stands there
+    as such.
+
     For example:
 
         tally events --from 1 --follow
+        tally events --cursor books
     """
-    trio.run(_events, network, from_, follow, output)
+    trio.run(_events, network, as_, from_, cursor, follow, output)
 
 
-async def _events(network: Path, height: int, follow: bool, output: Output) -> None:
+async def _events(
+    network: Path, acting: str, height: int, cursor: str, follow: bool, output: Output
+) -> None:
     import json
 
     names = AddressBook(network).names()
-    async with connect(network) as client:
-        async for entry in client.events(height, follow=follow):
+    async with connect(network, acting=acting) as client:
+        async for entry in client.events(height, follow=follow, cursor=cursor):
             if output is Output.json:
                 place = {"height": entry.height, "index": entry.index, "time": entry.time}
-                line = json.dumps(place | to_plain(entry.event), ensure_ascii=False)
+                event = {"hidden": True} if entry.event is None else to_plain(entry.event)
+                line = json.dumps(place | event, ensure_ascii=False)
             else:
-                line = event_line(entry, names)
+                line = event_line(entry.height, entry.index, entry.time, entry.event, names)
             print(line, flush=follow)
 
 
-def event_line(entry: EventEntry, names: Mapping[bytes, str]) -> str:
-    """One event as a line of text."""
-    event = entry.event
+def event_line(
+    height: int, index: int, time: int, event: Event | None, names: Mapping[bytes, str]
+) -> str:
+    """One event, at this place of the log and unix second, as a line of text."""
+    place = (f"{height}.{index}", block_time(time))
+    if event is None:
+        return "  ".join((*place, "not shown to this key"))
     kind = Kind(event.kind).name.lower().replace("_", " ")
     parts = [
-        f"{entry.height}.{entry.index}",
-        block_time(entry.time),
+        *place,
         event.type,
         f"{kind} {names.get(event.subject, event.subject.hex())}",
     ]
@@ -440,14 +460,14 @@ def transaction(
 async def _transaction(network: Path, id: str, output: Output) -> None:
     async with connect(network) as client:
         outcome = await client.outcome(bytes.fromhex(id))
-    if isinstance(outcome, TransactionPhase):
+    if isinstance(outcome, UnprovenPhase):
         what = {
             TransactionPhase.PENDING: "it waits in the pool of the node asked",
             TransactionPhase.UNKNOWN: "the node asked does not know it; ask again until its validity"
             " has passed, then sign anew",
             TransactionPhase.COMMITTED: "it is committed, the receipt follows; ask again",
         }
-        stop(Exit.UNKNOWN, "OUTCOME_UNKNOWN", f"{outcome.name}: {what[outcome]}")
+        stop(Exit.UNKNOWN, "OUTCOME_UNKNOWN", f"{outcome.phase.name}: {what[outcome.phase]}")
     if output is Output.json:
         place = {"height": outcome.height, "block_time": block_time(outcome.block.time_ms // 1000)}
         print_json(place | to_plain(outcome.receipt))
@@ -493,8 +513,8 @@ async def _instruction_list(network: Path, acting: str, ids: bool, output: Outpu
     book = AddressBook(network)
     bank = book.organisation(acting)
     found: list[tuple[bytes, Instruction]] = []
-    async with connect(network) as client:
-        async for entry in client.index_all(Index.BANK_INSTRUCTIONS, bank):
+    async with connect(network, acting=acting) as client:
+        async for entry in client.unproven_index_all(Index.BANK_INSTRUCTIONS, bank):
             record = await client.read(Kind.INSTRUCTION, entry[ID_BYTES:])
             if isinstance(record, Instruction) and record.bank == bank:
                 found.append((entry[ID_BYTES:], record))
@@ -548,8 +568,10 @@ def financing_requests(
 async def _financing_requests(network: Path, acting: str, output: Output) -> None:
     book = AddressBook(network)
     found: list[tuple[bytes, FinancingRequest]] = []
-    async with connect(network) as client:
-        async for entry in client.index_all(Index.PARTY_REQUESTS, book.organisation(acting)):
+    async with connect(network, acting=acting) as client:
+        async for entry in client.unproven_index_all(
+            Index.PARTY_REQUESTS, book.organisation(acting)
+        ):
             record = await client.read(Kind.FINANCING_REQUEST, entry[ID_BYTES:])
             if isinstance(record, FinancingRequest):
                 found.append((entry[ID_BYTES:], record))

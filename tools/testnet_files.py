@@ -256,6 +256,8 @@ def _write_node(plan: Plan, network: NetworkFile, node: NodeEntry, genesis: Gene
         f"listen_port = {node.port}\n"
         f"{'peers = []' if len(network.nodes) == 1 else ''}\n"
         f"[limits]\npending_per_organisation = {plan.pending_per_organisation}\n"
+        # This directory holds the keys of all of them: there is nobody to hide anything from.
+        'answers = "everybody"\n'
         f"{peers}",
         encoding="utf-8",
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Final, final
@@ -11,21 +11,24 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tallynet.client.client import (
-    SUBMIT_SECONDS,
     Client,
     ClientStatistics,
-    DryRunReport,
-    EventEntry,
 )
+from tallynet.client.events import EventEntry
+from tallynet.client.heads import HeadComparison
 from tallynet.client.link import NodeAddress
 from tallynet.client.penetration import ProvenPage
+from tallynet.client.sending import SUBMIT_SECONDS
+from tallynet.client.store import TrustStore
 from tallynet.client.submissions import Outcome
-from tallynet.client.trust import Block, ProvenRecord, Receipt
+from tallynet.client.trust import TRUST_PERIOD_SECONDS, Block, ProvenRecord, Receipt
+from tallynet.client.unproven import UnprovenDryRun, UnprovenPage, UnprovenPhase
 from tallynet.envelope import Envelope, EnvelopeBody
 from tallynet.errors import TallynetError
 from tallynet.genesis import Genesis
-from tallynet.messages import NodeStatus, TransactionPhase
+from tallynet.messages import NodeStatus
 from tallynet.penetration import Question
+from tallynet.receipts import Event
 from tallynet.records import Kind, Record
 
 __all__ = ["BlockingClient"]
@@ -50,11 +53,19 @@ class BlockingClient:
         key: Ed25519PrivateKey,
         *,
         max_age: float | None = None,
+        store: TrustStore | None = None,
         newest_height: int = 0,
+        trust_period: float = TRUST_PERIOD_SECONDS,
     ) -> Iterator[BlockingClient]:
         """As `Client.connect`."""
         connection = Client.connect(
-            nodes, genesis, key, max_age=max_age, newest_height=newest_height
+            nodes,
+            genesis,
+            key,
+            max_age=max_age,
+            store=store,
+            newest_height=newest_height,
+            trust_period=trust_period,
         )
         with (
             start_blocking_portal() as portal,
@@ -64,7 +75,7 @@ class BlockingClient:
 
     @property
     def newest_height(self) -> int:
-        """Highest certified height seen; pass it to the next `connect`."""
+        """Highest certified height seen."""
         return self._client.trust.newest
 
     def statistics(self) -> ClientStatistics:
@@ -83,7 +94,7 @@ class BlockingClient:
         call = partial(self._client.submit_many, envelopes, in_flight=in_flight, seconds=seconds)
         return self._portal.call(call)
 
-    def outcome(self, transaction: bytes) -> Receipt | TransactionPhase:
+    def outcome(self, transaction: bytes) -> Receipt | UnprovenPhase:
         return self._portal.call(self._client.outcome, transaction)
 
     def read(self, kind: Kind, id: bytes) -> Record | None:
@@ -115,26 +126,37 @@ class BlockingClient:
             partial(self._client.ciphertext, kind, record, hash, secret=secret)
         )
 
-    def index(
+    def compare_heads(self) -> HeadComparison:
+        return self._portal.call(self._client.compare_heads)
+
+    def unproven_index(
         self, index: int, prefix: bytes, *, after: bytes = b"", limit: int = 500
-    ) -> tuple[list[bytes], bool]:
+    ) -> UnprovenPage:
         return self._portal.call(
-            partial(self._client.index, index, prefix, after=after, limit=limit)
+            partial(self._client.unproven_index, index, prefix, after=after, limit=limit)
         )
 
-    def index_all(self, index: int, prefix: bytes) -> Iterator[bytes]:
+    def unproven_index_all(self, index: int, prefix: bytes) -> Iterator[bytes]:
         after, more = b"", True
         while more:
-            entries, more = self.index(index, prefix, after=after)
-            yield from entries
-            if not entries:
+            page = self.unproven_index(index, prefix, after=after)
+            yield from page.entries
+            if not page.entries:
                 return
-            after = entries[-1]
+            after, more = page.entries[-1], page.more
 
     def events(
-        self, from_height: int = 0, from_index: int = 0, *, follow: bool = True
+        self,
+        from_height: int = 0,
+        from_index: int = 0,
+        *,
+        follow: bool = True,
+        where: Callable[[Event], bool] | None = None,
+        cursor: str = "",
     ) -> Iterator[EventEntry]:
-        events = self._client.events(from_height, from_index, follow=follow)
+        events = self._client.events(
+            from_height, from_index, follow=follow, where=where, cursor=cursor
+        )
         try:
             while True:
                 try:
@@ -144,7 +166,7 @@ class BlockingClient:
         finally:
             self._portal.call(events.aclose)
 
-    def dry_run(self, body: EnvelopeBody) -> DryRunReport:
+    def dry_run(self, body: EnvelopeBody) -> UnprovenDryRun:
         return self._portal.call(self._client.dry_run, body)
 
     def status(self) -> NodeStatus:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final, TypeVar, final
 
@@ -13,22 +13,35 @@ import anyio
 from anyio.abc import TaskGroup
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from tallynet.blocks import Certificate, faulty_max
+from tallynet.blocks import Certificate
 from tallynet.client.ciphertexts import Progress, get_ciphertext, put_ciphertext
 from tallynet.client.errors import (
-    ClientBusy,
     ClientClosed,
     ConnectionLost,
-    NotConnected,
+    ForkSeen,
     RequestFailed,
     StaleAnswer,
-    SubmissionError,
+    TrustStoreError,
 )
-from tallynet.client.link import ANSWER_SECONDS, Link, NodeAddress
+from tallynet.client.events import EventEntry
+from tallynet.client.following import read_log
+from tallynet.client.heads import HeadComparison, Heads
+from tallynet.client.link import NodeAddress
 from tallynet.client.nodes import Nodes
 from tallynet.client.penetration import ProvenPage, proven_page
-from tallynet.client.submissions import Outcome, Submission, Submissions
-from tallynet.client.trust import Block, BlockLeaves, Certified, ProvenRecord, Receipt, Trust
+from tallynet.client.sending import SUBMIT_SECONDS, Sender
+from tallynet.client.store import TrustStore
+from tallynet.client.submissions import Outcome, Submission
+from tallynet.client.trust import (
+    TRUST_PERIOD_SECONDS,
+    Block,
+    BlockLeaves,
+    Certified,
+    ProvenRecord,
+    Receipt,
+    Trust,
+)
+from tallynet.client.unproven import UnprovenDryRun, UnprovenPage, UnprovenPhase
 from tallynet.codec import Wire, decode, encode
 from tallynet.envelope import Envelope, EnvelopeBody
 from tallynet.errors import RemoteProtocolError, TallynetError
@@ -39,15 +52,12 @@ from tallynet.messages import (
     BlockReceipts,
     DryRun,
     DryRunResult,
-    EventAt,
-    EventPage,
     EvidenceKind,
     EvidencePage,
     IndexPage,
     NodeStatus,
     Penetration,
     QueryBlock,
-    QueryEvents,
     QueryEvidence,
     QueryIndex,
     QueryPenetration,
@@ -55,58 +65,30 @@ from tallynet.messages import (
     QueryRecord,
     QueryStatus,
     QueryTransaction,
-    Receipts,
     RecordProof,
     Refused,
-    Submit,
-    TransactionPhase,
     TransactionState,
 )
 from tallynet.penetration import Question
 from tallynet.receipts import EnvelopeReceipt, Event
 from tallynet.records import Kind, Record
 
-__all__ = ["Client", "ClientStatistics", "DryRunReport", "EventEntry"]
+__all__ = ["Client", "ClientStatistics"]
 
-OPEN_SUBMISSIONS_MAX: Final = 20_000
-"""As many as a node's pool holds; about 20 MB here."""
-SUBMIT_ENVELOPES_MAX: Final = 1_000
-SUBMIT_BYTES_MAX: Final = 1024 * 1024
-"""One Submit message; far below the frame limit, so that a node answers others in between."""
-SUBMIT_SECONDS: Final = 60.0
-RECONNECT_SECONDS: Final = 1.0
-"""Between two attempts of a follower of events to find a node."""
+COMPARE_SECONDS: Final = 600.0
+"""Between two comparisons of heads that nobody asked for: so long may somebody hide blocks from a client that
+names no `max_age`, and so soon is another chain found out."""
+SAVE_SECONDS: Final = 10.0
+"""What was seen since is lost with the process; the next life is no more than that behind."""
+TRACE_SECONDS: Final = 5.0
+"""At the end of a client that saw a fork: to complete the evidence."""
 BEHIND_SECONDS: Final = 5.0
 """How long nodes may take to catch up with what this client has seen already."""
 BEHIND_POLL_SECONDS: Final = 0.02
-EVENTS_WAIT_SECONDS: Final = 3600.0
-"""A long poll ends with the connection, not with a clock."""
 
 T = TypeVar("T", bound=Wire)
 R = TypeVar("R")
 P = TypeVar("P", ProvenRecord, ProvenPage)
-
-
-@dataclass(frozen=True, slots=True)
-class EventEntry:
-    """An event of the committed log, as one node tells it: no proof. Read the record it names when
-    it matters."""
-
-    height: int
-    index: int
-    time: int
-    """Unix seconds of its block."""
-    event: Event
-
-
-@dataclass(frozen=True, slots=True)
-class DryRunReport:
-    """What one node says would happen now; nothing was ordered."""
-
-    height: int
-    receipt: EnvelopeReceipt
-    reasons: tuple[str, ...]
-    """One per command, empty for OK."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,14 +102,18 @@ class ClientStatistics:
     connections_lost: int
     lies: int
     """Answers that did not hold; each ended its connection."""
+    last_lie: str
+    """Which node the last of them came from and what was wrong with it, with its code; else empty."""
+    fork: bool
+    """Two chains were seen: nothing is answered any more."""
 
 
 @final
 class Client:
     """Open with `async with Client.connect(...) as client:`; safe to use from many tasks at once.
 
-    Answers about state are proven; `events`, `index`, `status` and `dry_run` are one node's word and
-    say so.
+    Answers about state, the log, blocks and receipts are proven. What one node says of itself (`status`),
+    and what has Unproven in its name, is its word.
     """
 
     def __init__(
@@ -136,28 +122,27 @@ class Client:
         trust: Trust,
         key: Ed25519PrivateKey,
         max_age: float | None,
+        store: TrustStore | None,
         tasks: TaskGroup,
     ) -> None:
         """Use `connect`."""
         self.trust: Final = trust
-        """The verifier; keep `trust.newest` and pass it to the next `connect`."""
+        """The verifier."""
+        sender = Sender(trust, len(nodes), tasks)
+        self._sender: Final = sender
         self._nodes: Final = Nodes(
             nodes,
             trust,
             key,
             tasks,
-            on_receipts=self._on_receipts,
+            on_receipts=sender.on_receipts,
             on_refused=self._on_refused,
-            on_lost=self._on_lost,
+            on_fork=sender.on_fork,
+            on_lost=sender.on_lost,
         )
+        self._heads: Final = Heads(self._nodes, trust)
         self._max_age: Final = max_age
-        self._tasks: Final = tasks
-        self._submissions: Final = Submissions()
-        self._wake = anyio.Event()
-        self._watchers: Final[dict[bytes, list[Callable[[Receipt], None]]]] = {}
-        self._closed = False
-        self._confirmed: tuple[int, float] = (0, 0.0)
-        """Height that f+1 nodes called the newest, and when."""
+        self._store: Final = store
 
     @classmethod
     @asynccontextmanager
@@ -168,51 +153,102 @@ class Client:
         key: Ed25519PrivateKey,
         *,
         max_age: float | None = None,
+        store: TrustStore | None = None,
         newest_height: int = 0,
+        trust_period: float = TRUST_PERIOD_SECONDS,
     ) -> AsyncIterator[Client]:
         """Connect to the first of `nodes` that answers; the others are used when it does not.
 
         Args:
             key: whom the node sees; it need not be registered on the ledger.
-            max_age: seconds; state in a block older than that is believed only when f+1 validators
-                call it the newest. None: state never goes back, but may be withheld.
-            newest_height: `client.trust.newest` of an earlier run.
+            max_age: seconds; state is believed only when f+1 validators named the newest block no longer
+                ago than that. None: state never goes back, but may be withheld for a while.
+            store: where to keep, between runs, what was seen.
+            newest_height: height seen in an earlier run, without a store.
+            trust_period: seconds; a genesis or a kept block older than that is believed only when f+1
+                validators, whose keys stand in `nodes`, show chains that follow from it.
 
         Raises:
             NotConnected: with the reason of every node.
+            StaleAnswer: ANCHOR_TOO_OLD.
+            TrustStoreError: the store cannot be used, or has seen a fork.
             ValueError: no nodes, or a weak key in the genesis.
         """
         if not nodes:
             raise ValueError("name at least one node")
         trust = Trust(genesis, newest=newest_height)
+        if store is not None:
+            store.resume(trust)
         error: Exception | None = None
         async with anyio.create_task_group() as tasks:
-            client = cls(nodes, trust, key, max_age, tasks)
+            client = cls(nodes, trust, key, max_age, store, tasks)
             try:
                 await client._nodes.reach()
-                tasks.start_soon(client._shepherd)
+                await client._require_anchor(trust_period)
+                tasks.start_soon(client._sender.run, client._nodes)
+                tasks.start_soon(client._look_around)
+                if store is not None:
+                    tasks.start_soon(client._keep, store)
                 yield client
             except Exception as body_error:  # noqa: BLE001 - raised again below, outside the group
                 error = body_error
             finally:
+                if trust.fork is not None and store is not None:
+                    with anyio.move_on_after(TRACE_SECONDS, shield=True):
+                        await client._heads.trace()
                 client._close()
                 tasks.cancel_scope.cancel()
+        if store is not None and (trust.head is not None or trust.fork is not None):
+            try:
+                store.save(trust)
+            except TrustStoreError as not_saved:
+                error = error or not_saved
         if error is not None:
             raise error
 
+    async def _require_anchor(self, period: float) -> None:
+        """What this life begins with may be too old to be believed without looking around."""
+        if self.trust.is_anchored(time.time(), period):
+            return
+        result = await self._heads.compare(named=True)
+        result.require(
+            "ANCHOR_TOO_OLD", "the genesis, or the block kept last, is older than the trust period"
+        )
+
+    async def _look_around(self) -> None:
+        """Compare heads now and then, for as long as the client lives."""
+        while len(self._nodes) > 1:
+            await anyio.sleep(COMPARE_SECONDS)
+            try:
+                await self._heads.compare()
+            except ForkSeen as error:
+                self._sender.on_fork(error)
+                return
+
+    async def _keep(self, store: TrustStore) -> None:
+        """Save what is new, for as long as the client lives. What goes wrong is said by the last save."""
+        saved = self.trust.head
+        while True:
+            await anyio.sleep(SAVE_SECONDS)
+            if self.trust.head is not saved or self.trust.fork is not None:
+                saved = self.trust.head
+                with suppress(TrustStoreError):
+                    await anyio.to_thread.run_sync(store.save, self.trust)
+
     def _close(self) -> None:
-        self._closed = True
         self._nodes.close()
-        self._submissions.close(ClientClosed())
+        self._sender.close(ClientClosed())
 
     def statistics(self) -> ClientStatistics:
         nodes = self._nodes
         return ClientStatistics(
             connected=tuple(str(nodes.address(n)) for n in range(len(nodes)) if nodes.is_open(n)),
-            waiting=len(self._submissions),
+            waiting=len(self._sender),
             newest_height=self.trust.newest,
             connections_lost=nodes.connections_lost,
             lies=nodes.lies,
+            last_lie="" if nodes.last_lie is None else str(nodes.last_lie),
+            fork=self.trust.fork is not None,
         )
 
     # --- envelopes ------------------------------------------------------------------------------
@@ -223,11 +259,12 @@ class Client:
         The receipt may say that commands were refused by the voucher law: see `Receipt.ok`. Calling again with the same envelope gives the same receipt.
 
         Raises:
-            SubmissionRefused: the nodes did not take it in; nothing was ordered, they say.
+            SubmissionRefused: f+1 validators did not take it in; nothing was ordered, they say.
             OutcomeUnknown: no receipt within `seconds` or until `valid_until`: ask again.
             ClientBusy: too many are waiting.
+            ForkSeen: nothing can be believed, this one's fate included.
         """
-        return await self._finish(self._start(envelope), seconds)
+        return await self._sender.finish(self._sender.start(envelope), seconds)
 
     async def submit_many(
         self,
@@ -246,23 +283,22 @@ class Client:
         try:
             for envelope in envelopes:
                 if len(window) >= in_flight:
-                    outcomes.append(await self._outcome_of(window.popleft(), seconds))
-                window.append(self._start(envelope))
+                    outcomes.append(await self._sender.outcome_of(window.popleft(), seconds))
+                window.append(self._sender.start(envelope))
             while window:
-                outcomes.append(await self._outcome_of(window.popleft(), seconds))
+                outcomes.append(await self._sender.outcome_of(window.popleft(), seconds))
         finally:
             for submission in window:
-                self._submissions.leave(submission)
+                self._sender.leave(submission)
         return outcomes
 
-    async def outcome(self, transaction: bytes) -> Receipt | TransactionPhase:
-        """What became of a transaction: its checked receipt, or PENDING or UNKNOWN by one node's
-        word. UNKNOWN after `valid_until`, from f+1 nodes, means that it never happened.
+    async def outcome(self, transaction: bytes) -> Receipt | UnprovenPhase:
+        """What became of a transaction: its checked receipt, or PENDING or UNKNOWN by one node's word.
 
         Raises:
             NotConnected: nobody to ask.
         """
-        found: list[Receipt | TransactionPhase] = []
+        found: list[Receipt | UnprovenPhase] = []
         failed: list[TallynetError] = []
         done = anyio.Event()
 
@@ -275,105 +311,24 @@ class Client:
                 state = await self._nodes.ask(
                     lambda n: QueryTransaction(n, transaction), TransactionState, lambda s: s
                 )
-                found.append(state.phase)
+                found.append(UnprovenPhase(state.phase))
             except TallynetError as error:
                 failed.append(error)
             done.set()
 
-        self._watchers.setdefault(transaction, []).append(watch)
-        try:
+        with self._sender.watching(transaction, watch):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(ask)
                 await done.wait()
                 tasks.cancel_scope.cancel()
-        finally:
-            self._watchers[transaction].remove(watch)
-            if not self._watchers[transaction]:
-                del self._watchers[transaction]
         if not found:
             raise failed[0]
         return found[0]
 
-    def _start(self, envelope: Envelope) -> Submission:
-        if self._closed:
-            raise ClientClosed
-        if len(self._submissions) >= OPEN_SUBMISSIONS_MAX:
-            raise ClientBusy(OPEN_SUBMISSIONS_MAX)
-        submission = self._submissions.add(envelope, anyio.current_time())
-        self._wake.set()
-        return submission
-
-    async def _finish(self, submission: Submission, seconds: float) -> Receipt:
-        try:
-            # No checkpoint for one that is done: `submit_many` then refills a whole block's worth
-            # before the shepherd runs, and it leaves in one message.
-            if not submission.done.is_set():
-                with anyio.move_on_after(seconds):
-                    await submission.done.wait()
-        finally:
-            self._submissions.leave(submission)
-        return submission.result()
-
-    async def _outcome_of(self, submission: Submission, seconds: float) -> Outcome:
-        try:
-            return await self._finish(submission, seconds)
-        except SubmissionError as error:
-            return error
-
-    async def _shepherd(self) -> None:
-        """Sends what is due, for as long as the client lives."""
-        while True:
-            due = self._submissions.take_due(anyio.current_time(), time.time())
-            first = [s for s in due if s.rounds == 0]
-            again = [s for s in due if s.rounds > 0]
-            if first:
-                await self._hand_out_first(first)
-            if again:
-                for node in range(len(self._nodes)):
-                    if not self._nodes.is_dialling(node):
-                        self._tasks.start_soon(self._hand_out_again, node, again)
-                for submission in again:
-                    self._submissions.handed_out(submission, anyio.current_time())
-            self._wake = anyio.Event()
-            pause = self._submissions.next_due() - anyio.current_time()
-            if pause > 0:
-                with anyio.move_on_after(min(pause, 3600.0)):
-                    await self._wake.wait()
-
-    async def _hand_out_first(self, submissions: list[Submission]) -> None:
-        """To one node, the one in use."""
-        try:
-            node, link = await self._nodes.reach()
-            await self._send(node, link, submissions)
-        except (NotConnected, ConnectionLost):
-            pass  # the next round goes to everybody
-        for submission in submissions:
-            self._submissions.handed_out(submission, anyio.current_time())
-
-    async def _hand_out_again(self, node: int, submissions: list[Submission]) -> None:
-        try:
-            link = await self._nodes.open(node)
-            await self._send(node, link, [s for s in submissions if not s.done.is_set()])
-        except ConnectionLost:
-            pass  # other nodes have it, and the next round tries again
-
-    async def _send(self, node: int, link: Link, submissions: list[Submission]) -> None:
-        part: list[Submission] = []
-        size = 0
-        for submission in submissions:
-            raw = submission.envelope.raw
-            if part and (len(part) == SUBMIT_ENVELOPES_MAX or size + len(raw) > SUBMIT_BYTES_MAX):
-                await self._send_part(node, link, part)
-                part, size = [], 0
-            part.append(submission)
-            size += len(raw)
-        if part:
-            await self._send_part(node, link, part)
-
-    async def _send_part(self, node: int, link: Link, part: list[Submission]) -> None:
-        for submission in part:
-            self._submissions.sent(submission, node)
-        await link.send(Submit(tuple(s.envelope.raw for s in part)))
+    def _on_refused(self, node: int, key: bytes, message: Refused) -> None:
+        if message.code == "NODE_RETIRED":
+            self._nodes.leave(node)
+        self._sender.on_refused(node, key, message)
 
     # --- records --------------------------------------------------------------------------------
 
@@ -438,40 +393,25 @@ class Client:
             await anyio.sleep(BEHIND_POLL_SECONDS)
 
     async def _is_fresh(self, block: Certified) -> bool:
-        """Young enough, or called the newest by f+1 validators, one of whom at least is honest.
-        False: there is something newer, read again."""
-        if self._max_age is None:
+        """Called the newest, or later, by f+1 validators no longer than `max_age` ago. False: there is
+        something newer, read again. The block's own time is not asked: by a clock that is a day behind,
+        a state of yesterday is young."""
+        if self._max_age is None or self._heads.confirmed(block.height, self._max_age):
             return True
-        if time.time() - block.time_ms / 1000 <= self._max_age:
-            return True
-        height, confirmed_at = self._confirmed
-        now = anyio.current_time()
-        if height < block.height or now - confirmed_at > self._max_age:
-            await self._confirm()
+        result = await self._heads.compare()
+        result.require("STATE_TOO_OLD", f"state must be no older than {self._max_age:g} s")
         return block.height >= self.trust.newest
 
-    async def _confirm(self) -> None:
-        """Ask f+1 validators for their newest block. Raises StaleAnswer when too few answer."""
-        needed = faulty_max(len(self.trust.validators)) + 1
-        answered: set[bytes] = set()
-        for node in range(len(self._nodes)):
-            try:
-                link = await self._nodes.open(node)
-                await self._nodes.ask_link(
-                    link, lambda n: QueryBlock(n, 0), BlockPage, self.trust.block
-                )
-            except (ConnectionLost, RequestFailed):
-                continue
-            if link.server_key in self.trust.validators:
-                answered.add(link.server_key)
-            if len(answered) >= needed:
-                self._confirmed = (self.trust.newest, anyio.current_time())
-                return
-        raise StaleAnswer(
-            "STATE_TOO_OLD",
-            f"the newest block shown is older than {self._max_age:g} s, and {len(answered)} of the"
-            f" {needed} validators needed confirm that there is no newer one; name more nodes",
-        )
+    async def compare_heads(self) -> HeadComparison:
+        """Ask every node for its newest block: whether somebody withholds blocks, or shows another chain.
+
+        Raises:
+            StaleAnswer: HEADS_UNCONFIRMED: too few answered to be sure.
+            ForkSeen: two certified blocks contradict each other; the store keeps the evidence.
+        """
+        result = await self._heads.compare(everybody=True)
+        result.require("HEADS_UNCONFIRMED", "heads were to be compared")
+        return result
 
     async def block(self, height: int = 0) -> Block:
         """Header, certificate and envelope hashes at `height`, checked; 0: the newest.
@@ -540,63 +480,86 @@ class Client:
         `tallynet.client.ciphertexts`."""
         return await get_ciphertext(self._nodes, kind, record, hash, secret, have, progress)
 
-    # --- one node's word ------------------------------------------------------------------------
-
-    async def index(
-        self, index: int, prefix: bytes, *, after: bytes = b"", limit: int = 500
-    ) -> tuple[list[bytes], bool]:
-        """Entries of a derived index that begin with `prefix`, and whether there are more after the
-        last one. Not proven: a node may leave entries out; read each record to be sure of it."""
-        page = await self._nodes.ask(
-            lambda n: QueryIndex(n, index, prefix, after, limit), IndexPage, lambda p: p
-        )
-        return list(page.entries), page.more
-
-    async def index_all(self, index: int, prefix: bytes) -> AsyncIterator[bytes]:
-        """All entries of an index that begin with `prefix`, page by page."""
-        after, more = b"", True
-        while more:
-            entries, more = await self.index(index, prefix, after=after)
-            for entry in entries:
-                yield entry
-            if not entries:
-                return
-            after = entries[-1]
+    # --- the log --------------------------------------------------------------------------------
 
     async def events(
-        self, from_height: int = 0, from_index: int = 0, *, follow: bool = True
+        self,
+        from_height: int = 0,
+        from_index: int = 0,
+        *,
+        follow: bool = True,
+        where: Callable[[Event], bool] | None = None,
+        cursor: str = "",
     ) -> AsyncGenerator[EventEntry, None]:
-        """Events from a position on, in order, none twice; with `follow` it waits for new ones for
-        ever, through lost connections. To resume, pass the last entry's height and index + 1."""
-        height, index = from_height, from_index
-        while True:
-            try:
-                page, entries = await self._event_page(height, index, follow)
-            except NotConnected:
-                if not follow:
-                    raise
-                await anyio.sleep(RECONNECT_SECONDS)
-                continue
-            for entry in entries:
-                if (entry.height, entry.index) >= (height, index):
-                    yield entry
-            height, index = max((height, index), (page.next_height, page.next_index))
-            if not entries:
-                if not follow:
-                    return
-                await anyio.sleep(BEHIND_POLL_SECONDS)
+        """Events from a position on, in order, none twice and none left out: each page is proven whole. With
+        `follow` it waits for new ones for ever, through lost connections and other nodes.
 
-    async def _event_page(
-        self, height: int, index: int, wait: bool
-    ) -> tuple[EventPage, list[EventEntry]]:
+        To resume, pass the last entry's height and index + 1; that block is read from its begin again, so
+        that the count is not a node's. With `where` only the events that it likes are given, chosen here
+        after everything was checked; those that the node does not show are left out then.
+
+        Args:
+            cursor: name under which the store keeps how far this reader came: it goes on there. Kept when
+                a block is done with and at the end. An entry counts as read when the next one is asked for:
+                the one given last, and after a crash those of its block, may come again.
+
+        Raises:
+            StaleAnswer: STATE_WENT_BACK, without `follow`: every node's log ends below what was seen.
+            NotConnected: nobody to ask, without `follow`.
+            ForkSeen, TrustStoreError.
+        """
+        store = self._store if cursor else None
+        if cursor and store is None:
+            raise ValueError("a cursor is kept in the trust store; connect with one")
+        done = (from_height, from_index)
+        if store is not None:
+            done = max(done, store.cursor(self.trust, cursor))
+        kept = done
+        try:
+            async with aclosing(read_log(self._nodes, self.trust, *done, follow=follow)) as entries:
+                async for entry in entries:
+                    if store is not None and entry.height > done[0] and done > kept:
+                        store.move_cursor(self.trust, cursor, *done)
+                        kept = done
+                    if where is None or (entry.event is not None and where(entry.event)):
+                        yield entry
+                    done = (entry.height, entry.index + 1)
+        finally:
+            if store is not None and done > kept:
+                store.move_cursor(self.trust, cursor, *done)
+
+    # --- one node's word ------------------------------------------------------------------------
+
+    async def unproven_index(
+        self, index: int, prefix: bytes, *, after: bytes = b"", limit: int = 500
+    ) -> UnprovenPage:
+        """Entries of a derived index that begin with `prefix`. Not proven: a node may leave entries out;
+        read each record to be sure of it."""
+
+        def checked(page: IndexPage) -> UnprovenPage:
+            last = after
+            for entry in page.entries:
+                if entry <= last or not entry.startswith(prefix):
+                    raise RemoteProtocolError("BAD_ANSWER", "entries that were not asked for")
+                last = entry
+            return UnprovenPage(page.entries, page.more)
+
         return await self._nodes.ask(
-            lambda n: QueryEvents(n, height, index, wait),
-            EventPage,
-            lambda page: (page, [_event(entry) for entry in page.events]),
-            seconds=EVENTS_WAIT_SECONDS if wait else ANSWER_SECONDS,
+            lambda n: QueryIndex(n, index, prefix, after, limit), IndexPage, checked
         )
 
-    async def dry_run(self, body: EnvelopeBody) -> DryRunReport:
+    async def unproven_index_all(self, index: int, prefix: bytes) -> AsyncIterator[bytes]:
+        """All entries of an index that begin with `prefix`, page by page; as `unproven_index`."""
+        after, more = b"", True
+        while more:
+            page = await self.unproven_index(index, prefix, after=after)
+            for entry in page.entries:
+                yield entry
+            if not page.entries:
+                return
+            after, more = page.entries[-1], page.more
+
+    async def dry_run(self, body: EnvelopeBody) -> UnprovenDryRun:
         """Execute on a node's newest state without ordering; no signatures needed. One node's word."""
         return await self._nodes.ask(
             lambda n: DryRun(n, encode(body)), DryRunResult, _dry_run_report
@@ -619,9 +582,15 @@ class Client:
         return decode(Divergence, page.divergence) if page.divergence else None
 
     async def _evidence_page(self, kind: EvidenceKind, after: bytes) -> EvidencePage:
-        return await self._nodes.ask(
-            lambda n: QueryEvidence(n, kind, after), EvidencePage, lambda p: p
-        )
+        def checked(page: EvidencePage) -> EvidencePage:
+            last = after
+            for entry in page.entries:
+                if entry.key <= last:
+                    raise RemoteProtocolError("BAD_ANSWER", "entries that were not asked for")
+                last = entry.key
+            return page
+
+        return await self._nodes.ask(lambda n: QueryEvidence(n, kind, after), EvidencePage, checked)
 
     async def status(self) -> NodeStatus:
         """What the node in use says about itself."""
@@ -643,28 +612,6 @@ class Client:
                 tasks.start_soon(ask, node)
         return {self._nodes.address(node): found[node] for node in sorted(found)}
 
-    # --- what nodes push ------------------------------------------------------------------------
-
-    def _on_lost(self, node: int) -> None:
-        self._submissions.lost(node, anyio.current_time())
-        self._wake.set()
-
-    def _on_refused(self, node: int, message: Refused) -> None:
-        if message.code == "NODE_RETIRED":
-            self._nodes.leave(node)
-        self._submissions.refused(
-            node, message.transaction, message.code, message.reason, anyio.current_time()
-        )
-        self._wake.set()
-
-    def _on_receipts(self, message: Receipts) -> None:
-        for receipt in self.trust.receipts(message):
-            if receipt.code != "OK":
-                continue  # a copy that was not admitted; this transaction may still take effect
-            self._submissions.receipted(receipt)
-            for watch in self._watchers.get(receipt.transaction, ()):
-                watch(receipt)
-
 
 def _at_height(height: int, block: Block) -> Block:
     if height and block.block.height != height:
@@ -672,10 +619,6 @@ def _at_height(height: int, block: Block) -> Block:
     return block
 
 
-def _event(entry: EventAt) -> EventEntry:
-    return EventEntry(entry.height, entry.index, entry.time, decode(Event, entry.event))
-
-
-def _dry_run_report(result: DryRunResult) -> DryRunReport:
+def _dry_run_report(result: DryRunResult) -> UnprovenDryRun:
     receipt = decode(EnvelopeReceipt, result.receipt)
-    return DryRunReport(result.height, receipt, result.reasons)
+    return UnprovenDryRun(result.height, receipt, result.reasons)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from tallynet.blocks import Certificate
 from tallynet.errors import TallynetError
 
 __all__ = [
-    "ClientBusy", "ClientClosed", "ConnectionLost", "NotConnected", "OutcomeUnknown",
-    "RequestFailed", "StaleAnswer", "SubmissionError", "SubmissionRefused",
+    "ClientBusy", "ClientClosed", "ConnectionLost", "ForkSeen", "NotConnected", "OutcomeUnknown",
+    "RequestFailed", "StaleAnswer", "SubmissionError", "SubmissionRefused", "TrustStoreError",
 ]  # fmt: skip
 
 
@@ -22,9 +23,9 @@ class SubmissionError(TallynetError):
 
 
 class SubmissionRefused(SubmissionError):
-    """Every node that was asked answered that it did not take the envelope in; `code` says why (an
-    error code of the voucher law). It is their word, not a proof: until `valid_until` has passed,
-    only a receipt is final. Correct the envelope and sign it anew."""
+    """f+1 validators of different organisations, so one correct one at least, answered that they do not take
+    the envelope in; `code` says why (an error code of the voucher law). It is their word, not a proof: until
+    `valid_until` has passed, only a receipt is final. Correct the envelope and sign it anew."""
 
 
 class OutcomeUnknown(SubmissionError):
@@ -50,8 +51,34 @@ class ConnectionLost(TallynetError):
 
 
 class StaleAnswer(TallynetError):
-    """Every node that was asked answers with a state older than one seen before (STATE_WENT_BACK) or
-    than `max_age` (STATE_TOO_OLD): they are behind, or somebody hides the newest state from us."""
+    """Every node that was asked answers with a state older than one seen before (STATE_WENT_BACK); or too
+    few validators say which block is the newest, although it must be known: for `max_age` (STATE_TOO_OLD),
+    for a comparison that was asked for (HEADS_UNCONFIRMED), or because the genesis or the trust store is
+    older than the trust period (ANCHOR_TOO_OLD). They are behind, or somebody hides the newest from us."""
+
+
+class ForkSeen(TallynetError):
+    """Two quorums certified what contradicts each other (FORK_SEEN): more than f validators are faulty, and
+    nothing on this network can be believed until people have found out who. The client answers nothing more;
+    the two certificates are the evidence, for `tally forensics`."""
+
+    def __init__(self, height: int, first: Certificate, second: Certificate) -> None:
+        super().__init__(
+            "FORK_SEEN",
+            f"two quorums contradict each other at block {height}: believe nothing of this network, keep the"
+            " evidence, tell the banks",
+        )
+        self.height: Final = height
+        """Where the two part, or the block above."""
+        self.first: Final = first
+        """Commit certificate of what was believed until now."""
+        self.second: Final = second
+        """And of what contradicts it."""
+
+
+class TrustStoreError(TallynetError):
+    """What was kept of an earlier run cannot be used: TRUST_STORE_CORRUPT, TRUST_STORE_OTHER_NETWORK,
+    TRUST_STORE_UNUSABLE, or FORK_SEEN when that run saw two chains. The text names the file and what to do."""
 
 
 class RequestFailed(TallynetError):

@@ -248,8 +248,7 @@ class Link:
         except* ConnectionLost as group:
             trouble = _first(group)
         except* RemoteProtocolError as group:
-            error = group.exceptions[0]
-            trouble = ConnectionLost("CONNECTION_LOST", f"{self.address}: {_text(error)}")
+            trouble = _broken(group, str(self.address))
         except* (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream):
             trouble = ConnectionLost("CONNECTION_LOST", f"{self.address} closed the connection")
         finally:
@@ -346,6 +345,15 @@ async def _receive_one(stream: TLSStream, reader: FrameReader) -> bytes:
             raise RemoteProtocolError("HELLO_INVALID", "more than one message before the welcome")
         if messages:
             return messages[0]
+
+
+def _broken(group: BaseExceptionGroup[RemoteProtocolError], address: str) -> ConnectionLost:
+    """Its bytes make no sense."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    code = error.code if isinstance(error, RemoteProtocolError) else "CONNECTION_LOST"
+    return ConnectionLost(code, f"{address}: {error}")
 
 
 def _first(group: BaseExceptionGroup[ConnectionLost]) -> ConnectionLost:

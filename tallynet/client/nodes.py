@@ -9,7 +9,13 @@ import anyio
 from anyio.abc import TaskGroup
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from tallynet.client.errors import ClientClosed, ConnectionLost, NotConnected, RequestFailed
+from tallynet.client.errors import (
+    ClientClosed,
+    ConnectionLost,
+    ForkSeen,
+    NotConnected,
+    RequestFailed,
+)
 from tallynet.client.link import ANSWER_SECONDS, Credentials, Link, NodeAddress
 from tallynet.client.trust import Trust
 from tallynet.codec import Wire
@@ -52,17 +58,19 @@ class Nodes:
         tasks: TaskGroup,
         *,
         on_receipts: Callable[[Receipts], None],
-        on_refused: Callable[[int, Refused], None],
+        on_refused: Callable[[int, bytes, Refused], None],
+        on_fork: Callable[[ForkSeen], None],
         on_lost: Callable[[int], None],
     ) -> None:
         """`on_receipts` raises RemoteProtocolError for receipts that do not hold; the others get the
-        node's number."""
+        node's number, `on_refused` also its public key."""
         self._endpoints: Final = [_Endpoint(address) for address in addresses]
         self._trust: Final = trust
         self._key: Final = key
         self._tasks: Final = tasks
         self._on_receipts: Final = on_receipts
         self._on_refused: Final = on_refused
+        self._on_fork: Final = on_fork
         self._on_lost: Final = on_lost
         self._first = 0
         """The node in use, or the one tried first."""
@@ -71,6 +79,8 @@ class Nodes:
         self.connections_lost = 0
         self.lies = 0
         """Answers that did not hold."""
+        self.last_lie: ConnectionLost | None = None
+        """The last of them: which node, what was wrong, with its code."""
 
     def __len__(self) -> int:
         return len(self._endpoints)
@@ -107,26 +117,41 @@ class Nodes:
         *,
         seconds: float = ANSWER_SECONDS,
     ) -> R:
-        """Ask one node after the other until one gives an answer that holds. A node that does not hold
-        the blocks in question any more has not answered.
+        """Ask one node after the other until one gives an answer that holds. A refusal is one node's word:
+        it counts when f+1 organisations' validators refuse, or nobody else can be asked.
 
         Raises:
-            NotConnected, RequestFailed, and what `check` raises other than RemoteProtocolError.
+            NotConnected, RequestFailed, ForkSeen, and what `check` raises other than RemoteProtocolError.
         """
         reasons: list[str] = []
-        gone: RequestFailed | None = None
+        refusals: dict[bytes, RequestFailed] = {}
         for _ in range(len(self._endpoints) + 1):
-            _, link = await self.reach()
+            try:
+                _, link = await self.reach()
+            except NotConnected as error:
+                reasons.append(error.message)
+                break
+            if link.server_key in refusals:
+                break
             try:
                 return await self.ask_link(link, make, expect, check, seconds=seconds)
             except ConnectionLost as error:
-                reasons.append(error.message)
+                reasons.append(f"{error.message} ({error.code})")
             except RequestFailed as error:
-                if error.code != "HISTORY_GONE":
-                    raise
-                gone = error
+                refusals[link.server_key] = error
+                if self._is_enough(refusals):
+                    break
             self.go_on()
-        raise gone or NotConnected("; ".join(reasons))
+        if refusals:
+            raise next(iter(refusals.values()))
+        raise NotConnected("; ".join(reasons))
+
+    def _is_enough(self, refusals: dict[bytes, RequestFailed]) -> bool:
+        """Another node may still hold what this one has deleted; for anything else one correct one will do."""
+        if any(error.code == "HISTORY_GONE" for error in refusals.values()):
+            return False
+        operators = {self._trust.operator(key) for key in refusals} - {None}
+        return len(operators) >= self._trust.confirmations_needed
 
     async def ask_link(
         self,
@@ -152,8 +177,9 @@ class Nodes:
 
     def _disbelieve(self, link: Link, error: RemoteProtocolError) -> ConnectionLost:
         self.lies += 1
+        self.last_lie = ConnectionLost(error.code, f"{link.address}: {error.message}")
         link.close(error)
-        return ConnectionLost(error.code, f"{link.address}: {error.message}")
+        return self.last_lie
 
     async def reach(self) -> tuple[int, Link]:
         """The node in use, or the next one that answers. Raises NotConnected."""
@@ -241,10 +267,12 @@ class Nodes:
                 self._on_receipts(message)
             except RemoteProtocolError as error:
                 raise self._disbelieve(link, error) from None
+            except ForkSeen as error:
+                self._on_fork(error)
             return
         node = self._node_of(link)
         if node is not None:
-            self._on_refused(node, message)
+            self._on_refused(node, link.server_key, message)
 
     def _node_of(self, link: Link) -> int | None:
         for node, endpoint in enumerate(self._endpoints):

@@ -5,14 +5,20 @@ connection is lost, it goes to every node (E2: one node may be censoring or cut 
 growing pauses, always the same bytes, which can take effect only once. It ends with
 
     receipt            checked against its block's certificate, whoever sent it
-    SubmissionRefused  every node it was sent to refused it at the door
-    OutcomeUnknown     the caller's time or the envelope's validity is over; never "failed"
+    SubmissionRefused  f+1 validators of different organisations refused it at the door
+    OutcomeUnknown     the caller's time or the envelope's validity is over, or every node that is known has
+                       refused and these are too few to be believed; never "failed"
+
+A refusal proves nothing, so the envelope goes to the other nodes at once. Who believed one liar, and signed
+anew, could pay twice.
 """
 
 from __future__ import annotations
 
 import heapq
 import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 import anyio
@@ -20,15 +26,17 @@ import anyio
 from tallynet.client.errors import OutcomeUnknown, SubmissionError, SubmissionRefused
 from tallynet.client.trust import Receipt
 from tallynet.envelope import Envelope
-from tallynet.errors import ERROR_CODES, TallynetError
+from tallynet.errors import ERROR_CODES, RemoteProtocolError, TallynetError
 
-__all__ = ["Submission", "Submissions"]
+__all__ = ["Refusal", "Submission", "Submissions"]
 
 T_FORWARD_SECONDS: Final = 1.0
 """Then all nodes get it (reliability E2)."""
 RETRY_SECONDS_MAX: Final = 8.0
 BUSY_SECONDS: Final = 0.2
 """Pause after a refusal for lack of room; doubles."""
+LIFETIME_SECONDS_MAX: Final = 86_400
+"""No block holds an envelope that is valid for longer than this from then on (decision 0019)."""
 GRACE_SECONDS: Final = 5.0
 """After valid_until by our clock: block time may differ by 2 s, and a receipt travels."""
 _VERDICTS: Final = frozenset(code for family in ERROR_CODES.values() for code in family)
@@ -39,8 +47,8 @@ class Submission:
     """One envelope and everybody who waits for its receipt."""
 
     __slots__ = (
-        "asked", "done", "due", "envelope", "error", "pause", "receipt", "rounds", "sends",
-        "waiters",
+        "asked", "done", "doubtful", "due", "envelope", "error", "pause", "receipt", "refusals", "rounds",
+        "sends", "waiters",
     )  # fmt: skip
 
     def __init__(self, envelope: Envelope, now: float) -> None:
@@ -51,6 +59,10 @@ class Submission:
         self.waiters = 0
         self.asked: Final[set[int]] = set()
         """Nodes, by number, that have it and did not refuse."""
+        self.refusals: Final[dict[int, Refusal]] = {}
+        """By number of the node."""
+        self.doubtful = False
+        """A copy may be on its way that no refusal speaks of: a node fell silent, or vanished, with it."""
         self.sends = 0
         self.rounds = 0
         """Times it was handed out without a refusal for lack of room; 0: to one node only."""
@@ -63,13 +75,47 @@ class Submission:
             return self.receipt
         if self.error is not None:
             raise self.error
-        raise OutcomeUnknown(self.envelope.transaction, "no receipt in the time given")
+        raise OutcomeUnknown(
+            self.envelope.transaction, f"no receipt in the time given{self._refused_text()}"
+        )
+
+    def _refused_text(self) -> str:
+        if not self.refusals:
+            return ""
+        refusal = next(iter(self.refusals.values()))
+        return f"; {len(self.refusals)} nodes refuse it ({refusal.code}: {refusal.reason})"
+
+    def verdict(self, needed: int, nodes: int) -> SubmissionError | None:
+        """What the refusals mean; None as long as somebody else may take it."""
+        if self.asked and any(each.code == "EXPIRED" for each in self.refusals.values()):
+            return None
+        operators = {each.operator for each in self.refusals.values()} - {None}
+        if len(operators) >= needed:
+            refusal = next(iter(self.refusals.values()))
+            return SubmissionRefused(refusal.code, refusal.reason, self.envelope.transaction)
+        if len(self.refusals) < nodes:
+            return None
+        why = f"validators of {needed} organisations must refuse it to be believed{self._refused_text()}"
+        return OutcomeUnknown(self.envelope.transaction, why)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What one node said."""
+
+    operator: bytes | None
+    """The organisation whose validator it is; None for another node."""
+    code: str
+    reason: str
 
 
 class Submissions:
     """All envelopes that wait. Time is passed in."""
 
-    def __init__(self) -> None:
+    def __init__(self, nodes: int, needed: Callable[[], int]) -> None:
+        """How many nodes are known, and how many organisations' validators must refuse (f+1)."""
+        self._nodes: Final = nodes
+        self._needed: Final = needed
         self._open: Final[dict[bytes, Submission]] = {}
         self._due: Final[list[tuple[float, int, Submission]]] = []
         """Heap; an entry whose time is not the submission's `due` any more is void."""
@@ -112,6 +158,7 @@ class Submissions:
         return found
 
     def sent(self, submission: Submission, node: int) -> None:
+        submission.doubtful |= node in submission.asked
         submission.asked.add(node)
         submission.sends += 1
 
@@ -126,28 +173,47 @@ class Submissions:
         """The connection to a node ended: whatever it had goes to the others at once."""
         for submission in self._open.values():
             if node in submission.asked:
+                submission.doubtful = True
                 submission.rounds = max(1, submission.rounds)
                 self._schedule(submission, now)
 
-    def refused(self, node: int, transaction: bytes, code: str, reason: str, now: float) -> None:
+    def refused(self, node: int, transaction: bytes, refusal: Refusal, now: float) -> None:
         """A node did not take an envelope in."""
         submission = self._open.get(transaction)
         if submission is None:
             return
         submission.asked.discard(node)
-        if code not in _VERDICTS:
+        if refusal.code not in _VERDICTS:
             submission.rounds = 0
             submission.pause = min(2 * submission.pause, RETRY_SECONDS_MAX)
             self._schedule(submission, now + min(BUSY_SECONDS * submission.sends, submission.pause))
-        elif code == "EXPIRED" and submission.sends > 1:
-            pass  # an earlier copy may have been in time
-        elif not submission.asked:
-            self._end(submission, SubmissionRefused(code, reason, transaction))
+            return
+        if refusal.code == "EXPIRED" and submission.doubtful:
+            return  # an earlier copy may have been in time
+        first = not submission.refusals
+        submission.refusals[node] = refusal
+        verdict = submission.verdict(self._needed(), self._nodes)
+        if verdict is not None:
+            self._end(submission, verdict)
+        elif first:
+            submission.rounds = max(1, submission.rounds)
+            self._schedule(submission, now)
 
     def receipted(self, receipt: Receipt) -> None:
-        """A checked receipt arrived, from whichever node."""
+        """A checked receipt arrived, from whichever node.
+
+        Raises RemoteProtocolError RECEIPT_OUT_OF_TIME: no block of that time admits the envelope. Whoever has
+        the keys of a set that was replaced long ago can certify blocks of that time, and of no later one.
+        """
         submission = self._open.get(receipt.transaction)
         if submission is not None:
+            valid_until = submission.envelope.body.valid_until
+            seconds = receipt.block.time_ms // 1000
+            if not valid_until - LIFETIME_SECONDS_MAX <= seconds < valid_until:
+                raise RemoteProtocolError(
+                    "RECEIPT_OUT_OF_TIME",
+                    f"no block of {seconds} admits what is valid until {valid_until}",
+                )
             submission.receipt = receipt
             self._end(submission, None)
 

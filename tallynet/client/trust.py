@@ -8,6 +8,11 @@ Every answer of a node goes through here before anybody sees it:
 Epochs: the first validator set is the one of the genesis, and every later one is believed on a hand-over by
 the set before (`tallynet.validators`). Whoever shows a block of a set that is not known yet is asked for
 the hand-overs (VALIDATORS_CHANGED until then); a set that was replaced is believed no longer.
+
+Forks: certified blocks are compared with those at hand, at the same height and the two beside it. Two that
+contradict each other mean that more than f validators of a set are faulty. If that set is in force, nothing
+more is believed (`ForkSeen`). If it was replaced, somebody may have found its old keys: the newer answer is
+not believed, and that is all.
 """
 
 from __future__ import annotations
@@ -18,9 +23,10 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
-from tallynet.blocks import Certificate, Commit, Header, SignatureCheck
+from tallynet.blocks import Certificate, Commit, Header, SignatureCheck, faulty_max
+from tallynet.client.errors import ForkSeen
 from tallynet.codec import decode, encode
-from tallynet.errors import RemoteProtocolError
+from tallynet.errors import RemoteProtocolError, TallynetError
 from tallynet.genesis import Genesis, genesis_hash
 from tallynet.merkle import list_root, verify_list_proof
 from tallynet.messages import (
@@ -40,7 +46,11 @@ from tallynet.validators import Handover, Succession, set_fault
 __all__ = ["Block", "BlockLeaves", "Certified", "ProvenRecord", "Receipt", "Trust"]
 
 REMEMBERED_MAX: Final = 256
-"""Certified headers kept, so that many receipts of one block cost one check of its signatures."""
+"""Certified headers kept, so that many receipts of one block cost one check of its signatures, and that what
+is shown now can be compared with what was shown before."""
+TRUST_PERIOD_SECONDS: Final = 365 * 86_400.0
+"""How old the newest thing that is known for sure may be. Keys of a validator set are safe while it is in
+force; a year after somebody last looked it may have been replaced, and its keys sold with an old disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +70,19 @@ class Certified:
     def time_ms(self) -> int:
         """Header time, unix milliseconds."""
         return self.header.time_ms
+
+    @property
+    def block(self) -> bytes:
+        """Block hash."""
+        return self.commit.block
+
+    def contradicts(self, other: Certified) -> bool:
+        """Another block at the same height, or other results of the same one."""
+        one, two = self.commit, other.commit
+        return one.height == two.height and (
+            (one.block, one.state_root, one.receipts_root)
+            != (two.block, two.state_root, two.receipts_root)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,40 +163,140 @@ class Trust:
         """Every validator set known."""
         self.newest = newest
         """Highest certified height seen; state below it is refused."""
-        self._known: Final[OrderedDict[bytes, Certified]] = OrderedDict()
+        self.head: Certified | None = None
+        """The block there, if it was seen in this life or kept of an earlier one."""
+        self.anchor_ms = genesis.time_ms
+        """Unix milliseconds of the newest block that was known for sure when this life began."""
+        self.handovers: Final[list[bytes]] = []
+        """Encoded hand-overs that were followed, oldest first."""
+        self.fork: ForkSeen | None = None
+        """Once it is set, nothing is believed any more."""
+        self._known: Final[OrderedDict[int, Certified]] = OrderedDict()
+        self._ends: Final[dict[int, Certified]] = {}
+        """The last block of each validator set that was replaced; as many as there are hand-overs."""
 
     @property
     def validators(self) -> tuple[bytes, ...]:
         """Public keys of the newest set known."""
         return self.succession.newest.keys
 
+    @property
+    def confirmations_needed(self) -> int:
+        """f+1 of the newest set known: so many different organisations, and one at least is correct."""
+        return faulty_max(len(self.validators)) + 1
+
+    def operator(self, key: bytes) -> bytes | None:
+        """The organisation whose validator has this key; None for the key of another node."""
+        for validator in self.succession.validators(self.succession.newest.since):
+            if validator.public_key == key:
+                return validator.organisation
+        return None
+
+    def is_anchored(self, now: float, period: float) -> bool:
+        """Whether what this life began with is young enough at unix time `now` (seconds)."""
+        return now - self.anchor_ms / 1000 <= period
+
+    def resume(self, header: bytes, certificate: Certificate) -> None:
+        """Go on from the newest block of an earlier life.
+
+        Raises:
+            RemoteProtocolError: it does not hold.
+        """
+        head = self.certified(header, certificate)
+        self.anchor_ms = max(self.anchor_ms, head.time_ms)
+
     def learn(self, handovers: Iterable[bytes]) -> None:
         """Follow encoded hand-overs, oldest first; known ones change nothing.
 
         Raises:
             RemoteProtocolError: see `Succession.add`; what came before the bad one is kept.
+            ForkSeen: the block that hands over contradicts one that is known.
         """
-        for handover in handovers:
-            self.succession.add(decode(Handover, handover))
+        for raw in handovers:
+            handover = decode(Handover, raw)
+            if decode(Header, handover.header).epoch < self.succession.newest.since:
+                self.succession.add(handover)  # the same again, or a lie
+                continue
+            end = self.certified(handover.header, handover.certificate)
+            self.succession.add(handover)
+            self.handovers.append(raw)
+            self._ends[end.height] = end
 
     def certified(self, header: bytes, certificate: Certificate | None) -> Certified:
-        """Check a header against its commit certificate.
+        """Check a header against its commit certificate, and against the blocks known.
 
         Raises:
-            RemoteProtocolError: BAD_CERTIFICATE, NETWORK_MISMATCH, VALIDATORS_CHANGED, NO_BLOCK.
+            RemoteProtocolError: BAD_CERTIFICATE, NETWORK_MISMATCH, VALIDATORS_CHANGED, NO_BLOCK, OLD_SET.
+            ForkSeen: another quorum has certified something that contradicts it.
         """
+        if self.fork is not None:
+            raise self.fork
         if certificate is None:
             raise RemoteProtocolError("NO_BLOCK", "the network has no block yet, nothing is proven")
-        known = self._known.get(header)
-        if known is not None and known.certificate == certificate:
-            self._known.move_to_end(header)
+        height = decode(Header, header).height
+        known = self._known.get(height)
+        if known is not None and (known.header_bytes, known.certificate) == (header, certificate):
+            self._known.move_to_end(height)
             return known
-        result = Certified(*self.succession.certified(header, certificate), header, certificate)
-        self._known[header] = result
+        result = self._check(header, certificate)
+        self._compare(result)
+        self._known[height] = result
+        self._known.move_to_end(height)
         if len(self._known) > REMEMBERED_MAX:
             self._known.popitem(last=False)
-        self.newest = max(self.newest, result.height)
+        if result.height >= self.newest:
+            self.newest, self.head = result.height, result
         return result
+
+    def _compare(self, result: Certified) -> None:
+        """With the blocks known at its height and beside it, and with the end of its validators' time."""
+        end = min((at for at in self._ends if at >= result.height), default=0)
+        if end > result.height and result.time_ms >= self._ends[end].time_ms:
+            raise RemoteProtocolError(
+                "OLD_SET", f"block {result.height} is later than the last one of its validators"
+            )
+        for known in (self._known.get(result.height), self._ends.get(result.height)):
+            if known is not None and known.contradicts(result):
+                raise self._contradiction(known, result)
+        for beside in (result.height - 1, result.height + 1):
+            for known in (self._known.get(beside), self._ends.get(beside)):
+                if known is not None:
+                    first, second = sorted((known, result), key=lambda block: block.height)
+                    if second.header.parent != first.block:
+                        raise self._contradiction(known, result)
+
+    def trace(self, header: bytes, certificate: Certificate) -> bool:
+        """Complete the evidence of a fork that was seen in two blocks of which one should follow the other:
+        this is the block beside the lower one, if it is. True once two certificates of one height are at
+        hand, by which signers convict themselves."""
+        if self.fork is None:
+            return True
+        first, second = (decode(Commit, c.vote) for c in (self.fork.first, self.fork.second))
+        if first.height == second.height:
+            return True
+        lower = self.fork.first if first.height < second.height else self.fork.second
+        found = self._check(header, certificate).commit
+        if found.height != self.fork.height or found.block == decode(Commit, lower.vote).block:
+            return False
+        self.fork = ForkSeen(found.height, lower, certificate)
+        return True
+
+    def require_link(self, first: Certified, second: Certified) -> None:
+        """Raises as `certified` if `second` is not the block that follows `first`."""
+        if second.header.parent != first.block:
+            raise self._contradiction(first, second)
+
+    def _contradiction(self, known: Certified, other: Certified) -> TallynetError:
+        if min(known.commit.epoch, other.commit.epoch) < self.succession.newest.since:
+            return RemoteProtocolError(
+                "OLD_SET",
+                f"block {other.height} contradicts what is known, under validators that were replaced",
+            )
+        self.fork = ForkSeen(min(known.height, other.height), known.certificate, other.certificate)
+        return self.fork
+
+    def _check(self, header: bytes, certificate: Certificate) -> Certified:
+        return Certified(*self.succession.certified(header, certificate), header, certificate)
 
     def receipts(self, message: Receipts) -> list[Receipt]:
         """Every receipt of a message, or none of them when one does not hold."""

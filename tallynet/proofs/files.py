@@ -30,7 +30,7 @@ from tallynet.validators import Handover, Succession
 __all__ = [
     "EVENT_BLOCKS_MAX", "HANDOVERS_IN_FILE_MAX", "HISTORY_EVENTS_MAX", "PROOF_BYTES_MAX", "PROOF_TAG",
     "PROOF_VERSION", "AbsenceStatement", "ActStatement", "BlockEvents", "Statement", "DocumentStatement", "EventsStatement", "FinalBlock",
-    "HistoryStatement", "ProofFile", "ReceiptStatement", "ReceiptEvents", "RecordStatement", "VoucherStatement", "make_proof",
+    "HistoryStatement", "ProofFile", "ReceiptStatement", "ReceiptAndEvents", "RecordStatement", "VoucherStatement", "make_proof",
 ]  # fmt: skip
 
 PROOF_TAG: Final = "tallynet.proof"
@@ -122,7 +122,7 @@ class ActStatement(Wire, tag="act"):
     """Of its envelope hash, against the header's envelopes root."""
 
 
-class ReceiptEvents(Wire):
+class ReceiptAndEvents(Wire):
     """One leaf of a block's receipts tree with the events that it counts."""
 
     receipt: bytes
@@ -132,7 +132,7 @@ class ReceiptEvents(Wire):
 
 class BlockEvents(Wire):
     block: FinalBlock
-    receipts: Annotated[tuple[ReceiptEvents, ...], Meta(min_length=1, max_length=RECEIPTS_MAX)]
+    receipts: Annotated[tuple[ReceiptAndEvents, ...], Meta(min_length=1, max_length=RECEIPTS_MAX)]
     """All of them, in order."""
 
 

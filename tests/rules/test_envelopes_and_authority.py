@@ -20,6 +20,7 @@ from node.ledger.rulebook import RULES
 from node.state import Overlay
 from tallynet import commands as c
 from tallynet import records as r
+from tallynet.client.submissions import LIFETIME_SECONDS_MAX
 from tallynet.envelope import Mode, seal_envelope
 from tallynet.errors import LedgerError
 from tallynet.hashing import record_id
@@ -60,7 +61,7 @@ def test_VALIDITY_TOO_LONG(world: World) -> None:
 def test_no_lifetime_can_be_set_that_no_block_admits() -> None:
     """A leader drops unseen what lives longer than the consensus core allows (INV-14)."""
     rule = PARAMETERS["envelope_lifetime_seconds"]
-    assert rule.default <= rule.most == TRANSACTION_TTL_S
+    assert rule.default <= rule.most == TRANSACTION_TTL_S == LIFETIME_SECONDS_MAX
 
 
 def test_a_command_without_a_rule_UNKNOWN_COMMAND(

@@ -94,7 +94,7 @@ class NetworkStage(Stage):
         return await self.client.read(kind, id)
 
     async def scan(self, index: Index, prefix: bytes) -> list[bytes]:
-        return [entry async for entry in self.client.index_all(index, prefix)]
+        return [entry async for entry in self.client.unproven_index_all(index, prefix)]
 
     async def proven_path(self, by: str, voucher: bytes, start: int) -> list[Event] | None:
         signatory = self.who(by)

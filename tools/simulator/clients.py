@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Final
 
+from tallynet.client.errors import ForkSeen
 from tallynet.client.trust import Receipt, Trust
 from tallynet.codec import decode
 from tallynet.envelope import Envelope
@@ -104,7 +105,7 @@ class SimulatedClient:
                 for receipt in self.trust.receipts(reply):
                     if receipt.code == "OK":  # else of a copy that was not admitted
                         self._acknowledged(receipt)
-        except RemoteProtocolError as error:
+        except (RemoteProtocolError, ForkSeen) as error:
             self._run.misled(self, node, str(error))
             return
         if isinstance(reply, Refused):

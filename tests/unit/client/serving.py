@@ -1,9 +1,11 @@
 """A small network to test clients against: a real chain with real certificates and proofs, served by
-the real listener. It orders whatever arrives, one block per Submit, and can be told to misbehave."""
+the real listener. It orders whatever arrives, one block per Submit, each envelope with two events, and can be
+told to misbehave."""
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,13 +24,14 @@ from tallynet.envelope import Envelope, Mode, open_envelope
 from tallynet.genesis import Genesis, genesis_hash, validators_hash
 from tallynet.hashing import block_hash, signed_bytes
 from tallynet.merkle import ListTree, list_root
+from tallynet.merkle import leaf_hash as receipt_hash
 from tallynet.messages import (
     BlockPage,
     BlockReceipts,
     ClientRequest,
     DryRun,
     DryRunResult,
-    EventAt,
+    EventBlock,
     EventPage,
     EvidenceEntry,
     EvidenceKind,
@@ -49,6 +52,7 @@ from tallynet.messages import (
     QueryRecord,
     QueryStatus,
     QueryTransaction,
+    ReceiptEvents,
     Receipts,
     RecordProof,
     Refused,
@@ -57,7 +61,13 @@ from tallynet.messages import (
     TransactionPhase,
     TransactionState,
 )
-from tallynet.receipts import CommandReceipt, EnvelopeReceipt, Event, PrologueReceipt
+from tallynet.receipts import (
+    CommandReceipt,
+    EnvelopeReceipt,
+    Event,
+    PrologueReceipt,
+    events_digest,
+)
 from tallynet.records import Kind, Parameter, ParameterValue, Role, Validator
 from tallynet.signatures import KIND_COMMIT
 from tallynet.state_proof import StateProof, bucket_hash, entity_key, leaf_hash, tree_root
@@ -66,8 +76,11 @@ from tests.unit.net.samples import KEYS, PUBLIC, STRANGER
 ORGANISATION = b"o" * 16
 COUNTER = b"counter"
 """Id of a parameter record that counts the transactions."""
-FAR = 4_000_000_000
-"""A `valid_until` that no test reaches."""
+DAY_SECONDS = 86_400
+START = int(time.time()) - DAY_SECONDS // 2
+"""The network is half a day old: within the trust period, and too old for any `max_age`."""
+FAR = START + DAY_SECONDS - 600
+"""A `valid_until` that no test reaches, and that blocks of the network's begin admit already."""
 
 
 def counted(count: int) -> Parameter:
@@ -78,7 +91,7 @@ def make_genesis(name: str = "test") -> Genesis:
     validators = tuple(
         Validator(sha256(key).digest()[:16], key, f"bank-{i}") for i, key in enumerate(PUBLIC)
     )
-    return Genesis(1, name, 1_700_000_000_000, 19_700, 86_400, 4, 1_000, validators, (), ())
+    return Genesis(1, name, 1_000 * START, 19_700, 86_400, 4, 1_000, validators, (), ())
 
 
 GENESIS = make_genesis()
@@ -109,10 +122,14 @@ class MadeBlock:
 
 
 def certify(
-    vote: Wire, *, signers: tuple[int, ...] = (0, 1, 2), kind: bytes = KIND_COMMIT
+    vote: Wire,
+    *,
+    signers: tuple[int, ...] = (0, 1, 2),
+    kind: bytes = KIND_COMMIT,
+    genesis: bytes = GENESIS_HASH,
 ) -> Certificate:
     body = encode(vote)
-    covered = signed_bytes(kind, GENESIS_HASH, body)
+    covered = signed_bytes(kind, genesis, body)
     return Certificate(body, signers, tuple(KEYS[i].sign(covered) for i in signers))
 
 
@@ -134,35 +151,40 @@ class Chain:
 
     blocks: list[MadeBlock] = field(default_factory=list)
     places: dict[bytes, tuple[int, int]] = field(default_factory=dict)
-    time_ms: Callable[[int], int] = lambda height: 1_700_000_000_000 + height
+    time_ms: Callable[[int], int] = lambda height: 1_000 * START + height
+    genesis: bytes = GENESIS_HASH
 
     def extend(
         self, envelopes: list[Envelope], code: str = "OK", *, admission: str = "OK"
     ) -> MadeBlock:
         """Order and execute envelopes that are new, or order copies that are not admitted."""
         height = len(self.blocks) + 1
-        parent = block_hash(self.blocks[-1].header) if self.blocks else GENESIS_HASH
+        parent = block_hash(self.blocks[-1].header) if self.blocks else self.genesis
         transactions = tuple(e.transaction for e in envelopes)
         hashes = tuple(e.hash for e in envelopes)
         header = encode(
             Header(
-                GENESIS_HASH, 1, 0, height, parent, list_root(hashes), self.time_ms(height), 0,
+                self.genesis, 1, 0, height, parent, list_root(hashes), self.time_ms(height), 0,
                 validators_hash(GENESIS.validators),
             )
         )  # fmt: skip
         count = len(self.places) + len(envelopes)
         state = {(int(Kind.PARAMETER), COUNTER): encode(counted(count))}
-        events = tuple(encode(_event(transaction)) for transaction in transactions)
+        admitted = transactions if admission == "OK" else ()
+        events = tuple(
+            encode(event) for t in admitted for event in (_event(t, "accept"), _event(t, "note"))
+        )
         receipts = (
-            encode(PrologueReceipt(1_700_000_000 + height, 19_700, 0, False, bytes(32))),
+            encode(PrologueReceipt(START + height, 19_700, 0, False, events_digest(()))),
             *(
-                encode(_receipt(t, e, code, admission))
-                for t, e in zip(transactions, events, strict=True)
+                encode(_receipt(t, events[2 * i : 2 * i + 2], code, admission))
+                for i, t in enumerate(transactions)
             ),
         )
         root = ListTree(receipts).root
         vote = Commit(0, 0, height, block_hash(header), state_root(state), root)
-        made = MadeBlock(header, certify(vote), hashes, receipts, events, state)
+        certificate = certify(vote, genesis=self.genesis)
+        made = MadeBlock(header, certificate, hashes, receipts, events, state)
         self.blocks.append(made)
         for index, transaction in enumerate(transactions if admission == "OK" else ()):
             self.places[transaction] = (height, index + 1)
@@ -180,14 +202,22 @@ class Chain:
             len(state), 0, b"", b"", _bucket(state), state.get((kind, id)), None, b"", ()
         )
 
+    def parted(self, height: int) -> Chain:
+        """Another chain with the same blocks below `height`, by the same validators."""
+        kept = {t: place for t, place in self.places.items() if place[0] < height}
+        later = lambda at: self.time_ms(at) + 500  # noqa: E731 - a field
+        return Chain(self.blocks[: height - 1], kept, later, self.genesis)
 
-def _event(transaction: bytes) -> Event:
-    return Event("lot.accept", 10, b"v" * 16, 0, 0, 0, None, None, 0, b"", transaction)
+
+def _event(transaction: bytes, what: str) -> Event:
+    return Event(f"lot.{what}", 10, b"v" * 16, 0, 0, 0, None, None, 0, b"", transaction)
 
 
-def _receipt(transaction: bytes, event: bytes, code: str, admission: str = "OK") -> EnvelopeReceipt:
-    commands = (CommandReceipt(code, (), 1, ()),) if admission == "OK" else ()
-    return EnvelopeReceipt(transaction, admission, commands, sha256(event).digest())
+def _receipt(
+    transaction: bytes, events: tuple[bytes, ...], code: str, admission: str = "OK"
+) -> EnvelopeReceipt:
+    commands = (CommandReceipt(code, (), len(events), ()),) if admission == "OK" else ()
+    return EnvelopeReceipt(transaction, admission, commands, events_digest(events))
 
 
 @dataclass
@@ -208,6 +238,8 @@ class Server:
     """Shows a state so many blocks old."""
     lie: Callable[[Wire], Wire] | None = None
     """Changes every answer."""
+    garble: Callable[[Wire], bytes | None] | None = None
+    """What goes on the wire instead of an answer, as it is: no frame is put around it. None: as usual."""
     handovers: list[EvidenceEntry] = field(default_factory=list)
     """Changes of the validator set that it shows, two at a time."""
     port: int = 0
@@ -222,7 +254,16 @@ class Server:
         for request in requests:
             reply = self._answer(session, request)
             if reply is not None:
-                session.send(encode(self.lie(reply) if self.lie else reply))
+                self._say(session, reply)
+
+    def _say(self, session: ClientSession, reply: Wire) -> None:
+        reply = self.lie(reply) if self.lie else reply
+        raw = self.garble(reply) if self.garble else None
+        if raw is None:
+            session.send(encode(reply))
+            return
+        session._outbox.put(raw)
+        session.close("RESTART", "the node restarts")
 
     def _answer(self, session: ClientSession, request: ClientRequest) -> Wire | None:
         match request:
@@ -234,8 +275,9 @@ class Server:
                 return TransactionState(number, transaction, TransactionPhase.UNKNOWN)
             case QueryRecord(number, kind, id):
                 return self._record(number, kind, id)
-            case QueryIndex(number, _, _, after, limit):
-                entries = [bytes((i,)) for i in range(10) if bytes((i,)) > after]
+            case QueryIndex(number, _, prefix, after, limit):
+                held = [bytes((i,)) for i in range(10)]
+                entries = [entry for entry in held if entry > after and entry.startswith(prefix)]
                 return IndexPage(number, tuple(entries[:limit][:4]), len(entries) > 4)
             case QueryEvents():
                 return self._events(session, request)
@@ -250,11 +292,13 @@ class Server:
                 nothing = ((), (), (), ())
                 return Penetration(number, block.header, block.certificate, *nothing, None, False)
             case DryRun(number):
-                receipt = encode(_receipt(bytes(32), b"", "LOT_STATE"))
+                receipt = encode(_receipt(bytes(32), (), "LOT_STATE"))
                 return DryRunResult(number, self.height, receipt, ("the lot is elsewhere",))
             case QueryEvidence(number, EvidenceKind.HANDOVERS, after):
                 shown = [entry for entry in self.handovers if entry.key > after]
                 return EvidencePage(number, tuple(shown[:2]), len(shown) > 2, b"")
+            case QueryEvidence(number):
+                return EvidencePage(number, (), False, b"")
             case Ping(number):
                 return Pong(number)
         return None
@@ -287,8 +331,7 @@ class Server:
             session.close("RESTART", "the node restarts")
             return None
         for one in envelopes[:-1]:
-            reply: Wire = self.chain.receipt_of(one.transaction)
-            session.send(encode(self.lie(reply) if self.lie else reply))
+            self._say(session, self.chain.receipt_of(one.transaction))
         return self.chain.receipt_of(envelopes[-1].transaction)
 
     def _record(self, number: int, kind: int, id: bytes) -> Wire:
@@ -313,21 +356,20 @@ class Server:
 
     def _events(self, session: ClientSession, query: QueryEvents) -> Wire | None:
         page = self._event_page(query)
-        if query.wait and not page.events:
+        if query.wait and not page.blocks:
             self.waiters.append((session, query))
             return None
         return page
 
     def _event_page(self, query: QueryEvents) -> EventPage:
-        found = [
-            EventAt(height, index, 1_700_000_000 + height, event)
-            for height, block in enumerate(self.chain.blocks, 1)
-            for index, event in enumerate(block.events)
-            if (height, index) >= (query.height, query.index)
-        ][:3]
-        if not found:
-            return EventPage(query.request, (), max(query.height, 1), query.index)
-        return EventPage(query.request, tuple(found), found[-1].height, found[-1].index + 1)
+        """Two blocks at most, the second one up to the first event of its last envelope."""
+        blocks = []
+        receipt, event = query.receipt, query.event
+        for height in range(max(query.height, 1), min(self.height, max(query.height, 1) + 1) + 1):
+            block = self.chain.blocks[height - 1]
+            blocks.append(_event_block(block, receipt, event, cut=len(blocks) == 1))
+            receipt = event = 0
+        return EventPage(query.request, tuple(blocks))
 
     def _status(self, number: int) -> NodeStatus:
         return NodeStatus(
@@ -336,9 +378,26 @@ class Server:
         )  # fmt: skip
 
 
+def _event_block(block: MadeBlock, first: int, event: int, *, cut: bool) -> EventBlock:
+    shown = []
+    for index in range(first, len(block.receipts)):
+        own = block.events[2 * (index - 1) : 2 * index] if index else ()
+        end = 1 if cut and index == len(block.receipts) - 1 and event == 0 and own else len(own)
+        hashes = [sha256(each).digest() for each in own]
+        before, after = b"".join(hashes[:event]), b"".join(hashes[end:])
+        shown.append(ReceiptEvents(block.receipts[index], before, own[event:end], b"", after))
+        event = 0
+    leaves = b"".join(map(receipt_hash, block.receipts[:first]))
+    return EventBlock(block.header, block.certificate, leaves, tuple(shown), b"")
+
+
 @contextmanager
 def serving(
-    count: int = 4, *, chain: Chain | None = None, keys: tuple[Ed25519PrivateKey, ...] = KEYS
+    count: int = 4,
+    *,
+    chain: Chain | None = None,
+    keys: tuple[Ed25519PrivateKey, ...] = KEYS,
+    genesis: bytes = GENESIS_HASH,
 ) -> Iterator[list[Server]]:
     """`count` nodes over one chain, in a thread of their own, so that the client may run on any
     event loop in this one."""
@@ -351,9 +410,7 @@ def serving(
     async def main() -> None:
         async with trio.open_nursery() as nursery:
             for server in servers:
-                identity = NodeIdentity(
-                    genesis=GENESIS_HASH, key=keys[server.index], validators=PUBLIC
-                )
+                identity = NodeIdentity(genesis=genesis, key=keys[server.index], validators=PUBLIC)
                 listener = Listener(
                     identity, "127.0.0.1", 0,
                     peers=PeerInbox(lambda _s, _m: None, lambda: False, trio.sleep_forever),

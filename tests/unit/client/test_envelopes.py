@@ -9,9 +9,10 @@ from tallynet.commands import LotAccept
 from tallynet.envelope import COMMANDS_MAX, ENVELOPE_BYTES_MAX, Mode, open_envelope
 from tallynet.records import Role
 from tallynet.signatures import KIND_ENVELOPE, verify_kind
-from tests.unit.client.serving import FAR, GENESIS_HASH, ORGANISATION
+from tests.unit.client.serving import GENESIS_HASH, ORGANISATION
 from tests.unit.net.samples import KEYS, PUBLIC
 
+FAR = 4_000_000_000
 SIGNERS = [(key_id(PUBLIC[i]), role, KEYS[i]) for i, role in enumerate((Role.MAKER, Role.CHECKER))]
 
 

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from consensus.events import Event, Received, Tick
 from node.config import Limits
+from node.door import Answers
 from node.machine import Clock, Machine, prepare_store
 from node.signer import Signer
 from node.store import WriteBatch, open_store
@@ -117,7 +118,7 @@ class Validator:
             ),
             store=self.store,
             peers=self,
-            limits=Limits(),
+            limits=net.limits,
             clock=Clock(lambda: net.now_ms, lambda: net.wall_ms),
             offer=self.inbox.append,
             log=self.note,
@@ -219,6 +220,7 @@ class Net:
         self.directory = directory
         self.map_bytes = map_bytes
         self.options = options
+        self.limits = Limits(answers=Answers.EVERYBODY)
         self.world = World()
         self.keys = sorted(
             (Ed25519PrivateKey.from_private_bytes(sha256(bytes([i])).digest()) for i in range(n)),

@@ -258,7 +258,7 @@ def test_clients_hear_which_history_is_here(net: Net) -> None:
     net.heal()
     grow(net, 2)
     for request in (
-        QueryBlock(1, base - 2), QueryEvents(2, 1, 0, False), QueryTransaction(3, lost.transaction),
+        QueryBlock(1, base - 2), QueryEvents(2, 1, 0, 0, False), QueryTransaction(3, lost.transaction),
         QueryReceipts(5, base - 2),
     ):  # fmt: skip
         refused = answer(node, request)

@@ -29,7 +29,7 @@ from tallynet.proofs import (
     EventsStatement,
     FinalBlock,
     HistoryStatement,
-    ReceiptEvents,
+    ReceiptAndEvents,
     ReceiptStatement,
     RecordStatement,
     Statement,
@@ -164,7 +164,7 @@ class Made:
 
     def complete(self) -> BlockEvents:
         parts = zip(self.receipts, self.events, strict=True)
-        return BlockEvents(self.final, tuple(ReceiptEvents(*part) for part in parts))
+        return BlockEvents(self.final, tuple(ReceiptAndEvents(*part) for part in parts))
 
 
 def _receipts(

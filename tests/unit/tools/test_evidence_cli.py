@@ -14,8 +14,10 @@ from node.machine import prepare_store
 from node.state import CommittedState, Overlay
 from node.store import open_store
 from tallynet.blocks import Certificate, Commit, Header, Prepare
+from tallynet.client import ForkSeen, Trust, TrustStore
 from tallynet.codec import Wire, encode
 from tallynet.evidence import VotesEvidence
+from tallynet.evidence_file import EvidenceFile
 from tallynet.genesis import Genesis, genesis_hash
 from tallynet.hashing import block_hash, signed_bytes
 from tallynet.keyfile import load_key_file
@@ -23,7 +25,6 @@ from tallynet.merkle import list_root
 from tallynet.messages import DOMAINS, NewView, Signed, SignedKind, ViewChange
 from tallynet.validators import Succession
 from tools.cli import main
-from tools.evidence_cli import EvidenceFile
 from tools.output import Exit
 from tools.testnet_files import load_genesis, load_network
 
@@ -240,3 +241,19 @@ def test_wrong_files_are_refused_with_what_to_do(
         assert main(words) == Exit.ENVIRONMENT
         assert code in capsys.readouterr().err
     assert main(["forensics", "--network", str(town.directory)]) == Exit.USAGE
+
+
+def test_what_a_client_kept_that_saw_two_chains_convicts(
+    town: Town, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trust, store = Trust(town.genesis), TrustStore(town.directory / "trust")
+    one, other = (town.header(1, genesis_hash(town.genesis), time_ms) for time_ms in (1, 2))
+    trust.certified(one, town.certificate(one, 1, 0, (0, 1, 2)))
+    with pytest.raises(ForkSeen):
+        trust.certified(other, town.certificate(other, 1, 0, (1, 2, 3)))
+    store.save(trust)
+    code, text = run(capsys, "forensics", str(store.evidence), "--network", str(town.directory))
+    assert code == Exit.DIFFERENCE
+    assert "two chains from height 1 on" in text
+    both = ", ".join(validator.name for validator in town.genesis.validators[1:3])
+    assert f"convicted: {both} (2)" in " ".join(text.split())
