@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from tallynet.blocks import Certificate, Commit, Header
-from tallynet.client import Certified, EventEntry
 from tallynet.hashing import record_id
 from tallynet.receipts import Event
 from tallynet.records import (
@@ -75,15 +73,10 @@ def test_an_anchor_shows_which_banks_agree() -> None:
     assert anchor_plain(anchor)["day"] == "2027-03-03"
 
 
-def certified_at(time: int) -> Certified:
-    header = Header(b"", 1, 0, 12, b"", b"", 1000 * time, 0, b"")
-    return Certified(header, Commit(0, 0, 12, b"", b"", b""), b"", Certificate(b"", (), ()))
-
-
 def test_an_event_is_one_line() -> None:
     voucher = bytes([7]) * 16
     event = Event("lot.transfer", Kind.VOUCHER, voucher, 3, 0, 100, BANK, SHOP, 100, b"", bytes(32))
-    line = event_line(EventEntry(12, 0, event, certified_at(1_800_000_000)), NAMES)
+    line = event_line(12, 0, 1_800_000_000, event, NAMES)
     assert line.split("  ") == [
         "12.0",
         "2027-01-15T08:00:00Z",
@@ -94,7 +87,7 @@ def test_an_event_is_one_line() -> None:
         "to corner-parts",
         "amount 100 minor units",
     ]
-    hidden = event_line(EventEntry(12, 1, None, certified_at(1_800_000_000)), NAMES)
+    hidden = event_line(12, 1, 1_800_000_000, None, NAMES)
     assert hidden == "12.1  2027-01-15T08:00:00Z  not shown to this key"
 
 
