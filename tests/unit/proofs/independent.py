@@ -19,7 +19,7 @@ from tests.unit.wire.cddl_reader import Schema
 CDDL = Path(__file__).parents[3] / "docs" / "reference" / "tallynet.cddl"
 SCHEMA = Schema(CDDL.read_text(encoding="utf-8"))
 VOUCHER, LOT, DOCUMENT = 9, 10, 8
-FACE, EVENT_COUNT, ACCUMULATOR = 4, -3, -2
+FACE, EVENT_COUNT, ACCUMULATOR = 4, 39, 40
 """Places in the encoded voucher record, its tag at 0."""
 DOCUMENT_ROOT = 4
 
