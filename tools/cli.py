@@ -41,6 +41,7 @@ from tools.explanations import EXPLANATIONS
 from tools.explorer.cli import add_explorer_commands
 from tools.heads_cli import add_heads_command
 from tools.ledger_cli import OutputOption, add_ledger_commands
+from tools.light_cli import add_light_commands
 from tools.membership_cli import add_membership_commands
 from tools.model.cli import add_model_command
 from tools.name_cli import add_name_commands
@@ -110,6 +111,7 @@ add_scenario_command(app)
 node = App(name="node", help="One node, validator or observer")
 app.command(node)
 add_membership_commands(nouns, testnet, node)
+add_light_commands(app)
 
 
 @app.command

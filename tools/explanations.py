@@ -191,6 +191,8 @@ CLIENT: Final[dict[str, str]] = {
     " begin at the genesis again.",
     "TRUST_STORE_OTHER_NETWORK": "The trust directory belongs to another network. Name another directory.",
     "TRUST_STORE_UNUSABLE": "The trust directory cannot be read or written. Check its owner and mode.",
+    "LISTS_UNCONFIRMED": "Too few nodes of different organisations answered to be sure that a list is whole, or that a"
+    " record is not shown. Name more nodes, or wait until they are back.",
     "CLIENT_BUSY": "Too many envelopes wait for receipts. Wait for some.",
     "CLIENT_CLOSED": "The program closed its connection while something was under way.",
     "CLIENT_UNKNOWN": "The node does not serve this key. Register it, or ask the node's operator.",
@@ -270,6 +272,26 @@ LOCAL: Final[dict[str, str]] = {
     " (`--network`), or make one with `tally testnet init`.",
     "NETWORK_INVALID": "network.json cannot be read. The text says where.",
     "NETWORK_EXISTS": "The directory holds a network. Choose another, or remove it first.",
+    "LIGHT_EXISTS": "The directory is a light node already. Name another, or remove it first.",
+    "LIGHT_UNREACHABLE": "The light node does not run, or not at the address in light.toml. Start it"
+    " (`tally light run DIR`); its log says why it stopped.",
+    "LIGHT_OTHER_WALLET": "The wallet named in light.toml is of another organisation, or has no key. Correct `wallet`.",
+    "TOKEN_UNUSABLE": "The token file of the light node is missing, too short, or others may read it. `chmod 600` it,"
+    " or write 64 random hexadecimal digits into it.",
+    "TOKEN_WRONG": "The request shows no token, or a wrong one. Send `Authorization: Bearer` and what the file `token`"
+    " of the light node holds.",
+    "COPY_CORRUPT": "The light node's copy cannot be read. Remove copy.sqlite; it is filled again.",
+    "COPY_OTHER": "The copy is of another network, organisation or version. Name another directory, or remove"
+    " copy.sqlite.",
+    "COPY_FULL": "The copy would hold too many records. Remove copy.sqlite to fill it with what is open, or run an"
+    " observer.",
+    "COPY_UNUSABLE": "The copy cannot be read or written: a full disk, a wrong mode, or a second light node at work"
+    " over the same file.",
+    "COPY_EMPTY": "The light node has not filled its copy yet. `tally light status DIR` says why.",
+    "QUERY_INVALID": "A parameter of the request cannot be read. The text says which form it must have.",
+    "NO_SUCH_PATH": "The light node answers no such path. See docs/operate/light-node.md.",
+    "METHOD_NOT_ALLOWED": "The light node answers GET at this path.",
+    "FAULT": "The light node itself is wrong; please report what its log says.",
     "VALIDATORS": "A testnet has 4 to 16 validators, or 1 for development.",
     "OBSERVERS": "A testnet has 16 observers at most.",
     "HOSTS": "Give one host, or one for each validator.",

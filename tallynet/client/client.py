@@ -30,6 +30,7 @@ from tallynet.client.link import NodeAddress
 from tallynet.client.nodes import Nodes
 from tallynet.client.penetration import ProvenPage, proven_page
 from tallynet.client.sending import SUBMIT_SECONDS, Sender
+from tallynet.client.several import is_refused, united_index
 from tallynet.client.store import TrustStore
 from tallynet.client.submissions import Outcome, Submission
 from tallynet.client.trust import (
@@ -558,6 +559,15 @@ class Client:
             if not page.entries:
                 return
             after, more = page.entries[-1], page.more
+
+    async def united_index(self, index: int, prefix: bytes) -> set[bytes]:
+        """All entries that one of f+1 validators lists; as `unproven_index_all`, but nobody alone leaves one
+        out. See `tallynet.client.several`."""
+        return await united_index(self._nodes, self.trust, index, prefix)
+
+    async def is_refused(self, kind: Kind, id: bytes) -> bool:
+        """Whether f+1 validators do not show a record; see `tallynet.client.several`."""
+        return await is_refused(self._nodes, self.trust, kind, id)
 
     async def dry_run(self, body: EnvelopeBody) -> UnprovenDryRun:
         """Execute on a node's newest state without ordering; no signatures needed. One node's word."""

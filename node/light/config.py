@@ -1,0 +1,105 @@
+"""The directory of a light node: `light.toml`, strict; docs/operate/light-node.md explains every field.
+
+light.toml      this file
+genesis.json    copy of the network's
+token           what programs of this machine show to be answered; readable by its owner alone
+copy.sqlite     the copy (`node.light.copy`)
+trust/          what the client has seen of the network
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+import tomllib
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from node.config import ConfigError, PeerAddress
+from tallynet.client import NodeAddress
+from tallynet.errors import TallynetError
+
+__all__ = [
+    "COPY_FILE", "HTTP_PORT", "LIGHT_FILE", "TOKEN_FILE", "TRUST_DIRECTORY", "LightConfig", "TokenError",
+    "load_light", "make_token", "read_token",
+]  # fmt: skip
+
+LIGHT_FILE: Final = "light.toml"
+TOKEN_FILE: Final = "token"
+COPY_FILE: Final = "copy.sqlite"
+TRUST_DIRECTORY: Final = "trust"
+HTTP_PORT: Final = 7480
+TOKEN_BYTES: Final = 32
+TOKEN_CHARACTERS_MAX: Final = 256
+_EXPOSED: Final = stat.S_IRWXG | stat.S_IRWXO
+
+
+class TokenError(TallynetError):
+    """The token file cannot be used: TOKEN_UNUSABLE; the text says why."""
+
+
+class LightConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    name: Annotated[str, Meta(min_length=1, max_length=64)]
+    """For people, e.g. in logs: the wallet's."""
+    organisation: Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
+    """Whose copy this is; hex."""
+    wallet: str
+    """Directory with the keys by which nodes know whom they answer; may be relative to this file."""
+    nodes: Annotated[tuple[PeerAddress, ...], Meta(min_length=1, max_length=256)]
+    """Of f+1 different banks at least: no one of them alone says what there is."""
+    genesis_file: str = "genesis.json"
+    http_host: Literal["127.0.0.1", "::1"] = "127.0.0.1"
+    """This machine only: the token goes over the line as it is."""
+    http_port: Annotated[int, Meta(ge=1, le=65_535)] = HTTP_PORT
+
+    @property
+    def addresses(self) -> list[NodeAddress]:
+        return [
+            NodeAddress(node.host, node.port, bytes.fromhex(node.public_key)) for node in self.nodes
+        ]
+
+
+def load_light(directory: Path) -> LightConfig:
+    """Read `light.toml`.
+
+    Raises:
+        ConfigError: CONFIG_MISSING, CONFIG_SYNTAX or CONFIG_INVALID.
+    """
+    path = directory / LIGHT_FILE
+    try:
+        return msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), LightConfig)
+    except FileNotFoundError:
+        raise ConfigError(
+            "CONFIG_MISSING", f"{path} does not exist; make it with `tally light init`"
+        ) from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError("CONFIG_SYNTAX", f"{path}: {error}") from None
+    except msgspec.ValidationError as error:
+        raise ConfigError("CONFIG_INVALID", f"{path}: {error}") from None
+
+
+def make_token(directory: Path) -> None:
+    """Write a new token that nobody else can read."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    with os.fdopen(os.open(directory / TOKEN_FILE, flags, 0o600), "w", encoding="ascii") as file:
+        file.write(secrets.token_hex(TOKEN_BYTES) + "\n")
+
+
+def read_token(directory: Path) -> str:
+    """The token. Raises TokenError when it is missing, empty, or others may read it."""
+    path = directory / TOKEN_FILE
+    try:
+        with path.open(encoding="ascii") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            token = file.read(TOKEN_CHARACTERS_MAX).strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise TokenError("TOKEN_UNUSABLE", f"{path}: {error}") from None
+    if mode & _EXPOSED:
+        raise TokenError("TOKEN_UNUSABLE", f"{path}: others may read it; chmod 600 {path}")
+    if len(token) < TOKEN_BYTES:
+        raise TokenError("TOKEN_UNUSABLE", f"{path}: shorter than {TOKEN_BYTES} characters")
+    return token
