@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import signal
+import socket
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +13,7 @@ import structlog
 import trio
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from net.errors import ListenError
 from node.light.answers import Answers
 from node.light.config import COPY_FILE, TRUST_DIRECTORY, LightConfig, read_token
 from node.light.copy import Copy
@@ -20,6 +23,8 @@ from tallynet.genesis import Genesis, genesis_hash
 
 __all__ = ["run"]
 
+CONNECTIONS_WAITING: Final = 64
+"""Of this machine's programs, to be accepted: a few dozen at most have to do with an enterprise's vouchers."""
 SECONDS_TO_FINISH: Final = 1.0
 """For requests under way when it is to stop; they take milliseconds."""
 REQUEST_SECONDS: Final = 10
@@ -32,14 +37,15 @@ async def run(
     """Follow and answer until SIGTERM or SIGINT.
 
     Raises:
-        TokenError, CopyError, OSError: the token, the copy or the address cannot be used.
+        TokenError, CopyError, ListenError: the token, the copy or the address cannot be used.
     """
     token = read_token(directory)
+    listening = _listen(config.http_host, config.http_port)
     copy = Copy(directory / COPY_FILE, genesis_hash(genesis), bytes.fromhex(config.organisation))
     follower = Follower(copy, config.addresses, genesis, key, directory / TRUST_DIRECTORY)
     try:
         async with trio.open_nursery() as nursery:
-            server = _server(config)
+            server = _server(listening)
             app = application(Answers(follower), token)
             await nursery.start(_serve, app, server)
             nursery.start_soon(follower.run)
@@ -58,10 +64,27 @@ async def _serve(
     await anycorn.serve(app, server, task_status=task_status, mode="asgi")  # type: ignore[arg-type]
 
 
-def _server(config: LightConfig) -> anycorn.Config:
-    host = f"[{config.http_host}]" if ":" in config.http_host else config.http_host
+def _listen(host: str, port: int) -> socket.socket:
+    """Bound here and not by the server, for an error that says what to change."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        taken = error.errno == errno.EADDRINUSE
+        raise ListenError(
+            "PORT_IN_USE" if taken else "ADDRESS_UNUSABLE",
+            f"{host}:{port}: {error.strerror}; choose another http_port",
+        ) from None
+    return listening
+
+
+def _server(listening: socket.socket) -> anycorn.Config:
     server = anycorn.Config()
-    server.bind = f"{host}:{config.http_port}"
+    server.bind = f"fd://{listening.detach()}"
+    server.backlog = CONNECTIONS_WAITING
     server.graceful_timeout = server.shutdown_timeout = SECONDS_TO_FINISH
     server.read_timeout = REQUEST_SECONDS
     server.include_server_header = False

@@ -95,6 +95,8 @@ class Follower:
         self._key: Final = key
         self._store: Final = TrustStore(trust)
         self._client: Client | None = None
+        self._waiting = trio.CancelScope()
+        """Around the wait for news."""
         self._writing: Final = trio.Lock()
         """Two rounds of reading side by side could put the older one in place last."""
 
@@ -177,8 +179,9 @@ class Follower:
             await self.catch_up(client)
             place = self._place()
             events = client.events(place.height, place.index)
-            async with aclosing(events):
-                await anext(events)  # there is something new
+            with trio.CancelScope() as self._waiting:
+                async with aclosing(events):
+                    await anext(events)  # there is something new
 
     async def catch_up(self, client: Client) -> None:
         """Take in all that the log holds now."""
@@ -237,8 +240,11 @@ class Follower:
         except StaleAnswer as error:
             self.trouble = error
             return
-        if self.copy.height < newest and not await self._has_events(client):
-            self.copy.apply((), height=client.trust.newest)
+        if self.copy.height < newest:
+            if await self._has_events(client):
+                self._waiting.cancel()  # the node that is to tell the news withholds them, or is behind
+            else:
+                self.copy.apply((), height=client.trust.newest)
         if self.copy.height >= newest:
             self.copy.confirm(self.copy.height, asked_at)
             self.trouble = None

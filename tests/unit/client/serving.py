@@ -153,6 +153,10 @@ class Chain:
     places: dict[bytes, tuple[int, int]] = field(default_factory=dict)
     time_ms: Callable[[int], int] = lambda height: 1_000 * START + height
     genesis: bytes = GENESIS_HASH
+    records: dict[tuple[int, bytes], bytes] = field(default_factory=dict)
+    """Encoded: what the state of blocks to come holds beside the counter."""
+    happening: Callable[[bytes, str], Event] = lambda transaction, what: _event(transaction, what)
+    """Events of a transaction: its "accept" and its "note"."""
 
     def extend(
         self, envelopes: list[Envelope], code: str = "OK", *, admission: str = "OK"
@@ -169,10 +173,10 @@ class Chain:
             )
         )  # fmt: skip
         count = len(self.places) + len(envelopes)
-        state = {(int(Kind.PARAMETER), COUNTER): encode(counted(count))}
+        state = {(int(Kind.PARAMETER), COUNTER): encode(counted(count))} | self.records
         admitted = transactions if admission == "OK" else ()
         events = tuple(
-            encode(event) for t in admitted for event in (_event(t, "accept"), _event(t, "note"))
+            encode(self.happening(t, what)) for t in admitted for what in ("accept", "note")
         )
         receipts = (
             encode(PrologueReceipt(START + height, 19_700, 0, False, events_digest(()))),
@@ -242,6 +246,10 @@ class Server:
     """What goes on the wire instead of an answer, as it is: no frame is put around it. None: as usual."""
     handovers: list[EvidenceEntry] = field(default_factory=list)
     """Changes of the validator set that it shows, two at a time."""
+    indexes: dict[int, list[bytes]] | None = None
+    """What it lists, sorted; None: ten entries, whatever is asked for."""
+    hides: set[bytes] = field(default_factory=set)
+    """Ids of records that it does not show."""
     port: int = 0
     submits: list[tuple[bytes, ...]] = field(default_factory=list)
     waiters: list[tuple[ClientSession, QueryEvents]] = field(default_factory=list)
@@ -273,10 +281,14 @@ class Server:
                 if transaction in self.chain.places:
                     return self.chain.receipt_of(transaction)
                 return TransactionState(number, transaction, TransactionPhase.UNKNOWN)
+            case QueryRecord(number, _, id) if id in self.hides:
+                return RequestRefused(number, "NOT_AUTHORISED", "it is not shown")
             case QueryRecord(number, kind, id):
                 return self._record(number, kind, id)
-            case QueryIndex(number, _, prefix, after, limit):
+            case QueryIndex(number, index, prefix, after, limit):
                 held = [bytes((i,)) for i in range(10)]
+                if self.indexes is not None:
+                    held = self.indexes.get(index, [])
                 entries = [entry for entry in held if entry > after and entry.startswith(prefix)]
                 return IndexPage(number, tuple(entries[:limit][:4]), len(entries) > 4)
             case QueryEvents():
