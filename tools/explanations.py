@@ -289,8 +289,12 @@ LOCAL: Final[dict[str, str]] = {
     " over the same file.",
     "COPY_EMPTY": "The light node has not filled its copy yet. `tally light status DIR` says why.",
     "QUERY_INVALID": "A parameter of the request cannot be read. The text says which form it must have.",
+    "COMMAND_INVALID": "The body is no command: the text says what is missing or wrong. Nothing was signed.",
+    "COMMAND_ID_USED": "Another command was sent under this id. Give each act an id of its own.",
+    "COMMANDS_OFF": "The light node only answers. Write `commands = true` into light.toml to have it sign for programs"
+    " that hold the token.",
     "NO_SUCH_PATH": "The light node answers no such path. See docs/operate/light-node.md.",
-    "METHOD_NOT_ALLOWED": "The light node answers GET at this path.",
+    "METHOD_NOT_ALLOWED": "The light node answers GET at this path, or POST at /commands.",
     "FAULT": "The light node itself is wrong; please report what its log says.",
     "VALIDATORS": "A testnet has 4 to 16 validators, or 1 for development.",
     "OBSERVERS": "A testnet has 16 observers at most.",

@@ -27,9 +27,11 @@ from node.light.config import (
     read_token,
 )
 from tallynet.errors import TallynetError
+from tallynet.genesis import Genesis, genesis_hash
 from tallynet.keyfile import KeyFileError
 from tools.ledger_cli import DEFAULT_NETWORK, AsOption, NetworkOption, OutputOption
 from tools.output import Output, print_json, print_rows
+from tools.participant import Signatory
 from tools.testnet_files import GENESIS_FILE, NetworkFile, load_genesis, load_network
 from tools.wallet import WALLETS, Wallet, load_wallet, private_key
 
@@ -61,6 +63,10 @@ def init(
     as_: AsOption,
     network: NetworkOption = DEFAULT_NETWORK,
     port: Annotated[int, Parameter(help="of the HTTP answers, on this machine")] = HTTP_PORT,
+    commands: Annotated[
+        bool,
+        Parameter(negative="", help="sign what programs with the token ask for, with all keys"),
+    ] = False,
 ) -> None:
     """Make the directory of a light node: whose copy it keeps, which nodes it asks, where it answers.
 
@@ -82,17 +88,20 @@ def init(
     shutil.copyfile(genesis, directory / GENESIS_FILE)
     make_token(directory)
     keys = (network / WALLETS / wallet.name).resolve()
-    (directory / LIGHT_FILE).write_text(_config_text(wallet, keys, nodes, port), encoding="utf-8")
+    (directory / LIGHT_FILE).write_text(
+        _config_text(wallet, keys, nodes, port, commands), encoding="utf-8"
+    )
     print(f"{directory}: light node of {wallet.name}; start it with: tally light run {directory}")
 
 
-def _config_text(wallet: Wallet, keys: Path, nodes: NetworkFile, port: int) -> str:
+def _config_text(wallet: Wallet, keys: Path, nodes: NetworkFile, port: int, commands: bool) -> str:
     lines = [
         f"name = {json.dumps(wallet.name)}",
         f"organisation = {json.dumps(wallet.organisation)}",
         f"wallet = {json.dumps(str(keys), ensure_ascii=False)}",
         'http_host = "127.0.0.1"',
         f"http_port = {port}",
+        f"commands = {json.dumps(commands)}",
     ]
     for node in nodes.nodes:
         if not node.observer:
@@ -127,11 +136,12 @@ def run(directory: Path) -> None:
     config = load_light(directory)
     genesis = load_genesis(directory / config.genesis_file)
     key = _key(directory, config)
+    sign = _signatory(directory, config, genesis).envelope if config.commands else None
     # A core dump would hold the key.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.umask(0o077)
     logs.configure(config.name)
-    trio.run(daemon.run, directory, config, genesis, key)
+    trio.run(daemon.run, directory, config, genesis, key, sign)
 
 
 def _key(directory: Path, config: LightConfig) -> Ed25519PrivateKey:
@@ -149,6 +159,15 @@ def _key(directory: Path, config: LightConfig) -> Ed25519PrivateKey:
         except KeyFileError as error:
             refused = refused or error
     raise refused or LightError("LIGHT_OTHER_WALLET", f"{place} has no key")
+
+
+def _signatory(directory: Path, config: LightConfig, genesis: Genesis) -> Signatory:
+    """Who signs; each key that it may need can be read now, rather than on the first payment."""
+    place = directory / config.wallet
+    signatory = Signatory(place.parent.parent, place.name, genesis_hash(genesis))
+    for person in signatory.wallet.people:
+        signatory.key(person)
+    return signatory
 
 
 @light.command

@@ -6,6 +6,7 @@ answers its programs over HTTP on this machine, also when the network is far awa
     reading.py    reads records, proven, and whatever hangs together with them
     following.py  fills the copy, follows the log, and says how old it is
     answers.py    the copy as JSON
+    submitting.py commands of the enterprise's programs, signed and sent once
     http.py       who asks whom for what, over HTTP
     config.py     light.toml and the token
     daemon.py     all of it in one process

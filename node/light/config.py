@@ -52,6 +52,8 @@ class LightConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     nodes: Annotated[tuple[PeerAddress, ...], Meta(min_length=1, max_length=256)]
     """Of f+1 different banks at least: no one of them alone says what there is."""
     genesis_file: str = "genesis.json"
+    commands: bool = False
+    """Whether it signs what programs with the token ask for: then the token is worth what the wallet's keys are."""
     http_host: Literal["127.0.0.1", "::1"] = "127.0.0.1"
     """This machine only: the token goes over the line as it is."""
     http_port: Annotated[int, Meta(ge=1, le=65_535)] = HTTP_PORT

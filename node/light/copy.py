@@ -20,11 +20,13 @@ from tallynet.codec import decode, encode
 from tallynet.errors import TallynetError
 from tallynet.records import RECORD_TYPES, Kind, Lot, Record, lot_id
 
-__all__ = ["RECORDS_MAX", "Change", "Copy", "CopyError", "Kept", "Place"]
+__all__ = ["RECORDS_MAX", "Change", "Copy", "CopyError", "Kept", "Place", "Sent"]
 
 RECORDS_MAX: Final = 200_000
 """Some 200 MB; an enterprise with more than that runs an observer, or removes the copy, which is then filled
 with what is open."""
+SENT_MAX: Final = 100_000
+"""Commands remembered with their receipts: years of an enterprise, and some 100 MB."""
 VERSION: Final = b"1"
 _FILE_MODE: Final = 0o600
 _SCHEMA: Final = """
@@ -34,6 +36,9 @@ CREATE TABLE IF NOT EXISTS records (
     height INTEGER NOT NULL, time_ms INTEGER NOT NULL, body BLOB NOT NULL,
     PRIMARY KEY (kind, id)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS sent (
+    id TEXT PRIMARY KEY, digest BLOB NOT NULL, envelope BLOB NOT NULL, receipt BLOB NOT NULL, height INTEGER NOT NULL
+);
 CREATE INDEX IF NOT EXISTS records_about ON records (about);
 CREATE INDEX IF NOT EXISTS records_listed ON records (kind, listed, id);
 """
@@ -62,6 +67,22 @@ class Kept:
     height: int
     time_ms: int
     """Unix milliseconds of that block."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A command of one of the organisation's programs."""
+
+    id: str
+    """The program's own."""
+    digest: bytes
+    """Of the command, so that an id stands for one only."""
+    envelope: bytes
+    """Signed."""
+    receipt: bytes
+    """Encoded; empty while there is none."""
+    height: int
+    """Of its block; 0 without receipt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +226,40 @@ class Copy:
         with self._failing(), self._transaction():
             self._set("height", height.to_bytes(8, "big"))
             self._set("proven_at", at.to_bytes(8, "big"))
+
+    # --- commands -----------------------------------------------------------------------------------------
+
+    def sent(self, id: str) -> Sent | None:
+        """What was sent under this id."""
+        for row in self._rows(
+            "SELECT id, digest, envelope, receipt, height FROM sent WHERE id = ?", id
+        ):
+            return Sent(*row)
+        return None
+
+    def waiting(self) -> int:
+        """How many commands have no receipt."""
+        ((count,),) = self._rows("SELECT count(*) FROM sent WHERE height = 0")
+        return int(count)
+
+    def keep_sent(self, sent: Sent) -> None:
+        """Keep it, durable when this returns; the oldest with a receipt go when they become too many.
+
+        Raises:
+            CopyError: COPY_UNUSABLE.
+        """
+        with self._failing(), self._transaction():
+            self._sql.execute(
+                "INSERT INTO sent VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
+                " receipt = excluded.receipt, height = excluded.height",
+                (sent.id, sent.digest, sent.envelope, sent.receipt, sent.height),
+            )
+            ((count,),) = self._rows("SELECT count(*) FROM sent")
+            self._sql.execute(
+                "DELETE FROM sent WHERE rowid IN"
+                " (SELECT rowid FROM sent WHERE height > 0 ORDER BY rowid LIMIT ?)",
+                (max(0, count - SENT_MAX),),
+            )
 
     def _change(self, change: Change) -> None:
         known = self.get(change.kind, change.id)

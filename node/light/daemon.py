@@ -19,6 +19,7 @@ from node.light.config import COPY_FILE, TRUST_DIRECTORY, LightConfig, read_toke
 from node.light.copy import Copy
 from node.light.following import Follower
 from node.light.http import application
+from node.light.submitting import Sign, Submitter
 from tallynet.genesis import Genesis, genesis_hash
 
 __all__ = ["run"]
@@ -32,9 +33,13 @@ REQUEST_SECONDS: Final = 10
 
 
 async def run(
-    directory: Path, config: LightConfig, genesis: Genesis, key: Ed25519PrivateKey
+    directory: Path,
+    config: LightConfig,
+    genesis: Genesis,
+    key: Ed25519PrivateKey,
+    sign: Sign | None,
 ) -> None:
-    """Follow and answer until SIGTERM or SIGINT.
+    """Follow and answer until SIGTERM or SIGINT; `sign` None: take no commands.
 
     Raises:
         TokenError, CopyError, ListenError: the token, the copy or the address cannot be used.
@@ -46,7 +51,7 @@ async def run(
     try:
         async with trio.open_nursery() as nursery:
             server = _server(listening)
-            app = application(Answers(follower), token)
+            app = application(Answers(follower), Submitter(copy, follower, sign), token)
             await nursery.start(_serve, app, server)
             nursery.start_soon(follower.run)
             structlog.get_logger("light").info(

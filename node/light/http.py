@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from node.light.answers import PAGE_MAX, Answers, NotHeld
 from node.light.concern import ID_BYTES
+from node.light.submitting import BODY_BYTES_MAX, CommandError, Submitter
 from tallynet.errors import TallynetError
 
 __all__ = ["application"]
@@ -24,8 +25,9 @@ CURSOR_BYTES_MAX: Final = 24
 """A lot's id is the longest."""
 STATUSES: Final = {
     "TOKEN_WRONG": 401, "RECORD_NOT_FOUND": 404, "QUERY_INVALID": 400, "COPY_EMPTY": 503,
+    "COMMAND_INVALID": 400, "COMMAND_ID_USED": 409, "COMMANDS_OFF": 403, "CLIENT_BUSY": 503, "FORK_SEEN": 503,
 }  # fmt: skip
-"""HTTP status of a code; of all others 500."""
+"""HTTP status of a code; of others 500, and 422 for a command that the network does not take in."""
 _BY_STATUS: Final = {404: "NO_SUCH_PATH", 405: "METHOD_NOT_ALLOWED"}
 
 Page = Callable[[bytes, int], dict[str, Any]]
@@ -35,7 +37,7 @@ class QueryInvalid(TallynetError):
     """A parameter cannot be read (QUERY_INVALID)."""
 
 
-def application(answers: Answers, token: str) -> ASGIApp:
+def application(answers: Answers, submitter: Submitter, token: str) -> ASGIApp:
     """Everything behind the token."""
 
     def status(_request: Request) -> Response:
@@ -47,6 +49,16 @@ def application(answers: Answers, token: str) -> ASGIApp:
             raise NotHeld("RECORD_NOT_FOUND", f"no voucher has an id of {len(id)} bytes")
         return _json(answers.voucher(id))
 
+    async def command(request: Request) -> Response:
+        answer = await submitter.submit(await _body(request))
+        return _json(answer, 202 if answer["state"] == "PENDING" else 200)
+
+    def sent(request: Request) -> Response:
+        found = submitter.look(request.path_params["id"])
+        if found is None:
+            raise NotHeld("RECORD_NOT_FOUND", "no command was sent under this id")
+        return _json(found)
+
     pages: dict[str, Page] = {
         "/holdings": answers.holdings,
         "/vouchers": answers.vouchers,
@@ -57,6 +69,8 @@ def application(answers: Answers, token: str) -> ASGIApp:
         "/documents": answers.documents,
     }
     routes = [Route("/status", _direct(status)), Route("/vouchers/{id}", _direct(voucher))]
+    routes.append(Route("/commands", command, methods=["POST"]))
+    routes.append(Route("/commands/{id}", _direct(sent)))
     routes += [Route(path, _direct(_paged(page))) for path, page in pages.items()]
     handlers: dict[Any, Any] = {
         TallynetError: _refused,
@@ -64,6 +78,15 @@ def application(answers: Answers, token: str) -> ASGIApp:
         Exception: _fault,
     }
     return _Guarded(Starlette(routes=routes, exception_handlers=handlers), token)
+
+
+async def _body(request: Request) -> bytes:
+    raw = bytearray()
+    async for piece in request.stream():
+        raw += piece
+        if len(raw) > BODY_BYTES_MAX:
+            raise QueryInvalid("QUERY_INVALID", f"a body of more than {BODY_BYTES_MAX} bytes")
+    return bytes(raw)
 
 
 def _direct(
@@ -111,7 +134,8 @@ def _error(code: str, message: str, status: int) -> Response:
 
 
 async def _refused(_request: Request, error: TallynetError) -> Response:
-    return _error(error.code, error.message, STATUSES.get(error.code, 500))
+    default = 422 if isinstance(error, CommandError) else 500
+    return _error(error.code, error.message, STATUSES.get(error.code, default))
 
 
 async def _refused_by_path(request: Request, error: HTTPException) -> Response:

@@ -17,12 +17,15 @@ from typing import Any
 import pytest
 
 from node.light.config import load_light, read_token
+from tallynet.records import Kind
 from tools import testnet_processes
 from tools.cli import main
 from tools.demo import free_ports
 from tools.light_cli import LightError, ask
 from tools.output import Exit
+from tools.records_by_name import AddressBook
 from tools.testnet_files import Plan, init
+from tools.wallet import load_wallet
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 INVOICE = ROOT / "tests" / "data" / "invoices" / "einvoice-tea.xml"
@@ -101,10 +104,15 @@ def held(directory: Path) -> list[tuple[int, int]]:
     return [(lot["start"], lot["end"]) for lot in found]
 
 
-def get(directory: Path, path: str, token: str) -> tuple[int, dict[str, Any]]:
+def get(
+    directory: Path, path: str, token: str, body: dict[str, Any] | None = None
+) -> tuple[int, dict[str, Any]]:
+    """GET, or POST of a body."""
     config = load_light(directory)
-    line = http.client.HTTPConnection(config.http_host, config.http_port, timeout=10)
-    line.request("GET", path, headers={"Authorization": f"Bearer {token}"} if token else {})
+    line = http.client.HTTPConnection(config.http_host, config.http_port, timeout=30)
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    method, raw = ("GET", None) if body is None else ("POST", json.dumps(body))
+    line.request(method, path, raw, headers)
     response = line.getresponse()
     answer = json.loads(response.read())
     line.close()
@@ -120,13 +128,13 @@ def test_an_enterprise_sees_what_it_holds_with_and_without_the_network(
     tally(network, *register, "supplier", "--size", "small", "--as", "bank-2", "--name", "devices")
     tally(network, *register, "supplier", "--size", "small", "--as", "bank-3", "--name", "parts")
     port = str(free_ports(1))
-    tally(network, "light", "init", str(light), "--as", "devices", "--port", port)
+    tally(network, "light", "init", str(light), "--as", "devices", "--port", port, "--commands")
     with running(light) as process:
         issue(network)
         until(lambda: held(light) == [(0, 50_000_000)])
         pieces = ("--voucher", "tours/v", "--pieces")
         transfer = ("lot", "transfer", "--as", "devices", *pieces)
-        tally(network, *transfer, "parts:30000.00")
+        a_program_passes_on_3_000_000(network, light)
         until(lambda: held(light) == [(0, 47_000_000)])
         back = ("lot", "transfer", "--as", "parts", "--start", "47000000", *pieces)
         tally(network, *back, "devices:10000.00")
@@ -146,6 +154,42 @@ def test_an_enterprise_sees_what_it_holds_with_and_without_the_network(
         assert status["connected"] == [] and status["proven_at"] is not None
         assert len(held(light)) == 2
         report_how_fast(light)
+        a_command_waits_for_the_network(network, light)
+
+
+def transfer_of(network: Path, id: str, amount: int) -> dict[str, Any]:
+    pieces = [
+        {"receiver": load_wallet(network, "parts").organisation, "amount": amount, "document": None}
+    ]
+    voucher = AddressBook(network).record(Kind.VOUCHER, "tours/v").hex()
+    options = {"voucher": voucher, "start": 0, "pieces": pieces}
+    return {"id": id, "command": "lot.transfer", "options": options}
+
+
+def a_program_passes_on_3_000_000(network: Path, light: Path) -> None:
+    token, wanted = read_token(light), transfer_of(network, "erp-1", 3_000_000)
+    status, first = get(light, "/commands", token, wanted)
+    assert (status, first["state"], first["code"]) == (200, "DONE", "OK"), first
+    assert get(light, "/commands", token, wanted) == (200, first), (
+        "once, however often it is asked for"
+    )
+    assert get(light, "/commands/erp-1", token) == (200, first)
+    status, answer = get(light, "/commands", token, transfer_of(network, "erp-1", 4_000_000))
+    assert (status, answer["code"]) == (409, "COMMAND_ID_USED")
+    wrong = wanted | {"id": "erp-2", "options": {"voucher": "x"}}
+    assert get(light, "/commands", token, wrong)[1]["code"] == "COMMAND_INVALID"
+    assert get(light, "/commands", "x", wanted)[0] == 401
+    status, refused = get(light, "/commands", token, transfer_of(network, "erp-3", 10**12))
+    assert (status, refused["state"]) == (200, "DONE") and refused["code"] != "OK"
+
+
+def a_command_waits_for_the_network(network: Path, light: Path) -> None:
+    token, wanted = read_token(light), transfer_of(network, "erp-4", 1_000_000)
+    status, answer = get(light, "/commands", token, wanted)
+    assert (status, answer["state"]) == (202, "PENDING")
+    testnet_processes.start_all(network)
+    until(lambda: get(light, "/commands", token, wanted)[1]["state"] == "DONE")
+    until(lambda: held(light) == [(0, 44_000_000), (48_500_000, 50_000_000)])
 
 
 def answers_for_the_owner_of_the_token_alone(light: Path) -> None:

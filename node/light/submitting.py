@@ -1,0 +1,147 @@
+"""Commands of the enterprise's programs: signed here, and submitted under an id that the program gives.
+
+The id is what makes asking again safe. The signed envelope is kept under it, durable, before it leaves; whoever asks
+again, after a lost line or a restart of either side, has the same bytes sent again, which the network executes
+once, and gets the same receipt. The same id with another command is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+from typing import Annotated, Any, Final, final, get_args
+
+import msgspec
+from msgspec import Meta
+
+from node.light.copy import Copy, Sent
+from node.light.following import Follower
+from tallynet.client import OutcomeUnknown, SubmissionRefused
+from tallynet.codec import Wire, decode, encode
+from tallynet.commands import Command, command_name
+from tallynet.envelope import Envelope, open_envelope
+from tallynet.errors import TallynetError
+from tallynet.plain import PlainError, from_plain, to_plain
+from tallynet.receipts import EnvelopeReceipt
+
+__all__ = ["BODY_BYTES_MAX", "CommandError", "CommandRequest", "Sign", "Submitter"]
+
+BODY_BYTES_MAX: Final = 64 * 1024
+"""Of a request: the longest command, hexadecimal, is below that."""
+RECEIPT_SECONDS: Final = 10.0
+"""How long a request waits for its receipt, which takes a second when all is well."""
+WAITING_MAX: Final = 1_000
+"""Commands without receipt: what a program sends blindly while the network is away."""
+LABEL_BYTES: Final = 16
+COMMANDS: Final[dict[str, type[Wire]]] = {command_name(each): each for each in get_args(Command)}
+
+Sign = Callable[[Sequence[Wire]], Envelope]
+"""Signs commands of the organisation. Raises TallynetError when the keys at hand do not suffice."""
+
+
+class CommandError(TallynetError):
+    """COMMAND_INVALID, COMMAND_ID_USED, COMMANDS_OFF: the request is refused, nothing was signed."""
+
+
+class CommandRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a program sends."""
+
+    id: Annotated[str, Meta(pattern="^[A-Za-z0-9._:-]{1,64}$")]
+    """Its own, e.g. of the ERP's record; for ever."""
+    command: str
+    """e.g. `lot.transfer`."""
+    options: dict[str, Any]
+    """Fields of the command: amounts as integers, ids hexadecimal. A label that is left out is made of the id."""
+
+
+@final
+class Submitter:
+    """Signs and sends for one organisation."""
+
+    def __init__(self, copy: Copy, follower: Follower, sign: Sign | None) -> None:
+        """`sign` None: this light node only answers."""
+        self._copy: Final = copy
+        self._follower: Final = follower
+        self._sign: Final = sign
+
+    async def submit(self, raw: bytes) -> dict[str, Any]:
+        """What became of the command in a request's body: state DONE with its receipt, whatever that says; or
+        PENDING, to ask again with the same body.
+
+        Raises:
+            CommandError: also with the code of f+1 that do not take it in; EXPIRED: not any more.
+            ClientBusy, ForkSeen, CopyError, and what signing raises.
+        """
+        if self._sign is None:
+            raise CommandError("COMMANDS_OFF", "light.toml does not say `commands = true`")
+        request = _request(raw)
+        command = _command(request)
+        digest = sha256(command_name(command).encode() + encode(command)).digest()
+        # No checkpoint from here to `keep_sent`: the same id twice at once is one envelope.
+        sent = self._copy.sent(request.id)
+        if sent is None:
+            if self._copy.waiting() >= WAITING_MAX:
+                raise CommandError(
+                    "CLIENT_BUSY", f"{WAITING_MAX} commands have no receipt; ask for those"
+                )
+            sent = Sent(request.id, digest, self._sign([command]).raw, b"", 0)
+            self._copy.keep_sent(sent)
+        elif sent.digest != digest:
+            raise CommandError("COMMAND_ID_USED", f"{request.id} was another command")
+        return _report(sent if sent.receipt else await self._send(sent))
+
+    def look(self, id: str) -> dict[str, Any] | None:
+        """What is known of an id, without asking anybody."""
+        sent = self._copy.sent(id)
+        return None if sent is None else _report(sent)
+
+    async def _send(self, sent: Sent) -> Sent:
+        client = self._follower.client
+        if client is None:
+            return sent
+        try:
+            receipt = await client.submit(open_envelope(sent.envelope), seconds=RECEIPT_SECONDS)
+        except OutcomeUnknown:
+            return sent
+        except SubmissionRefused as error:
+            raise CommandError(error.code, f"not taken in: {error.message}") from None
+        done = Sent(sent.id, sent.digest, sent.envelope, encode(receipt.receipt), receipt.height)
+        self._copy.keep_sent(done)
+        return done
+
+
+def _request(raw: bytes) -> CommandRequest:
+    try:
+        return msgspec.json.decode(raw, type=CommandRequest)
+    except msgspec.DecodeError as error:
+        raise CommandError("COMMAND_INVALID", str(error)) from None
+
+
+def _command(request: CommandRequest) -> Wire:
+    kind = COMMANDS.get(request.command)
+    if kind is None:
+        raise CommandError("COMMAND_INVALID", f"no command {request.command!r}; see `tally rules`")
+    options = request.options
+    if "label" in kind.__struct_fields__ and "label" not in options:
+        label = sha256(b"tallynet/light/" + request.id.encode()).digest()[:LABEL_BYTES]
+        options = options | {"label": label.hex()}
+    try:
+        return from_plain(kind, options)
+    except PlainError as error:
+        raise CommandError("COMMAND_INVALID", error.message) from None
+
+
+def _report(sent: Sent) -> dict[str, Any]:
+    envelope = open_envelope(sent.envelope)
+    head: dict[str, Any] = {
+        "id": sent.id,
+        "transaction": envelope.transaction.hex(),
+        "valid_until": envelope.body.valid_until,
+    }
+    if not sent.receipt:
+        return head | {"state": "PENDING"}
+    receipt = decode(EnvelopeReceipt, sent.receipt)
+    codes = [receipt.code, *(each.code for each in receipt.commands)]
+    code = next((code for code in codes if code != "OK"), "OK")
+    done = {"state": "DONE", "code": code, "height": sent.height, "receipt": to_plain(receipt)}
+    return head | done
