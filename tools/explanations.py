@@ -280,7 +280,8 @@ LOCAL: Final[dict[str, str]] = {
     " or write 64 random hexadecimal digits into it.",
     "TOKEN_WRONG": "The request shows no token, or a wrong one. Send `Authorization: Bearer` and what the file `token`"
     " of the light node holds.",
-    "COPY_CORRUPT": "The light node's copy cannot be read. Remove copy.sqlite; it is filled again.",
+    "COPY_CORRUPT": "A file of the light node cannot be read. Remove copy.sqlite; it is filled again. Do not remove"
+    " commands.sqlite: without it an act may be signed for twice; restore a copy of it.",
     "COPY_OTHER": "The copy is of another network, organisation or version. Name another directory, or remove"
     " copy.sqlite.",
     "COPY_FULL": "The copy would hold too many records. Remove copy.sqlite to fill it with what is open, or run an"

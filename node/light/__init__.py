@@ -3,6 +3,8 @@ answers its programs over HTTP on this machine, also when the network is far awa
 
     concern.py    which records those are, and what an event makes it read anew. No I/O
     copy.py       the copy on disk
+    sent.py       commands by the ids of the programs that asked for them
+    database.py   what the two have in common
     reading.py    reads records, proven, and whatever hangs together with them
     following.py  fills the copy, follows the log, and says how old it is
     answers.py    the copy as JSON

@@ -12,7 +12,8 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final, final
 
 from node.light.concern import ID_BYTES
-from node.light.copy import Copy, CopyError, Kept
+from node.light.copy import Copy, Kept
+from node.light.database import CopyError
 from node.light.following import Follower
 from tallynet.errors import TallynetError
 from tallynet.plain import to_plain

@@ -24,13 +24,14 @@ from tallynet.client import NodeAddress
 from tallynet.errors import TallynetError
 
 __all__ = [
-    "COPY_FILE", "HTTP_PORT", "LIGHT_FILE", "TOKEN_FILE", "TRUST_DIRECTORY", "LightConfig", "TokenError",
+    "COPY_FILE", "HTTP_PORT", "LIGHT_FILE", "SENT_FILE", "TOKEN_FILE", "TRUST_DIRECTORY", "LightConfig", "TokenError",
     "load_light", "make_token", "read_token",
 ]  # fmt: skip
 
 LIGHT_FILE: Final = "light.toml"
 TOKEN_FILE: Final = "token"
 COPY_FILE: Final = "copy.sqlite"
+SENT_FILE: Final = "commands.sqlite"
 TRUST_DIRECTORY: Final = "trust"
 HTTP_PORT: Final = 7480
 TOKEN_BYTES: Final = 32

@@ -7,46 +7,31 @@ stands. The copy can be removed at any time; it is filled again.
 
 from __future__ import annotations
 
-import os
-import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, final
+from typing import Final, final
 
 from node.light.concern import about, is_listed
+from node.light.database import CopyError, Database
 from tallynet.codec import decode, encode
-from tallynet.errors import TallynetError
 from tallynet.records import RECORD_TYPES, Kind, Lot, Record, lot_id
 
-__all__ = ["RECORDS_MAX", "Change", "Copy", "CopyError", "Kept", "Place", "Sent"]
+__all__ = ["RECORDS_MAX", "Change", "Copy", "CopyError", "Kept", "Place"]
 
 RECORDS_MAX: Final = 200_000
 """Some 200 MB; an enterprise with more than that runs an observer, or removes the copy, which is then filled
 with what is open."""
-SENT_MAX: Final = 100_000
-"""Commands remembered with their receipts: years of an enterprise, and some 100 MB."""
 VERSION: Final = b"1"
-_FILE_MODE: Final = 0o600
 _SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS records (
     kind INTEGER NOT NULL, id BLOB NOT NULL, about BLOB NOT NULL, listed INTEGER NOT NULL,
     height INTEGER NOT NULL, time_ms INTEGER NOT NULL, body BLOB NOT NULL,
     PRIMARY KEY (kind, id)
 ) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS sent (
-    id TEXT PRIMARY KEY, digest BLOB NOT NULL, envelope BLOB NOT NULL, receipt BLOB NOT NULL, height INTEGER NOT NULL
-);
 CREATE INDEX IF NOT EXISTS records_about ON records (about);
 CREATE INDEX IF NOT EXISTS records_listed ON records (kind, listed, id);
 """
-
-
-class CopyError(TallynetError):
-    """The copy cannot be used: COPY_CORRUPT, COPY_OTHER, COPY_FULL, COPY_UNUSABLE, COPY_EMPTY. The text names the
-    file and what to do."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -67,22 +52,6 @@ class Kept:
     height: int
     time_ms: int
     """Unix milliseconds of that block."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """A command of one of the organisation's programs."""
-
-    id: str
-    """The program's own."""
-    digest: bytes
-    """Of the command, so that an id stands for one only."""
-    envelope: bytes
-    """Signed."""
-    receipt: bytes
-    """Encoded; empty while there is none."""
-    height: int
-    """Of its block; 0 without receipt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,45 +80,18 @@ class Copy:
         """
         self.path: Final = path
         self.organisation: Final = organisation
-        try:
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, _FILE_MODE))
-        except OSError as error:
-            raise CopyError("COPY_UNUSABLE", f"{path}: {error.strerror}") from None
-        self._sql: Final = sqlite3.connect(path, isolation_level=None, timeout=0)
-        try:
-            with self._failing():
-                self._open(genesis)
-        except CopyError:
-            self._sql.close()
-            raise
-
-    def _open(self, genesis: bytes) -> None:
-        # Exclusive: a second light node over the same copy would move its cursor.
-        for setting in ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=FULL"):
-            self._sql.execute(f"PRAGMA {setting}")
-        self._sql.executescript(_SCHEMA)
-        with self._transaction():
-            for name, value in (
-                ("version", VERSION),
-                ("genesis", genesis),
-                ("organisation", self.organisation),
-            ):
-                kept = self._fact(name)
-                if kept is not None and kept != value:
-                    raise CopyError(
-                        "COPY_OTHER", f"{self.path} has another {name}; name another directory"
-                    )
-                self._set(name, value)
+        self._base: Final = Database(path, _SCHEMA)
+        self._base.require({"genesis": genesis, "organisation": organisation, "version": VERSION})
 
     def close(self) -> None:
-        self._sql.close()
+        self._base.close()
 
     # --- how far it is ----------------------------------------------------------------------------------
 
     @property
     def place(self) -> Place | None:
         """Of the next event to read; None: the copy is not filled yet."""
-        kept = self._fact("place")
+        kept = self._base.fact("place")
         if kept is None:
             return None
         return Place(int.from_bytes(kept[:8], "big"), int.from_bytes(kept[8:], "big"))
@@ -157,17 +99,17 @@ class Copy:
     @property
     def height(self) -> int:
         """Everything in the blocks up to here has been taken in."""
-        return int.from_bytes(self._fact("height") or b"", "big")
+        return int.from_bytes(self._base.fact("height") or b"", "big")
 
     @property
     def proven_at(self) -> int | None:
         """Unix seconds at which f+1 validators said that there is nothing above `height`."""
-        kept = self._fact("proven_at")
+        kept = self._base.fact("proven_at")
         return None if kept is None else int.from_bytes(kept, "big")
 
     def __len__(self) -> int:
         """How many records."""
-        ((count,),) = self._rows("SELECT count(*) FROM records")
+        ((count,),) = self._base.rows("SELECT count(*) FROM records")
         return int(count)
 
     # --- what it holds ----------------------------------------------------------------------------------
@@ -179,7 +121,7 @@ class Copy:
 
     def kind_of(self, id: bytes) -> Kind | None:
         """The kind of the record with this id, if there is one."""
-        for (kind,) in self._rows("SELECT kind FROM records WHERE id = ?", id):
+        for (kind,) in self._base.rows("SELECT kind FROM records WHERE id = ?", id):
             return Kind(kind)
         return None
 
@@ -207,14 +149,14 @@ class Copy:
         Raises:
             CopyError: COPY_FULL, COPY_UNUSABLE; then nothing has changed.
         """
-        with self._failing(), self._transaction():
+        with self._base.transaction():
             for change in changes:
                 self._change(change)
             if place is not None:
                 raw = place.height.to_bytes(8, "big") + place.index.to_bytes(8, "big")
-                self._set("place", raw)
+                self._base.set("place", raw)
             if height > self.height:
-                self._set("height", height.to_bytes(8, "big"))
+                self._base.set("height", height.to_bytes(8, "big"))
             if len(self) > RECORDS_MAX:
                 raise CopyError(
                     "COPY_FULL",
@@ -223,43 +165,9 @@ class Copy:
 
     def confirm(self, height: int, at: int) -> None:
         """At unix second `at` there was nothing above `height`, which is taken in."""
-        with self._failing(), self._transaction():
-            self._set("height", height.to_bytes(8, "big"))
-            self._set("proven_at", at.to_bytes(8, "big"))
-
-    # --- commands -----------------------------------------------------------------------------------------
-
-    def sent(self, id: str) -> Sent | None:
-        """What was sent under this id."""
-        for row in self._rows(
-            "SELECT id, digest, envelope, receipt, height FROM sent WHERE id = ?", id
-        ):
-            return Sent(*row)
-        return None
-
-    def waiting(self) -> int:
-        """How many commands have no receipt."""
-        ((count,),) = self._rows("SELECT count(*) FROM sent WHERE height = 0")
-        return int(count)
-
-    def keep_sent(self, sent: Sent) -> None:
-        """Keep it, durable when this returns; the oldest with a receipt go when they become too many.
-
-        Raises:
-            CopyError: COPY_UNUSABLE.
-        """
-        with self._failing(), self._transaction():
-            self._sql.execute(
-                "INSERT INTO sent VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
-                " receipt = excluded.receipt, height = excluded.height",
-                (sent.id, sent.digest, sent.envelope, sent.receipt, sent.height),
-            )
-            ((count,),) = self._rows("SELECT count(*) FROM sent")
-            self._sql.execute(
-                "DELETE FROM sent WHERE rowid IN"
-                " (SELECT rowid FROM sent WHERE height > 0 ORDER BY rowid LIMIT ?)",
-                (max(0, count - SENT_MAX),),
-            )
+        with self._base.transaction():
+            self._base.set("height", height.to_bytes(8, "big"))
+            self._base.set("proven_at", at.to_bytes(8, "big"))
 
     def _change(self, change: Change) -> None:
         known = self.get(change.kind, change.id)
@@ -279,7 +187,7 @@ class Copy:
         if record is None:
             self._remove(kind, id)
             return
-        self._sql.execute(
+        self._base.execute(
             "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (kind, id) DO UPDATE SET"
             " about = excluded.about, listed = excluded.listed, height = excluded.height,"
             " time_ms = excluded.time_ms, body = excluded.body WHERE excluded.height >= height",
@@ -290,45 +198,9 @@ class Copy:
         )  # fmt: skip
 
     def _remove(self, kind: Kind, id: bytes) -> None:
-        self._sql.execute("DELETE FROM records WHERE kind = ? AND id = ?", (int(kind), id))
-
-    # --- SQL ----------------------------------------------------------------------------------------------
-
-    def _fact(self, name: str) -> bytes | None:
-        for (value,) in self._rows("SELECT value FROM facts WHERE name = ?", name):
-            return bytes(value)
-        return None
-
-    def _set(self, name: str, value: bytes) -> None:
-        self._sql.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
+        self._base.execute("DELETE FROM records WHERE kind = ? AND id = ?", (int(kind), id))
 
     def _kept(self, where: str, *values: object) -> Iterator[Kept]:
         query = f"SELECT kind, id, height, time_ms, body FROM records WHERE {where}"
-        for kind, id, height, time_ms, body in self._rows(query, *values):
+        for kind, id, height, time_ms, body in self._base.rows(query, *values):
             yield Kept(Kind(kind), id, decode(RECORD_TYPES[Kind(kind)], body), height, time_ms)
-
-    def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
-        with self._failing():
-            return self._sql.execute(query, values).fetchall()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._sql.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._sql.execute("ROLLBACK")
-            raise
-        self._sql.execute("COMMIT")
-
-    @contextmanager
-    def _failing(self) -> Iterator[None]:
-        """What SQLite says, as ours."""
-        try:
-            yield
-        except sqlite3.OperationalError as error:
-            raise CopyError("COPY_UNUSABLE", f"{self.path}: {error}") from None
-        except sqlite3.DatabaseError as error:
-            raise CopyError(
-                "COPY_CORRUPT", f"{self.path}: {error}; remove it, and it is filled again"
-            ) from None

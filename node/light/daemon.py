@@ -15,10 +15,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from net.errors import ListenError
 from node.light.answers import Answers
-from node.light.config import COPY_FILE, TRUST_DIRECTORY, LightConfig, read_token
+from node.light.config import COPY_FILE, SENT_FILE, TRUST_DIRECTORY, LightConfig, read_token
 from node.light.copy import Copy
 from node.light.following import Follower
 from node.light.http import application
+from node.light.sent import SentCommands
 from node.light.submitting import Sign, Submitter
 from tallynet.genesis import Genesis, genesis_hash
 
@@ -46,12 +47,14 @@ async def run(
     """
     token = read_token(directory)
     listening = _listen(config.http_host, config.http_port)
-    copy = Copy(directory / COPY_FILE, genesis_hash(genesis), bytes.fromhex(config.organisation))
+    network, organisation = genesis_hash(genesis), bytes.fromhex(config.organisation)
+    copy = Copy(directory / COPY_FILE, network, organisation)
+    sent = SentCommands(directory / SENT_FILE, network, organisation)
     follower = Follower(copy, config.addresses, genesis, key, directory / TRUST_DIRECTORY)
     try:
         async with trio.open_nursery() as nursery:
             server = _server(listening)
-            app = application(Answers(follower), Submitter(copy, follower, sign), token)
+            app = application(Answers(follower), Submitter(sent, follower, sign), token)
             await nursery.start(_serve, app, server)
             nursery.start_soon(follower.run)
             structlog.get_logger("light").info(
@@ -61,6 +64,7 @@ async def run(
             nursery.cancel_scope.cancel()
     finally:
         copy.close()
+        sent.close()
 
 
 async def _serve(

@@ -26,6 +26,7 @@ CURSOR_BYTES_MAX: Final = 24
 STATUSES: Final = {
     "TOKEN_WRONG": 401, "RECORD_NOT_FOUND": 404, "QUERY_INVALID": 400, "COPY_EMPTY": 503,
     "COMMAND_INVALID": 400, "COMMAND_ID_USED": 409, "COMMANDS_OFF": 403, "CLIENT_BUSY": 503, "FORK_SEEN": 503,
+    "NOT_CONNECTED": 503,
 }  # fmt: skip
 """HTTP status of a code; of others 500, and 422 for a command that the network does not take in."""
 _BY_STATUS: Final = {404: "NO_SUCH_PATH", 405: "METHOD_NOT_ALLOWED"}

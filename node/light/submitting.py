@@ -7,16 +7,18 @@ once, and gets the same receipt. The same id with another command is refused.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from hashlib import sha256
 from typing import Annotated, Any, Final, final, get_args
 
 import msgspec
 from msgspec import Meta
 
-from node.light.copy import Copy, Sent
 from node.light.following import Follower
-from tallynet.client import OutcomeUnknown, SubmissionRefused
+from node.light.sent import Sent, SentCommands
+from tallynet.client import OutcomeUnknown, SubmissionRefused, UnprovenPhase
 from tallynet.codec import Wire, decode, encode
 from tallynet.commands import Command, command_name
 from tallynet.envelope import Envelope, open_envelope
@@ -58,9 +60,9 @@ class CommandRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Submitter:
     """Signs and sends for one organisation."""
 
-    def __init__(self, copy: Copy, follower: Follower, sign: Sign | None) -> None:
+    def __init__(self, kept: SentCommands, follower: Follower, sign: Sign | None) -> None:
         """`sign` None: this light node only answers."""
-        self._copy: Final = copy
+        self._kept: Final = kept
         self._follower: Final = follower
         self._sign: Final = sign
 
@@ -77,36 +79,43 @@ class Submitter:
         request = _request(raw)
         command = _command(request)
         digest = sha256(command_name(command).encode() + encode(command)).digest()
-        # No checkpoint from here to `keep_sent`: the same id twice at once is one envelope.
-        sent = self._copy.sent(request.id)
+        # No checkpoint from here to `keep`: the same id twice at once is one envelope.
+        sent = self._kept.get(request.id)
         if sent is None:
-            if self._copy.waiting() >= WAITING_MAX:
+            now = int(time.time())
+            if self._kept.waiting(now) >= WAITING_MAX:
                 raise CommandError(
                     "CLIENT_BUSY", f"{WAITING_MAX} commands have no receipt; ask for those"
                 )
-            sent = Sent(request.id, digest, self._sign([command]).raw, b"", 0)
-            self._copy.keep_sent(sent)
+            envelope = self._sign([command])
+            sent = Sent(request.id, digest, envelope.raw, envelope.body.valid_until)
+            self._kept.keep(sent, now)
         elif sent.digest != digest:
             raise CommandError("COMMAND_ID_USED", f"{request.id} was another command")
         return _report(sent if sent.receipt else await self._send(sent))
 
     def look(self, id: str) -> dict[str, Any] | None:
         """What is known of an id, without asking anybody."""
-        sent = self._copy.sent(id)
+        sent = self._kept.get(id)
         return None if sent is None else _report(sent)
 
     async def _send(self, sent: Sent) -> Sent:
         client = self._follower.client
         if client is None:
             return sent
+        envelope = open_envelope(sent.envelope)
         try:
-            receipt = await client.submit(open_envelope(sent.envelope), seconds=RECEIPT_SECONDS)
+            receipt = await client.submit(envelope, seconds=RECEIPT_SECONDS)
         except OutcomeUnknown:
             return sent
         except SubmissionRefused as error:
-            raise CommandError(error.code, f"not taken in: {error.message}") from None
-        done = Sent(sent.id, sent.digest, sent.envelope, encode(receipt.receipt), receipt.height)
-        self._copy.keep_sent(done)
+            # It may have been executed long ago, by what nodes do not remember at the door any more.
+            outcome = await client.outcome(envelope.transaction)
+            if isinstance(outcome, UnprovenPhase):
+                raise CommandError(error.code, f"not taken in: {error.message}") from None
+            receipt = outcome
+        done = replace(sent, receipt=encode(receipt.receipt), height=receipt.height)
+        self._kept.keep(done, int(time.time()))
         return done
 
 
@@ -136,7 +145,7 @@ def _report(sent: Sent) -> dict[str, Any]:
     head: dict[str, Any] = {
         "id": sent.id,
         "transaction": envelope.transaction.hex(),
-        "valid_until": envelope.body.valid_until,
+        "valid_until": sent.valid_until,
     }
     if not sent.receipt:
         return head | {"state": "PENDING"}

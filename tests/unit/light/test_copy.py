@@ -9,7 +9,8 @@ import pytest
 
 from node.light import copy as copying
 from node.light.concern import Want, wanted
-from node.light.copy import Change, Copy, CopyError, Place, Sent
+from node.light.copy import Change, Copy, Place
+from node.light.database import CopyError
 from tallynet.receipts import Event
 from tallynet.records import (
     AcquiredBy,
@@ -105,23 +106,6 @@ def test_open_lots_that_are_held_or_offered_are_listed(tmp_path: Path) -> None:
     assert len(copy.about(VOUCHER)) == 3
     after = copy.all(Kind.LOT, after=lot_id(VOUCHER, 0), limit=1)
     assert [kept.id for kept in after] == [lot_id(VOUCHER, 10)]
-    copy.close()
-
-
-def test_a_command_keeps_its_first_bytes_and_gets_its_receipt(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    copy = open_copy(tmp_path)
-    copy.keep_sent(Sent("a", b"d", b"first", b"", 0))
-    copy.close()
-    copy = open_copy(tmp_path)
-    copy.keep_sent(Sent("a", b"d", b"second", b"receipt", 7))
-    assert copy.sent("a") == Sent("a", b"d", b"first", b"receipt", 7)
-    copy.keep_sent(Sent("b", b"d", b"waits", b"", 0))
-    monkeypatch.setattr(copying, "SENT_MAX", 2)
-    copy.keep_sent(Sent("c", b"d", b"third", b"receipt", 8))
-    assert copy.sent("a") is None, "the oldest with a receipt is forgotten"
-    assert copy.sent("b") is not None and copy.waiting() == 1
     copy.close()
 
 
