@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final, final
 
 import msgspec
+import structlog
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -144,7 +145,8 @@ async def _refused_by_path(request: Request, error: HTTPException) -> Response:
     return _error(code, f"{request.method} {request.url.path}", error.status_code)
 
 
-async def _fault(_request: Request, error: Exception) -> Response:
+async def _fault(request: Request, error: Exception) -> Response:
+    structlog.get_logger("light").error("fault", path=request.url.path, exc_info=error)
     return _error("FAULT", f"{type(error).__name__}; the log says more", 500)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from node.light.config import load_light, read_token
+from node.light.config import COPY_FILE, load_light, read_token
 from tallynet.records import Kind
 from tools import testnet_processes
 from tools.cli import main
@@ -104,6 +104,14 @@ def held(directory: Path) -> list[tuple[int, int]]:
     return [(lot["start"], lot["end"]) for lot in found]
 
 
+def everything(directory: Path, what: str) -> list[dict[str, Any]]:
+    """What it answers, but for where each was read."""
+    found = ask(directory, f"/{what}")[what]
+    return [
+        {name: value for name, value in one.items() if name != "read_at_height"} for one in found
+    ]
+
+
 def get(
     directory: Path, path: str, token: str, body: dict[str, Any] | None = None
 ) -> tuple[int, dict[str, Any]]:
@@ -155,6 +163,13 @@ def test_an_enterprise_sees_what_it_holds_with_and_without_the_network(
         assert len(held(light)) == 2
         report_how_fast(light)
         a_command_waits_for_the_network(network, light)
+        before = {what: everything(light, what) for what in ("holdings", "vouchers", "documents")}
+        sent = get(light, "/commands/erp-1", read_token(light))
+    (light / COPY_FILE).unlink()
+    with running(light):
+        until(lambda: bool(held(light)) and ask(light, "/status")["proven_at"] is not None)
+        assert {what: everything(light, what) for what in before} == before, "a wiped copy"
+        assert get(light, "/commands/erp-1", read_token(light)) == sent
 
 
 def transfer_of(network: Path, id: str, amount: int) -> dict[str, Any]:
