@@ -181,6 +181,26 @@ def totals_are_what_vouchers_owe(records: Records) -> Iterator[str]:
         yield f"debtor {debtor.hex()}: no totals"
 
 
+def holds_are_counted(records: Records) -> Iterator[str]:
+    """Voucher law §8.8: what says that there is a hold to look for is right, of vouchers and of whole holders."""
+    counted: dict[tuple[r.Kind, bytes, str], int] = defaultdict(int)
+    for freeze in records[r.Kind.FREEZE].values():
+        if freeze.state is r.FreezeState.IN_FORCE and not freeze.ranges:
+            counted[r.Kind.ORGANISATION, freeze.organisation, "freezes"] += 1
+        elif freeze.state is r.FreezeState.IN_FORCE:
+            for voucher in {part.voucher for part in freeze.ranges}:
+                counted[r.Kind.VOUCHER, voucher, "freezes"] += 1
+    for dispute in records[r.Kind.DISPUTE].values():
+        if dispute.state is r.DisputeState.OPEN:
+            counted[r.Kind.VOUCHER, dispute.ranges[0].voucher, "disputes"] += 1
+    for kind, field in (
+        (r.Kind.ORGANISATION, "freezes"), (r.Kind.VOUCHER, "freezes"), (r.Kind.VOUCHER, "disputes"),
+    ):  # fmt: skip
+        for id, record in records[kind].items():
+            if getattr(record, field) != counted[kind, id, field]:
+                yield f"{kind.name} {id.hex()}: {field} {getattr(record, field)}"
+
+
 def I14_indexes_rebuild(
     tables: MemoryReader, state: CommittedState, records: Records
 ) -> Iterator[str]:

@@ -70,6 +70,8 @@ CASES: dict[str, tuple[Check, Callable[[], law.Records]]] = {
         law.I8_I13_nobody_is_paid_more_than_came_in,
         spoil(r.Kind.LOT, {"start": 0}, covered=10**12),
     ),
+    "holder's freezes": (law.holds_are_counted, spoil(r.Kind.ORGANISATION, {}, freezes=1)),
+    "voucher's disputes": (law.holds_are_counted, spoil(r.Kind.VOUCHER, ACTIVE, disputes=1)),
     "totals": (law.totals_are_what_vouchers_owe, spoil(r.Kind.DEBTOR_TOTALS, {}, sum=1)),
     "I11": (
         lambda before: law.I11_hops_never_shrink(before, law.records_of(market().tables)),

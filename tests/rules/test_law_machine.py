@@ -152,6 +152,7 @@ def check(ledger: Ledger, before: law.Records, after: law.Records) -> None:
             law.I8_I13_nobody_is_paid_more_than_came_in(after),
             law.I11_hops_never_shrink(before, after),
             law.totals_are_what_vouchers_owe(after),
+            law.holds_are_counted(after),
             law.I14_indexes_rebuild(ledger.tables, state, after),
             money_differences(ledger.model, state),  # I9, I16: whoever holds and is owed what
         )

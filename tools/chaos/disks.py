@@ -112,10 +112,8 @@ def _back_to_disk(data: Path) -> None:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy a database directory; the sparse file stays as small as its contents."""
-    target.mkdir(mode=0o700, exist_ok=True)
-    for file in sorted(source.iterdir()):
-        shutil.copy2(file, target / file.name)
+    """Copy a node's data; the sparse file stays as small as its contents."""
+    shutil.copytree(source, target, dirs_exist_ok=True)
 
 
 # --- damaged ----------------------------------------------------------------------------------------
