@@ -54,13 +54,6 @@ NORMAL_CASE: Final = (
         "liars",
     ),
     Plant(
-        "parent-unchecked-at-execution", "A5", _NORMAL,
-        "            if content.header.parent != parent:\n"
-        "                self._check_chain(height, content, parent)\n"
-        "                return\n",
-        "",
-    ),
-    Plant(
         "vote-below-the-base-of-the-view", "INV-13", _NORMAL,
         "        if not s.may_vote or s.committed < s.base:\n",
         "        if not s.may_vote:\n",
@@ -108,11 +101,6 @@ NORMAL_CASE: Final = (
         "votes-counted-by-height", "A17", _VOTES,
         "        votes = self._by_body.get(body)\n        return 0 if votes is None else len(votes)\n",
         "        return len(self._by_signer)\n",
-    ),
-    Plant(
-        "later-vote-counts-too", "A16", _VOTES,
-        "            return None if earlier.body == vote.body else earlier\n",
-        "            if earlier.body == vote.body:\n                return None\n",
     ),
     Plant(
         "prepare-signature-unchecked", "A16", _BALLOTS,
