@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tools.demo import free_ports
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -27,23 +28,6 @@ def pages() -> list[Path]:
     folders = [ROOT / "docs" / name for name in ("start", "concepts", "operate")]
     found = [ROOT / "README.md", *(page for f in folders for page in sorted(f.rglob("*.md")))]
     return [page for page in found if BLOCK.search(page.read_text(encoding="utf-8"))]
-
-
-def free_base_port() -> int:
-    """First of PORTS consecutive ports that are free now."""
-    for base in range(20_000 + os.getpid() % 1000 * 20, 60_000, PORTS):
-        sockets = [socket.socket() for _ in range(PORTS)]
-        try:
-            for offset, probe in enumerate(sockets):
-                probe.bind(("127.0.0.1", base + offset))
-        except OSError:
-            continue
-        else:
-            return base
-        finally:
-            for probe in sockets:
-                probe.close()
-    raise LookupError("no free ports")
 
 
 @pytest.fixture
@@ -72,7 +56,7 @@ def run_block(block: str, directory: Path, base_port: int) -> subprocess.Complet
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_command_blocks_run(page: Path, place: Path) -> None:
-    base_port = free_base_port()
+    base_port = free_ports(PORTS)
     blocks = BLOCK.findall(page.read_text(encoding="utf-8"))
     for number, block in enumerate(blocks, 1):
         result = run_block(block, place, base_port)

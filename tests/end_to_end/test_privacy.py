@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -29,6 +28,7 @@ from tallynet.documents import read_invoice, registration_fields
 from tallynet.records import Document, Kind
 from tallynet.sealed_price import discount, price, terms_commitment
 from tools.connect import connect, genesis_of
+from tools.demo import free_ports
 from tools.document_access import grants, reading_keys_of
 from tools.kept_documents import document_id, open_kept
 from tools.onboarding import document
@@ -52,22 +52,6 @@ OPEN_FIELDS = {"payable", "gross_total", "net_total", "issue_day", "currency", "
 """Figures that the register act states openly or that are too short to look for."""
 
 
-def free_base_port() -> int:
-    for base in range(30_000 + os.getpid() % 1000 * 20, 60_000, 16):
-        sockets = [socket.socket() for _ in range(8)]
-        try:
-            for offset, probe in enumerate(sockets):
-                probe.bind(("127.0.0.1", base + offset))
-        except OSError:
-            continue
-        else:
-            return base
-        finally:
-            for probe in sockets:
-                probe.close()
-    raise LookupError("no free ports")
-
-
 def run(text: str, place: Path, port: int) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["/bin/sh", "-e", "-c", text],
@@ -83,7 +67,7 @@ def run(text: str, place: Path, port: int) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The story up to where names are disclosed, the network still running, its directory."""
-    place, port = tmp_path_factory.mktemp("privacy"), free_base_port()
+    place, port = tmp_path_factory.mktemp("privacy"), free_ports(8)
     front = place / "tally"
     front.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m tools.cli "$@"\n')
     front.chmod(0o755)
