@@ -60,7 +60,7 @@ class ReplyLiar(Behaviour):
     def _forged(self, value: Receipts) -> Receipts:
         random = self.random
         other = random.choice(self._kept)
-        way = random.randrange(6)
+        way = random.randrange(7)
         if way == 0:  # another certificate
             return replace(value, certificate=other.certificate)
         if way == 1:  # receipts of other transactions under this header
@@ -69,9 +69,17 @@ class ReplyLiar(Behaviour):
             return replace(value, header=other.header)
         if way == 3:
             return self._own_block(value)
+        if way == 4:
+            return self._backdated(value)
         changed = self._mutator.mutate(value)
         self.run.mutations[changed.name] += 1
         return changed.value if isinstance(changed.value, Receipts) else value
+
+    def _backdated(self, value: Receipts) -> Receipts:
+        """The true certificate and true receipts, under a header that lies about the block's time."""
+        header = decode(Header, value.header)
+        earlier = header.time_ms - self.random.randrange(1, 86_400_000)
+        return replace(value, header=encode(replace(header, time_ms=max(0, earlier))))
 
     def _own_block(self, value: Receipts) -> Receipts:
         """A header and roots of its own, certified by as many liars as there are."""

@@ -112,5 +112,6 @@ LAW: Final = (
         "client-believes-another-header", "E9", _VALIDATORS,
         "        if commit.block != block_hash(header_bytes):\n",
         "        if not commit.block:\n",
+        variant="liars",
     ),
 )  # fmt: skip
