@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
-from tallynet.blocks import Certificate, Commit, Prepare
+from tallynet.blocks import Certificate, Commit, Header, Prepare
 from tallynet.codec import decode, encode
 from tallynet.errors import RemoteProtocolError
+from tallynet.hashing import block_hash
 from tallynet.messages import (
     Blocks,
     NewView,
@@ -39,7 +40,7 @@ class Framer(Behaviour):
 
     def _spliced(self, vote: Signed) -> Signed | PrePrepare:
         random = self.random
-        way = random.randrange(7)
+        way = random.randrange(8)
         if way == 0:  # as it is: perhaps it was said in another life, or to somebody else only
             return vote
         if way == 1:
@@ -61,7 +62,22 @@ class Framer(Behaviour):
         ]
         if not proposals:
             return vote
-        return replace(random.choice(proposals), prepare=encode(vote))  # a vote under other content
+        if way == 6:  # a vote under other content
+            return replace(random.choice(proposals), prepare=encode(vote))
+        return self._second_proposal(proposals[-1]) or vote
+
+    def _second_proposal(self, proposal: PrePrepare) -> PrePrepare | None:
+        """Another block in the place of the newest proposal, under the name of its leader. None if that one was
+        spoiled on the way."""
+        signed = opened(Signed, proposal.prepare)
+        vote = opened(Prepare, signed.body) if signed is not None else None
+        header = opened(Header, proposal.header)
+        if signed is None or vote is None or header is None:
+            return None
+        forged = encode(replace(header, time_ms=header.time_ms + 1))
+        body = encode(replace(vote, block=block_hash(forged)))
+        prepare = replace(self.sign(SignedKind.PREPARE, body), signer=signed.signer)
+        return replace(proposal, header=forged, prepare=encode(prepare))
 
     def _other_body(self, vote: Signed) -> bytes:
         """A body that would contradict it."""

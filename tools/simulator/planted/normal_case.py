@@ -118,6 +118,7 @@ NORMAL_CASE: Final = (
         "proposal-signature-unchecked", "A18", _BALLOTS,
         '        if not s.verifier.signed(signed):\n            raise RemoteProtocolError("BAD_SIGNATURE", "Prepare in a proposal")\n',
         "",
+        "liars",
     ),
     Plant(
         "one-signer-twice-in-a-certificate", "A15", _BLOCKS,
