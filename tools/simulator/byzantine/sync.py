@@ -184,6 +184,13 @@ def _other_certificate(liar: SyncLiar, block: CertifiedBlock) -> CertifiedBlock:
     return replace(block, certificate=replace(block.certificate, vote=encode(changed)))
 
 
+def _one_signer_short(liar: SyncLiar, block: CertifiedBlock) -> CertifiedBlock:
+    """A true block that one validator too few has signed (INV-9)."""
+    most, true = liar.core.q - 1, block.certificate
+    few = replace(true, signers=true.signers[:most], signatures=true.signatures[:most])
+    return replace(block, certificate=few)
+
+
 def _forged(liar: SyncLiar, block: CertifiedBlock) -> CertifiedBlock:
     """A block of another chain, certified by the liars and by signatures that are none."""
     random = liar.random
@@ -238,6 +245,6 @@ def _other_bodies(liar: SyncLiar, block: CertifiedBlock) -> CertifiedBlock:
 
 
 BLOCK_LIES: Final[tuple[Callable[[SyncLiar, Chain], Chain], ...]] = (
-    _as_it_is, _cut, _later, _backwards, _twice, _spoil(_other_certificate), _spoil(_forged),
-    _spoil(_other_envelopes), _spoil(_other_bodies),
+    _as_it_is, _cut, _later, _backwards, _twice, _spoil(_other_certificate),
+    _spoil(_one_signer_short), _spoil(_forged), _spoil(_other_envelopes), _spoil(_other_bodies),
 )  # fmt: skip

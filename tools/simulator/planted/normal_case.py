@@ -129,6 +129,7 @@ NORMAL_CASE: Final = (
         "certificate-one-signer-short", "INV-9", _BLOCKS,
         "    if len(signers) < quorum(n):\n",
         "    if len(signers) < quorum(n) - 1:\n",
+        "liars",
     ),
     Plant(
         "certificate-signatures-unchecked", "B6", _BLOCKS,
