@@ -241,6 +241,26 @@ class Hold:
     """Last day."""
 
 
+class Papers(dict[bytes, Paper]):
+    """Vouchers by id. Who is asked for by name is looked at again when the block is over: with a hundred
+    thousand of them, looking at all after every block would take the audit of a chain longer than the chain."""
+
+    touched: set[bytes]
+
+    def __new__(cls) -> Papers:
+        papers = super().__new__(cls)
+        papers.touched = set()  # before a copy or a pickle is filled
+        return papers
+
+    def __getitem__(self, voucher: bytes) -> Paper:
+        self.touched.add(voucher)
+        return super().__getitem__(voucher)
+
+    def __setitem__(self, voucher: bytes, paper: Paper) -> None:
+        self.touched.add(voucher)
+        super().__setitem__(voucher, paper)
+
+
 @dataclass(slots=True)
 class Model(Limits):
     """The whole money of one network."""
@@ -249,7 +269,7 @@ class Model(Limits):
     programmes: dict[bytes, c.ProgrammeRules] = field(default_factory=dict)
     documents: dict[bytes, list[int]] = field(default_factory=dict)
     """id -> [total, occupied]."""
-    papers: dict[bytes, Paper] = field(default_factory=dict)
+    papers: Papers = field(default_factory=Papers)
     offers: dict[bytes, tuple[bytes, c.OfferCreate]] = field(default_factory=dict)
     offer_used: dict[bytes, int] = field(default_factory=dict)
     remainders: dict[tuple[bytes, bytes, str, int], int] = field(default_factory=dict)
@@ -328,14 +348,16 @@ class Model(Limits):
         if rolled:
             self._roll_flows()
         self._learn_instructions(events)
-        self._by_themselves()
+        before = self.papers.touched
+        self.papers.touched = set()
+        self._by_themselves(list(self.papers) if rolled else sorted(before))
         for envelope, receipt in zip(envelopes, receipts, strict=True):
             if receipt.transaction != envelope.transaction:
                 raise Mismatch("receipt of another transaction")
             for command, result in zip(envelope.body.commands, receipt.commands, strict=False):
                 if result.code == "OK":
                     self._apply(envelope.body.organisation, command, result)
-        self._check()
+        self._check(self.papers if rolled else self.papers.touched)
 
     def _learn_instructions(self, events: Iterable[Event]) -> None:
         """Ids of settlement and fee instructions come from the log; what they may pay does not."""
@@ -372,8 +394,8 @@ class Model(Limits):
         if event.amount not in sums:
             raise Mismatch("an anchor has another sum than the vouchers of its debtor")
 
-    def _by_themselves(self) -> None:
-        """Everything that time alone does, on every voucher, every block."""
+    def _by_themselves(self, vouchers: Iterable[bytes]) -> None:
+        """Everything that time alone does: to a voucher when the date has changed, or the block before."""
         for hold_id, hold in sorted(self.holds.items()):
             if self.today > hold.last:
                 self._end_hold(hold_id)
@@ -393,8 +415,8 @@ class Model(Limits):
                 self._resell_or_wait(resale_id)
             elif late:
                 self._unlock(resale_id)
-        for paper in self.papers.values():
-            self._age(paper)
+        for voucher in vouchers:
+            self._age(self.papers[voucher])
         for ask_id, ask in sorted(self.asks.items()):
             if self.today >= ask.lapses:
                 self._end_ask(ask_id)
@@ -1158,7 +1180,7 @@ class Model(Limits):
         if deal.fund:
             self.funds[deal.fund].drawn -= principal
         if interest + principal == sum(owed):
-            paper = self.papers.get(deal.voucher)
+            paper = self.papers[deal.voucher] if deal.voucher in self.papers else None
             for part in [part for part in paper.parts if part.lien == deal_id] if paper else []:
                 if part.holder == deal.lender:
                     part.holder = deal.drawer
@@ -1832,8 +1854,9 @@ class Model(Limits):
 
     # --- what must always hold ----------------------------------------------------------------
 
-    def _check(self) -> None:
-        for voucher, paper in self.papers.items():
+    def _check(self, vouchers: Iterable[bytes]) -> None:
+        for voucher in sorted(vouchers):
+            paper = self.papers[voucher]
             position = 0
             for part in paper.parts:
                 if part.start != position or part.end <= part.start:
