@@ -6,6 +6,7 @@ Two kinds of fault are kept apart everywhere: *Local* means this process is wron
 
 from __future__ import annotations
 
+import copyreg
 from typing import Final
 
 __all__ = [
@@ -29,6 +30,10 @@ class TallynetError(Exception):
         super().__init__(f"{code}: {message}")
         self.code: Final = code
         self.message: Final = message
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """So that it crosses from one process to another: by itself an exception is made anew from its text."""
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]  # typeshed lacks it
 
 
 class ProtocolError(TallynetError):

@@ -11,25 +11,15 @@ and its state against its own records and the newest one (`tools.audit_state`). 
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Final
 
 import lmdb
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
 
 from node.config import load_config
 from node.ledger.execute import execute_block
@@ -51,12 +41,10 @@ from tallynet.hashing import block_hash, envelope_hash
 from tallynet.merkle import list_root
 from tallynet.receipts import Event, events_digest, split_events
 from tallynet.validators import Handover, Succession
-from tools.arguments import format_amount
 from tools.audit_state import Sums, check_state
 from tools.money_comparison import money_differences
 from tools.money_limits import Mismatch
 from tools.money_model import Model, decode_receipts
-from tools.output import ERRORS, OUT, Exit, Output, print_rows
 from tools.testnet_files import NETWORK_FILE, load_network
 
 Advance = Callable[[int, int], None]
@@ -104,69 +92,6 @@ def node_directories(given: Sequence[Path]) -> list[Path]:
         else:
             found.append(directory)
     return found
-
-
-def run_audit(directories: Sequence[Path], output: Output = Output.table) -> int:
-    """Audit nodes and compare them with each other; prints a table or JSON; returns the exit code."""
-    nodes = node_directories(directories)
-    reports: list[Report] = []
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()  # fmt: skip
-    with Progress(*columns, console=ERRORS, transient=True) as progress:
-        for node in nodes:
-            task = progress.add_task(f"auditing {node.name}", total=None)
-            reports.append(audit_node(node, partial(_advance, progress, task)))
-    _compare_nodes(reports)
-    if output is Output.json:
-        print(json.dumps([_as_json(report) for report in reports], indent=2))
-    else:
-        _print(reports)
-    return int(Exit.OK if all(report.agrees for report in reports) else Exit.REFUSED)
-
-
-def _advance(progress: Progress, task: TaskID, done: int, total: int) -> None:
-    progress.update(task, completed=done, total=total)
-
-
-def _as_json(report: Report) -> dict[str, object]:
-    return {name: getattr(report, name) for name in Report.__dataclass_fields__} | {
-        "agrees": report.agrees
-    }
-
-
-def _compare_nodes(reports: Sequence[Report]) -> None:
-    """Nodes of one network may end at different heights, never at different roots for one height."""
-    by_height: dict[int, Report] = {}
-    for report in reports:
-        other = by_height.setdefault(report.height, report)
-        if other.state_root != report.state_root:
-            report.differ(f"state root at {report.height} differs from {other.node}'s")
-
-
-def _print(reports: Sequence[Report]) -> None:
-    rows = [
-        (
-            report.node,
-            str(report.height),
-            str(report.commands),
-            str(report.vouchers),
-            format_amount(report.face),
-            format_amount(report.live),
-            format_amount(report.redeemed),
-            format_amount(report.cancelled),
-            report.state_root[:16],
-            "all, executed" if report.executed else f"from {report.first_block}, certified",
-            "agrees" if report.agrees else "DIFFERS",
-        )
-        for report in reports
-    ]
-    columns = (
-        "node", "height", "commands", "vouchers", "face", "live", "redeemed", "cancelled",
-        "state root", "blocks", "audit",
-    )  # fmt: skip
-    print_rows("Every fen: face = live + redeemed + cancelled", columns, rows)
-    for report in reports:
-        for difference in report.differences:
-            OUT.print(f"{report.node}: {difference}")
 
 
 def _heights(stored: Snapshot) -> Iterator[int]:

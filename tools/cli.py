@@ -150,7 +150,7 @@ def audit(*directories: Path, output: OutputOption = Output.table) -> None:
     directories
         Node directories, or network directories, whose nodes are all audited.
     """
-    from tools.audit import run_audit
+    from tools.audit_nodes import run_audit
 
     if not directories:
         raise UsageError("USAGE", "name at least one directory: tally audit network")

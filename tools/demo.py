@@ -16,7 +16,7 @@ from rich.console import Console
 
 from tallynet.errors import TallynetError
 from tools import testnet_processes
-from tools.audit import run_audit
+from tools.audit_nodes import run_audit
 from tools.connect import genesis_of
 from tools.demo_story import CHAPTERS, DemoFailed, Step, on_stage, read_invoices
 from tools.guard import guarded

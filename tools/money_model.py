@@ -1180,7 +1180,7 @@ class Model(Limits):
         if deal.fund:
             self.funds[deal.fund].drawn -= principal
         if interest + principal == sum(owed):
-            paper = self.papers[deal.voucher] if deal.voucher in self.papers else None
+            paper = self.papers.get(deal.voucher)
             for part in [part for part in paper.parts if part.lien == deal_id] if paper else []:
                 if part.holder == deal.lender:
                     part.holder = deal.drawer

@@ -18,7 +18,7 @@ from tallynet.errors import TallynetError
 from tallynet.messages import NodeState, NodeStatus
 from tallynet.records import NETWORK_ID, Kind, Network
 from tools import testnet_processes
-from tools.audit import run_audit
+from tools.audit_nodes import run_audit
 from tools.cli import main
 from tools.connect import connect, genesis_of
 from tools.demo import free_ports

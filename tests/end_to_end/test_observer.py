@@ -35,7 +35,8 @@ from tallynet.messages import (
 from tallynet.records import NETWORK_ID, Kind, Network
 from tallynet.signatures import KIND_COMMIT
 from tools import testnet_processes
-from tools.audit import run_audit, stopped_store
+from tools.audit import stopped_store
+from tools.audit_nodes import run_audit
 from tools.cli import main
 from tools.connect import connect, genesis_of
 from tools.demo import free_ports

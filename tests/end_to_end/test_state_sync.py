@@ -17,7 +17,8 @@ from tallynet import commands as c
 from tallynet.client import Client, Receipt, RequestFailed
 from tallynet.errors import TallynetError
 from tools import testnet_processes
-from tools.audit import audit_node, run_audit
+from tools.audit import audit_node
+from tools.audit_nodes import run_audit
 from tools.connect import connect, genesis_of
 from tools.demo import free_ports
 from tools.participant import Participant

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from tallynet.errors import TallynetError
-from tools.audit import audit_node
+from tools.audit_nodes import audit_nodes, bars
 from tools.chaos.chain import Chain, read_chain
 from tools.chaos.checker import Evidence, Finding, judge
 from tools.chaos.network import ChaosNetwork
@@ -90,17 +89,11 @@ def _columns() -> Iterator[Any]:
 
 def _audit(network: ChaosNetwork, names: Iterable[str], progress: Progress) -> Finding:
     found = Finding("tally audit agrees: re-execution, state, money")
-    for name in names:
-        task = progress.add_task(f"auditing {name}", total=None)
-        report = audit_node(network.path(name), partial(_advance, progress, task))
+    for report in audit_nodes([network.path(name) for name in names], bars(progress)):
         found.checked += report.height
         for difference in report.differences:
-            found.violated(f"{name}: {difference}")
+            found.violated(f"{report.node}: {difference}")
     return found
-
-
-def _advance(progress: Progress, task: TaskID, done: int, total: int) -> None:
-    progress.update(task, completed=done, total=total)
 
 
 def _logs(

@@ -27,7 +27,8 @@ from tallynet.messages import NodeStatus
 from tallynet.penetration import PathEvent, Up
 from tallynet.receipts import EnvelopeReceipt, Event
 from tools import testnet_processes
-from tools.audit import audit_node, node_directories
+from tools.audit import node_directories
+from tools.audit_nodes import audit_nodes, audit_progress
 from tools.connect import connect, genesis_of
 from tools.demo import free_ports
 from tools.guard import guarded
@@ -253,7 +254,8 @@ async def on_network(
 
 def audit_all(directory: Path) -> dict[str, object]:
     """Audit every stopped node. Raises ScenarioFailed WRONG."""
-    reports = [audit_node(node) for node in node_directories([directory])]
+    with audit_progress() as watch:
+        reports = audit_nodes(node_directories([directory]), watch)
     for report in reports:
         if not report.agrees:
             raise ScenarioFailed("WRONG", f"audit of {report.node}: {report.differences[0]}")
