@@ -168,6 +168,21 @@ VARIANTS: Final[dict[str, Variant]] = {
         lying_percent=100,
         behaviours=("false heir",),
     ),
+    "spoilers": Variant(
+        sizes=(4,),
+        lengths_ms=(10_000,),
+        requests=(60, 120),
+        faults=(6, 12),
+        kinds=(_K.CRASH_LEADER,),
+        longest_ms=(1_500, 2_500),
+        losses=(0,),
+        windows=(4,),
+        epoch_lengths=(1000,),
+        storm_percent=100,
+        faulty_percent=100,
+        lying_percent=100,
+        behaviours=("invalid leader",),
+    ),
     "members": Variant(
         sizes=(4, 4, 5),
         lengths_ms=(8_000, 12_000),
@@ -192,6 +207,7 @@ _RARE: Final = (
     (100, "heirs"),
     (50, "usurpers"),
     (20, "members"),
+    (25, "spoilers"),
 )
 """Every so many-th seed, counted from its own end."""
 

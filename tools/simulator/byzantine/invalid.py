@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from tallynet.blocks import Header, Prepare
 from tallynet.codec import decode, encode
+from tallynet.envelope import SignedEnvelope
 from tallynet.hashing import block_hash, envelope_hash
 from tallynet.merkle import list_root
 from tallynet.messages import (
@@ -94,14 +95,28 @@ class InvalidLeader(Behaviour):
     def copy(self, hash: bytes) -> bytes:
         """The hash of a mutilated copy of this envelope, which others can ask for."""
         envelope = self.machine.executor.envelope(hash)
+        return hash if envelope is None else self.keep(mutilated(envelope.raw, self.random))
+
+    def expired(self, hash: bytes, seconds: int) -> bytes:
+        """The same, of one that was valid until then."""
+        envelope = self.machine.executor.envelope(hash)
         if envelope is None:
             return hash
-        raw = mutilated(envelope.raw, self.random)
+        body = encode(replace(envelope.body, valid_until=seconds))
+        return self.keep(encode(SignedEnvelope(body, envelope.signatures)))
+
+    def keep(self, raw: bytes) -> bytes:
+        """The hash of an envelope that others may ask for."""
         made = envelope_hash(raw)
         self._copies[made] = raw
         if len(self._copies) > OLD_IDS_MAX:
             self._copies.popitem(last=False)
         return made
+
+    @property
+    def newest(self) -> bytes:
+        """The last envelope that was proposed."""
+        return self._old[-1] if self._old else self.random.randbytes(32)
 
     @property
     def old(self) -> bytes:
@@ -139,6 +154,7 @@ def _time(liar: InvalidLeader, header: Header, ids: tuple[bytes, ...]) -> Parts:
         header.time_ms + 86_400_000,
         header.time_ms - 60_000,
         header.time_ms + 1_999,
+        header.time_ms - 1_999,
         2**62,
     )
     return replace(header, time_ms=liar.random.choice(times)), ids
@@ -179,6 +195,11 @@ def _only_executed(liar: InvalidLeader, header: Header, ids: tuple[bytes, ...]) 
     return header, (liar.old,)
 
 
+def _undecided(liar: InvalidLeader, header: Header, ids: tuple[bytes, ...]) -> Parts:
+    """The newest envelope of the block below, which is not final yet (INV-14)."""
+    return header, (*ids, liar.newest)
+
+
 def _unknown(liar: InvalidLeader, header: Header, ids: tuple[bytes, ...]) -> Parts:
     return header, (*ids, liar.random.randbytes(32))
 
@@ -194,6 +215,11 @@ def _both(liar: InvalidLeader, header: Header, ids: tuple[bytes, ...]) -> Parts:
     return header, (*ids, *copies) if liar.random.random() < 0.5 else (*copies, *ids)
 
 
+def _expired(liar: InvalidLeader, header: Header, ids: tuple[bytes, ...]) -> Parts:
+    seconds = header.time_ms // 1000 - liar.random.randint(0, 5)
+    return header, tuple(liar.expired(hash, seconds) for hash in ids)
+
+
 def _empty(liar: InvalidLeader, header: Header, ids: tuple[bytes, ...]) -> Parts:
     del liar, ids
     return header, ()
@@ -205,7 +231,9 @@ def _too_many(liar: InvalidLeader, header: Header, ids: tuple[bytes, ...]) -> Pa
 
 
 def _other_content(liar: InvalidLeader, header: Header, ids: tuple[bytes, ...]) -> Parts:
-    return header, ids[:-1] if len(ids) > 1 else (*ids, liar.random.randbytes(32))
+    """Not what the root says: less, more, or mutilated copies."""
+    others = ids[:-1], (*ids, liar.random.randbytes(32)), tuple(liar.copy(hash) for hash in ids)
+    return header, liar.random.choice(others)
 
 
 def _root_only(liar: InvalidLeader, header: Header, ids: tuple[bytes, ...]) -> Parts:
@@ -219,8 +247,8 @@ def _future(liar: InvalidLeader, header: Header, ids: tuple[bytes, ...]) -> Part
 
 
 FAULTS: Final[tuple[Fault, ...]] = (
-    _parent, _time, _number, _twice, _copies, _both, _copies, _both, _executed, _only_executed, _unknown, _empty, _too_many,
-    _other_content, _root_only, _future,
+    _parent, _time, _number, _twice, _copies, _both, _copies, _both, _executed, _only_executed, _undecided, _expired, _unknown,
+    _empty, _too_many, _other_content, _root_only, _future,
 )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
@@ -15,14 +16,15 @@ if TYPE_CHECKING:
 
 
 class Agreement(Oracle):
-    """Every durable block is the one block of its height, follows the one below it, and carries the
-    signatures of more than (n + f) / 2 distinct validators; what is durable stays."""
+    """Every durable block is the one block of its height, follows the one below it, orders what its header
+    binds, and carries the signatures of more than (n + f) / 2 distinct validators; what is durable stays."""
 
     name = "agreement"
 
     def __init__(self, run: Run) -> None:
         super().__init__(run)
         self._canonical: Final[dict[int, bytes]] = {}
+        self._times: Final[dict[int, int]] = {}
         self._newest: Final[dict[int, int]] = {}
         """Process -> its newest durable height."""
 
@@ -36,8 +38,13 @@ class Agreement(Oracle):
         self._newest[node.number] = block.height
         if block.height > 1 and block.header.parent != self._canonical[block.height - 1]:
             raise self.violated(f"height {block.height} does not follow the block below it")
+        self._times[block.height] = block.header.time_ms
+        if block.header.time_ms <= self._times.get(block.height - 1, 0):
+            raise self.violated(f"height {block.height} is not younger than the block below it")
         if sha256(b"\x02" + block.header_bytes).digest() != block.block:
             raise self.violated(f"height {block.height} of {node}: not the hash of its header")
+        if list_root(block.names) != block.header.envelopes_root:
+            raise self.violated(f"height {block.height} of {node}: not the content of its header")
         self._check_certificate(node, block)
 
     def _check_certificate(self, node: SimulatedNode, block: Committed) -> None:
@@ -93,3 +100,17 @@ class Forks(Oracle):
     def heights(self) -> list[int]:
         """At which correct validators hold different blocks."""
         return sorted(self._forked)
+
+
+def list_root(leaves: Sequence[bytes]) -> bytes:
+    """What a header binds its envelopes by, in the words of RFC 6962 §2.1, with their count."""
+    tree = _tree_hash(leaves) if leaves else b""
+    return sha256(b"\x02" + len(leaves).to_bytes(4, "big") + tree).digest()
+
+
+def _tree_hash(leaves: Sequence[bytes]) -> bytes:
+    if len(leaves) == 1:
+        return sha256(b"\x00" + leaves[0]).digest()
+    left = 1 << (len(leaves) - 1).bit_length() - 1
+    halves = _tree_hash(leaves[:left]) + _tree_hash(leaves[left:])
+    return sha256(b"\x01" + halves).digest()

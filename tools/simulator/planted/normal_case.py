@@ -150,36 +150,43 @@ NORMAL_CASE: Final = (
         "content-not-bound-by-its-root", "A18", _PROPOSALS,
         "    if list_root(envelopes) != header.envelopes_root:\n",
         "    if len(envelopes) > 1_000:\n",
+        "spoilers",
     ),
     Plant(
         "transaction-twice-in-a-block", "INV-14", _PROPOSALS,
         "    if len({transaction.id for transaction in transactions}) != len(transactions):\n",
         "    if len(transactions) < 0:\n",
+        "spoilers",
     ),
     Plant(
         "transaction-of-an-undecided-block-again", "INV-14", _NORMAL,
         "        if not all(below.keys().isdisjoint(ids) for below in s.undecided_below(slot.height)):\n",
         "        if len(ids) > len(transactions):\n",
+        "spoilers",
     ),
     Plant(
         "committed-transaction-again", "INV-14", _PROPOSALS,
         "        if is_remembered(transaction):\n",
         "        if size < 0:\n",
+        "spoilers",
     ),
     Plant(
         "expired-transaction-ordered", "D9", _PROPOSALS,
         "        if not earliest < transaction.valid_until <= latest:\n",
         "        if transaction.valid_until > latest:\n",
+        "spoilers",
     ),
     Plant(
         "header-time-unchecked", "C9", _NORMAL,
         "        if abs(header.time_ms - s.wall_ms) > s.config.clock_window_ms:\n",
         "        if header.time_ms < 0:\n",
+        "spoilers",
     ),
     Plant(
         "header-time-not-ascending", "C9", _PROPOSALS,
         "    if header.time_ms <= parent_time_ms:\n",
         "    if header.time_ms < 0:\n",
+        "spoilers",
     ),
     Plant(
         "bodies-not-kept-before-prepare", "B1", _NORMAL,
