@@ -19,6 +19,7 @@ from tallynet.codec import decode, encode
 from tallynet.envelope import Envelope
 from tallynet.evidence import VotesEvidence
 from tallynet.hashing import signed_bytes
+from tallynet.merkle import list_root
 from tallynet.messages import (
     DOMAINS,
     Complaint,
@@ -34,6 +35,7 @@ from tools.simulator.clients import Pending, SimulatedClient
 from tools.simulator.node import SimulatedNode
 from tools.simulator.oracles import Committed, Oracle, Violation
 from tools.simulator.oracles.agreement import Agreement
+from tools.simulator.oracles.agreement import list_root as independent_root
 from tools.simulator.oracles.bounds import BoundedResources
 from tools.simulator.oracles.clients import LightClients
 from tools.simulator.oracles.conduct import HeaderTime, Integrity, Steadfast
@@ -140,6 +142,25 @@ def test_agreement_sees_a_broken_chain(history: tuple[Run, Record]) -> None:
         oracle.committed(run.nodes[0], replace(second, header=header))
     with pytest.raises(Violation, match="not the hash of its header"):
         Agreement(run).committed(run.nodes[0], replace(first, header_bytes=b"other"))
+
+
+def test_agreement_sees_content_and_a_time_that_do_not_fit(history: tuple[Run, Record]) -> None:
+    run, record = history
+    first, second = [block for node, block in record.blocks if node is run.nodes[0]][:2]
+    with pytest.raises(Violation, match="not the content of its header"):
+        Agreement(run).committed(run.nodes[0], replace(first, names=(*first.names, bytes(32))))
+    oracle = Agreement(run)
+    oracle.committed(run.nodes[0], first)
+    header = msgspec.structs.replace(second.header, time_ms=first.header.time_ms)
+    with pytest.raises(Violation, match="not younger"):
+        oracle.committed(run.nodes[0], replace(second, header=header))
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 5, 8, 255, 257])
+def test_the_oracle_s_root_over_a_list_is_the_product_s(count: int) -> None:
+    """Written twice, so that each is checked by the other (C6)."""
+    leaves = [bytes([number % 256]) * 32 for number in range(count)]
+    assert independent_root(leaves) == list_root(leaves)
 
 
 def test_agreement_counts_and_checks_signatures(history: tuple[Run, Record]) -> None:
