@@ -1153,8 +1153,8 @@ class Model(Limits):
         deal.repaid += principal
         if deal.kind is r.FinancingKind.BACKSTOP:
             self.pools[deal.offer or b""].drawn -= principal
-        for line in deal.lines:
-            self.lines[line].used -= principal
+        for line in deal.lines:  # what was bought beside the line may have freed it already
+            self.lines[line].used -= min(principal, self.lines[line].used)
         if deal.fund:
             self.funds[deal.fund].drawn -= principal
         if interest + principal == sum(owed):

@@ -76,19 +76,24 @@ def unreserve(context: Context, id: bytes, amount: int) -> None:
 
 
 def release_used(context: Context, id: bytes, amount: int) -> None:
-    """Use ends: redeemed or repaid."""
+    """Use ends: redeemed or cancelled face of an ISSUE line."""
     _put(context, id, context.require(CreditLine, id), 0, -amount)
 
 
 def release_exposure(
     context: Context, holder: bytes, debtor: bytes, currency: str, amount: int
 ) -> None:
-    """Bought face is paid or sold on: its buyer's DEBTOR_EXPOSURE is free again, as far as it was
-    used (an offer need not ask for a line)."""
+    """Bought face is paid or sold on: its buyer's DEBTOR_EXPOSURE is free again."""
     id = line_id(LineKind.DEBTOR_EXPOSURE, holder, debtor, currency)
-    line = context.find(CreditLine, id)
-    if line is not None:
-        release_used(context, id, min(amount, line.used))
+    if context.find(CreditLine, id) is not None:
+        release_as_used(context, id, amount)
+
+
+def release_as_used(context: Context, id: bytes, amount: int) -> None:
+    """Use ends, as far as there is any: face that was bought without asking for the line (an offer need
+    not) frees it all the same, so that there may be less than what is repaid now."""
+    line = context.require(CreditLine, id)
+    release_used(context, id, min(amount, line.used))
 
 
 def reserve_if_there(context: Context, id: bytes, amount: int) -> None:
