@@ -2,8 +2,8 @@
 
 The id is what makes asking again safe. The signed envelope is kept under it, durable, before it leaves; whoever asks
 again, after a lost line or a restart of either side, has the same bytes sent again, which the network executes
-once, and gets the same receipt. The same id with another command is refused. With each new connection, the first
-after a start among them, what has no receipt is sent again unasked, as long as it is valid.
+once, and gets the same receipt. The same id with another command is refused. What has no receipt is sent until there is
+one, or its validity is over, whether anybody asks or not; also after a restart.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final, final, get_args
 
 import msgspec
 import structlog
+import trio
 from msgspec import Meta
 
 from node.light.following import Follower
@@ -36,6 +37,8 @@ RECEIPT_SECONDS: Final = 10.0
 """How long a request waits for its receipt, which takes a second when all is well."""
 WAITING_MAX: Final = 1_000
 """Commands without receipt: what a program sends blindly while the network is away."""
+LATE_SECONDS: Final = 5.0
+"""For the receipt of a block that was made when the validity was nearly over."""
 LABEL_BYTES: Final = 16
 COMMANDS: Final[dict[str, type[Wire]]] = {command_name(each): each for each in get_args(Command)}
 
@@ -74,6 +77,7 @@ class Submitter:
         self._follower: Final = follower
         self._sign: Final = sign
         self._by_words: Final = by_words
+        self._nursery: trio.Nursery | None = None
 
     async def submit(self, raw: bytes) -> dict[str, Any]:
         """What became of the command in a request's body: state DONE with its receipt, whatever that says; or
@@ -99,30 +103,30 @@ class Submitter:
             envelope = self._sign([command])
             sent = Sent(request.id, digest, envelope.raw, envelope.body.valid_until)
             self._kept.keep(sent, now)
+            if self._nursery is not None:
+                self._nursery.start_soon(self._go_on, sent)
         elif sent.digest != digest:
             raise CommandError("COMMAND_ID_USED", f"{request.id} was another command")
-        return _report(sent if sent.receipt else await self._send(sent))
+        return _report(sent if sent.receipt else await self._send(sent, RECEIPT_SECONDS))
 
     async def run(self) -> None:
-        """Send again, one after the other, what a stop or a lost line has left without receipt."""
+        """Go on with what has no receipt, as long as it is valid: what requests gave up waiting for, and, with each
+        connection, what a stop or the connection before has left."""
         client: Client | None = None
-        while self._sign is not None:
-            client = await self._follower.connection(client)
-            for sent in self._kept.unanswered(int(time.time())):
-                await self._send_again(sent.id)
+        async with trio.open_nursery() as self._nursery:
+            while self._sign is not None:
+                client = await self._follower.connection(client)
+                for sent in self._kept.unanswered(int(time.time())):
+                    self._nursery.start_soon(self._go_on, sent)
 
-    async def _send_again(self, id: str) -> None:
+    async def _go_on(self, sent: Sent) -> None:
         log = structlog.get_logger("light")
-        sent = self._kept.get(id)
-        if sent is None or sent.receipt or sent.valid_until < time.time():
-            return
         try:
-            done = await self._send(sent)
+            done = await self._send(sent, max(0.0, sent.valid_until - time.time()) + LATE_SECONDS)
         except TallynetError as error:  # whoever asks for it gets the same answer
-            log.warning("not sent again", id=id, code=error.code, message=error.message)
+            log.warning("no receipt", id=sent.id, code=error.code, message=error.message)
             return
-        if done.receipt:
-            log.info("sent again", id=id, height=done.height)
+        log.info("receipt" if done.receipt else "expired", id=sent.id, height=done.height)
 
     def look(self, id: str) -> dict[str, Any] | None:
         """What is known of an id, without asking anybody."""
@@ -139,13 +143,13 @@ class Submitter:
         except TallynetError as error:
             raise CommandError("COMMAND_INVALID", error.message) from None
 
-    async def _send(self, sent: Sent) -> Sent:
+    async def _send(self, sent: Sent, seconds: float) -> Sent:
         client = self._follower.client
         if client is None:
             return sent
         envelope = open_envelope(sent.envelope)
         try:
-            receipt = await client.submit(envelope, seconds=RECEIPT_SECONDS)
+            receipt = await client.submit(envelope, seconds=seconds)
         except OutcomeUnknown:
             return sent
         except SubmissionRefused as error:
