@@ -23,6 +23,7 @@ from tallynet.records import Kind, Role
 from tools.arguments import UsageError
 from tools.command_table import COMMANDS, CommandEntry, Reading
 from tools.connect import connect, genesis_of
+from tools.kept_lines import with_uses
 from tools.output import ERRORS, Exit, Output, print_json, print_rows, stop
 from tools.participant import Outcome, Participant, new_label
 from tools.records_by_name import AddressBook, label_bytes
@@ -170,13 +171,19 @@ def build(entry: CommandEntry, reading: Reading, label: str, given: dict[str, An
     for name, option in entry.options.items():
         text = given.get(name, option.default)
         if option.many:
+            if text is None and name not in _OPTIONAL_LISTS:
+                raise _missing(name)
             values[name] = tuple(option.read(reading, item) for item in text or ())
         elif text is None:
-            raise UsageError("USAGE", f"--{name.replace('_', '-')} is missing")
+            raise _missing(name)
         else:
             values[name] = option.read(reading, text)
     fields = entry.build(values)
     return entry.command(label=label_bytes(label) if label else new_label(), **fields)
+
+
+def _missing(option: str) -> UsageError:
+    return UsageError("USAGE", f"--{option.replace('_', '-')} is missing")
 
 
 def _chosen_signers(participant: Participant, text: str) -> Sequence[tuple[Person, Role]] | None:
@@ -196,7 +203,8 @@ def _chosen_signers(participant: Participant, text: str) -> Sequence[tuple[Perso
 
 
 def execute(common: Common, *commands: Wire) -> None:
-    """Sign and send, or dry-run; print; exit with the code of the result."""
+    """Sign and send, or dry-run; print; exit with the code of the result. What the commands use of the acting
+    organisation's sealed lines is counted in first."""
     trio.run(_execute, common, commands)
 
 
@@ -206,6 +214,9 @@ async def _execute(common: Common, commands: Sequence[Wire]) -> None:
             common.network, common.acting, client, genesis_of(common.network)[1]
         )
         signers = _chosen_signers(participant, common.sign_as)
+        commands = await with_uses(
+            client, common.network, participant.wallet, commands, keep=not common.dry_run
+        )
         envelope = participant.envelope(commands, signers=signers)
         if common.dry_run:
             result = await client.dry_run(envelope.body)

@@ -270,6 +270,24 @@ def test_a_pledged_lot_pays_the_lender_first_and_the_surplus_to_the_borrower(wor
 # --- settlement -------------------------------------------------------------------------------------
 
 
+def test_a_loan_is_repaid_although_a_range_bought_beside_the_line_has_freed_it(
+    world: World,
+) -> None:
+    line = world.line(r.LineKind.DEBTOR_EXPOSURE, "bank-2", "core", 1_000)
+    voucher, sale = world.voucher(1_000), world.offer()
+    under = world.offer(kind=r.FinancingKind.LOAN_PLEDGE, lines_required=EXPOSURE)
+    for amount, offer in ((600, sale), (400, under)):
+        drawn = world.ok("devices", world.draw("devices", voucher, 0, amount, offer))
+        world.pay_out("bank-2", drawn, drawn.result[1])
+    world.roll_to(world.get(r.Voucher, voucher).maturity)
+    fund(world, voucher, 1_000)
+    orders = dict(instructions(world, voucher))
+    for id in sorted(orders, key=lambda id: -orders[id].start):  # what was bought is paid first
+        paid = c.SettlementPaid(world.label, id, orders[id].amount, receipt_number(world))
+        world.ok("bank-1", paid)
+    assert world.get(r.CreditLine, line).used == 0
+
+
 def test_partial_funds_are_shared_pro_rata_and_never_overpaid_I13(world: World) -> None:
     voucher = world.voucher(1_000)
     pieces = (c.Piece(world.ids["shop"], 300, None),)
