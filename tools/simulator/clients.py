@@ -35,6 +35,8 @@ class Pending:
     first: int
     """Process that is asked first; then the next ones in turn, so that f + 1 tries reach a correct one."""
     tries: int = 0
+    told: bool = False
+    """Every validator was, and none has refused since: its client waits."""
 
 
 class SimulatedClient:
@@ -79,14 +81,24 @@ class SimulatedClient:
         if self.is_over(pending):
             del self.pending[pending.envelope.transaction]
             return
+        self._run.scheduler.after(RETRY_US, self._try, pending)
         nodes = self._run.nodes
-        node = nodes[(pending.first + pending.tries) % len(nodes)]
+        if pending.told:
+            return
+        if self._run.plan.patient and not pending.tries:
+            pending.told = True
+            for node in nodes:
+                self._ask(node, pending)
+            pending.tries = len(nodes)
+            return
+        self._ask(nodes[(pending.first + pending.tries) % len(nodes)], pending)
         pending.tries += 1
+
+    def _ask(self, node: SimulatedNode, pending: Pending) -> None:
         session = self._sessions.setdefault(node.number, Session(self, node))
         request = Submit((pending.envelope.raw,))
         delay = 50 + self._random.randrange(CLIENT_DELAY_US)
         self._run.scheduler.after(delay, node.ask, session, request)
-        self._run.scheduler.after(RETRY_US, self._try, pending)
 
     def is_over(self, pending: Pending) -> bool:
         """No block can hold it any more, or more than f validators refused it for good."""
@@ -111,8 +123,10 @@ class SimulatedClient:
         if isinstance(reply, Refused):
             pending = self.pending.get(reply.transaction)
             transient = BUSY if self._run.healed else TRANSIENT
-            if pending is not None and reply.code not in transient:
-                pending.refused_by[node.index] = reply.code
+            if pending is not None:
+                pending.told = False
+                if reply.code not in transient:
+                    pending.refused_by[node.index] = reply.code
 
     def _acknowledged(self, receipt: Receipt) -> None:
         pending = self.pending.pop(receipt.transaction, None)

@@ -52,6 +52,12 @@ CHARGED_KINDS: Final = (
 """Faults that make a validator count as faulty: its promise to remember is broken (B12)."""
 
 
+DYING_KINDS: Final = frozenset(CHARGED_KINDS) | {
+    FaultKind.CRASH, FaultKind.CRASH_LEADER, FaultKind.CRASH_ALL, FaultKind.FAIL_COMMIT,
+}  # fmt: skip
+"""Faults that end a process."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     kind: FaultKind
@@ -131,6 +137,9 @@ class Plan:
     """Further banks whose nodes the validators' banks may add to the set."""
     aftershock: bool = False
     """When all is decided the leader dies, unhealed; what is submitted then must be decided too."""
+    patient: bool = False
+    """Clients tell every validator once and then wait: what a validator holds it must not lose, though nobody
+    asks again. Only where no process dies, as pools are not durable."""
 
     @property
     def f(self) -> int:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from tools.simulator.byzantine import BEHAVIOURS
 from tools.simulator.draw import draw
 from tools.simulator.lying import draw_forensic, draw_lying
-from tools.simulator.options import Plan
+from tools.simulator.options import DYING_KINDS, Plan
 from tools.simulator.variants import FORENSIC, LIARS, variant_of
 
 BY_VARIANT: Final = ("false heir", "usurper")
@@ -16,6 +17,12 @@ BY_VARIANT: Final = ("false heir", "usurper")
 
 def plan_of(seed: int) -> Plan:
     """What the sweeps run for this seed, and what `tally simulate --seed` replays."""
+    plan = _drawn(seed)
+    die = plan.spares or any(fault.kind in DYING_KINDS for fault in plan.faults)
+    return replace(plan, patient=not die and seed % 2 == 0)
+
+
+def _drawn(seed: int) -> Plan:
     behaviours = tuple(name for name in BEHAVIOURS if name not in BY_VARIANT)
     variant = variant_of(seed)
     if variant == LIARS:

@@ -154,10 +154,14 @@ def _time(liar: InvalidLeader, header: Header, ids: tuple[bytes, ...]) -> Parts:
         header.time_ms + 86_400_000,
         header.time_ms - 60_000,
         header.time_ms + 1_999,
-        header.time_ms - 1_999,
         2**62,
     )
     return replace(header, time_ms=liar.random.choice(times)), ids
+
+
+def _before(liar: InvalidLeader, header: Header, ids: tuple[bytes, ...]) -> Parts:
+    """A time that agrees with everybody's clock, but not with the block below."""
+    return replace(header, time_ms=header.time_ms - liar.random.randint(1, 1_999)), ids
 
 
 def _number(liar: InvalidLeader, header: Header, ids: tuple[bytes, ...]) -> Parts:
@@ -247,7 +251,7 @@ def _future(liar: InvalidLeader, header: Header, ids: tuple[bytes, ...]) -> Part
 
 
 FAULTS: Final[tuple[Fault, ...]] = (
-    _parent, _time, _number, _twice, _copies, _both, _copies, _both, _executed, _only_executed, _undecided, _expired, _unknown,
+    _parent, _time, _before, _number, _twice, _copies, _both, _copies, _both, _executed, _only_executed, _undecided, _expired, _unknown,
     _empty, _too_many, _other_content, _root_only, _future,
 )  # fmt: skip
 

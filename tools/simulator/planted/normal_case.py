@@ -236,11 +236,6 @@ NORMAL_CASE: Final = (
         "        if highest > s.committed + 1_000:\n",
     ),
     Plant(
-        "votes-never-sent-again", "A9", "consensus/status.py",
-        "            self._push(source, status.committed, old_only=True)\n",
-        "            return\n",
-    ),
-    Plant(
         "delivered-block-delivered-again", "A8", _STATE,
         "            self.committed = header.height\n",
         "            self.committed = header.height - 1\n",
