@@ -385,6 +385,43 @@ class LineResume(Wire, tag="line.resume"):
     line: Id
 
 
+class LineGrantSealed(Wire, tag="line.grant.sealed"):
+    """A limit that only grantor and obligor know. DEBTOR_EXPOSURE or BORROWER."""
+
+    label: Label
+    kind: LineKind
+    obligor: Id
+    currency: Currency
+    commitment: Hash
+    """`sealed_line.commitment` of the first state."""
+    valid_from: Day
+    valid_to: Day
+
+
+class LineChangeSealed(Wire, tag="line.change.sealed"):
+    """By the grantor: another limit, other dates, or use that has ended."""
+
+    label: Label
+    line: Id
+    sequence: Uint
+    """One more than that of the line."""
+    commitment: Hash
+    valid_from: Day
+    valid_to: Day
+
+
+class LineUseSealed(Wire, tag="line.use.sealed"):
+    """By the grantor, in one envelope with its act on `use`: the new commitment counts that use in."""
+
+    label: Label
+    line: Id
+    sequence: Uint
+    """One more than that of the line."""
+    commitment: Hash
+    use: Id
+    """Request that is quoted for, rediscount that is accepted, or prepayment that is funded."""
+
+
 class LineAllocate(Wire, tag="line.allocate"):
     """By a core: part of its ISSUE lines for a supplier; again, to change it."""
 
@@ -1264,6 +1301,7 @@ Command = (
     | KeyAdd | KeyRotate | KeyRevoke | ReadingKeySet | AccountBind | AccountVerify
     | ProgrammeCreate | ProgrammeUpdate | ProgrammeJoin | ProgrammeLeave
     | LineGrant | LineChange | LineSuspend | LineResume
+    | LineGrantSealed | LineChangeSealed | LineUseSealed
     | IssuerBlock | IssuerUnblock | DistressOpen | DistressClose | DistressDeclare | DistressEnd
     | BranchCreate | BranchStatusSet | RecoverStart | RecoverCancel
     | LineAllocate | FeeScheduleSet | WaiverGrant | WaiverRevoke | FundCommit | FundWithdraw

@@ -366,6 +366,18 @@ class LineStatus(IntEnum):
     SUSPENDED = 2
 
 
+class SealedLine(Wire):
+    """What the chain knows of a limit that grantor and obligor know (`tallynet.sealed_line`)."""
+
+    sequence: Uint
+    """Grows by one with each commitment (I15); 1 at the grant."""
+    commitment: Hash
+    """To what is granted and used now."""
+    use: Id | None
+    """Request, rediscount or prepayment that the newest commitment counts in, until the grantor's act on it
+    takes it."""
+
+
 class CreditLine(Wire, tag="line"):
     """A limit by `grantor` on `obligor`. Id: by-product of (kind, grantor ‖ obligor ‖ currency), so
     there is one per (kind, grantor, obligor, currency)."""
@@ -383,6 +395,8 @@ class CreditLine(Wire, tag="line"):
     status: LineStatus
     seasonal: SeasonalWindows
     """Windows that overlap add up."""
+    sealed: SealedLine | None
+    """Then DEBTOR_EXPOSURE or BORROWER; granted, reserved and used are 0 and say nothing."""
 
 
 class Allocations(Wire, tag="allocations"):
@@ -1020,7 +1034,9 @@ class Quote(Wire):
     advance_bps: Bps
     """Loans: principal per lot length; otherwise 10,000."""
     lines: tuple[LineKind, ...]
-    """DEBTOR_EXPOSURE and/or BORROWER; sorted."""
+    """DEBTOR_EXPOSURE and/or BORROWER; sorted. Counted at the acceptance."""
+    sealed_lines: tuple[LineKind, ...]
+    """Of these the funder has counted the use in, under its sealed lines."""
     registration_required: bool
     valid_to: Day
     """Last day on which it can be accepted."""

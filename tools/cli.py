@@ -54,6 +54,7 @@ from tools.reader_cli import add_reader_commands
 from tools.reconciliation_cli import add_reconciliation_commands
 from tools.recovery_cli import add_recovery_commands
 from tools.scenarios.cli import add_scenario_command
+from tools.sealed_line_cli import add_sealed_line_commands
 from tools.sealed_price_cli import add_sealed_price_commands
 from tools.show_cli import NotFound, add_show_commands
 from tools.simulator.cli import add_simulate_command
@@ -96,6 +97,7 @@ add_document_commands(app, nouns)
 add_name_commands(nouns)
 add_reader_commands(nouns)
 add_sealed_price_commands(nouns)
+add_sealed_line_commands(nouns)
 add_show_commands(app, nouns)
 add_penetration_commands(nouns)
 add_reconciliation_commands(nouns)

@@ -83,6 +83,9 @@ LEDGER: Final[dict[str, str]] = {
     "LINE_KIND": "This kind of line cannot be granted so, or a line of another kind is needed.",
     "LINE_EXCEEDED": "The credit line has no room for this. Lower the amount, or ask the grantor.",
     "LINE_INACTIVE": "The credit line is suspended, or today is outside its validity.",
+    "LINE_SEALED": "Limit and use of this line are sealed: only its grantor uses it, and commits to the"
+    " new state in the same envelope. As a supplier, ask the bank for a quote"
+    " (`tally financing request`); as the bank, use `tally`, which does it.",
     "ALLOCATION_EXCEEDED": "The allocations exceed the lines of the core.",
     "FEE_INVALID": "The fee schedule or waiver begins in the past, or its numbers do not fit its kind.",
     "WAIVER_OVERLAP": "A waiver of the same scope covers some of these days. Revoke it first.",

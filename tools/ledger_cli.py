@@ -23,6 +23,7 @@ from tallynet.records import Kind, Role
 from tools.arguments import UsageError
 from tools.command_table import COMMANDS, CommandEntry, Reading
 from tools.connect import connect, genesis_of
+from tools.kept_lines import with_uses
 from tools.output import ERRORS, Exit, Output, print_json, print_rows, stop
 from tools.participant import Outcome, Participant, new_label
 from tools.records_by_name import AddressBook, label_bytes
@@ -196,7 +197,8 @@ def _chosen_signers(participant: Participant, text: str) -> Sequence[tuple[Perso
 
 
 def execute(common: Common, *commands: Wire) -> None:
-    """Sign and send, or dry-run; print; exit with the code of the result."""
+    """Sign and send, or dry-run; print; exit with the code of the result. What the commands use of the acting
+    organisation's sealed lines is counted in first."""
     trio.run(_execute, common, commands)
 
 
@@ -206,6 +208,9 @@ async def _execute(common: Common, commands: Sequence[Wire]) -> None:
             common.network, common.acting, client, genesis_of(common.network)[1]
         )
         signers = _chosen_signers(participant, common.sign_as)
+        commands = await with_uses(
+            client, common.network, participant.wallet, commands, keep=not common.dry_run
+        )
         envelope = participant.envelope(commands, signers=signers)
         if common.dry_run:
             result = await client.dry_run(envelope.body)

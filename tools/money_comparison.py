@@ -100,6 +100,8 @@ def _line(state: CommittedState, line_id: bytes, line: Line) -> Iterator[str]:
     record = state.record(bytes((Kind.CREDIT_LINE,)) + line_id)
     if not isinstance(record, CreditLine) or record.granted != line.granted:
         yield f"line {line_id.hex()}: not as granted"
+    elif (record.sealed.sequence if record.sealed else 0) != line.sequence:
+        yield f"line {line_id.hex()}: model has commitment {line.sequence}"
     elif (record.reserved, record.used) != (line.reserved, line.used):
         yield (
             f"line {line_id.hex()}: model {line.reserved}/{line.used},"

@@ -26,6 +26,10 @@ class Line:
     reserved: int = 0
     used: int = 0
     seasonal: r.SeasonalWindows = ()
+    sequence: int = 0
+    """Of the newest commitment of a sealed line; an open one has none."""
+    use: bytes = b""
+    """What that commitment counts in and no act has taken yet."""
 
     def room(self, today: int) -> int:
         """Granted and seasonal limit, less what is reserved and used (I4)."""
@@ -140,9 +144,60 @@ class Limits:
     # --- lines --------------------------------------------------------------------------------
 
     def _do_LineGrant(self, by: bytes, command: c.LineGrant, result: CommandReceipt) -> None:
-        line = self._created(result, r.Kind.CREDIT_LINE)
-        self.lines[line] = Line(command.granted, seasonal=command.seasonal)
-        self.line_of[command.kind, by, command.obligor, command.currency] = line
+        self._new_line(
+            (command.kind, by, command.obligor, command.currency),
+            Line(command.granted, seasonal=command.seasonal),
+            result,
+        )
+
+    def _new_line(
+        self, key: tuple[r.LineKind, bytes, bytes, str], line: Line, result: CommandReceipt
+    ) -> None:
+        """One line between the two: it may take the place of a line of the other sort only."""
+        if key not in self.line_of:
+            self.line_of[key] = self._created(result, r.Kind.CREDIT_LINE)
+        else:
+            old = self.lines[self.line_of[key]]
+            if bool(old.sequence) == bool(line.sequence) or old.reserved or old.used:
+                raise Mismatch("a second line of one kind between the same two")
+        self.lines[self.line_of[key]] = line
+
+    def _do_LineGrantSealed(
+        self, by: bytes, command: c.LineGrantSealed, result: CommandReceipt
+    ) -> None:
+        key = (command.kind, by, command.obligor, command.currency)
+        self._new_line(key, Line(0, sequence=1), result)
+
+    def _do_LineChangeSealed(
+        self, by: bytes, command: c.LineChangeSealed, _: CommandReceipt
+    ) -> None:
+        self._follow(by, command).use = b""
+
+    def _do_LineUseSealed(self, by: bytes, command: c.LineUseSealed, _: CommandReceipt) -> None:
+        self._follow(by, command).use = command.use
+
+    def _follow(self, by: bytes, command: c.LineChangeSealed | c.LineUseSealed) -> Line:
+        """The next commitment of a sealed line (I15)."""
+        line = self.lines[command.line]
+        if not line.sequence or command.sequence != line.sequence + 1:
+            raise Mismatch("a commitment does not follow the one before it (I15)")
+        if by not in {key[1] for key, id in self.line_of.items() if id == command.line}:
+            raise Mismatch("a commitment by somebody else than the grantor (I15)")
+        line.sequence += 1
+        return line
+
+    def _take_use(
+        self, kind: r.LineKind, funder: bytes, obligor: bytes, currency: str, use: bytes
+    ) -> bool:
+        """Whether the line is sealed; then its grantor has counted this use in."""
+        id = self.line_of.get((kind, funder, obligor, currency))
+        line = None if id is None else self.lines[id]
+        if line is None or not line.sequence:
+            return False
+        if line.use != use:
+            raise Mismatch("a sealed line is used without its grantor's word (I15)")
+        line.use = b""
+        return True
 
     def _do_LineChange(self, by: bytes, command: c.LineChange, result: CommandReceipt) -> None:
         self.lines[command.line].granted = command.granted

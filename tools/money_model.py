@@ -18,7 +18,7 @@ from tallynet import records as r
 from tallynet.codec import Wire, decode
 from tallynet.envelope import Envelope
 from tallynet.receipts import CommandReceipt, EnvelopeReceipt, Event, PrologueReceipt
-from tools.money_limits import NO_CHARGE, Charge, Limits, Line, Mismatch
+from tools.money_limits import NO_CHARGE, Charge, Limits, Mismatch
 
 LATE: Final = ("OVERDUE", "DEFAULTED", "WRITTEN_OFF")
 SOLD: Final = (r.FinancingKind.SALE, r.FinancingKind.EARLY_PAY)
@@ -216,6 +216,8 @@ class Resale:
     instruction: bytes = b""
     confirmed: bool = False
     """Paid, but the range is held: it moves later."""
+    line: bytes = b""
+    """The buyer's, if it is open and counts the range."""
 
 
 @dataclass(slots=True)
@@ -227,6 +229,8 @@ class Ask:
     amount: int
     lapses: int
     quotes: dict[bytes, c.FinancingQuote | c.FinancingQuoteSealed] = field(default_factory=dict)
+    lines: dict[bytes, tuple[r.LineKind, ...]] = field(default_factory=dict)
+    """By funder, the open lines that its quote will use."""
 
 
 @dataclass(slots=True)
@@ -901,10 +905,23 @@ class Model(Limits):
         self._ask(by, command.voucher, command.start, command.amount, result)
 
     def _do_FinancingQuote(self, by: bytes, command: c.FinancingQuote, _: CommandReceipt) -> None:
+        self._take_quote(by, command, command.kind)
+
+    def _take_quote(
+        self, by: bytes, command: c.FinancingQuote | c.FinancingQuoteSealed, sort: r.FinancingKind
+    ) -> None:
         ask = self.asks[command.request]
         if by in ask.quotes or command.amount != ask.amount:
             raise Mismatch("a second quote, or one for another amount")
         ask.quotes[by] = command
+        paper = self.papers[ask.voucher]
+        sides = {r.LineKind.DEBTOR_EXPOSURE: paper.debtor, r.LineKind.BORROWER: ask.holder}
+        ask.lines[by] = tuple(
+            kind
+            for kind in command.lines
+            if not (kind is r.LineKind.BORROWER and sort in SOLD)
+            and not self._take_use(kind, by, sides[kind], paper.currency, command.request)
+        )
 
     def _do_FinancingCancel(self, by: bytes, command: c.FinancingCancel, _: CommandReceipt) -> None:
         if self.asks[command.request].holder != by:
@@ -934,17 +951,14 @@ class Model(Limits):
             key, 0, principal, rate_ppm=quote.rate_ppm,
         )  # fmt: skip
         financing = self._created(result, r.Kind.FINANCING)
-        self._open_deal(financing, deal, part, quote.lines, result)
+        self._open_deal(financing, deal, part, ask.lines[command.funder], result)
 
     # --- prices that only two sides know ----------------------------------------------------------
 
     def _do_FinancingQuoteSealed(
         self, by: bytes, command: c.FinancingQuoteSealed, _: CommandReceipt
     ) -> None:
-        ask = self.asks[command.request]
-        if by in ask.quotes or command.amount != ask.amount:
-            raise Mismatch("a second quote, or one for another amount")
-        ask.quotes[by] = command
+        self._take_quote(by, command, r.FinancingKind.SALE)
 
     def _do_FinancingAcceptSealed(
         self, by: bytes, command: c.FinancingAcceptSealed, result: CommandReceipt
@@ -966,7 +980,7 @@ class Model(Limits):
             0, (command.funder, by, paper.currency, 0), 0, ask.amount, sealed=command.price_commitment,
         )  # fmt: skip
         financing = self._created(result, r.Kind.FINANCING)
-        self._open_deal(financing, deal, part, quote.lines, result)
+        self._open_deal(financing, deal, part, ask.lines[command.funder], result)
 
     def _do_PayoutConfirmSealed(
         self, by: bytes, command: c.PayoutConfirmSealed, _: CommandReceipt
@@ -1576,9 +1590,10 @@ class Model(Limits):
             self.time + self.parameter("payout_timeout_seconds"), order.amount,
             rate_ppm=command.rate_ppm, accrued_to=self.today,
         )  # fmt: skip
-        line = self.line_of[r.LineKind.BORROWER, by, distributor, order.currency]
-        self.lines[line].reserved += order.amount
-        self.deals[loan].lines = (line,)
+        key = (r.LineKind.BORROWER, by, distributor, order.currency)
+        if not self._take_use(*key, command.prepayment):
+            self._reserve(self.line_of[key], order.amount)
+            self.deals[loan].lines = (self.line_of[key],)
         self.payouts[self._created(result, r.Kind.INSTRUCTION)] = loan
         self.order_of_loan[command.prepayment] = loan
         self.advances[loan] = command.advance_bps
@@ -1779,7 +1794,11 @@ class Model(Limits):
             raise Mismatch("accepted by another bank, at another price, or twice")
         resale.expires = self.time + self.parameter("payout_timeout_seconds")
         resale.instruction = self._created(result, r.Kind.INSTRUCTION)
-        self._exposure(resale).reserved += resale.amount
+        paper = self.papers[resale.voucher]
+        key = (r.LineKind.DEBTOR_EXPOSURE, by, paper.debtor, paper.currency)
+        if not self._take_use(*key, command.financing):
+            resale.line = self.line_of[key]
+            self._reserve(resale.line, resale.amount)
 
     def _do_RediscountConfirm(
         self, by: bytes, command: c.RediscountConfirm, _: CommandReceipt
@@ -1801,8 +1820,9 @@ class Model(Limits):
 
     def _resell(self, resale_id: bytes) -> None:
         resale = self.resales.pop(resale_id)
-        line = self._exposure(resale)
-        line.reserved, line.used = line.reserved - resale.amount, line.used + resale.amount
+        if resale.line:
+            line = self.lines[resale.line]
+            line.reserved, line.used = line.reserved - resale.amount, line.used + resale.amount
         paper, parts = self._parts_of(resale.voucher, resale_id)
         self._release_exposure(paper, resale.seller, resale.amount)
         for part in parts:
@@ -1821,14 +1841,9 @@ class Model(Limits):
 
     def _unlock(self, resale_id: bytes) -> None:
         resale = self.resales.pop(resale_id)
-        if resale.expires:
-            self._exposure(resale).reserved -= resale.amount
+        if resale.line:
+            self.lines[resale.line].reserved -= resale.amount
         self._free_parts(resale.voucher, resale_id)
-
-    def _exposure(self, resale: Resale) -> Line:
-        paper = self.papers[resale.voucher]
-        key = (r.LineKind.DEBTOR_EXPOSURE, resale.buyer, paper.debtor, paper.currency)
-        return self.lines[self.line_of[key]]
 
     # --- what must always hold ----------------------------------------------------------------
 

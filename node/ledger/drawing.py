@@ -190,22 +190,32 @@ def require_counterparties(
 
 
 def _line_ids(deal: Terms | Financing, debtor: bytes, drawer: bytes, currency: str) -> list[bytes]:
-    found = []
-    for kind in deal.lines:
-        if kind is LineKind.BORROWER and deal.kind in SOLD:
-            continue
-        obligor = debtor if kind is LineKind.DEBTOR_EXPOSURE else drawer
-        found.append(line_id(kind, deal.funder, obligor, currency))
-    return found
+    return [
+        line_of(kind, deal.funder, debtor, drawer, currency)
+        for kind in deal.lines
+        if is_used(kind, deal.kind)
+    ]
+
+
+def is_used(kind: LineKind, by: FinancingKind) -> bool:
+    """A sale lends the drawer nothing."""
+    return kind is not LineKind.BORROWER or by not in SOLD
+
+
+def line_of(kind: LineKind, funder: bytes, debtor: bytes, drawer: bytes, currency: str) -> bytes:
+    """Id of the funder's line on the debtor or the drawer."""
+    obligor = debtor if kind is LineKind.DEBTOR_EXPOSURE else drawer
+    return line_id(kind, funder, obligor, currency)
 
 
 def exposure_lines(financing: Financing) -> list[bytes]:
-    """Ids of the lines that the financing uses."""
+    """Ids of the open lines that count the financing."""
     return _line_ids(financing, financing.debtor, financing.obligor, financing.currency)
 
 
 def require_lines(context: Context, terms: Terms, voucher: Voucher) -> None:
-    """Raises LedgerError LINE_EXCEEDED, LINE_INACTIVE unless every line has room for the principal."""
+    """Raises LedgerError LINE_EXCEEDED, LINE_INACTIVE, LINE_SEALED unless every line is open and has room
+    for the principal."""
     for id in _line_ids(terms, voucher.debtor, context.acting, voucher.currency):
         try:
             lines.require_room(context, id, terms.principal)

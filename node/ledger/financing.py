@@ -116,8 +116,8 @@ class _Source:
     amount=lambda command: command.amount,
     sentence="Sells or pledges the tail of a lot under a standing offer, for cash at once.",
     errors=(
-        "NO_OFFER", "OFFER_SCOPE", "OFFER_CAP", "TENOR_BAND", "LINE_EXCEEDED", "DOCUMENT_VOID",
-        "LOT_LOCKED", "LOT_DISPUTED", "SELF_DEALING", "PAYEE_NOT_ALLOWED", "NET_NOT_POSITIVE",
+        "NO_OFFER", "OFFER_SCOPE", "OFFER_CAP", "TENOR_BAND", "LINE_EXCEEDED", "LINE_SEALED",
+        "DOCUMENT_VOID", "LOT_LOCKED", "LOT_DISPUTED", "SELF_DEALING", "PAYEE_NOT_ALLOWED", "NET_NOT_POSITIVE",
         "REVIEW_REQUIRED", "FLOW_COLLAPSED", "FUND_INSUFFICIENT",
     ),
 )  # fmt: skip

@@ -46,18 +46,25 @@ def limit(line: CreditLine, day: int) -> int:
 
 
 def require_room(context: Context, id: bytes, amount: int) -> CreditLine:
-    """A line with room for `amount`. Raises LedgerError LINE_INACTIVE, LINE_EXCEEDED,
+    """A line with room for `amount`. Raises LedgerError LINE_INACTIVE, LINE_EXCEEDED, LINE_SEALED,
     RECORD_NOT_FOUND."""
     line = context.require(CreditLine, id)
-    if line.status is not LineStatus.ACTIVE or not (
-        line.valid_from <= context.today <= line.valid_to
-    ):
-        raise refuse("LINE_INACTIVE", f"line {id.hex()} is suspended or outside its dates")
+    require_in_force(context, id, line)
+    if line.sealed is not None:
+        raise refuse("LINE_SEALED", "only its grantor can use this line: ask it for a quote")
     most = limit(line, context.today)
     if line.reserved + line.used + amount > most:
         room = max(0, most - line.reserved - line.used)
         raise refuse("LINE_EXCEEDED", f"{amount} exceeds the line's free room of {room}")
     return line
+
+
+def require_in_force(context: Context, id: bytes, line: CreditLine) -> None:
+    """Raises LedgerError LINE_INACTIVE."""
+    if line.status is not LineStatus.ACTIVE or not (
+        line.valid_from <= context.today <= line.valid_to
+    ):
+        raise refuse("LINE_INACTIVE", f"line {id.hex()} is suspended or outside its dates")
 
 
 def reserve(context: Context, id: bytes, amount: int) -> CreditLine:
@@ -97,7 +104,7 @@ def release_as_used(context: Context, id: bytes, amount: int) -> None:
 
 
 def reserve_if_there(context: Context, id: bytes, amount: int) -> None:
-    """`reserve`; without a line there is no room. Raises LINE_EXCEEDED, LINE_INACTIVE."""
+    """`reserve`; without a line there is no room. Raises LINE_EXCEEDED, LINE_INACTIVE, LINE_SEALED."""
     if context.find(CreditLine, id) is None:
         raise refuse("LINE_EXCEEDED", "there is no line for this")
     reserve(context, id, amount)
@@ -125,33 +132,57 @@ def _put(context: Context, id: bytes, line: CreditLine, reserved: int, used: int
 )
 def grant(context: Context, command: LineGrant) -> None:
     """line.grant (voucher law §8.3): one active line per kind, grantor, obligor, currency."""
-    bank = require_active(context, context.acting)
-    if not has_kind(bank, OrganisationKind.BANK, OrganisationKind.FACTOR):
-        raise refuse("NOT_LICENSED", "lines are granted by banks and factors")
-    obligor = require_active(context, command.obligor, receiving=True)
-    if command.obligor == context.acting:
-        raise refuse("SELF_DEALING", "a line on oneself")
-    if command.kind is LineKind.ALLOCATION:
-        raise refuse("LINE_KIND", "allocations are made by the core, with line.allocate")
-    needs_core = command.kind in (LineKind.ISSUE, LineKind.DEBTOR_EXPOSURE)
-    if needs_core and not has_kind(obligor, OrganisationKind.CORE):
-        raise refuse("LINE_KIND", f"{command.kind.name} is a line on a core enterprise")
-    require_currency(command.currency)
+    require_parties(context, command.kind, command.obligor, command.currency)
     _check_terms(command.granted, command.valid_from, command.valid_to)
     _check_seasonal(command.seasonal)
-    id = line_id(command.kind, context.acting, command.obligor, command.currency)
     line = CreditLine(
         command.kind, context.acting, command.obligor, command.currency, command.granted, 0, 0,
-        command.valid_from, command.valid_to, LineStatus.ACTIVE, command.seasonal,
+        command.valid_from, command.valid_to, LineStatus.ACTIVE, command.seasonal, None,
     )  # fmt: skip
-    context.create(id, line)
+    id = put_new(context, line)
     _sum_up(context, line, command.granted)
-    context.state.index_add(Index.ORGANISATION_LINES, context.acting + id)
-    context.state.index_add(Index.ORGANISATION_LINES, command.obligor + id)
     context.emit(
         "line.grant", Kind.CREDIT_LINE, id, source=context.acting, target=command.obligor,
         amount=command.granted,
     )  # fmt: skip
+
+
+def require_parties(context: Context, kind: LineKind, obligor_id: bytes, currency: str) -> None:
+    """The acting organisation may grant such a line. Raises LedgerError NOT_LICENSED, SELF_DEALING,
+    LINE_KIND, CURRENCY_MISMATCH, ORGANISATION_INACTIVE, RECORD_NOT_FOUND."""
+    bank = require_active(context, context.acting)
+    if not has_kind(bank, OrganisationKind.BANK, OrganisationKind.FACTOR):
+        raise refuse("NOT_LICENSED", "lines are granted by banks and factors")
+    obligor = require_active(context, obligor_id, receiving=True)
+    if obligor_id == context.acting:
+        raise refuse("SELF_DEALING", "a line on oneself")
+    if kind is LineKind.ALLOCATION:
+        raise refuse("LINE_KIND", "allocations are made by the core, with line.allocate")
+    needs_core = kind in (LineKind.ISSUE, LineKind.DEBTOR_EXPOSURE)
+    if needs_core and not has_kind(obligor, OrganisationKind.CORE):
+        raise refuse("LINE_KIND", f"{kind.name} is a line on a core enterprise")
+    require_currency(currency)
+
+
+def put_new(context: Context, line: CreditLine) -> bytes:
+    """Write a granted line, the only one of its kind between the two. An open one that is not in use gives
+    way to a sealed one; a sealed one, whose use is not known here, to an open one once it is suspended.
+    Raises LedgerError ID_IN_USE, STATE_CONFLICT."""
+    id = line_id(line.kind, line.grantor, line.obligor, line.currency)
+    old = context.find(CreditLine, id)
+    if old is None:
+        context.create(id, line)
+        context.state.index_add(Index.ORGANISATION_LINES, line.grantor + id)
+        context.state.index_add(Index.ORGANISATION_LINES, line.obligor + id)
+        return id
+    if (old.sealed is None) == (line.sealed is None):
+        raise refuse("ID_IN_USE", "there is such a line between the two: change it")
+    if old.sealed is None and old.reserved + old.used:
+        raise refuse("STATE_CONFLICT", "the open line between the two is in use")
+    if old.sealed is not None and old.status is LineStatus.ACTIVE:
+        raise refuse("STATE_CONFLICT", "suspend the sealed line between the two first")
+    context.put(id, line)
+    return id
 
 
 def _check_terms(granted: int, valid_from: int, valid_to: int) -> None:
@@ -186,7 +217,8 @@ def _sums(
     return new
 
 
-def _own(context: Context, id: bytes) -> CreditLine:
+def require_own(context: Context, id: bytes) -> CreditLine:
+    """A line that the acting organisation granted. Raises LedgerError NOT_AUTHORISED, RECORD_NOT_FOUND."""
     line = context.require(CreditLine, id)
     if line.grantor != context.acting:
         raise refuse("NOT_AUTHORISED", "only the grantor can change a line")
@@ -199,14 +231,17 @@ def _own(context: Context, id: bytes) -> CreditLine:
     Signers.MC,
     amount=lambda command: command.granted,
     sentence="Changes a line's limit and dates, also below its use.",
+    errors=("LINE_SEALED",),
 )
 def change(context: Context, command: LineChange) -> None:
     """line.change: any granted >= 0, also below use (voucher law §8.3; C12). The receipt's result
     is 1 when use now exceeds today's limit. A cut below what the core has allocated stops new allocations
     only."""
-    line = _own(context, command.line)
+    line = require_own(context, command.line)
     if line.kind is LineKind.ALLOCATION:
         raise refuse("LINE_KIND", "an allocation is changed with line.allocate")
+    if line.sealed is not None:
+        raise refuse("LINE_SEALED", "a sealed line is changed with line.change.sealed")
     _check_terms(command.granted, command.valid_from, command.valid_to)
     _check_seasonal(command.seasonal)
     _sum_up(context, line, command.granted - line.granted)
@@ -240,7 +275,7 @@ def resume(context: Context, command: LineResume) -> None:
 
 
 def _change_status(context: Context, id: bytes, before: LineStatus, after: LineStatus) -> None:
-    line = _own(context, id)
+    line = require_own(context, id)
     if line.status is not before:
         raise refuse("STATE_CONFLICT", f"the line is {line.status.name}")
     context.put(id, msgspec.structs.replace(line, status=after))
@@ -284,7 +319,7 @@ def allocate(context: Context, command: LineAllocate) -> None:
     if line is None:
         line = CreditLine(
             LineKind.ALLOCATION, context.acting, command.supplier, command.currency, 0, 0, 0,
-            command.valid_from, command.valid_to, LineStatus.ACTIVE, (),
+            command.valid_from, command.valid_to, LineStatus.ACTIVE, (), None,
         )  # fmt: skip
         context.create(id, line)
         context.state.index_add(Index.ORGANISATION_LINES, context.acting + id)

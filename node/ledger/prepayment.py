@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import msgspec
 
-from node.ledger import lines
+from node.ledger import lines, sealed_lines
 from node.ledger.accounts import require_verified, settlement_account
 from node.ledger.context import Context, refuse, require_amount
+from node.ledger.drawing import exposure_lines
 from node.ledger.financing import CANCELLED, FAILED, PAID, drop_financing
 from node.ledger.goods import require_warehouse
 from node.ledger.instructions import end_instruction, open_instruction
@@ -114,11 +115,11 @@ def _require_account(context: Context, command: PrepaymentRequest) -> None:
     Signers.MC,
     amount=lambda command: command.amount,
     sentence="Grants a requested prepayment as the bank; the maker is to be paid.",
-    errors=("PAYEE_FIXED", "LINE_EXCEEDED", "AMOUNT_MISMATCH"),
+    errors=("PAYEE_FIXED", "LINE_EXCEEDED", "LINE_SEALED", "AMOUNT_MISMATCH"),
 )
 def fund(context: Context, command: PrepaymentFund) -> None:
     """prepayment.fund by the bank (voucher law §8.9): within its BORROWER line on the distributor (§6:
-    it counts loan principal). Created: Financing, Instruction to the maker's account."""
+    it counts loan principal), open or sealed. Created: Financing, Instruction to the maker's account."""
     prepayment = context.require(Prepayment, command.prepayment)
     if prepayment.bank != context.acting:
         raise refuse("NOT_AUTHORISED", "another bank was asked")
@@ -135,7 +136,10 @@ def fund(context: Context, command: PrepaymentFund) -> None:
         raise refuse("AMOUNT_RANGE", "basis 360 or 365; the advance is 1 to 10,000 bps")
     id = record_id(Kind.FINANCING, context.acting, command.label)
     loan = _loan(context, command, prepayment, id)
-    lines.reserve_if_there(context, _line(loan), loan.principal)
+    if sealed_lines.take_use(context, _line(loan), command.prepayment):
+        loan = msgspec.structs.replace(loan, lines=())
+    else:
+        lines.reserve_if_there(context, _line(loan), loan.principal)
     context.create(id, loan)
     context.state.index_add(Index.PARTY_FINANCINGS, loan.funder + id)
     context.state.index_add(Index.PARTY_FINANCINGS, loan.obligor + id)
@@ -215,7 +219,8 @@ def _paid(context: Context, instruction_id: bytes, instruction: Instruction) -> 
     loan = context.require(Financing, id)
     end_instruction(context, instruction_id, instruction)
     take_off_second(context, loan.expires, Act.PAYOUT_EXPIRE, id)
-    lines.use_reserved(context, _line(loan), loan.principal)
+    for line in exposure_lines(loan):
+        lines.use_reserved(context, line, loan.principal)
     loan = msgspec.structs.replace(loan, state=FinancingState.OUTSTANDING)
     context.put(id, loan)
     day = overdue_day(context.state, loan)
@@ -246,7 +251,8 @@ def _failed(context: Context, _instruction_id: bytes, instruction: Instruction) 
 def _cancelled(context: Context, id: bytes, loan: Financing, event_type: str) -> None:
     """The maker was not paid: the bank may fund the request again."""
     take_off_second(context, loan.expires, Act.PAYOUT_EXPIRE, id)
-    lines.unreserve(context, _line(loan), loan.principal)
+    for line in exposure_lines(loan):
+        lines.unreserve(context, line, loan.principal)
     end_instruction(context, loan.instruction, context.require(Instruction, loan.instruction))
     drop_financing(context, id, loan)
     _await(context, source_of(loan), PrepaymentState.REQUESTED, None)

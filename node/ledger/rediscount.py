@@ -11,10 +11,10 @@ from typing import Final
 
 import msgspec
 
-from node.ledger import bank_receipts, lines
+from node.ledger import bank_receipts, lines, sealed_lines
 from node.ledger.accounts import settlement_account
 from node.ledger.context import Context, refuse, require_amount
-from node.ledger.drawing import require_financeable, settle_in, unlock
+from node.ledger.drawing import exposure_lines, require_financeable, settle_in, unlock
 from node.ledger.financing import (
     CANCELLED,
     COMPLETED,
@@ -176,13 +176,13 @@ def offer(context: Context, command: RediscountOffer) -> None:
     amount=lambda command: command.price,
     sentence="Accepts a rediscount as the buying bank, within its line on the debtor.",
     errors=(
-        "LINE_EXCEEDED", "QUOTE_EXPIRED", "AMOUNT_MISMATCH", "LOT_DISPUTED", "DOCUMENT_VOID",
+        "LINE_EXCEEDED", "LINE_SEALED", "QUOTE_EXPIRED", "AMOUNT_MISMATCH", "LOT_DISPUTED", "DOCUMENT_VOID",
         "REVIEW_REQUIRED",
     ),
 )  # fmt: skip
 def accept(context: Context, command: RediscountAccept) -> None:
-    """financing.rediscount.accept (voucher law §8.7): the buyer's DEBTOR_EXPOSURE has room; created:
-    Instruction buyer -> seller, to be confirmed within `payout_timeout_seconds`."""
+    """financing.rediscount.accept (voucher law §8.7): the buyer's DEBTOR_EXPOSURE has room, or the buyer has
+    counted the range in under its sealed one; created: Instruction buyer -> seller, to be confirmed within `payout_timeout_seconds`."""
     deal = context.require(Financing, command.financing)
     if deal.funder != context.acting:
         raise refuse("NOT_AUTHORISED", "the range is offered to another bank")
@@ -196,7 +196,10 @@ def accept(context: Context, command: RediscountAccept) -> None:
         raise refuse(held, "the range may not move")
     if command.price != deal.net:
         raise refuse("AMOUNT_MISMATCH", f"the price is {deal.net}")
-    lines.reserve_if_there(context, _exposure(deal), deal.principal)
+    if sealed_lines.take_use(context, _exposure(deal), command.financing):
+        deal = msgspec.structs.replace(deal, lines=())
+    else:
+        lines.reserve_if_there(context, _exposure(deal), deal.principal)
     instruction = Instruction(
         deal.funder, deal.obligor, None if deal.payee == NONE else deal.payee, deal.net, 0,
         deal.currency, context.today, InstructionPurpose.REDISCOUNT, command.financing, 0,
@@ -257,7 +260,8 @@ def _bought(context: Context, id: bytes, deal: Financing, event_type: str) -> No
     take_off_second(context, deal.expires, Act.PAYOUT_EXPIRE, id)
     end_instruction(context, deal.instruction, context.require(Instruction, deal.instruction))
     drop_financing(context, id, deal)
-    lines.use_reserved(context, _exposure(deal), deal.principal)
+    for line in exposure_lines(deal):
+        lines.use_reserved(context, line, deal.principal)
     lines.release_exposure(context, deal.obligor, deal.debtor, deal.currency, deal.principal)
     voucher = touch(context, deal.voucher)
     lots = lots_of(context, id, deal)
@@ -313,7 +317,8 @@ def _undo(context: Context, id: bytes, deal: Financing, event_type: str) -> None
         take_off_day(context, day, Act.REDISCOUNT_LAPSE, id)
     else:
         take_off_second(context, deal.expires, Act.PAYOUT_EXPIRE, id)
-        lines.unreserve(context, _exposure(deal), deal.principal)
+        for line in exposure_lines(deal):
+            lines.unreserve(context, line, deal.principal)
         end_instruction(context, deal.instruction, context.require(Instruction, deal.instruction))
     drop_financing(context, id, deal)
     voucher = context.require(Voucher, deal.voucher)

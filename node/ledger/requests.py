@@ -11,12 +11,14 @@ from collections.abc import Callable
 
 import msgspec
 
-from node.ledger import fees
+from node.ledger import fees, sealed_lines
 from node.ledger.context import Context, refuse
 from node.ledger.drawing import (
     SOLD,
     Terms,
     Wanted,
+    is_used,
+    line_of,
     open_financing,
     require_counterparties,
     require_drawable,
@@ -48,6 +50,7 @@ from tallynet.records import (
     FinancingKind,
     FinancingRequest,
     Kind,
+    LineKind,
     Lot,
     LotState,
     Organisation,
@@ -172,11 +175,18 @@ HANDLERS[Act.REQUEST_LAPSE] = _lapse
     Signers.MC,
     amount=lambda command: command.amount,
     sentence="Answers a request with firm terms.",
-    errors=("QUOTE_EXPIRED", "NOT_LICENSED", "OFFER_SCOPE", "SELF_DEALING", "PROGRAMME_RULE"),
+    errors=(
+        "QUOTE_EXPIRED",
+        "NOT_LICENSED",
+        "OFFER_SCOPE",
+        "SELF_DEALING",
+        "PROGRAMME_RULE",
+        "LINE_SEALED",
+    ),
 )
 def quote(context: Context, command: FinancingQuote) -> None:
-    """financing.quote (voucher law §8.7): by a funder that was asked, once. No line is reserved before the
-    holder accepts (§15). Where the programme seals prices, a quote to buy is sealed (§16.6)."""
+    """financing.quote (voucher law §8.7): by a funder that was asked, once. No open line is reserved before
+    the holder accepts (§15); under a sealed one the funder counts its quote in. Where the programme seals prices, a quote to buy is sealed (§16.6)."""
     opened = context.require(FinancingRequest, command.request)
     funder = require_asked(context, opened)
     check_funder(funder, command.kind)
@@ -188,7 +198,7 @@ def quote(context: Context, command: FinancingQuote) -> None:
     check_advance(command.kind, command.advance_bps)
     given = Quote(
         context.acting, command.kind, command.rate_ppm, command.basis, command.advance_bps,
-        command.lines, command.registration_required, command.valid_to, None,
+        command.lines, (), command.registration_required, command.valid_to, None,
     )  # fmt: skip
     add_quote(context, command.request, opened, given, command.amount)
 
@@ -204,7 +214,7 @@ def add_quote(
     context: Context, id: bytes, opened: FinancingRequest, given: Quote, amount: int
 ) -> None:
     """What all quotes must meet; writes the request. Raises LedgerError OFFER_SCOPE, SELF_DEALING,
-    QUOTE_EXPIRED, STATE_CONFLICT, AMOUNT_MISMATCH, DATE_RANGE."""
+    QUOTE_EXPIRED, STATE_CONFLICT, AMOUNT_MISMATCH, DATE_RANGE, LINE_SEALED, LINE_INACTIVE."""
     early = given.kind is FinancingKind.EARLY_PAY
     if early != (context.acting == opened.debtor):
         code = "OFFER_SCOPE" if early else "SELF_DEALING"
@@ -217,6 +227,7 @@ def add_quote(
         raise refuse("AMOUNT_MISMATCH", f"the request is for {opened.end - opened.start}")
     if given.valid_to < context.today:
         raise refuse("DATE_RANGE", "the quote could never be accepted")
+    given = _count_in_sealed(context, id, opened, given)
     quotes = list(opened.quotes)
     insort(quotes, given, key=lambda known: known.funder)
     context.put(id, msgspec.structs.replace(opened, quotes=tuple(quotes)))
@@ -224,6 +235,22 @@ def add_quote(
         "financing.quote", Kind.FINANCING_REQUEST, id, source=context.acting, target=opened.holder,
         amount=amount,
     )  # fmt: skip
+
+
+def _count_in_sealed(context: Context, id: bytes, opened: FinancingRequest, given: Quote) -> Quote:
+    """The quote, with the lines that are sealed apart: their use was counted in by the funder."""
+    sealed = tuple(
+        kind
+        for kind in given.lines
+        if is_used(kind, given.kind)
+        and sealed_lines.take_use(context, _line(opened, given, kind), id)
+    )
+    others = tuple(kind for kind in given.lines if kind not in sealed)
+    return msgspec.structs.replace(given, lines=others, sealed_lines=sealed)
+
+
+def _line(opened: FinancingRequest, given: Quote, kind: LineKind) -> bytes:
+    return line_of(kind, given.funder, opened.debtor, opened.holder, opened.currency)
 
 
 # --- accept -------------------------------------------------------------------------------------------
@@ -235,8 +262,8 @@ def add_quote(
     Signers.MC,
     sentence="Takes a quote: the request becomes a draw at its terms.",
     errors=(
-        "QUOTE_EXPIRED", "DOCUMENT_VOID", "LOT_DISPUTED", "LINE_EXCEEDED", "NET_NOT_POSITIVE",
-        "PAYEE_NOT_ALLOWED", "SELF_DEALING",
+        "QUOTE_EXPIRED", "DOCUMENT_VOID", "LOT_DISPUTED", "LINE_EXCEEDED", "LINE_SEALED",
+        "NET_NOT_POSITIVE", "PAYEE_NOT_ALLOWED", "SELF_DEALING",
     ),
 )  # fmt: skip
 def accept(context: Context, command: FinancingAccept) -> None:
@@ -271,6 +298,8 @@ def accept_at(
     fee = fees.charge(context, voucher, context.acting, amount)
     terms = price(context, amount, chosen, voucher.maturity - context.today, fee)
     require_lines(context, terms, voucher)
+    for kind in chosen.sealed_lines:
+        sealed_lines.require_still_sealed(context, _line(opened, chosen, kind))
     part = get_lot(context, opened.voucher, opened.start)
     require_unheld(context, part)
     _drop(context, request, opened)

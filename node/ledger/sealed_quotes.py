@@ -41,7 +41,7 @@ _ANY_BASIS = 360
     Signers.MC,
     amount=lambda command: command.amount,
     sentence="Answers a request with firm terms that only the holder learns.",
-    errors=("QUOTE_EXPIRED", "NOT_LICENSED", "SELF_DEALING"),
+    errors=("QUOTE_EXPIRED", "NOT_LICENSED", "SELF_DEALING", "LINE_SEALED"),
 )
 def quote_sealed(context: Context, command: FinancingQuoteSealed) -> None:
     """financing.quote.sealed: by a bank, which executes its own pay-out, so that no third party has to be
@@ -53,7 +53,7 @@ def quote_sealed(context: Context, command: FinancingQuoteSealed) -> None:
     check_terms(FinancingKind.SALE, command.lines, _ANY_BASIS)
     sealed = SealedTerms(command.terms_commitment, command.ciphertext_hash)
     given = Quote(
-        context.acting, FinancingKind.SALE, 0, 0, BPS, command.lines,
+        context.acting, FinancingKind.SALE, 0, 0, BPS, command.lines, (),
         command.registration_required, command.valid_to, sealed,
     )  # fmt: skip
     add_quote(context, command.request, opened, given, command.amount)
@@ -65,8 +65,8 @@ def quote_sealed(context: Context, command: FinancingQuoteSealed) -> None:
     Signers.MC,
     sentence="Takes a sealed quote: the range is sold at a price that only the two sides know.",
     errors=(
-        "QUOTE_EXPIRED", "DOCUMENT_VOID", "LOT_DISPUTED", "LINE_EXCEEDED", "NET_NOT_POSITIVE",
-        "PAYEE_NOT_ALLOWED", "SELF_DEALING", "AMOUNT_MISMATCH",
+        "QUOTE_EXPIRED", "DOCUMENT_VOID", "LOT_DISPUTED", "LINE_EXCEEDED", "LINE_SEALED",
+        "NET_NOT_POSITIVE", "PAYEE_NOT_ALLOWED", "SELF_DEALING", "AMOUNT_MISMATCH",
     ),
 )  # fmt: skip
 def accept_sealed(context: Context, command: FinancingAcceptSealed) -> None:

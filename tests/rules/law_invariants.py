@@ -166,6 +166,21 @@ def I11_hops_never_shrink(before: Records, after: Records) -> Iterator[str]:
                     yield f"voucher {id.hex()}: {was.hops} hops became {lot.hops}"
 
 
+def I15_a_sealed_line_goes_on_by_its_commitments(before: Records, after: Records) -> Iterator[str]:
+    """Nothing is counted on it here; what it commits to changes with its sequence, and only so."""
+    for id, line in after[r.Kind.CREDIT_LINE].items():
+        if line.sealed is None:
+            continue
+        if line.granted or line.reserved or line.used or line.kind is r.LineKind.ISSUE:
+            yield f"line {id.hex()}: sealed, and {line.granted}/{line.reserved}/{line.used}"
+        old = before[r.Kind.CREDIT_LINE].get(id)
+        if old is None or old.sealed is None:
+            continue
+        grown = line.sealed.sequence - old.sealed.sequence
+        if grown < 0 or (grown == 0) != (line.sealed.commitment == old.sealed.commitment):
+            yield f"line {id.hex()}: commitment {old.sealed.sequence}, then {line.sealed.sequence}"
+
+
 def totals_are_what_vouchers_owe(records: Records) -> Iterator[str]:
     """Voucher law §8.10: per debtor count and sum, and no day that is over without its anchor."""
     owed: dict[tuple[bytes, str], list[int]] = defaultdict(list)

@@ -148,7 +148,7 @@ class MoreAct(Act):
             BOARD: [self._price, self._price, self._attest, self._void],
             MAKER: [self._made, self._grant],
             LENDER: [self._lend, self._call, self._buy_back, self._received, self._release,
-                     self._complain],
+                     self._complain, self._seal, self._seal],
             "core": [self._attest],
         }  # fmt: skip
         return [*acts.get(self.party.name, [self._grant]), self._write_off]
@@ -271,6 +271,32 @@ class MoreAct(Act):
             earned = earned * loan.repaid // loan.principal
         freed = goods[1].pledge_quantity - goods[1].pledged
         return (c.WarehouseReceiptRelease(self.label, goods[0], max(1, earned - freed)),)
+
+    def _seal(self) -> Sequence[Wire]:
+        """A sealed line on the core: granted, used for a quote, committed to anew, turned into an open one."""
+        kind, core = r.LineKind.DEBTOR_EXPOSURE, self.town.party("core").id
+        known = self.pick(r.Kind.CREDIT_LINE, kind=kind, grantor=self.party.id, obligor=core)
+        today, last = self.today, self.today + 900
+        if known is None or known[1].sealed is None:
+            return (
+                c.LineGrantSealed(self.label, kind, core, CURRENCY, self.digest(), today, last),
+            )
+        line, sequence = known[0], known[1].sealed.sequence + self.random.choice((1, 1, 1, 2))
+        asked = self.pick(r.Kind.FINANCING_REQUEST)
+        if asked is not None and self.random.random() < 0.6:
+            amount = asked[1].end - asked[1].start
+            return (
+                c.LineUseSealed(self.label, line, sequence, self.digest(), asked[0]),
+                c.FinancingQuote(
+                    self.label, asked[0], amount, r.FinancingKind.SALE, 40_000, 360, 10_000,
+                    (kind,), False, today + 2,
+                ),
+            )  # fmt: skip
+        if known[1].status is r.LineStatus.SUSPENDED:
+            grant = c.LineGrant(self.label, kind, core, CURRENCY, 10**8, today, last, ())
+            return (self.random.choice((grant, c.LineResume(self.label, line))),)
+        change = c.LineChangeSealed(self.label, line, sequence, self.digest(), today, last)
+        return (self.random.choice((change, c.LineSuspend(self.label, line))),)
 
     # --- documents ------------------------------------------------------------------------------
 

@@ -48,7 +48,8 @@ MUST: Final = {
     ),
     "8.3": (
         "programme.create", "programme.update", "programme.join", "programme.leave", "line.grant",
-        "line.change", "line.suspend", "line.resume", "fee.schedule.set", "waiver.grant",
+        "line.change", "line.suspend", "line.resume", "line.grant.sealed", "line.change.sealed",
+        "line.use.sealed", "fee.schedule.set", "waiver.grant",
         "waiver.revoke", "fund.commit", "fund.withdraw",
     ),
     "8.4": (

@@ -33,7 +33,7 @@ SUCCEED = (
     c.FinancingAccept, c.FinancingCancel, c.RegistrationRecord, c.InstructionSend, c.PayoutConfirm,
     c.PayoutFail, c.FinancingRepay, c.RepayConfirm, c.RecourseClaim, c.RecourseRepurchase,
     c.FinancingEnforce, c.FinancingWriteOff, c.InstructionConfirm, c.SettlementPaid,
-    c.FinancingQuoteSealed, c.FinancingAcceptSealed, c.PayoutConfirmSealed,
+    c.FinancingQuoteSealed, c.FinancingAcceptSealed, c.PayoutConfirmSealed, c.LineUseSealed,
 )  # fmt: skip
 
 Act = tuple[str, Wire]
@@ -54,6 +54,7 @@ class Mix:
             )
             for name in SUPPLIERS:
                 world.line(r.LineKind.BORROWER, bank, name, 5_000)
+        self.sealed = self._seal_lines()
         early = (r.RateBand(365, 1_000, 10_000),)
         self.offers = [self._offer(bank, kind) for bank in BANKS for kind in self._kinds()]
         self.offers.append(world.offer("core", kind=r.FinancingKind.EARLY_PAY, grid=early))
@@ -62,6 +63,29 @@ class Mix:
             world.voucher(face, accept_mode=mode, max_lots=12)
             for face, mode in zip((1_000, 10_000, 4_000), modes, strict=True)
         ]
+
+    def _seal_lines(self) -> dict[r.LineKind, dict[bytes, bytes]]:
+        """Those of bank-4, by kind and obligor."""
+        world = self.world
+        found: dict[r.LineKind, dict[bytes, bytes]] = {kind: {} for kind in BOTH}
+        for kind, names in ((BOTH[0], ("core",)), (BOTH[1], SUPPLIERS)):
+            for name in names:
+                id, day = world.ids[name], world.day
+                grant = c.LineGrantSealed(world.label, kind, id, "CNY", DIGEST, day, day + 900)
+                found[kind][id] = world.ok("bank-4", grant).created[0].id
+        return found
+
+    def _counted_in(self, id: bytes, request: r.FinancingRequest) -> list[Act]:
+        """What bank-4 says of its sealed lines before a quote; now and then it forgets one."""
+        world, said = self.world, list[Act]()
+        for kind, obligor in ((BOTH[0], request.debtor), (BOTH[1], request.holder)):
+            line = self.sealed[kind][obligor]
+            sealed = world.get(r.CreditLine, line).sealed
+            assert sealed is not None
+            if self.random.random() < 0.9:
+                use = c.LineUseSealed(world.label, line, sealed.sequence + 1, DIGEST, id)
+                said.append(("bank-4", use))
+        return said
 
     @staticmethod
     def _kinds() -> tuple[r.FinancingKind, ...]:
@@ -190,15 +214,20 @@ class Mix:
             rate = self.random.choice((0, 43_500, 700_000))
             advance = 9_000 if kind in LOANS else 10_000
             needs = BOTH[:1] if by in BANKS[:2] else ()
+            said: list[Act] = []
+            if by == "bank-4" and self.random.random() < 0.8:
+                needs, said = BOTH, self._counted_in(id, request)
             if kind is r.FinancingKind.SALE and self.random.random() < 0.5:
                 label = self.world.label
                 return [
+                    *said,
                     (by, c.FinancingQuoteSealed(
                         label, id, request.end - request.start, sha256(b"terms" + label).digest(),
                         DIGEST, needs, False, self.world.day + self.random.randint(0, 3),
                     ))
                 ]  # fmt: skip
             return [
+                *said,
                 (by, c.FinancingQuote(
                     self.world.label, id, request.end - request.start, kind, rate, 360, advance,
                     needs, False, self.world.day + self.random.randint(0, 3),

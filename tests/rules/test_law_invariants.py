@@ -39,11 +39,19 @@ def changed(kind: r.Kind, id: bytes, **fields: object) -> law.Records:
 
 ACTIVE = {"status": r.VoucherStatus.ACTIVE}
 ISSUE = {"kind": r.LineKind.ISSUE}
+ON_A_BORROWER = {"kind": r.LineKind.BORROWER}
 Check = Callable[[law.Records], Iterator[str]]
 
 
 def spoil(kind: r.Kind, wanted: dict[str, object], **fields: object) -> Callable[[], law.Records]:
     return lambda: changed(kind, some(kind, **wanted), **fields)
+
+
+def sealed(commitment: bytes) -> law.Records:
+    """The market with one of its lines sealed."""
+    line = some(r.Kind.CREDIT_LINE, **ON_A_BORROWER)
+    state = r.SealedLine(7, commitment, None)
+    return changed(r.Kind.CREDIT_LINE, line, sealed=state, granted=0, reserved=0, used=0)
 
 
 CASES: dict[str, tuple[Check, Callable[[], law.Records]]] = {
@@ -73,6 +81,14 @@ CASES: dict[str, tuple[Check, Callable[[], law.Records]]] = {
     "holder's freezes": (law.holds_are_counted, spoil(r.Kind.ORGANISATION, {}, freezes=1)),
     "voucher's disputes": (law.holds_are_counted, spoil(r.Kind.VOUCHER, ACTIVE, disputes=1)),
     "totals": (law.totals_are_what_vouchers_owe, spoil(r.Kind.DEBTOR_TOTALS, {}, sum=1)),
+    "I15 counted": (
+        lambda after: law.I15_a_sealed_line_goes_on_by_its_commitments(after, after),
+        spoil(r.Kind.CREDIT_LINE, ON_A_BORROWER, sealed=r.SealedLine(1, bytes(32), None), used=1),
+    ),
+    "I15 another commitment": (
+        lambda after: law.I15_a_sealed_line_goes_on_by_its_commitments(sealed(bytes(32)), after),
+        lambda: sealed(b"c" * 32),
+    ),
     "I11": (
         lambda before: law.I11_hops_never_shrink(before, law.records_of(market().tables)),
         spoil(r.Kind.LOT, {"start": 0}, hops=3),

@@ -151,6 +151,7 @@ def check(ledger: Ledger, before: law.Records, after: law.Records) -> None:
             law.I7_no_maturity_beyond_the_longest_tenor(after, LONGEST_DAYS),
             law.I8_I13_nobody_is_paid_more_than_came_in(after),
             law.I11_hops_never_shrink(before, after),
+            law.I15_a_sealed_line_goes_on_by_its_commitments(before, after),
             law.totals_are_what_vouchers_owe(after),
             law.holds_are_counted(after),
             law.I14_indexes_rebuild(ledger.tables, state, after),

@@ -191,6 +191,15 @@ def limits(w: Twins) -> Story:
     yield None
     w.ok("bank-1", c.LineResume(w.label, line))
     yield None
+    grant = c.LineGrantSealed(
+        w.label, r.LineKind.DEBTOR_EXPOSURE, w.ids[firm], "CNY", DIGEST, w.day, w.day + 9
+    )
+    sealed = w.created("bank-3", grant, r.Kind.CREDIT_LINE)
+    yield None
+    w.ok("bank-3", c.LineUseSealed(w.label, sealed, 2, DIGEST, w.ids[firm]))
+    yield None
+    w.ok("bank-3", c.LineChangeSealed(w.label, sealed, 3, DIGEST, w.day, w.day + 8))
+    yield None
     w.ok(firm, c.LineAllocate(w.label, w.ids["devices"], "CNY", 500, w.day, w.day + 9))
     yield None
     create = c.ProgrammeCreate(

@@ -29,7 +29,18 @@ GENESIS = b"g" * 32
 
 def line(granted: int, obligor: bytes = OWN) -> CreditLine:
     return CreditLine(
-        LineKind.ISSUE, OTHER, obligor, "CNY", granted, 0, 0, 1, 9, LineStatus.ACTIVE, ()
+        LineKind.ISSUE,
+        OTHER,
+        obligor,
+        "CNY",
+        granted,
+        0,
+        0,
+        1,
+        9,
+        LineStatus.ACTIVE,
+        (),
+        None,
     )
 
 

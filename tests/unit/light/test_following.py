@@ -43,7 +43,18 @@ SECONDS_MAX = 20
 
 def line(granted: int) -> CreditLine:
     return CreditLine(
-        LineKind.ISSUE, BANK, ORGANISATION, "CNY", granted, 0, 0, 1, 9, LineStatus.ACTIVE, ()
+        LineKind.ISSUE,
+        BANK,
+        ORGANISATION,
+        "CNY",
+        granted,
+        0,
+        0,
+        1,
+        9,
+        LineStatus.ACTIVE,
+        (),
+        None,
     )
 
 

@@ -210,6 +210,10 @@ def test_help_shows_first_steps(capsys: pytest.CaptureFixture[str]) -> None:
         "financing accept-sealed",
         "financing price",
         "financing payout-confirm-sealed",
+        "line grant-sealed",
+        "line change-sealed",
+        "line open",
+        "line check",
         "show",
         "audit",
         "voucher down",
@@ -273,7 +277,7 @@ def test_rules_come_from_the_rulebook(capsys: pytest.CaptureFixture[str]) -> Non
     rules = {rule["name"]: rule for rule in json.loads(capsys.readouterr().out)}
     assert rules["voucher.issue"]["signers"] == ["MAKER", "CHECKER", "APPROVER"]
     assert rules["governance.parameter.set"]["joint"] == "the quorum of validator banks"
-    assert len(rules) == len({entry.command for entry in COMMANDS.values()}) + 15
+    assert len(rules) == len({entry.command for entry in COMMANDS.values()}) + 18
 
 
 # --- the local testnet's files -----------------------------------------------------------------------

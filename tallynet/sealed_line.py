@@ -1,0 +1,140 @@
+"""Limits that only a grantor and an obligor know: what the grantor commits to, keeps and opens (voucher law §16.7).
+
+    commitment = SHA-256("tallynet/line" ‖ salt ‖ state)
+
+A state is the canonical encoding of `LineState`. It holds the commitment before it, so that the newest one, which
+the chain knows, stands for all states since the grant: an auditor who is given them checks each use (I4), which
+the chain cannot. The salt is 32 random bytes, new with each state: who is shown one can test no guess about
+the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+from itertools import pairwise
+from typing import Final
+
+from tallynet.codec import Wire, decode, encode
+from tallynet.documents import DocumentError
+from tallynet.errors import LedgerError, RemoteProtocolError
+from tallynet.fields import Hash, Id, Uint, Units
+from tallynet.records import SealedLine
+
+__all__ = [
+    "FIRST", "LineState", "OpenedState", "commitment", "counted_in", "decode_state", "exceeding",
+    "granted", "require_committed", "restated",
+]  # fmt: skip
+
+_LINE: Final = b"tallynet/line"
+FIRST: Final = bytes(32)
+"""`previous` of the state at the grant."""
+
+
+class LineState(Wire):
+    """A sealed line at one time."""
+
+    line: Id
+    sequence: Uint
+    previous: Hash
+    """Commitment to the state before it."""
+    granted: Units
+    used: Units
+    """Quoted, awaiting pay-out and outstanding: face bought and loan principal."""
+    use: Id | None
+    """Request, rediscount or prepayment that this state counts in."""
+
+
+class OpenedState(Wire):
+    """What opens a commitment: kept by the grantor, shown to obligor and auditor."""
+
+    salt: Hash
+    state: LineState
+
+
+def commitment(opened: OpenedState) -> bytes:
+    """What the grantor signs for."""
+    return sha256(_LINE + opened.salt + encode(opened.state)).digest()
+
+
+# --- by the grantor -------------------------------------------------------------------------------
+
+
+def granted(line: bytes, limit: int, used: int, salt: bytes) -> OpenedState:
+    """The state at the grant; `used` is what was outstanding before. Fen. Raises LedgerError LINE_EXCEEDED."""
+    if used > limit:
+        raise LedgerError("LINE_EXCEEDED", f"{used} in use exceeds the limit of {limit}")
+    return OpenedState(salt, LineState(line, 1, FIRST, limit, used, None))
+
+
+def counted_in(opened: OpenedState, amount: int, use: bytes, salt: bytes) -> OpenedState:
+    """The state that counts in a use of `amount` fen (I4). Raises LedgerError LINE_EXCEEDED."""
+    state = opened.state
+    if state.used + amount > state.granted:
+        room = max(0, state.granted - state.used)
+        raise LedgerError(
+            "LINE_EXCEEDED", f"{amount} exceeds the sealed line's free room of {room}"
+        )
+    return _follow(opened, state.granted, state.used + amount, use, salt)
+
+
+def restated(opened: OpenedState, limit: int, used: int, salt: bytes) -> OpenedState:
+    """The state with another limit, also below its use (C12), or with use that has ended, in fen. Raises
+    LedgerError LINE_EXCEEDED for more use than before beyond the limit."""
+    if used > opened.state.used and used > limit:
+        raise LedgerError("LINE_EXCEEDED", f"{used} in use exceeds the limit of {limit}")
+    return _follow(opened, limit, used, None, salt)
+
+
+def _follow(
+    opened: OpenedState, limit: int, used: int, use: bytes | None, salt: bytes
+) -> OpenedState:
+    before = opened.state
+    state = LineState(before.line, before.sequence + 1, commitment(opened), limit, used, use)
+    return OpenedState(salt, state)
+
+
+# --- by obligor and auditor -----------------------------------------------------------------------
+
+
+def decode_state(data: bytes) -> OpenedState:
+    """A state as the grantor keeps it or hands it on. Raises DocumentError LINE_STATE_MALFORMED."""
+    try:
+        return decode(OpenedState, data)
+    except RemoteProtocolError as error:
+        raise DocumentError("LINE_STATE_MALFORMED", error.message) from None
+
+
+def require_committed(history: Sequence[OpenedState], line: bytes, sealed: SealedLine) -> None:
+    """The last state is the one that the chain commits to now, and each follows the one before (I15).
+
+    Raises:
+        DocumentError: LINE_STATE_MALFORMED.
+    """
+    if not history or any(opened.state.line != line for opened in history):
+        raise DocumentError("LINE_STATE_MALFORMED", "the states are not of this line")
+    last = history[-1]
+    if (last.state.sequence, commitment(last)) != (sealed.sequence, sealed.commitment):
+        raise DocumentError(
+            "LINE_STATE_MALFORMED",
+            f"state {last.state.sequence} is not what the chain commits to, number {sealed.sequence}",
+        )
+    for before, after in pairwise(history):
+        follows = (before.state.sequence + 1, commitment(before))
+        if (after.state.sequence, after.state.previous) != follows:
+            raise DocumentError(
+                "LINE_STATE_MALFORMED",
+                f"state {after.state.sequence} does not follow {before.state.sequence}",
+            )
+
+
+def exceeding(history: Sequence[OpenedState]) -> list[LineState]:
+    """States that raised the use beyond the limit, which none may (I4); a cut below the use is none."""
+    states = [opened.state for opened in history]
+    found = [
+        after
+        for before, after in pairwise(states)
+        if after.used > before.used and after.used > after.granted
+    ]
+    grant = states[:1]
+    return [s for s in grant if s.previous == FIRST and s.used > s.granted] + found
