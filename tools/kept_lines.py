@@ -85,7 +85,12 @@ def keep_state(network: Path, wallet: Wallet, opened: OpenedState) -> None:
 
 def kept_state(network: Path, wallet: Wallet, committed: bytes) -> OpenedState:
     """What opens this commitment. Raises UsageError FILE_MISSING, FILE_INVALID."""
-    [opened] = load_states(_path(network, wallet, committed))
+    path = _path(network, wallet, committed)
+    if not path.exists():
+        raise UsageError(
+            "FILE_MISSING", f"wallet {wallet.name} does not hold what the line commits to: {path}"
+        )
+    [opened] = load_states(path)
     return opened
 
 

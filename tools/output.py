@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tallynet.plain import to_plain
-from tallynet.records import RateBand
+from tallynet.records import CreditLine, Financing, RateBand
 from tools.arguments import format_amount, format_day, format_rate
 
 PIPE_COLUMNS: Final = 250
@@ -108,13 +108,26 @@ def readable(name: str, value: object, currency: str, names: Mapping[bytes, str]
     return "-" if value is None else str(value)
 
 
+_SEALED: Final[Mapping[type, tuple[str, ...]]] = {
+    CreditLine: ("granted", "reserved", "used"),
+    Financing: ("discount", "net", "rate_ppm", "basis"),
+}
+"""Figures that are 0 and say nothing where a record's `sealed` is there."""
+
+
 def print_record(
     title: str, record: msgspec.Struct, names: Mapping[bytes, str], extra: Mapping[str, str]
 ) -> None:
     """A record as a two-column table."""
     currency: Any = getattr(record, "currency", "CNY")
+    hidden = _SEALED.get(type(record), ()) if getattr(record, "sealed", None) is not None else ()
     rows = [
-        (name, readable(name, getattr(record, name), str(currency), names))
+        (
+            name,
+            "sealed"
+            if name in hidden
+            else readable(name, getattr(record, name), str(currency), names),
+        )
         for name in record.__struct_fields__
     ]
     print_rows(title, ("field", "value"), [*rows, *extra.items()])

@@ -116,8 +116,7 @@ def change_sealed(
     """
     if used and released:
         raise UsageError("USAGE", "give --used or --released")
-    wallet = load_wallet(network, as_)
-    id = AddressBook(network).line(line)
+    wallet, id = load_wallet(network, as_), AddressBook(network).line(line)
     record, sealed = trio.run(partial(_read, network, as_, id))
     before = kept_state(network, wallet, sealed.commitment)
     in_use = before.state.used
@@ -215,7 +214,7 @@ def check_line(
     beyond = exceeding(states)
     if beyond:
         numbers = ", ".join(str(state.sequence) for state in beyond)
-        stop(Exit.REFUSED, "LINE_EXCEEDED", f"the grantor used more than it granted: {numbers}")
+        stop(Exit.DIFFERENCE, "LINE_EXCEEDED", f"the grantor used more than it granted: {numbers}")
 
 
 def _show(network: Path, record: CreditLine, states: Sequence[OpenedState], output: Output) -> None:

@@ -26,11 +26,13 @@ from tallynet.client.errors import RequestFailed
 from tallynet.codec import encode
 from tallynet.documents import read_invoice, registration_fields
 from tallynet.records import Document, Kind
+from tallynet.sealed_line import OpenedState, commitment
 from tallynet.sealed_price import discount, price, terms_commitment
 from tools.connect import connect, genesis_of
 from tools.demo import free_ports
 from tools.document_access import grants, reading_keys_of
 from tools.kept_documents import document_id, open_kept
+from tools.kept_lines import load_states
 from tools.onboarding import document
 from tools.participant import Participant
 from tools.penetration_cli import asking_key
@@ -110,6 +112,19 @@ def secrets(network: Path) -> dict[str, bytes]:
     found["price"] = encode(price(quote.terms, day))
     found["discount"] = encode(discount(quote.terms, day))
     found["salt of the price"] = quote.salt
+    for opened in states(network):
+        number = opened.state.sequence
+        found[f"limit {number}"] = encode(opened.state.granted)
+        found[f"use {number}"] = encode(opened.state.used)
+        found[f"salt of the line's state {number}"] = opened.salt
+    return found
+
+
+def states(network: Path) -> list[OpenedState]:
+    """All that bank-2 keeps of its sealed line."""
+    [*kept] = (network / "wallets" / "bank-2" / "lines").glob("*.json")
+    found = [state for path in kept for state in load_states(path)]
+    assert {commitment(state).hex() for state in found} == {path.stem for path in kept}
     return found
 
 
@@ -144,6 +159,8 @@ def test_the_needles_are_real(told: Path) -> None:
     needles = secrets(told / "network")
     assert {"seller/name", "buyer/tax_id", "number", "lines/00001/description"} <= needles.keys()
     assert needles["name of gate-devices"] == b"gate-devices"
+    assert needles["limit 1"] == encode(76_543_210)
+    assert [needles[f"use {n}"] for n in (1, 2)] == [encode(12_345_678), encode(21_345_678)]
     assert len(needles["price"]) == len(needles["discount"]) == len(needles["rate"]) == 5
     assert all(len(needle) >= 5 for needle in needles.values())
 
@@ -206,6 +223,32 @@ def test_the_requests_other_bank_learns_no_price_from_the_requests_records(told:
     assert done.returncode != 0
 
 
+def test_the_bank_signs_no_use_beyond_its_sealed_limit(told: Path) -> None:
+    """Its own program refuses, so the line is as it was; an instant draw is refused by the chain."""
+    ask = (
+        "./tally financing request --as gate-devices --label r2 --voucher harbour-tours/v1"
+        " --amount 1000.00 --payee gate-devices/main --purpose goods --funders bank-2"
+    )
+    assert run(ask, told, 0).returncode == 0
+    done = run(
+        "./tally financing quote-sealed --as bank-2 --request gate-devices/r2 --rate 5%"
+        " --valid-to 2027-03-17 --lines debtor-exposure", told, 0,
+    )  # fmt: skip
+    assert done.stderr.startswith("LINE_EXCEEDED: ")
+    assert run("./tally line check audit.json --as harbour-tours", told, 0).returncode == 0
+
+
+def test_an_opened_line_is_checked_against_the_newest_commitment(told: Path) -> None:
+    """What was true before the last change is not taken for true now; nobody else can open the line."""
+    done = run("./tally line check line.json --as harbour-tours", told, 0)
+    assert done.stderr.startswith("LINE_STATE_MALFORMED: ")
+    line = "--line debtor-exposure:bank-2:harbour-tours"
+    asked = run(f"./tally line open --as bank-4 {line}", told, 0)
+    assert asked.stderr.startswith("NOT_AUTHORISED: "), asked.stderr
+    held = run(f"./tally line open --as harbour-tours {line}", told, 0)
+    assert held.stderr.startswith("FILE_MISSING: "), held.stderr
+
+
 def test_a_reader_to_whom_a_ciphertext_lies_finds_out_and_says_so_on_the_chain(told: Path) -> None:
     """gate-devices registers one invoice, encrypts another, and grants bank-2 the key of it."""
     network = told / "network"
@@ -247,7 +290,7 @@ async def registered_with_a_lie(network: Path) -> bytes:
     return id
 
 
-def test_the_audit_of_the_chain_agrees_with_sealed_prices(told: Path) -> None:
+def test_the_audit_of_the_chain_agrees_with_sealed_prices_and_lines(told: Path) -> None:
     """Last: the page's last block opens a name and stops the network. The money model follows commitments, and
     nothing else is different."""
     *_, ending = BLOCK.findall(PAGE.read_text(encoding="utf-8"))
