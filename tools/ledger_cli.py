@@ -171,13 +171,19 @@ def build(entry: CommandEntry, reading: Reading, label: str, given: dict[str, An
     for name, option in entry.options.items():
         text = given.get(name, option.default)
         if option.many:
+            if text is None and name not in _OPTIONAL_LISTS:
+                raise _missing(name)
             values[name] = tuple(option.read(reading, item) for item in text or ())
         elif text is None:
-            raise UsageError("USAGE", f"--{name.replace('_', '-')} is missing")
+            raise _missing(name)
         else:
             values[name] = option.read(reading, text)
     fields = entry.build(values)
     return entry.command(label=label_bytes(label) if label else new_label(), **fields)
+
+
+def _missing(option: str) -> UsageError:
+    return UsageError("USAGE", f"--{option.replace('_', '-')} is missing")
 
 
 def _chosen_signers(participant: Participant, text: str) -> Sequence[tuple[Person, Role]] | None:

@@ -9,6 +9,7 @@ import resource
 import shutil
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -26,12 +27,17 @@ from node.light.config import (
     make_token,
     read_token,
 )
+from node.light.submitting import ByWords
+from tallynet.codec import Wire
 from tallynet.errors import TallynetError
 from tallynet.genesis import Genesis, genesis_hash
 from tallynet.keyfile import KeyFileError
-from tools.ledger_cli import DEFAULT_NETWORK, AsOption, NetworkOption, OutputOption
+from tools.arguments import UsageError
+from tools.command_table import COMMANDS, Reading
+from tools.ledger_cli import DEFAULT_NETWORK, AsOption, NetworkOption, OutputOption, build
 from tools.output import Output, print_json, print_rows
 from tools.participant import Signatory
+from tools.records_by_name import AddressBook
 from tools.testnet_files import GENESIS_FILE, NetworkFile, load_genesis, load_network
 from tools.wallet import WALLETS, Wallet, load_wallet, private_key
 
@@ -141,7 +147,7 @@ def run(directory: Path) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.umask(0o077)
     logs.configure(config.name)
-    trio.run(daemon.run, directory, config, genesis, key, sign)
+    trio.run(daemon.run, directory, config, genesis, key, sign, _by_words(directory, config))
 
 
 def _key(directory: Path, config: LightConfig) -> Ed25519PrivateKey:
@@ -159,6 +165,35 @@ def _key(directory: Path, config: LightConfig) -> Ed25519PrivateKey:
         except KeyFileError as error:
             refused = refused or error
     raise refused or LightError("LIGHT_OTHER_WALLET", f"{place} has no key")
+
+
+def _by_words(directory: Path, config: LightConfig) -> ByWords:
+    """Commands as the command line has them, by the names of the wallets beside the light node's own."""
+    book = AddressBook((directory / config.wallet).parent.parent)
+    return partial(command_by_words, book, bytes.fromhex(config.organisation))
+
+
+def command_by_words(
+    book: AddressBook, acting: bytes, words: str, options: Mapping[str, Any]
+) -> Wire:
+    """The command behind `tally NOUN VERB`, from its options without the hyphens before them. Raises UsageError."""
+    entry = COMMANDS.get(words)
+    if entry is None:
+        raise UsageError("USAGE", f"no command {words!r}; see tally --help")
+    given = {name.replace("-", "_"): value for name, value in options.items()}
+    label = given.pop("label", "")
+    if not isinstance(label, str):
+        raise UsageError("USAGE", "label: a text, as on the command line")
+    for name, value in given.items():
+        option = entry.options.get(name)
+        if option is None:
+            raise UsageError("USAGE", f"{words} takes no {name!r}; see tally {words} --help")
+        texts = value if option.many else [value]
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            shape = "a list of texts" if option.many else "a text"
+            raise UsageError("USAGE", f"{name}: {shape}, as on the command line")
+    reading = Reading(book, acting, given.get("currency", "CNY"))
+    return build(entry, reading, label, given)
 
 
 def _signatory(directory: Path, config: LightConfig, genesis: Genesis) -> Signatory:
@@ -257,4 +292,4 @@ def add_light_commands(app: App) -> None:
     app.command(light)
 
 
-__all__ = ["LightError", "add_light_commands", "ask"]
+__all__ = ["LightError", "add_light_commands", "ask", "command_by_words"]

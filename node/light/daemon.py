@@ -20,7 +20,7 @@ from node.light.copy import Copy
 from node.light.following import Follower
 from node.light.http import application
 from node.light.sent import SentCommands
-from node.light.submitting import Sign, Submitter
+from node.light.submitting import ByWords, Sign, Submitter
 from tallynet.genesis import Genesis, genesis_hash
 
 __all__ = ["run"]
@@ -39,6 +39,7 @@ async def run(
     genesis: Genesis,
     key: Ed25519PrivateKey,
     sign: Sign | None,
+    by_words: ByWords,
 ) -> None:
     """Follow and answer until SIGTERM or SIGINT; `sign` None: take no commands.
 
@@ -54,9 +55,10 @@ async def run(
     try:
         async with trio.open_nursery() as nursery:
             server = _server(listening)
-            app = application(Answers(follower), Submitter(sent, follower, sign), token)
-            await nursery.start(_serve, app, server)
+            submitter = Submitter(sent, follower, sign, by_words)
+            await nursery.start(_serve, application(Answers(follower), submitter, token), server)
             nursery.start_soon(follower.run)
+            nursery.start_soon(submitter.run)
             structlog.get_logger("light").info(
                 "answering", host=config.http_host, port=config.http_port
             )

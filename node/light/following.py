@@ -95,6 +95,8 @@ class Follower:
         self._key: Final = key
         self._store: Final = TrustStore(trust)
         self._client: Client | None = None
+        self._opened = trio.Event()
+        """The next connection is there."""
         self._waiting = trio.CancelScope()
         """Around the wait for news."""
         self._writing: Final = trio.Lock()
@@ -103,6 +105,12 @@ class Follower:
     @property
     def client(self) -> Client | None:
         """The connection, while there is one."""
+        return self._client
+
+    async def connection(self, after: Client | None) -> Client:
+        """The connection, as soon as there is another one than `after`."""
+        while self._client is None or self._client is after:
+            await self._opened.wait()
         return self._client
 
     def connected(self) -> tuple[str, ...]:
@@ -123,6 +131,8 @@ class Follower:
                 connection = Client.connect(self.nodes, self._genesis, self._key, store=self._store)
                 async with connection as client:
                     self._client = client
+                    self._opened.set()
+                    self._opened = trio.Event()
                     await self._follow(client)
             except (TallynetError, ExceptionGroup) as error:
                 self.trouble = _only(error)

@@ -72,6 +72,14 @@ class SentCommands:
         ((count,),) = self._base.rows(query, now)
         return int(count)
 
+    def unanswered(self, now: int) -> list[Sent]:
+        """Those that `waiting` counts, in the order in which they were kept."""
+        query = (
+            "SELECT id, digest, envelope, valid_until, receipt, height FROM sent"
+            " WHERE height = 0 AND valid_until >= ? ORDER BY rowid"
+        )
+        return [Sent(*row) for row in self._base.rows(query, now)]
+
     def keep(self, sent: Sent, now: int) -> None:
         """Keep it, durable when this returns; what is under its id already only gets the receipt. The oldest that
         have one, or cannot get one any more, go when they become too many.

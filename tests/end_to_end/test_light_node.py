@@ -203,8 +203,14 @@ def a_command_waits_for_the_network(network: Path, light: Path) -> None:
     status, answer = get(light, "/commands", token, wanted)
     assert (status, answer["state"]) == (202, "PENDING")
     testnet_processes.start_all(network)
-    until(lambda: get(light, "/commands", token, wanted)[1]["state"] == "DONE")
+    until(lambda: get(light, "/commands/erp-4", token)[1]["state"] == "DONE")
+    assert get(light, "/commands", token, wanted)[1]["code"] == "OK", "sent again unasked"
     until(lambda: held(light) == [(0, 44_000_000), (48_500_000, 50_000_000)])
+    options = {"voucher": "tours/v", "start": "0", "pieces": ["parts:5000.00"]}
+    words = {"id": "erp-5", "command": "lot transfer", "options": options}
+    status, answer = get(light, "/commands", token, words)
+    assert (status, answer["code"]) == (200, "OK"), answer
+    until(lambda: held(light) == [(0, 43_500_000), (48_500_000, 50_000_000)])
 
 
 def answers_for_the_owner_of_the_token_alone(light: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from node.light import copy as copy_module
 from node.light import following as following_module
 from node.light.copy import Copy
 from node.light.following import Follower, Standing
@@ -228,3 +229,49 @@ async def test_fewer_than_f_plus_1_organisations_fill_nothing(tmp_path: Path) ->
             await until(lambda: follower.trouble is not None)
             assert follower.trouble is not None and follower.trouble.code == "HEADS_UNCONFIRMED"
             assert follower.copy.place is None and len(follower.copy) == 0
+
+
+async def test_a_copy_that_is_full_says_so_and_stays_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving() as servers:
+        prepare(servers)
+        await order(servers, 1)
+        async with following(servers, tmp_path) as follower:
+            copy = follower.copy
+            await until(lambda: copy.proven_at is not None)
+            monkeypatch.setattr(copy_module, "RECORDS_MAX", 1)
+            put(servers, Kind.CREDIT_LINE, LINE, line(250))
+            put(servers, Kind.INSTRUCTION, PAYMENT, payment(0))
+            tell(servers, Kind.CREDIT_LINE, LINE, PAYMENT)
+            await order(servers, 2)
+            await until(lambda: follower.trouble is not None)
+            assert follower.trouble is not None and follower.trouble.code == "COPY_FULL"
+            assert (granted(copy), len(copy), copy.height) == (100, 1, 1)
+            monkeypatch.setattr(copy_module, "RECORDS_MAX", 2)
+            await until(lambda: copy.height == 2)
+            assert (granted(copy), len(copy)) == (250, 2), "nothing was missed"
+            await until(lambda: follower.trouble is None)
+
+
+async def test_two_certified_chains_end_belief_for_this_run_and_the_next(tmp_path: Path) -> None:
+    with serving() as servers:
+        prepare(servers)
+        await order(servers, 1)
+        await order(servers, 2)
+        async with following(servers, tmp_path) as follower:
+            copy = follower.copy
+            await until(lambda: copy.height == 2 and copy.proven_at is not None)
+            other = servers[0].chain.parted(2)
+            other.records = {(int(Kind.CREDIT_LINE), LINE): encode(line(9_999))}
+            other.extend([envelope(77)])
+            other.extend([envelope(78)])
+            for server in servers[2:]:
+                server.chain = other
+            await until(lambda: follower.trouble is not None)
+            assert follower.trouble is not None and follower.trouble.code == "FORK_SEEN"
+            assert (granted(copy), copy.height) == (100, 2)
+        async with following(servers[:2], tmp_path) as follower:
+            await until(lambda: follower.trouble is not None)
+            assert follower.trouble is not None and follower.trouble.code == "FORK_SEEN"
+            assert (granted(follower.copy), follower.client) == (100, None)
