@@ -35,6 +35,7 @@ from tallynet.records import (
     Kind,
     LineKind,
     Prepayment,
+    Record,
     SealedLine,
 )
 from tallynet.sealed_line import FIRST, OpenedState, commitment, counted_in, decode_state
@@ -104,7 +105,11 @@ def kept_history(network: Path, wallet: Wallet, committed: bytes) -> list[Opened
 
 async def read_sealed(client: Client, line: bytes) -> tuple[CreditLine, SealedLine]:
     """A sealed line, proven. Raises UsageError RECORD_NOT_FOUND, USAGE for an open one."""
-    record = await client.read(Kind.CREDIT_LINE, line)
+    return sealed_of(await client.read(Kind.CREDIT_LINE, line), line)
+
+
+def sealed_of(record: Record | None, line: bytes) -> tuple[CreditLine, SealedLine]:
+    """The record as a sealed line. Raises UsageError RECORD_NOT_FOUND, USAGE for an open one."""
     if not isinstance(record, CreditLine):
         raise UsageError("RECORD_NOT_FOUND", f"no line {line.hex()}")
     if record.sealed is None:

@@ -15,7 +15,8 @@ import trio
 from cyclopts import App, Parameter
 
 from tallynet.commands import LineChangeSealed, LineGrantSealed
-from tallynet.records import CreditLine, LineKind, SealedLine
+from tallynet.proofs import RecordFact, verify_proof
+from tallynet.records import CreditLine, Kind, LineKind, SealedLine
 from tallynet.sealed_line import (
     OpenedState,
     commitment,
@@ -26,6 +27,7 @@ from tallynet.sealed_line import (
 )
 from tools.arguments import UsageError, format_amount, format_day, parse_amount, parse_day
 from tools.connect import connect
+from tools.kept_documents import read_file
 from tools.kept_lines import (
     keep_state,
     kept_history,
@@ -33,6 +35,7 @@ from tools.kept_lines import (
     load_states,
     new_salt,
     read_sealed,
+    sealed_of,
     write_states,
 )
 from tools.ledger_cli import DEFAULT_NETWORK, AsOption, Common, NetworkOption, OutputOption, execute
@@ -41,6 +44,7 @@ from tools.output import Exit, Output, print_json, print_rows, stop
 from tools.participant import new_label
 from tools.records_by_name import AddressBook, line_id
 from tools.show_cli import name_of
+from tools.testnet_files import GENESIS_FILE
 from tools.wallet import load_wallet
 
 NOT_CHANGED: Final = ""
@@ -187,6 +191,12 @@ def open_line(
 def check_line(
     file: Path,
     *,
+    proof: Annotated[
+        Path | None, Parameter(name="--proof", help="proof file of the line, instead of the nodes")
+    ] = None,
+    genesis: Annotated[
+        Path | None, Parameter(name="--genesis", help="with --proof; default: the network's")
+    ] = None,
     as_: Annotated[str, Parameter(name="--as", help="who asks the nodes: a wallet's name")] = "",
     network: NetworkOption = DEFAULT_NETWORK,
     output: OutputOption = Output.table,
@@ -199,6 +209,9 @@ def check_line(
 
         tally line check line.json --as harbour-tours
 
+        tally proof record line debtor-exposure:bank-2:harbour-tours --as bank-2 --out line.proof
+        tally line check audit.json --proof line.proof --genesis genesis.json
+
     Parameters
     ----------
     file
@@ -208,13 +221,24 @@ def check_line(
     if not states:
         raise UsageError("FILE_INVALID", f"{file} holds no state")
     id = states[-1].state.line
-    record, sealed = trio.run(partial(_read, network, as_, id))
+    if proof is None:
+        record, sealed = trio.run(partial(_read, network, as_, id))
+    else:
+        record, sealed = _proven(proof, genesis or network / GENESIS_FILE, id)
     require_committed(states, id, sealed)
     _show(network, record, states, output)
     beyond = exceeding(states)
     if beyond:
         numbers = ", ".join(str(state.sequence) for state in beyond)
         stop(Exit.DIFFERENCE, "LINE_EXCEEDED", f"the grantor used more than it granted: {numbers}")
+
+
+def _proven(proof: Path, genesis: Path, line: bytes) -> tuple[CreditLine, SealedLine]:
+    """Without a network. Raises ProofRefused, UsageError."""
+    fact = verify_proof(read_file(proof), read_file(genesis)).fact
+    if not isinstance(fact, RecordFact) or (fact.kind, fact.id) != (Kind.CREDIT_LINE, line):
+        raise UsageError("USAGE", f"{proof} proves something else than line {line.hex()}")
+    return sealed_of(fact.record, line)
 
 
 def _show(network: Path, record: CreditLine, states: Sequence[OpenedState], output: Output) -> None:
