@@ -112,13 +112,13 @@ class Measured:
     def cpu_us(self) -> float:
         """Microseconds per command and validator."""
         spent = self.after.cpu_seconds - self.before.cpu_seconds
-        return round(spent / max(1, self.committed) / self.after.validators * 1e6, 1)
+        return round(spent / self.committed / self.after.validators * 1e6, 1)
 
     @property
     def disk_bytes(self) -> int:
         """Per command and validator."""
         written = self.after.disk_bytes - self.before.disk_bytes
-        return round(written / max(1, self.committed) / self.after.validators)
+        return round(written / self.committed / self.after.validators)
 
 
 async def phase(
@@ -132,7 +132,11 @@ async def phase(
     warm: float = WARM_SECONDS,
 ) -> Measured:
     """Warm up, then measure. The load goes to the nodes named in `to`, or to all validators, over a connection
-    each; `per_second` is all of it together."""
+    each; `per_second` is all of it together.
+
+    Raises:
+        BenchFailed: NOTHING_COMMITTED, CONNECTION_LOST, REFUSED.
+    """
     async with trio.open_nursery() as links:
         drivers = await _connected(site, work, in_flight, to, links)
         await _run(site, drivers, warm, per_second)
@@ -142,6 +146,8 @@ async def phase(
         links.cancel_scope.cancel()
     if not work.waiting:
         ERRORS.print("note: the signed envelopes ran out before the window ended")
+    if not measured.committed:
+        raise BenchFailed("NOTHING_COMMITTED", f"no receipt came within {seconds:g} s")
     return measured
 
 

@@ -104,8 +104,6 @@ async def _probe(world: World, scale: Scale, batch: int = 1) -> float:
     count = int((scale.probe + WARM_SECONDS) * scale.rate_max) // batch
     work = _work(world, count, batch)
     full = await phase(world.site, work, scale.probe, in_flight(batch))
-    if not full.committed:
-        raise BenchFailed("NOTHING_COMMITTED", "no answer came in the time of the probe")
     return full.commands_per_second / batch
 
 

@@ -9,7 +9,7 @@ from tools.bench_parts import Scale
 from tools.bench_suite import Results, run_suite
 
 TINY = Scale(
-    sustained=2.0, seconds=1.0, point=0.2, probe=2.0, rate_max=2_000, view_change=5.0, few_lots=600, many_lots=1_200,
+    sustained=5.0, seconds=3.0, point=1.0, probe=4.0, rate_max=2_000, view_change=5.0, few_lots=600, many_lots=1_200,
     records=1_600, proof_lots=600, sizes=(4,),
 )  # fmt: skip
 
