@@ -49,6 +49,8 @@ class Judged(NamedTuple):
     least: float
     most: float
     runs: int
+    verify_us: float | None
+    """What one verification took in the same runs, for figures of CPU."""
 
     @property
     def is_met(self) -> bool:
@@ -59,10 +61,10 @@ class Judged(NamedTuple):
     def measured(self) -> str:
         """Median, and the range of several runs."""
         shown = self.goal.shown(self.median)
-        if self.runs == 1:
-            return shown
-        least, most = (f"{value:,.{self.goal.digits}f}" for value in (self.least, self.most))
-        return f"{shown} ({least} – {most})"
+        if self.runs > 1:
+            least, most = (f"{value:,.{self.goal.digits}f}" for value in (self.least, self.most))
+            shown += f" ({least} – {most})"
+        return shown if self.verify_us is None else f"{shown}; a verification {self.verify_us} µs"
 
 
 def _at_least(part: str, figure: str, text: str, bound: float, unit: str, digits: int = 0) -> Goal:
@@ -111,9 +113,15 @@ GOALS: Final = (
 def judge(results: Results) -> Iterator[Judged]:
     """Every goal for which there is a measurement, in order."""
     for goal in GOALS:
-        values = [run[goal.figure] for run in results.get(goal.part, ()) if goal.figure in run]
-        if values:
-            yield Judged(goal, statistics.median(values), min(values), max(values), len(values))
+        runs = [run for run in results.get(goal.part, ()) if goal.figure in run]
+        if not runs:
+            continue
+        values = [run[goal.figure] for run in runs]
+        verified = [run["verify_us"] for run in runs] if goal.figure == "cpu_us" else []
+        yield Judged(
+            goal, statistics.median(values), min(values), max(values), len(values),
+            round(statistics.median(verified), 1) if verified else None,
+        )  # fmt: skip
 
 
 def rows(results: Results) -> list[tuple[str, str, str, str]]:

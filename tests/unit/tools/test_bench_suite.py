@@ -15,7 +15,7 @@ from tools.bench_plot import Point, plot
 from tools.bench_suite import BEGIN, END, Results, chosen, run_suite, write_document
 from tools.bench_world import BenchFailed
 
-FAST = {"commands_per_second": 9_500.0, "cpu_us": 45.0}
+FAST = {"commands_per_second": 9_500.0, "cpu_us": 45.0, "verify_us": 34.0}
 
 
 def part(name: str, run: Callable[[], Figures]) -> Part:
@@ -58,6 +58,11 @@ def test_the_table_has_every_goal_and_says_what_was_not_measured() -> None:
     assert len(table) == len(GOALS)
     assert ("envelopes of 100 commands", "≥ 9,000 /s", "9,500 /s", "yes") in table
     assert [met for *_, met in table].count("") == len(GOALS) - 2
+
+
+def test_beside_cpu_stands_what_a_verification_took() -> None:
+    measured = [row[2] for row in rows({"envelopes": [FAST, FAST | {"verify_us": 36.0}]})]
+    assert "45.0 µs (45.0 – 45.0); a verification 35.0 µs" in measured
 
 
 def test_every_goal_belongs_to_a_part_of_the_suite() -> None:
