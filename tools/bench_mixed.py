@@ -12,7 +12,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
-from tools.bench import LIGHT_SECONDS, WARM_SECONDS, Work, measure
+from tools.bench import LIGHT_SECONDS, measure
+from tools.bench_load import Work
+from tools.bench_measure import WARM_SECONDS
 from tools.bench_world import Site
 from tools.connect import genesis_of
 from tools.output import ERRORS

@@ -26,7 +26,15 @@ from tallynet.hashing import record_id
 from tallynet.messages import ClientReply, QueryRecord, RecordProof
 from tallynet.records import Kind, lot_id
 from tools import testnet_processes
-from tools.bench_world import LOTS_PER_VOUCHER, BenchFailed, Site, World, carry_out
+from tools.bench_world import (
+    LOTS_PER_VOUCHER,
+    BenchFailed,
+    Carrier,
+    NetworkCarrier,
+    Site,
+    World,
+    carry_out,
+)
 from tools.connect import addresses, connect
 from tools.output import ERRORS
 
@@ -67,32 +75,41 @@ class Questions(Protocol):
     def __call__(self, turn: int) -> tuple[Kind, bytes]: ...
 
 
-async def measure_reads(site: Site, seconds: int, lots: int) -> dict[str, Any]:
+async def measure_reads(world: World, seconds: int, lots: int) -> dict[str, Any]:
     """Figures of three kinds of proof: a lot, a voucher with all its lots, an absent record."""
-    world = World(site)
+    figures: dict[str, Any] = {}
+    kinds = await questions_about(world, lots)
+    for name, questions in kinds.items():
+        ERRORS.print(f"asking for proofs, {name}: {seconds} s")
+        figures[name] = await proofs(world.site, questions, seconds)
+    return {"lots": lots or sum(range(1, LOTS_MAX + 1))} | figures
+
+
+async def proofs(site: Site, questions: Questions, seconds: float) -> dict[str, Any]:
+    """Ask for so long, then check."""
+    served = await _serve(site, questions, seconds)
+    return _figures(served, _check(site, list(served.kept)))
+
+
+async def questions_about(world: World, lots: int) -> dict[str, Questions]:
+    """Forty vouchers of a running network are cut into up to forty lots each; about those is asked."""
+    site = world.site
     async with connect(site.directory) as client:
-        await world.build(client, lots)
-        vouchers = await _cut(world, lots)
+        vouchers = await _cut(world, NetworkCarrier(client), lots)
         held = [
             lot_id(voucher, lot.start)
             for voucher in vouchers
             for lot in (await client.read_proven(Kind.VOUCHER, voucher)).lots or ()
         ]
     absent = [record_id(Kind.KEY, b"", n.to_bytes(4, "big")) for n in range(1_000)]
-    kinds: dict[str, Questions] = {
+    return {
         "lot": lambda turn: (Kind.LOT, held[turn % len(held)]),
         "voucher": lambda turn: (Kind.VOUCHER, vouchers[turn % len(vouchers)]),
         "absent": lambda turn: (Kind.KEY, absent[turn % len(absent)]),
     }
-    figures: dict[str, Any] = {"lots": lots or len(held)}
-    for name, questions in kinds.items():
-        ERRORS.print(f"asking for proofs, {name}: {seconds} s")
-        served = await _serve(site, questions, seconds)
-        figures[name] = _figures(served, _check(site, list(served.kept)))
-    return figures
 
 
-async def _cut(world: World, lots: int) -> list[bytes]:
+async def _cut(world: World, carrier: Carrier, lots: int) -> list[bytes]:
     """Forty vouchers in up to forty lots each, no two neighbours of one holder."""
     there = LOTS_PER_VOUCHER if lots else 1
     chosen = world.vouchers[:LOTS_MAX]
@@ -102,7 +119,7 @@ async def _cut(world: World, lots: int) -> list[bytes]:
         pieces = tuple(c.Piece(others[i % len(others)], PIECE, None) for i in range(count))
         if pieces:
             cut = c.LotTransfer(b"cut" + number.to_bytes(2, "big"), voucher, 0, pieces)
-            await carry_out(supplier, [cut])
+            await carry_out(carrier, supplier, [cut])
     return [voucher for _, voucher in chosen]
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import trio
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -20,9 +20,10 @@ from tallynet.envelope import Envelope, Mode
 from tallynet.errors import TallynetError
 from tallynet.genesis import Genesis
 from tallynet.hashing import record_id
+from tallynet.receipts import EnvelopeReceipt
 from tools.onboarding import new_organisation, registration
 from tools.output import ERRORS
-from tools.participant import Participant
+from tools.participant import Signatory
 from tools.records_by_name import line_id
 from tools.testnet_files import NetworkFile
 
@@ -31,6 +32,9 @@ VOUCHERS: Final = 200
 LOTS_PER_VOUCHER: Final = 6
 """The mean of the voucher law §18."""
 SUPPLIERS: Final = 4
+"""That claim vouchers and sign transfers."""
+RECEIVERS: Final = 2
+"""That hold lots and sign nothing; with the other suppliers there are enough for six holders of a voucher."""
 FACE: Final = 6 * 10**7
 """Fen; more than any run can transfer of one voucher, and within what one signer may do."""
 BUILDING: Final = 60
@@ -52,13 +56,43 @@ class Site:
     hash: bytes
 
 
+class Carrier(Protocol):
+    """Carries signed envelopes out: the network, or its law alone (`tools.bench_state`)."""
+
+    async def today(self) -> int:
+        """Business date."""
+
+    async def carry(self, envelopes: Iterable[Envelope]) -> Sequence[EnvelopeReceipt]:
+        """Carry all of them out, in any order; their receipts. Raises BenchFailed REFUSED."""
+
+
+class NetworkCarrier:
+    """Through a client of a running network."""
+
+    def __init__(self, client: Client) -> None:
+        self._client: Final = client
+
+    async def today(self) -> int:
+        network = await self._client.read(r.Kind.NETWORK, r.NETWORK_ID)
+        return network.business_date if isinstance(network, r.Network) else 0
+
+    async def carry(self, envelopes: Iterable[Envelope]) -> Sequence[EnvelopeReceipt]:
+        receipts: list[EnvelopeReceipt] = []
+        for outcome in await self._client.submit_many(envelopes, in_flight=BUILDING):
+            if not isinstance(outcome, Receipt):
+                raise BenchFailed("REFUSED", f"preparing the vouchers: {outcome}")
+            receipts.append(outcome.receipt)
+        return receipts
+
+
 class World:
     """Suppliers with vouchers on a fresh network; makes signed transfers."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, carrier: Carrier) -> None:
         self.site: Final = site
-        self.suppliers: Final[list[Participant]] = []
-        self.vouchers: Final[list[tuple[Participant, bytes]]] = []
+        self._carrier: Final = carrier
+        self.suppliers: Final[list[Signatory]] = []
+        self.vouchers: Final[list[tuple[Signatory, bytes]]] = []
         self._label = 0
         self._turn = 0
         """Envelopes made; the next one takes the next supplier's next vouchers."""
@@ -67,30 +101,29 @@ class World:
         self._label += 1
         return self._label.to_bytes(8, "big")
 
-    async def build(self, client: Client, lots: int) -> None:
-        """Register, grant, issue and claim through the network itself; with `lots`, cut the vouchers into
-        six lots each until there are that many."""
-        bank = Participant(self.site.directory, "bank-1", client, self.site.hash)
-        core = await self._join(client, bank, "core", r.OrganisationKind.CORE, r.Size.LARGE)
-        for number in range(SUPPLIERS + 1):
+    async def build(self, lots: int) -> None:
+        """Register, grant, issue and claim; with `lots`, cut the vouchers into six lots each until there are
+        that many."""
+        bank = Signatory(self.site.directory, "bank-1", self.site.hash)
+        core = await self._join(bank, "core", r.OrganisationKind.CORE, r.Size.LARGE)
+        for number in range(SUPPLIERS + RECEIVERS):
             size = r.Size.MICRO  # one signer: one signature per envelope
             supplier = await self._join(
-                client, bank, f"supplier-{number}", r.OrganisationKind.SUPPLIER, size
+                bank, f"supplier-{number}", r.OrganisationKind.SUPPLIER, size
             )
             self.suppliers.append(supplier)
-        network = await client.read(r.Kind.NETWORK, r.NETWORK_ID)
-        today = network.business_date if isinstance(network, r.Network) else 0
+        today = await self._carrier.today()
         rules = c.ProgrammeRules(
             r.AcceptMode.IMMEDIATE, 0, 10, 200, 1, 180, 5, r.DocumentPolicy.CAPPED, r.Visibility.TIER1, False, 500,
             (), True, (), r.PriceMode.OPEN,
         )  # fmt: skip
-        await core.act(c.ProgrammeCreate(b"p", r.ProgrammeKind.RECEIVABLE, "CNY", rules))
+        programme = c.ProgrammeCreate(b"p", r.ProgrammeKind.RECEIVABLE, "CNY", rules)
+        await carry_out(self._carrier, core, [programme])
         count = max(VOUCHERS, lots // LOTS_PER_VOUCHER)
-        await bank.act(
-            c.LineGrant(
-                b"l", r.LineKind.ISSUE, core.id, "CNY", count * FACE, today, today + 400, ()
-            )
+        line = c.LineGrant(
+            b"l", r.LineKind.ISSUE, core.id, "CNY", count * FACE, today, today + 400, ()
         )
+        await carry_out(self._carrier, bank, [line])
         columns = (
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
         )  # fmt: skip
@@ -105,18 +138,19 @@ class World:
                     )  # fmt: skip
 
     async def _join(
-        self, client: Client, bank: Participant, name: str, kind: r.OrganisationKind, size: r.Size
-    ) -> Participant:
+        self, bank: Signatory, name: str, kind: r.OrganisationKind, size: r.Size
+    ) -> Signatory:
         site = self.site
         wallet = new_organisation(site.directory, bank.wallet, name, kind, size)
-        await bank.act(registration(site.directory, site.hash, wallet, kind, size))
-        return Participant(site.directory, name, client, site.hash)
+        command = registration(site.directory, site.hash, wallet, kind, size)
+        await carry_out(self._carrier, bank, [command])
+        return Signatory(site.directory, name, site.hash)
 
     async def _vouchers(
         self,
-        bank: Participant,
-        core: Participant,
-        supplier: Participant,
+        bank: Signatory,
+        core: Signatory,
+        supplier: Signatory,
         count: int,
         today: int,
         cut: bool,
@@ -157,18 +191,21 @@ class World:
             for by, commands in (
                 (supplier, documents), (core, issues), (supplier, claims), (supplier, cuts if cut else ())
             ):  # fmt: skip
-                await carry_out(by, commands)
+                await carry_out(self._carrier, by, commands)
             advance(len(issues))
+
+    def _owners(self) -> list[tuple[Signatory, list[bytes]]]:
+        """Suppliers with the vouchers that they claimed."""
+        owners: dict[bytes, tuple[Signatory, list[bytes]]] = {}
+        for supplier, voucher in self.vouchers:
+            owners.setdefault(supplier.id, (supplier, []))[1].append(voucher)
+        return list(owners.values())
 
     def transfers(self, count: int, batch: int) -> list[Envelope]:
         """Signed envelopes of `batch` transfers of one fen each, spread over all vouchers."""
         receiver = self.suppliers[SUPPLIERS].id
         pieces = (c.Piece(receiver, 1, None),)
-        by_supplier = {
-            supplier.id: (supplier, [v for s, v in self.vouchers if s is supplier])
-            for supplier, _ in self.vouchers
-        }
-        owners = list(by_supplier.values())
+        owners = self._owners()
         valid_until = int(time.time()) + 3_600
         envelopes: list[Envelope] = []
         for n in range(self._turn, self._turn + count):
@@ -189,15 +226,13 @@ class World:
         return envelopes
 
 
-async def carry_out(by: Participant, commands: Sequence[Wire]) -> None:
+async def carry_out(carrier: Carrier, by: Signatory, commands: Sequence[Wire]) -> None:
     """All of these commands, many envelopes at once. Raises BenchFailed REFUSED."""
     envelopes = (
         by.envelope(commands[start : start + _PREPARED_PER_ENVELOPE], mode=Mode.INDEPENDENT)
         for start in range(0, len(commands), _PREPARED_PER_ENVELOPE)
     )
-    for outcome in await by.client.submit_many(envelopes, in_flight=BUILDING):
-        if not isinstance(outcome, Receipt):
-            raise BenchFailed("REFUSED", f"preparing the vouchers: {outcome}")
-        codes = {command.code for command in outcome.receipt.commands} | {outcome.receipt.code}
+    for receipt in await carrier.carry(envelopes):
+        codes = {command.code for command in receipt.commands} | {receipt.code}
         if codes != {"OK"}:
             raise BenchFailed("REFUSED", f"preparing the vouchers: {', '.join(sorted(codes))}")

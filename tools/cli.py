@@ -167,7 +167,7 @@ def bench(
     seconds: Annotated[int, Parameter(help="how long to measure")] = 10,
     lots: Annotated[int, Parameter(help="live lots in the state, made first; 0: a few")] = 0,
     json_file: Annotated[
-        Path | None, Parameter(name="--json", help="append the figures to this file")
+        Path | None, Parameter(name="--json", help="write the figures to this file")
     ] = None,
     commit: Annotated[str, Parameter(help="what was measured, noted in the figures")] = "",
     workload: Annotated[
@@ -179,6 +179,14 @@ def bench(
     budget: Annotated[
         bool, Parameter(negative="", help="profile a validator: microseconds by stage")
     ] = False,
+    suite: Annotated[
+        bool, Parameter(negative="", help="every published figure, with its goal; part by part")
+    ] = False,
+    only: Annotated[str, Parameter(help="of the suite: these parts, separated by commas")] = "",
+    runs: Annotated[int, Parameter(help="of the suite: medians of so many")] = 5,
+    write_docs: Annotated[
+        bool, Parameter(negative="", help="of the suite: write docs/performance.md and .svg")
+    ] = False,
 ) -> None:
     """Measure throughput and latency of real nodes on this machine.
 
@@ -189,7 +197,18 @@ def bench(
         tally bench --budget            # where the time goes
         tally bench --lots 5000000      # takes long to prepare, with a progress bar
         tally bench --reads             # proofs per second of one core, and their sizes
+        tally bench --suite --json suite.json           # goes on where it was interrupted
+        tally bench --suite --only idle,envelopes --runs 1
     """
+    if suite:
+        from tools.bench_suite import run_suite
+
+        leave(
+            run_suite(
+                runs=runs, only=only, json_file=json_file, commit=commit, write_docs=write_docs
+            )
+        )
+        return
     from tools.bench import run_bench
 
     leave(

@@ -7,8 +7,7 @@ is then checked against the policy for its class and amount.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from node.ledger.context import Context, refuse
 from node.ledger.parameters import value
@@ -74,8 +73,7 @@ PEOPLE: Final = frozenset({Role.MAKER, Role.CHECKER, Role.APPROVER, Role.ADMIN})
 """Roles that people have."""
 
 
-@dataclass(frozen=True, slots=True)
-class Acting:
+class Acting(NamedTuple):
     """The signers of an envelope, resolved."""
 
     keys: tuple[Key, ...]

@@ -80,10 +80,11 @@ class Context:
 
     def require(self, record_type: type[R], id: bytes) -> R:
         """The record of this type; LedgerError RECORD_NOT_FOUND names what is missing."""
-        record = self.find(record_type, id)
+        record: Any = self.state.get(_KIND_OF[record_type], id)
         if record is None:
             raise LedgerError("RECORD_NOT_FOUND", f"no {record_type.__name__} {id.hex()}")
-        return record
+        required: R = record
+        return required
 
     # --- writing ------------------------------------------------------------------------------
 

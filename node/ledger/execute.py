@@ -7,9 +7,10 @@ remembered (voucher law §5).
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from node.ledger import families, joint, prologue, remembered
 from node.ledger.authority import Acting, Verify, authorise, check_signatures, resolve
@@ -37,6 +38,8 @@ __all__ = ["BlockResult", "admit", "dry_run", "execute_block", "wants_block"]
 
 _FAMILIES: Final = families.ALL
 _NO_EVENTS: Final = events_digest(())
+LIFETIME: Final = "envelope_lifetime_seconds"
+_PLACE: Final = struct.Struct(">IQQ")
 _REFUSED_RESULT: Final[tuple[int, ...]] = ()
 
 
@@ -69,7 +72,8 @@ def execute_block(
 ) -> BlockResult:
     """Run a block on a fresh overlay."""
     opening, acts, backlog = prologue.run(state, genesis, header)
-    today = opening.today
+    # Neither changes before the next day roll: new values of a parameter begin on a later day.
+    today, lifetime = opening.today, value(opening, LIFETIME)
     events = list(opening.encoded_events)
     log = _log(opening.events, 0)
     first = PrologueReceipt(opening.time, today, acts, backlog, events_digest(events))
@@ -77,7 +81,7 @@ def execute_block(
     admitted: list[int] = []
     for index, envelope in enumerate(envelopes):
         try:
-            acting = _admit(state, genesis, envelope, opening.time, verify)
+            acting = _admit(state, genesis, envelope, opening.time, lifetime, verify)
         except LedgerError as error:
             receipts.append(encode(_inadmissible(envelope, error)))
             continue
@@ -98,9 +102,7 @@ def execute_block(
 
 def _log(events: Sequence[Event], first: int) -> dict[bytes, bytes]:
     return {
-        event.subject + event.sequence.to_bytes(8, "big"): b"".join(
-            (at.to_bytes(4, "big"), event.start.to_bytes(8, "big"), event.end.to_bytes(8, "big"))
-        )
+        event.subject + event.sequence.to_bytes(8, "big"): _PLACE.pack(at, event.start, event.end)
         for at, event in enumerate(events, first)
         if event.kind == Kind.VOUCHER
     }
@@ -129,11 +131,18 @@ def admit(
         LedgerError: ENVELOPE_MALFORMED, NETWORK_MISMATCH, EXPIRED, VALIDITY_TOO_LONG,
             DUPLICATE_TRANSACTION, KEY_UNKNOWN, KEY_REVOKED, SIGNATURE_INVALID.
     """
-    _admit(state, genesis, envelope, now, verify, skew)
+    lifetime = value(_reading(state, genesis, now), LIFETIME)
+    _admit(state, genesis, envelope, now, lifetime, verify, skew)
 
 
 def _admit(
-    state: StateView, genesis: bytes, envelope: Envelope, time: int, verify: Verify, skew: int = 0
+    state: StateView,
+    genesis: bytes,
+    envelope: Envelope,
+    time: int,
+    lifetime: int,
+    verify: Verify,
+    skew: int = 0,
 ) -> Acting:
     body = envelope.body
     if body.version != ENVELOPE_VERSION:
@@ -142,7 +151,6 @@ def _admit(
         raise refuse("NETWORK_MISMATCH", "signed for another network")
     if time >= body.valid_until:
         raise refuse("EXPIRED", f"valid until {body.valid_until}, now {time}; sign anew")
-    lifetime = value(_reading(state, genesis, time), "envelope_lifetime_seconds")
     if body.valid_until > time - skew + lifetime:
         raise refuse("VALIDITY_TOO_LONG", f"valid_until is more than {lifetime} s ahead")
     if remembered.is_remembered(state, envelope.transaction, body.valid_until):
@@ -159,8 +167,7 @@ def _reading(state: StateView, genesis: bytes, time: int) -> Context:
 # --- commands -------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Ran:
+class _Ran(NamedTuple):
     commands: tuple[CommandReceipt, ...]
     events: list[Event]
     encoded_events: list[bytes]
@@ -255,8 +262,8 @@ def dry_run(
     probe.signatures_verified = True
     state.begin()
     try:
-        acting = _admit(state, genesis, probe, time, _never)
         opening = _reading(state, genesis, time)
+        acting = _admit(state, genesis, probe, time, value(opening, LIFETIME), _never)
         ran = _run(state, opening, opening.today, bytes(32), body, acting)
         receipt = EnvelopeReceipt(bytes(32), "OK", ran.commands, _NO_EVENTS)
         return receipt, ran.reasons

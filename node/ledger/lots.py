@@ -71,8 +71,8 @@ def _total(command: LotTransfer) -> int:
 )  # fmt: skip
 def transfer(context: Context, command: LotTransfer) -> None:
     """lot.transfer (voucher law §8.6): pieces are carved in listed order, the first takes the tail."""
-    require_active_voucher(context, command.voucher)
-    voucher, lot = current_lot(context, command.voucher, command.start)
+    voucher = require_active_voucher(context, command.voucher)
+    voucher, lot = current_lot(context, command.voucher, command.start, voucher)
     if lot.holder != context.acting:
         raise refuse("NOT_HOLDER", "the lot is held by another organisation")
     require_free(lot)
@@ -171,10 +171,12 @@ def lapse_day(state: StateView, voucher: Voucher, lot: Lot) -> int:
 # --- the end of a pending transfer --------------------------------------------------------------------
 
 
-def current_lot(context: Context, voucher_id: bytes, start: int) -> tuple[Voucher, Lot]:
-    """A lot and its touched voucher, a transfer of it that has lapsed by the business date brought to
-    its end (touch rule, §5)."""
-    voucher = touch(context, voucher_id)
+def current_lot(
+    context: Context, voucher_id: bytes, start: int, touched: Voucher | None = None
+) -> tuple[Voucher, Lot]:
+    """A lot and its touched voucher, which the caller may have already, a transfer of it that has lapsed by the
+    business date brought to its end (touch rule, §5)."""
+    voucher = touched or touch(context, voucher_id)
     lot = get_lot(context, voucher_id, start)
     if lot.state is not LotState.TRANSFER_PENDING:
         return voucher, lot

@@ -146,7 +146,7 @@ def carve(
     *,
     exempt: bool = False,
 ) -> Lot:
-    """The last `amount` fen of `lot` as a lot of its own; the whole lot when it is all of it.
+    """The last `amount` fen of `lot`, which is in the state, as a lot of its own; the whole lot when it is all of it.
 
     The tail has all attributes copied and is the caller's to change and to write, as every lot that is written
     costs keys of indexes; the shortened remainder is written here. With `exempt` (settlement) state, flags and the lot limit do not matter, and of
@@ -168,7 +168,7 @@ def carve(
     cut = lot.end - amount
     kept = min(lot.covered, cut - lot.start)
     tail = msgspec.structs.replace(lot, start=cut, covered=lot.covered - kept)
-    put_lot(context, voucher_id, msgspec.structs.replace(lot, end=cut, covered=kept))
+    _put(context, voucher_id, msgspec.structs.replace(lot, end=cut, covered=kept), lot)
     return tail
 
 

@@ -139,10 +139,8 @@ class Overlay:
 
     def _add_start(self, id: bytes, record: Record) -> None:
         voucher, start = id[:16], int.from_bytes(id[16:], "big")
-        invariant(
-            len(id) == 24 and type(record) is Lot and record.start == start,
-            "STATE_LOT the id is not that of the lot",
-        )
+        if len(id) != 24 or type(record) is not Lot or record.start != start:
+            invariant(False, "STATE_LOT the id is not that of the lot")
         starts = self._starts_of(voucher)
         at = bisect_left(starts, start)
         if at == len(starts) or starts[at] != start:
@@ -159,7 +157,8 @@ class Overlay:
     def _index(self, index: Index, key: bytes, there: bool) -> None:
         full = _INDEX_PREFIX[index] + key
         before = self._indexes.get(full)
-        invariant(before is not there, "STATE_INDEX key added or removed twice")
+        if before is there:
+            invariant(False, "STATE_INDEX key added or removed twice")
         if before is None:
             invariant(len(key) <= INDEX_KEY_BYTES_MAX, "STATE_INDEX key too long")
             order = self._sorted.get(index)
@@ -329,23 +328,22 @@ class Overlay:
         vouchers: dict[bytes, bytes | None] = {}
         touched: dict[bytes, list[tuple[int, bytes | None]]] = {}
         for key in sorted(self._records):
-            record = self._records[key]
-            invariant(
-                len(key) == NAME_BYTES or len(key) == LOT_KEY_BYTES, "STATE_ID not of 16 bytes"
-            )
+            record, kind, size = self._records[key], key[0], len(key)
             data = None if record is None else encode(record)
             records.append((key, data))
-            kind = key[0]
-            if kind != _VOUCHER:
-                value = None if data is None else leaf_hash(kind, data)
-                leaves.append((entity_key(key), value, key))
-            elif len(key) == LOT_KEY_BYTES:
+            if size == LOT_KEY_BYTES and kind == _VOUCHER:
                 digest = None if data is None else sha256(data).digest()
                 lot = (int.from_bytes(key[17:], "big"), digest)
                 touched.setdefault(key[1:17], []).append(lot)
-            else:
+                continue
+            if size != NAME_BYTES:
+                invariant(False, "STATE_ID not of 16 bytes")
+            if kind == _VOUCHER:
                 vouchers[key[1:]] = data
                 touched.setdefault(key[1:], [])
+            else:
+                value = None if data is None else leaf_hash(kind, data)
+                leaves.append((entity_key(key), value, key))
         for voucher, lots in touched.items():
             leaves.append(self._voucher_leaf(voucher, vouchers, lots, records))
         records.sort()
@@ -372,9 +370,9 @@ class Overlay:
         else:
             record = self._find(key)
             data = None if record is None else encode(record)
-        row = self.lots(voucher)[1]
+        starts, row = self.lots(voucher)
         if lots:
-            starts, row = _changed_row(self.lots(voucher), lots)
+            starts, row = _changed_row(starts, row, lots)
             self._lots[voucher] = (starts, row) if row else NO_LOTS
             records.append((lots_key(voucher), row or None))
         if data is None:
@@ -393,9 +391,10 @@ def _keys_from(order: list[bytes], at: int, prefix: bytes) -> Iterator[bytes]:
         at += 1
 
 
-def _changed_row(before: LotRows, lots: list[tuple[int, bytes | None]]) -> LotRows:
+def _changed_row(
+    starts: tuple[int, ...], row: bytes, lots: list[tuple[int, bytes | None]]
+) -> LotRows:
     """Row after some lots (ascending by start) were written or, without hash, removed."""
-    starts, row = before
     new_starts: list[int] = []
     pieces: list[bytes] = []
     position = 0

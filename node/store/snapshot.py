@@ -88,7 +88,7 @@ class Snapshot:
 
     def _open(self, table: str, key: bytes, stored: bytes) -> bytes:
         if not intact(SEEDS[table], key, stored):
-            raise self._damage(f"a value in table {table} under {key[:40].hex()} has changed")
+            raise _changed(self._damage, table, key)
         return stored[:-CHECKSUM_BYTES]
 
     def scan(
@@ -254,6 +254,10 @@ class Snapshot:
         return found
 
 
+def _changed(damage: Damage, table: str, key: bytes) -> StoreFatal:
+    return damage(f"a value in table {table} under {key[:40].hex()} has changed")
+
+
 class LiveReader:
     """Values of the newest commit, each read in a transaction of its own (0.4 µs: LMDB keeps spare
     ones): for the cache misses of `CommittedState`. It reads one of the two states for good."""
@@ -269,8 +273,14 @@ class LiveReader:
         self._generation: Final = generation
 
     def get(self, table: str, key: bytes) -> bytes | None:
+        place = name_in_file(table, self._generation)
         with self._environment.begin() as transaction:
-            return self._snapshot(transaction).get(table, key)
+            stored: bytes | None = transaction.get(key, db=self._tables[place])
+        if stored is None:
+            return None
+        if not intact(SEEDS[place], key, stored):
+            raise _changed(self._damage, place, key)
+        return stored[:-CHECKSUM_BYTES]
 
     def scan(
         self, table: str, prefix: bytes, after: bytes, limit: int

@@ -46,7 +46,7 @@ from node.store.tables import (
 )  # fmt: skip
 
 _GENESIS_KEY: Final = b"genesis"
-_NODE_KEY: Final = b"node key"
+NODE_KEY: Final = b"node key"
 _STORE_ID_KEY: Final = b"store id"
 _BOOT_KEY: Final = b"boot"
 _MARKED_KEY: Final = b"boot marked before"
@@ -203,12 +203,14 @@ class Store:
             staged = table.startswith(STAGED)
             place = name_in_file(table.removeprefix(STAGED), self._generation + staged)
             seed = SEEDS[place]
-            puts: list[tuple[bytes, bytes]] = []
-            for key, value in sorted(rows.items()):
-                if value is None:
-                    transaction.delete(key, db=self._tables[place])
-                else:
-                    puts.append((key, sealed(seed, key, value)))
+            # In order of key, so that neighbours meet the same page. One row after the other costs more here
+            # than in the database.
+            order = sorted(rows.items())
+            puts = [(key, sealed(seed, key, value)) for key, value in order if value is not None]
+            if len(puts) < len(order):
+                for key, value in order:
+                    if value is None:
+                        transaction.delete(key, db=self._tables[place])
             if puts:
                 with transaction.cursor(db=self._tables[place]) as cursor:
                     cursor.putmulti(puts)
@@ -284,7 +286,7 @@ class Store:
                 for name, value in (
                     (SCHEMA_KEY, SCHEMA.to_bytes(8, "big")),
                     (_GENESIS_KEY, self._genesis),
-                    (_NODE_KEY, node_key),
+                    (NODE_KEY, node_key),
                     (_STORE_ID_KEY, self._new_id()),
                 ):
                     _put_meta(transaction, meta, name, value)
@@ -303,7 +305,7 @@ class Store:
             raise self._unfit("STORE_UNREADABLE", "is not a Tallynet database") from None
         with self._environment.begin() as transaction:
             snapshot = Snapshot(transaction, {META: meta}, self._damage)
-            found = {n: snapshot.meta(n) for n in (SCHEMA_KEY, _GENESIS_KEY, _NODE_KEY)}
+            found = {n: snapshot.meta(n) for n in (SCHEMA_KEY, _GENESIS_KEY, NODE_KEY)}
         if any(value is None for value in found.values()):
             text = corrupt_text(self.directory, "it does not say whose it is")
             raise StoreError("STORE_CORRUPT", text)
@@ -329,10 +331,10 @@ class Store:
                 f"belongs to the network with genesis {found[_GENESIS_KEY].hex()}, not"
                 f" {self._genesis.hex()}; use another data directory for this network",
             )
-        if found[_NODE_KEY] != node_key:
+        if found[NODE_KEY] != node_key:
             raise self._unfit(
                 "STORE_OTHER_KEY",
-                f"belongs to the node with key {found[_NODE_KEY].hex()}, not {node_key.hex()};"
+                f"belongs to the node with key {found[NODE_KEY].hex()}, not {node_key.hex()};"
                 " a new key needs a data directory of its own",
             )
 

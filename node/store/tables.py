@@ -146,7 +146,7 @@ def open_environment(directory: Path, *, map_bytes: int, readonly: bool) -> Any:
 
 def sealed(seed: int, key: bytes, value: bytes) -> bytes:
     """Value with its checksum, which covers table and key too: a misdirected write shows (B10)."""
-    return value + crc32(value, crc32(key, seed)).to_bytes(CHECKSUM_BYTES, "little")
+    return value + crc32(key + value, seed).to_bytes(CHECKSUM_BYTES, "little")
 
 
 def intact(seed: int, key: bytes | memoryview, stored: bytes | memoryview) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tools.bench import loopback_plan
+from tools.bench_network import loopback_plan
 from tools.testnet_files import init
 from tools.testnet_processes import ROOT, processes
 

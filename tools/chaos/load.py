@@ -29,7 +29,7 @@ from msgspec import Meta
 from tallynet.client import Client, OutcomeUnknown, Receipt, SubmissionRefused
 from tallynet.codec import encode
 from tallynet.envelope import Envelope
-from tools.bench_world import Site, World
+from tools.bench_world import NetworkCarrier, Site, World
 from tools.chaos.record import (
     ACKNOWLEDGED_FILE,
     SUBMITTED_FILE,
@@ -220,7 +220,7 @@ async def run(config: LoadConfig) -> None:
     network = load_network(directory)
     genesis, hash_ = genesis_of(directory)
     places = addresses(network)
-    world = World(Site(directory, network, genesis, hash_))
+    site = Site(directory, network, genesis, hash_)
     async with AsyncExitStack() as stack:
         clients = [
             await stack.enter_async_context(
@@ -228,7 +228,8 @@ async def run(config: LoadConfig) -> None:
             )
             for n in range(len(places))
         ]
-        await world.build(clients[0], lots=0)
+        world = World(site, NetworkCarrier(clients[0]))
+        await world.build(lots=0)
         _say(Ready((await clients[0].block()).block.height))
         submitted, acknowledged = (
             stack.enter_context(LogWriter(Path(config.logs) / name))

@@ -20,7 +20,7 @@ import psutil
 from tallynet.blocks import faulty_max
 from tallynet.errors import TallynetError
 from tools import testnet_processes
-from tools.bench import loopback_plan
+from tools.bench_network import loopback_plan
 from tools.chaos.links import LOOPBACK
 from tools.testnet_files import NetworkFile, init
 

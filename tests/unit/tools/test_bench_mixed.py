@@ -11,7 +11,8 @@ import pytest
 import trio
 
 from tallynet.receipts import EnvelopeReceipt
-from tools.bench import Work, run_bench
+from tools.bench import run_bench
+from tools.bench_load import Work
 from tools.bench_mixed import signed
 from tools.bench_world import BenchFailed
 from tools.scenarios.ledger_stage import LedgerStage
