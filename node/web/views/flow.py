@@ -1,0 +1,36 @@
+"""How many transactions went through lately, from the blocks themselves."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from node.web.views.ask import Ask, Data
+from node.web.views.chain import block_row
+
+__all__ = ["view"]
+
+SPAN_MS: Final = 300_000
+STEP_MS: Final = 5_000
+BLOCKS_MAX: Final = 500
+"""That are looked at: some 20 ms. A network that makes more in the span is shown for as long as these reach."""
+
+
+def view(ask: Ask) -> Data:
+    """Unix seconds of each step, oldest first, and transactions a second in it."""
+    book = ask.node
+    newest = book.time_ms // STEP_MS
+    counts: dict[int, int] = {}
+    oldest = newest
+    lowest = max(1, book.snapshot.base(), book.height - BLOCKS_MAX + 1)
+    for height in range(book.height, lowest - 1, -1):
+        row = block_row(book, height)
+        oldest = row["time_ms"] // STEP_MS
+        if oldest <= newest - SPAN_MS // STEP_MS:
+            break
+        counts[oldest] = counts.get(oldest, 0) + row["envelopes"]
+    steps = range(max(oldest, newest - SPAN_MS // STEP_MS + 1), newest + 1)
+    return {
+        "height": book.height,
+        "seconds": [step * STEP_MS // 1000 for step in steps],
+        "per_second": [counts.get(step, 0) * 1000 / STEP_MS for step in steps],
+    }
