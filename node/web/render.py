@@ -64,8 +64,8 @@ class Frame:
     language: Language
     path: str
     """Of this page, without language."""
-    as_json: str | None
-    """Address of the same as JSON; None: there is none."""
+    as_json: str
+    """Address of the same as JSON."""
     standing: Standing
     is_light: bool
     home: bytes | None

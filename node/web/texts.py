@@ -48,7 +48,6 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "field_clearing_bank": ("清分银行", "Clearing bank"),
     "field_code": ("结果", "Result"),
     "field_command": ("指令", "Command"),
-    "field_commands": ("指令数", "Commands"),
     "field_currency": ("币种", "Currency"),
     "field_debtor": ("债务人", "Debtor"),
     "field_discount": ("贴现息", "Discount"),
@@ -255,6 +254,7 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "mode_INDEPENDENT": ("逐条独立", "each by itself"),
     "receipt": ("回执", "Receipt"),
     "changed": ("所变更的内容", "What it changed"),
+    "commands": ("指令", "Commands"),
     "created": ("新建记录", "Records made"),
     "options": ("内容", "Contents"),
     "commands_hidden": (

@@ -25,6 +25,15 @@ function elements(table) {
   return [...[...nodes].map(([id, label]) => ({ data: { id, label } })), ...edges];
 }
 
+const TEXT = 13;
+const FONT = getComputedStyle(document.body).fontFamily;
+
+function textWidth(text) {
+  const pen = document.createElement("canvas").getContext("2d");
+  pen.font = `${TEXT}px ${FONT}`;
+  return pen.measureText(text).width;
+}
+
 function drawGraph() {
   const place = document.getElementById("graph");
   const table = document.getElementById("passages");
@@ -40,13 +49,13 @@ function drawGraph() {
     autoungrabify: true,
     style: [
       { selector: "node", style: {
-        shape: "round-rectangle", width: "label", height: 30, padding: "8px", label: "data(label)", "text-valign": "center",
-        "font-size": 13, "font-family": "inherit", color: colour("--ink"), "background-color": colour("--paper"),
+        shape: "round-rectangle", width: (node) => textWidth(node.data("label")) + 24, height: 34, label: "data(label)", "text-valign": "center",
+        "font-size": TEXT, "font-family": FONT, color: colour("--ink"), "background-color": colour("--paper"),
         "border-width": 1.5, "border-color": colour("--accent"),
       } },
       { selector: "edge", style: {
         width: 1.5, "curve-style": "bezier", "target-arrow-shape": "triangle", "arrow-scale": 0.9, label: "data(label)",
-        "font-size": 11, color: colour("--quiet"), "text-background-color": colour("--sheet"), "text-background-opacity": 1,
+        "font-size": 11, "font-family": FONT, color: colour("--quiet"), "text-background-color": colour("--sheet"), "text-background-opacity": 1,
         "text-background-padding": "2px", "line-color": colour("--held"), "target-arrow-color": colour("--held"),
       } },
       { selector: ".SALE", style: { "line-color": colour("--pending"), "target-arrow-color": colour("--pending") } },
@@ -70,7 +79,7 @@ async function drawChart() {
     height: 190,
     legend: { show: false },
     cursor: { show: false },
-    axes: [axis, axis],
+    axes: [{ ...axis, values: (_chart, ticks) => ticks.map((at) => new Date(at * 1000).toISOString().slice(11, 19)) }, axis],
     series: [{ label: place.dataset.time }, {
       label: place.dataset.transactions, stroke: colour("--held"), width: 1.5, fill: colour("--held") + "22", points: { show: false },
     }],

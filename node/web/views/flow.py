@@ -20,15 +20,18 @@ def view(ask: Ask) -> Data:
     book = ask.node
     newest = book.time_ms // STEP_MS
     counts: dict[int, int] = {}
-    oldest = newest
+    first = newest - SPAN_MS // STEP_MS + 1
     lowest = max(1, book.snapshot.base(), book.height - BLOCKS_MAX + 1)
     for height in range(book.height, lowest - 1, -1):
         row = block_row(book, height)
-        oldest = row["time_ms"] // STEP_MS
-        if oldest <= newest - SPAN_MS // STEP_MS:
+        step = row["time_ms"] // STEP_MS
+        if step < first:
             break
-        counts[oldest] = counts.get(oldest, 0) + row["envelopes"]
-    steps = range(max(oldest, newest - SPAN_MS // STEP_MS + 1), newest + 1)
+        counts[step] = counts.get(step, 0) + row["envelopes"]
+    else:
+        # What lies below was not looked at; below the first block there is nothing.
+        first = first if lowest == 1 else min(counts, default=newest)
+    steps = range(first, newest + 1)
     return {
         "height": book.height,
         "seconds": [step * STEP_MS // 1000 for step in steps],
