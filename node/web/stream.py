@@ -20,6 +20,8 @@ __all__ = ["route"]
 
 LOOK_SECONDS: Final = 1.0
 """How often it is looked whether there is something new."""
+TURNS_MAX: Final = 240
+"""Then the stream ends, before its connection is closed for its age; browsers ask again."""
 SILENT_TURNS_MAX: Final = 15
 """Then a comment is sent, so that a connection that is gone is noticed."""
 STREAMS_MAX: Final = 32
@@ -44,7 +46,7 @@ async def _banners(site: Site, language: Language, open_now: set[object]) -> Asy
     open_now.add(token)
     try:
         said, silent = "", 0
-        while True:
+        for _ in range(TURNS_MAX):
             banner = fragment(site.standing(), language)
             silent += 1
             if banner != said:
