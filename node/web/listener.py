@@ -34,6 +34,8 @@ IDLE_SECONDS: Final = 10
 """Between two requests, and for one to come in."""
 HEADER_BYTES_MAX: Final = 16 * 1024
 """Of a request, beside what is received at once; browsers send about one kilobyte."""
+RETRY_SECONDS: Final = 0.5
+"""After a connection that could not be accepted."""
 STREAMS_MAX: Final = 8
 """Requests at once in one HTTP/2 connection."""
 BACKLOG: Final = 64
@@ -78,8 +80,19 @@ class WebListener:
             finally:
                 self._open -= 1
 
-        async with await SocketListener.from_socket(self._socket) as listener:
-            await listener.serve(connection)
+        async with (
+            await SocketListener.from_socket(self._socket) as listener,
+            trio.open_nursery() as nursery,
+        ):
+            while True:
+                try:
+                    stream = await listener.accept()
+                except OSError as error:
+                    # Out of descriptors: the node has other uses for those that come free.
+                    structlog.get_logger("web").warning("not accepted", reason=str(error))
+                    await trio.sleep(RETRY_SECONDS)
+                else:
+                    nursery.start_soon(connection, stream)
 
 
 @final

@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 import trio
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
+from starlette.types import Receive, Scope, Send
 
 from net.errors import ListenError
 from node.config import ConfigError
@@ -27,14 +28,18 @@ async def plain(_request: Request) -> Response:
     return PlainTextResponse("here")
 
 
-async def flood(_request: Request) -> Response:
+class Flood(Response):
     """More than the buffers of any socket, for a client that reads nothing."""
 
-    async def pieces() -> AsyncIterator[bytes]:
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
         while True:
-            yield bytes(1 << 20)
+            piece = {"type": "http.response.body", "body": bytes(1 << 20), "more_body": True}
+            await send(piece)
 
-    return StreamingResponse(pieces())
+
+async def flood(_request: Request) -> Response:
+    return Flood()
 
 
 async def broken(_request: Request) -> Response:
