@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import Final, TypeVar, final
+from typing import Final, final
 
 from node.door import Answers, Door
 from node.state import CommittedState, Overlay
@@ -29,7 +29,6 @@ EVENTS_MAX: Final = 200
 """Of a voucher's history on its page, the newest; each is read from its block."""
 LOTS_MAX: Final = 500
 """Of a voucher; programmes allow fewer."""
-T = TypeVar("T")
 
 
 @final
@@ -58,7 +57,7 @@ class NodeBook:
     # --- state ------------------------------------------------------------------------------------------
 
     def find(self, kind: Kind, id: bytes) -> Record | None:
-        self._ask(lambda: self._door.record(kind, id), f"{kind.name} {id.hex()}")
+        self._ask(lambda: self._door.record(kind, id), kind, id)
         return self._state.get(kind, id)
 
     def peek(self, kind: Kind, id: bytes) -> Record | None:
@@ -91,7 +90,7 @@ class NodeBook:
         return tuple(found)
 
     def entries(self, index: Index, prefix: bytes, limit: int) -> list[bytes]:
-        self._ask(lambda: self._door.index(index, prefix), prefix.hex())
+        self._ask(lambda: self._door.index(index, prefix), Kind.ORGANISATION, prefix)
         return self._state.index_scan(index, prefix, limit=limit)
 
     def history(self, id: bytes, voucher: Voucher) -> History:
@@ -106,7 +105,10 @@ class NodeBook:
         return History(tuple(reversed(found)), len(found) == voucher.event_count)
 
     def shows(self, event: Event) -> bool:
-        return self._door.event(event)
+        try:
+            return self._door.event(event)
+        except LedgerError:
+            return False
 
     def acts_as(self, organisation: bytes) -> bool:
         """Whether what this organisation commanded is shown."""
@@ -116,11 +118,11 @@ class NodeBook:
             return False
         return True
 
-    def _ask(self, ask: Callable[[], T], what: str) -> T:
+    def _ask(self, ask: Callable[[], object], kind: Kind, id: bytes) -> None:
         try:
-            return ask()
+            ask()
         except LedgerError as error:
-            raise PageError("NOT_AUTHORISED", what, None, self.height) from error
+            raise PageError("NOT_AUTHORISED", id.hex(), kind, self.height) from error
 
     # --- chain ------------------------------------------------------------------------------------------
 

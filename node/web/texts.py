@@ -342,8 +342,8 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         "“{what}” is no id: ids are {digits} hexadecimal digits.",
     ),
     "error_NOT_AUTHORISED": (
-        "没有 {what}，或不向本机构公开。",
-        "There is no {what}, or it is not shown to this organisation.",
+        "没有编号为 {what} 的{kind}，或不向本机构公开。",
+        "There is no {kind} with the id {what}, or it is not shown to this organisation.",
     ),
     "error_NO_SUCH_BLOCK": (
         "没有区块 {what}；现有区块至 {height}。",

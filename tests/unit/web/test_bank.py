@@ -20,6 +20,7 @@ from node.web.node_book import NodeBook
 from node.web.plain import plain
 from node.web.views import bank, organisation
 from node.web.views.ask import Ask
+from tallynet.receipts import Event
 from tallynet.records import (
     AcquiredBy,
     CreditLine,
@@ -196,3 +197,7 @@ def test_a_node_of_nobody_shows_the_network_alone(tmp_path: Path) -> None:
             with pytest.raises(PageError):
                 of.find(kind, id)
             assert of.peek(kind, id) is None
+        event = Event(
+            "voucher.claim", int(Kind.VOUCHER), VOUCHER, 0, 0, 1, None, PAYEE, 1, b"", None
+        )
+        assert not of.shows(event)
