@@ -19,6 +19,7 @@ from typing import Final
 import structlog
 import trio
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from starlette.routing import BaseRoute
 
 from net import Answers, ClientHandler, ClientSession, Listener, ListenerLimits, Mesh, PeerInbox
 from node.ciphertexts import CiphertextService, CiphertextStore, Surroundings
@@ -31,6 +32,12 @@ from node.machine import Clock, Machine, Peers, prepare_store
 from node.signer import Signer
 from node.state import CommittedState, Overlay
 from node.store import ScanReport, Store, open_store, scan_in_child
+from node.web import errors, pages
+from node.web.address import WebAddress, parse_address
+from node.web.application import application
+from node.web.listener import WebListener
+from node.web.names import Names
+from node.web.node_site import NodeSite
 from tallynet.ciphertexts import (
     CiphertextPiece,
     FetchCiphertext,
@@ -81,6 +88,8 @@ class Validator:
         self.config: Final[NodeConfig] = load_config(directory)
         self.genesis: Final = load_genesis(directory / self.config.genesis_file)
         self.genesis_hash: Final = genesis_hash(self.genesis)
+        web = self.config.web
+        self._web: Final[WebAddress | None] = None if web is None else parse_address(web.listen)
         self._log: Final = structlog.get_logger("node")
         key_path = directory / self.config.key_file
         self._key: Final[Ed25519PrivateKey] = load_key_file(key_path, _passphrase())
@@ -91,6 +100,7 @@ class Validator:
         self._signer: Final = Signer(self._key, self.genesis_hash)
         self._clock: Final = self._make_clock()
         self._only_observes: Final = (role or self.config.role) == "observer"
+        self._site: Final = self._make_site()
         self._moved_on_at = -1
         """Height of the own last block, once the others are known to be past it."""
         self._links: Links
@@ -215,6 +225,7 @@ class Validator:
         return scan_in_child(self._data, seconds=SCAN_SECONDS_MAX)
 
     async def _serve(self, life: Life) -> None:
+        web = None if self._web is None else WebListener(self._web)
         self._build_network(life)
         self._build_machine(life)
         self._ciphertexts = self._build_ciphertexts()
@@ -230,8 +241,12 @@ class Validator:
                 nursery.start_soon(self._drop_expired)
                 nursery.start_soon(self._look_around)
                 nursery.start_soon(self._feed_observers)
+                if web is not None:
+                    nursery.start_soon(self._serve_web, web)
         finally:
             self._machine.close()
+            if web is not None:
+                web.close()
 
     def _build_network(self, life: Life) -> None:
         """The listener lives as long as the process; machines come and go behind it."""
@@ -331,8 +346,9 @@ class Validator:
             # No checkpoint from here on: nobody meets a store that is closed. It is opened again, because
             # it accepts the writes of one thread only, and the old driver's has ended.
             self._machine.close()
-            self._store.close()
-            self._store = self._open()
+            with self._site.held():
+                self._store.close()
+                self._store = self._open()
             before, life = life, self._life() or life
             if life != before:
                 self._change_life(life)
@@ -379,6 +395,33 @@ class Validator:
     def _committed_state(self) -> Iterator[Overlay]:
         with self._store.reader() as reader:
             yield Overlay(CommittedState.snapshot(reader))
+
+    # --- web ----------------------------------------------------------------------------------
+
+    async def _serve_web(self, listener: WebListener) -> None:
+        """Raises StoreFatal when a page meets damage in the store."""
+        app = application(listener.address, self._web_routes(), errors.handlers(self._site))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(listener.run, app)
+            nursery.start_soon(self._site.fail)
+
+    def _web_routes(self) -> list[BaseRoute]:
+        """What this node answers over HTTP."""
+        return pages.routes(self._site)
+
+    def _make_site(self) -> NodeSite:
+        """What the pages read; as long-lived as the process, whichever machine and store are there."""
+        names = self.config.web.names if self.config.web else None
+        return NodeSite(
+            store=lambda: self._store,
+            describe=lambda: self._machine.describe(0),
+            peers=lambda: self._machine.peers(),
+            time_ms=lambda: self._machine.executor.head.time_ms,
+            wall_ms=self._clock.wall_ms,
+            has_backlog=lambda: self._driver.has_backlog,
+            answers=self.config.limits.answers,
+            names=Names(self._directory / names if names else None),
+        )
 
     # --- traffic ------------------------------------------------------------------------------
 
