@@ -68,6 +68,13 @@ class Access(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Public keys, hex. Only these may follow this node; none named: anybody, while there are places."""
 
 
+class Web(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Pages, JSON, health and metrics over HTTP."""
+
+    listen: str
+    """`HOST:PORT`, an address of this machine."""
+
+
 class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     name: Annotated[str, Meta(min_length=1, max_length=64)]
     """For people, e.g. in logs and status tables."""
@@ -90,6 +97,8 @@ class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """With more blocks missing than this, the state is fetched instead."""
     limits: Limits = Limits()
     access: Access = Access()
+    web: Web | None = None
+    """None: nothing is served over HTTP."""
 
 
 def load_config(directory: Path) -> NodeConfig:

@@ -19,6 +19,7 @@ from typing import Final
 import structlog
 import trio
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from starlette.routing import BaseRoute
 
 from net import Answers, ClientHandler, ClientSession, Listener, ListenerLimits, Mesh, PeerInbox
 from node.ciphertexts import CiphertextService, CiphertextStore, Surroundings
@@ -31,6 +32,9 @@ from node.machine import Clock, Machine, Peers, prepare_store
 from node.signer import Signer
 from node.state import CommittedState, Overlay
 from node.store import ScanReport, Store, open_store, scan_in_child
+from node.web.address import WebAddress, parse_address
+from node.web.application import application
+from node.web.listener import WebListener
 from tallynet.ciphertexts import (
     CiphertextPiece,
     FetchCiphertext,
@@ -81,6 +85,8 @@ class Validator:
         self.config: Final[NodeConfig] = load_config(directory)
         self.genesis: Final = load_genesis(directory / self.config.genesis_file)
         self.genesis_hash: Final = genesis_hash(self.genesis)
+        web = self.config.web
+        self._web: Final[WebAddress | None] = None if web is None else parse_address(web.listen)
         self._log: Final = structlog.get_logger("node")
         key_path = directory / self.config.key_file
         self._key: Final[Ed25519PrivateKey] = load_key_file(key_path, _passphrase())
@@ -215,6 +221,7 @@ class Validator:
         return scan_in_child(self._data, seconds=SCAN_SECONDS_MAX)
 
     async def _serve(self, life: Life) -> None:
+        web = None if self._web is None else WebListener(self._web)
         self._build_network(life)
         self._build_machine(life)
         self._ciphertexts = self._build_ciphertexts()
@@ -230,8 +237,12 @@ class Validator:
                 nursery.start_soon(self._drop_expired)
                 nursery.start_soon(self._look_around)
                 nursery.start_soon(self._feed_observers)
+                if web is not None:
+                    nursery.start_soon(web.run, application(web.address, self._web_routes()))
         finally:
             self._machine.close()
+            if web is not None:
+                web.close()
 
     def _build_network(self, life: Life) -> None:
         """The listener lives as long as the process; machines come and go behind it."""
@@ -379,6 +390,12 @@ class Validator:
     def _committed_state(self) -> Iterator[Overlay]:
         with self._store.reader() as reader:
             yield Overlay(CommittedState.snapshot(reader))
+
+    # --- web ----------------------------------------------------------------------------------
+
+    def _web_routes(self) -> list[BaseRoute]:
+        """What this node answers over HTTP."""
+        return []
 
     # --- traffic ------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ from tools.connect import genesis_of
 from tools.demo_story import CHAPTERS, DemoFailed, Step, on_stage, read_invoices
 from tools.guard import guarded
 from tools.output import Exit
-from tools.testnet_files import NetworkFile, Plan, init
+from tools.testnet_files import WEB_PORTS_ABOVE, NetworkFile, Plan, init
 
 DAY_SECONDS: Final = 1
 """A business day of the demo: thirty-five days to maturity pass in half a minute."""
@@ -32,14 +32,19 @@ _UTC8_SECONDS: Final = 8 * 3600
 
 
 def free_ports(count: int) -> int:
-    """First of `count` consecutive free ports on the loopback address."""
+    """First of `count` consecutive free ports on the loopback address, above which those of as many nodes' web pages
+    are free too."""
     # From a random place on, so that two networks started at once do not choose the same ports.
-    first = secrets.randbelow((PORT_LAST - PORT_FIRST) // count)
-    candidates = list(range(PORT_FIRST, PORT_LAST, count))
+    step = 2 * WEB_PORTS_ABOVE
+    first = secrets.randbelow((PORT_LAST - PORT_FIRST) // step)
+    candidates = list(range(PORT_FIRST, PORT_LAST, step))
     for base in candidates[first:] + candidates[:first]:
         with ExitStack() as held:
             try:
-                for port in range(base, base + count):
+                for port in (
+                    *range(base, base + count),
+                    *range(base + WEB_PORTS_ABOVE, base + WEB_PORTS_ABOVE + count),
+                ):
                     probe = held.enter_context(socket.socket())
                     probe.bind(("127.0.0.1", port))
             except OSError:

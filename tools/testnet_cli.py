@@ -19,7 +19,7 @@ from tools.arguments import UsageError, format_day, parse_day
 from tools.connect import connect
 from tools.ledger_cli import OutputOption
 from tools.output import OUT, Output, print_json, print_rows
-from tools.testnet_files import NetworkFile, Plan, init, load_network
+from tools.testnet_files import NetworkFile, NodeEntry, Plan, init, load_network
 
 BUSINESS_ZONE: Final = timezone(timedelta(hours=8))
 """Business days are days in Asia/Shanghai, which has no summer time (voucher law §5)."""
@@ -112,6 +112,7 @@ def _network_plain(network: NetworkFile, directory: Path) -> dict[str, Any]:
                 "port": n.port,
                 "public_key": n.public_key,
                 "observer": n.observer,
+                "web": f"http://{n.web}/",
             }
             for n in network.nodes
         ],
@@ -171,13 +172,15 @@ def show_status(directory: Path, output: Output) -> None:
     pids = {process.name: process.pid for process in testnet_processes.processes(directory)}
     answers = trio.run(ask_all, directory, [node.name for node in network.nodes])
     if output is Output.json:
-        print_json([_status_plain(n.name, pids[n.name], answers[n.name]) for n in network.nodes])
+        print_json([_status_plain(n, pids[n.name], answers[n.name]) for n in network.nodes])
         return
     rows = [_status_row(network, n.name, pids[n.name], answers[n.name]) for n in network.nodes]
     columns = (
         "node", "pid", "role", "height", "view", "leader", "business date", "pool", "peers", "waiting for",
     )  # fmt: skip
     print_rows(f"network {network.name!r}", columns, rows)
+    for node in network.nodes:
+        OUT.print(f"pages of {node.name}: http://{node.web}/", markup=False)
 
 
 async def ask_all(
@@ -201,8 +204,8 @@ async def ask_all(
     return answers
 
 
-def _status_plain(name: str, pid: int | None, answer: NodeStatus | str) -> dict[str, Any]:
-    head: dict[str, Any] = {"name": name, "pid": pid}
+def _status_plain(node: NodeEntry, pid: int | None, answer: NodeStatus | str) -> dict[str, Any]:
+    head: dict[str, Any] = {"name": node.name, "pid": pid, "web": f"http://{node.web}/"}
     if isinstance(answer, str):
         return head | {"error": answer}
     body = {k: v for k, v in to_plain(answer).items() if k not in ("is", "request", "name")}

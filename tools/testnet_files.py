@@ -50,6 +50,8 @@ VALIDATORS_MAX: Final = 16
 """Processes on one machine; the protocol itself allows more."""
 OBSERVERS_MAX: Final = 16
 """The same; each validator serves eight, and more follow those."""
+WEB_PORTS_ABOVE: Final = VALIDATORS_MAX + OBSERVERS_MAX
+"""A node's web pages are so many ports above its own, where no other node listens."""
 
 
 class TestnetError(TallynetError):
@@ -65,6 +67,12 @@ class NodeEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     public_key: str
     observer: bool = False
     """It has no vote; clients of the command line talk to it when it is named."""
+
+    @property
+    def web(self) -> str:
+        """`HOST:PORT` of its web pages, on its own machine."""
+        host = self.host if self.host.startswith("127.") else "127.0.0.1"
+        return f"{host}:{self.port + WEB_PORTS_ABOVE}"
 
 
 class NetworkFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -151,7 +159,7 @@ def _check(plan: Plan) -> None:
         )
     if not 0 <= plan.observers <= OBSERVERS_MAX:
         raise TestnetError("OBSERVERS", f"--observers {plan.observers}: 0 to {OBSERVERS_MAX}")
-    if not 1024 <= plan.base_port <= 65_535 - plan.validators - plan.observers:
+    if not 1024 <= plan.base_port <= 65_535 - 2 * WEB_PORTS_ABOVE:
         raise TestnetError("PORT", f"--base-port {plan.base_port}: choose 1024 to 65000")
 
 
@@ -220,6 +228,7 @@ def add_node(
     config = (
         f'name = "{name}"\nlisten_host = "{host}"\nlisten_port = {port}\n'
         + ('role = "observer"\n' if observer else "join = true\n")
+        + _web_text(node)
         + "".join(map(_peer_text, network.nodes))
     )
     (directory / CONFIG_FILE).write_text(config, encoding="utf-8")
@@ -228,6 +237,10 @@ def add_node(
         path.write_text(path.read_text(encoding="utf-8") + _peer_text(node), encoding="utf-8")
     _write_network(network_directory, NetworkFile(network.name, (*network.nodes, node)))
     return node
+
+
+def _web_text(node: NodeEntry) -> str:
+    return f'\n[web]\nlisten = "{node.web}"\n'
 
 
 def _peer_text(peer: NodeEntry) -> str:
@@ -258,6 +271,7 @@ def _write_node(plan: Plan, network: NetworkFile, node: NodeEntry, genesis: Gene
         f"[limits]\npending_per_organisation = {plan.pending_per_organisation}\n"
         # This directory holds the keys of all of them: there is nobody to hide anything from.
         'answers = "everybody"\n'
+        f"{_web_text(node)}"
         f"{peers}",
         encoding="utf-8",
     )

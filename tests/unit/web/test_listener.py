@@ -1,0 +1,155 @@
+"""The HTTP server of a node: who is answered, and what a client can take of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+import trio
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.routing import BaseRoute, Route
+
+from net.errors import ListenError
+from node.config import ConfigError
+from node.web import listener as bounds
+from node.web.address import WebAddress, parse_address
+from node.web.application import application
+from node.web.guard import HEADERS
+from node.web.listener import WebListener
+from tools.demo import free_ports
+
+GET = "GET /plain HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+
+
+async def plain(_request: Request) -> Response:
+    return PlainTextResponse("here")
+
+
+async def flood(_request: Request) -> Response:
+    """More than the buffers of any socket, for a client that reads nothing."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        while True:
+            yield bytes(1 << 20)
+
+    return StreamingResponse(pieces())
+
+
+async def broken(_request: Request) -> Response:
+    raise ArithmeticError("a page with a fault")
+
+
+ROUTES: list[BaseRoute] = [Route("/plain", plain), Route("/flood", flood), Route("/broken", broken)]
+
+
+@asynccontextmanager
+async def served() -> AsyncIterator[WebListener]:
+    web = WebListener(WebAddress("127.0.0.1", free_ports(1)))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(web.run, application(web.address, ROUTES))
+        yield web
+        nursery.cancel_scope.cancel()
+
+
+async def ask(address: WebAddress, request: str) -> str:
+    """All that is answered, until the server closes; empty: it answered nothing."""
+    answer = b""
+    stream = await trio.open_tcp_stream(address.host, address.port)
+    async with stream:
+        with suppress(trio.BrokenResourceError):
+            await stream.send_all(request.encode())
+            async for piece in stream:
+                answer += piece
+    return answer.decode()
+
+
+@pytest.mark.parametrize("text", ["127.0.0.1:7132", "[::1]:7132", "127.9.9.9:1"])
+def test_addresses_of_this_machine_are_taken(text: str) -> None:
+    assert str(parse_address(text)) == text
+
+
+@pytest.mark.parametrize("text", ["0.0.0.0:7132", "192.0.2.1:7132", "[::]:7132", "[2001:db8::1]:1"])
+def test_no_other_machine_may_come(text: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        parse_address(text)
+    assert refused.value.code == "WEB_NOT_LOOPBACK"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "7132", "127.0.0.1", "127.0.0.1:0", "127.0.0.1:65536", "localhost:1", "::1:7", "1.2.3:4"],
+)
+def test_what_is_no_address_is_said_so(text: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        parse_address(text)
+    assert refused.value.code == "WEB_LISTEN"
+
+
+async def test_every_answer_carries_the_policy() -> None:
+    async with served() as web:
+        for path in ("/plain", "/missing", "/broken"):
+            answer = await ask(
+                web.address, GET.format(host=str(web.address)).replace("/plain", path)
+            )
+            for name, value in (*HEADERS, (b"cache-control", b"no-store")):
+                assert f"{name.decode()}: {value.decode()}\r\n" in answer
+
+
+async def test_a_fault_of_a_page_is_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    async with served() as web:
+        assert (
+            await ask(web.address, GET.replace("/plain", "/broken").format(host=web.address))
+        ).startswith("HTTP/1.1 500")
+        assert (await ask(web.address, GET.format(host=web.address))).startswith("HTTP/1.1 200")
+    assert "a page with a fault" in capsys.readouterr().out
+
+
+async def test_a_foreign_name_is_not_answered() -> None:
+    async with served() as web:
+        port = web.address.port
+        for host in (f"rebound.example:{port}", "127.0.0.1", f"127.0.0.1:{port + 1}", ""):
+            assert (await ask(web.address, GET.format(host=host))).startswith("HTTP/1.1 421")
+        for host in (f"127.0.0.1:{port}", f"localhost:{port}", f"LOCALHOST:{port}"):
+            assert (await ask(web.address, GET.format(host=host))).startswith("HTTP/1.1 200")
+
+
+async def test_a_request_is_of_bounded_size() -> None:
+    async with served() as web:
+        much = "X-Long: " + "x" * 10 * bounds.HEADER_BYTES_MAX  # more than is received at once
+        answer = await ask(
+            web.address,
+            GET.format(host=str(web.address)).replace("\r\n\r\n", f"\r\n{much}\r\n\r\n"),
+        )
+        assert answer == "" or answer.startswith("HTTP/1.1 4")
+
+
+async def test_connections_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounds, "CONNECTIONS_MAX", 2)
+    async with served() as web:
+        held = [await trio.open_tcp_stream(web.address.host, web.address.port) for _ in range(2)]
+        while web.connections < 2:
+            await trio.lowlevel.checkpoint()
+        assert await ask(web.address, GET.format(host=web.address)) == ""
+        for stream in held:
+            await stream.aclose()
+        while web.connections:
+            await trio.lowlevel.checkpoint()
+        assert "200" in await ask(web.address, GET.format(host=web.address))
+
+
+async def test_who_reads_nothing_does_not_keep_the_node_from_ending() -> None:
+    async with served() as web:
+        stream = await trio.open_tcp_stream(web.address.host, web.address.port)
+        request = GET.format(host=str(web.address)).replace("/plain", "/flood")
+        await stream.send_all(request.encode())
+        assert await stream.receive_some(16)
+    await stream.aclose()
+
+
+async def test_a_port_in_use_is_said_before_anything_starts() -> None:
+    async with served() as web:
+        with pytest.raises(ListenError) as refused:
+            WebListener(web.address)
+        assert refused.value.code == "PORT_IN_USE"
