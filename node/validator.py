@@ -29,12 +29,16 @@ from node.handovers import Life, Standing, life_of, load_succession
 from node.links import Links, fitting, links_of
 from node.lookout import look
 from node.machine import Clock, Machine, Peers, prepare_store
+from node.recorder import Recorder
 from node.signer import Signer
 from node.state import CommittedState, Overlay
 from node.store import ScanReport, Store, open_store, scan_in_child
+from node.vitals import Vitals
 from node.web.address import WebAddress, parse_address
 from node.web.application import application
+from node.web.health import health_routes
 from node.web.listener import WebListener
+from node.web.metrics import metrics_routes
 from tallynet.ciphertexts import (
     CiphertextPiece,
     FetchCiphertext,
@@ -88,6 +92,7 @@ class Validator:
         web = self.config.web
         self._web: Final[WebAddress | None] = None if web is None else parse_address(web.listen)
         self._log: Final = structlog.get_logger("node")
+        self._recorder: Final = Recorder(self._log)
         key_path = directory / self.config.key_file
         self._key: Final[Ed25519PrivateKey] = load_key_file(key_path, _passphrase())
         self.public_key: Final = self._key.public_key().public_bytes_raw()
@@ -325,13 +330,16 @@ class Validator:
             limits=self.config.limits,
             clock=self._clock,
             offer=lambda event: self._driver.offer(event),
-            log=lambda event, fields: self._log.info(event, **fields),
+            log=self._log_core,
             state_sync_blocks=self.config.state_sync_blocks,
             keep_blocks=self.config.keep_blocks,
             standing=self._standing(0 if tip is None else tip.height),
             followed=self._links.followed,
+            watch=self._recorder,
         )
-        self._driver = Driver(self._machine.shell, self._store, self._clock)
+        self._driver = Driver(
+            self._machine.shell, self._store, self._clock, self._recorder.write.add
+        )
         self._machine.start()
 
     async def _run_machine(self, life: Life) -> None:
@@ -360,7 +368,14 @@ class Validator:
         return mesh
 
     def _verify(self, kind: bytes, body: bytes, public_key: bytes, signature: bytes) -> bool:
-        return verify_kind(kind, self.genesis_hash, body, public_key, signature)
+        begun = time.perf_counter()
+        valid = verify_kind(kind, self.genesis_hash, body, public_key, signature)
+        self._recorder.vote_checks.add(time.perf_counter() - begun)
+        return valid
+
+    def _log_core(self, event: str, fields: dict[str, object]) -> None:
+        self._recorder.logged(event)
+        self._log.info(event, **fields)
 
     # --- ciphertexts --------------------------------------------------------------------------
 
@@ -395,11 +410,20 @@ class Validator:
 
     def _web_routes(self) -> list[BaseRoute]:
         """What this node answers over HTTP."""
-        return []
+        vitals = Vitals(
+            self.config.name,
+            self._recorder,
+            lambda: self._machine,
+            lambda: self._mesh,
+            lambda: self._listener,
+            lambda: self._store,
+        )
+        return [*health_routes(vitals), *metrics_routes(vitals)]
 
     # --- traffic ------------------------------------------------------------------------------
 
     def _from_client(self, session: ClientSession, requests: list[ClientRequest]) -> None:
+        begun = time.perf_counter()
         others: list[ClientRequest] = []
         for request in requests:
             if isinstance(request, PutCiphertext | QueryCiphertext):
@@ -407,6 +431,7 @@ class Validator:
             else:
                 others.append(request)
         self._machine.service.handle(session, others)
+        self._recorder.clients_handled.add(time.perf_counter() - begun)
 
     def _from_peer(self, source: int, messages: list[PeerMessage]) -> None:
         others: list[PeerMessage] = []

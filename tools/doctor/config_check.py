@@ -17,7 +17,8 @@ from typing import Any, Final, Union, get_args, get_origin
 
 import msgspec
 
-from node.config import NodeConfig
+from node.config import ConfigError, NodeConfig
+from node.web.address import parse_address
 from tallynet.genesis import Genesis
 
 FAULTS_MAX: Final = 100
@@ -165,6 +166,15 @@ def _contradictions(config: NodeConfig) -> Iterator[Found]:
             "is more than pending_total, so one organisation could fill the pool",
             "Lower it, or raise pending_total.",
         )
+    if config.web is not None:
+        try:
+            parse_address(config.web.listen)
+        except ConfigError as error:
+            yield (
+                "web.listen",
+                error.message,
+                "Name a free port of this machine, like 127.0.0.1:7132.",
+            )
     if config.role == "observer" and not config.peers:
         yield "peers", "an observer follows somebody", "Add a [[peers]] entry."
 

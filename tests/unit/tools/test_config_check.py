@@ -72,6 +72,7 @@ def test_all_faults_are_named_at_once_each_with_its_line(
         ("cd" * 32, KEY, "peers[1].public_key"),
         ("port = 7102", "port = 7101", "peers[1].port"),
         ("port = 7102", "port = 7100", "peers[1].port"),
+        ("[limits]", '[web]\nlisten = "0.0.0.0:80"\n[limits]', "web.listen"),
         ("= 256", "= 20_000\npending_total = 5", "limits.pending_per_organisation"),
     ],
 )
