@@ -108,6 +108,7 @@ OWN_COMMANDS: Final[tuple[tuple[str, str], ...]] = (
     ("testnet down", "Stop its nodes."),
     ("node run", "Run one validator in the foreground."),
     ("node check-config", "Every fault of a node's configuration file, with line and remedy."),
+    ("debug bundle", "Pack what somebody far away needs to know of a node, without secrets."),
     ("doctor", "What is wrong with a node, running or not, and what to do about it."),
     ("demo", "Four banks and a voucher's whole life."),
     ("audit", "Re-execute the whole chain from the files of stopped nodes."),
