@@ -294,6 +294,14 @@ class Machine:
         self._standing = Standing.OBSERVES
         self.shell.leave()
 
+    def reconfigure(self, limits: Limits, keep_blocks: int) -> None:
+        """Other bounds from now on; see `node.reload` for those that can change."""
+        self._pool.set_bounds(
+            total_max=limits.pending_total, per_organisation_max=limits.pending_per_organisation
+        )
+        self.followers.bytes_per_second = limits.observer_bytes_per_second
+        self._upkeep.keep_blocks = keep_blocks
+
     def start(self) -> None:
         """Take in again what was in flight before the restart, as far as it is admissible."""
         self.service.take_in(self._held_at_start)

@@ -163,8 +163,16 @@ class Recorder(Watch):
     def served(self, request: type, outcome: str) -> None:
         self.requests[request] += 1
         if outcome != "OK":
-            known = outcome in self.refusals or len(self.refusals) < CODES_MAX
-            self.refusals[outcome if known else "OTHER"] += 1
+            self._count_refusal(outcome)
+
+    def refused(self, transaction: bytes, code: str) -> None:
+        self._count_refusal(code)
+        if self._tells():
+            self._log.debug("refused at the door", code=code, transactions=[transaction])
+
+    def _count_refusal(self, code: str) -> None:
+        known = code in self.refusals or len(self.refusals) < CODES_MAX
+        self.refusals[code if known else "OTHER"] += 1
 
     def _tell(self, event: str, block: ExecutedBlock) -> None:
         self._log.debug(
@@ -172,6 +180,11 @@ class Recorder(Watch):
             height=block.header.height,
             block=block.block,
             transactions=[envelope.transaction for envelope in block.envelopes],
+            not_admitted=[
+                envelope.transaction
+                for position, envelope in enumerate(block.envelopes)
+                if position not in block.result.admitted
+            ],
         )
 
     # --- of the process ---------------------------------------------------------------------------

@@ -203,8 +203,9 @@ class Service:
             try:
                 envelope = self._at_the_door(session, raw)
             except TallynetError as error:
-                self._watch.served(Refused, error.code)
-                session.send(encode(Refused(_name(raw), error.code, error.message[:400])))
+                transaction = _name(raw)
+                self._watch.refused(transaction, error.code)
+                session.send(encode(Refused(transaction, error.code, error.message[:400])))
                 continue
             if envelope is not None:
                 held.append(self._pool.add(envelope, own=True))

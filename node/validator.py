@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from starlette.routing import BaseRoute
 
 from net import Answers, ClientHandler, ClientSession, Listener, ListenerLimits, Mesh, PeerInbox
+from node import logs
 from node.ciphertexts import CiphertextService, CiphertextStore, Surroundings
 from node.config import ConfigError, NodeConfig, PeerAddress, load_config
 from node.driver import Driver
@@ -30,6 +31,7 @@ from node.links import Links, fitting, links_of
 from node.lookout import look
 from node.machine import Clock, Machine, Peers, prepare_store
 from node.recorder import Recorder
+from node.reload import needs_restart
 from node.signer import Signer
 from node.state import CommittedState, Overlay
 from node.store import ScanReport, Store, open_store, scan_in_child
@@ -86,13 +88,13 @@ class Validator:
         Raises:
             ConfigError, KeyFileError: what is wrong in which file.
         """
-        self.config: Final[NodeConfig] = load_config(directory)
+        self.config: NodeConfig = load_config(directory)
         self.genesis: Final = load_genesis(directory / self.config.genesis_file)
         self.genesis_hash: Final = genesis_hash(self.genesis)
         web = self.config.web
         self._web: Final[WebAddress | None] = None if web is None else parse_address(web.listen)
         self._log: Final = structlog.get_logger("node")
-        self._recorder: Final = Recorder(self._log)
+        self._recorder: Final = Recorder(self._log, tells=logs.tells_everything)
         key_path = directory / self.config.key_file
         self._key: Final[Ed25519PrivateKey] = load_key_file(key_path, _passphrase())
         self.public_key: Final = self._key.public_key().public_bytes_raw()
@@ -105,6 +107,8 @@ class Validator:
         self._moved_on_at = -1
         """Height of the own last block, once the others are known to be past it."""
         self._links: Links
+        self._serving = False
+        """What has to be told of other settings has been made."""
 
     def _links_of(self, life: Life, *, complete: bool) -> Links:
         """Who is dialled in this life. The file is read anew each time, so that a node learns the address of a
@@ -131,6 +135,40 @@ class Validator:
         except ConfigError as error:
             self._log.error("configuration not read again", code=error.code, reason=error.message)
             return self.config.peers
+
+    # --- settings -----------------------------------------------------------------------------
+
+    def reload(self) -> None:
+        """Read the configuration file again and take over what can change while the node runs. If anything in it
+        is wrong, or needs a new start, nothing changes; the log says what and why."""
+        try:
+            config = load_config(self._directory)
+        except ConfigError as error:
+            self._log.error("configuration not reloaded", code=error.code, reason=error.message)
+            return
+        fixed = needs_restart(self.config, config)
+        if fixed:
+            self._log.error(
+                "configuration not reloaded",
+                code="RESTART_NEEDED",
+                settings=fixed,
+                reason="these change at the next start only; restart, or put them back and reload",
+            )
+            return
+        self.config = config
+        logs.set_level(config.log_level)
+        if self._serving:
+            self._take_over(config)
+        self._log.info("configuration reloaded")
+
+    def _take_over(self, config: NodeConfig) -> None:
+        limits = config.limits
+        self._machine.reconfigure(limits, config.keep_blocks)
+        self._listener.change_observers(limits.observers)
+        self._ciphertexts.change_quotas(
+            per_organisation=limits.ciphertexts_per_organisation_mib << 20,
+            total=limits.ciphertexts_total_mib << 20,
+        )
 
     # --- start --------------------------------------------------------------------------------
 
@@ -230,6 +268,7 @@ class Validator:
         self._build_network(life)
         self._build_machine(life)
         self._ciphertexts = self._build_ciphertexts()
+        self._serving = True
         try:
             async with trio.open_nursery() as nursery:
                 await nursery.start(self._listener.run)

@@ -38,5 +38,8 @@ class Watch:
     def let_go(self, transactions: Iterable[bytes], code: str) -> None:
         """These left the pool unexecuted."""
 
+    def refused(self, transaction: bytes, code: str) -> None:
+        """A client's envelope was not taken in."""
+
     def served(self, request: type, outcome: str) -> None:
         """A client's request was dealt with; `outcome`: OK, or the code of the refusal."""

@@ -91,6 +91,7 @@ def init_command(
         day_seconds,
         WINDOW,
         observers=observers,
+        log_level="debug",
     )
     network = init(plan)
     if output is Output.json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -114,3 +115,67 @@ def test_the_doctor_examines_nodes_that_run(
         assert "this node runs" in said["port"]
         assert said["peers"].startswith("3 of 3 answer; 4 of 4 validators")
         assert "readable, height" in said["database"]
+
+
+def log_lines(network: Path, name: str, offset: int = 0) -> list[dict[str, Any]]:
+    text = testnet_processes.log_since(network / name, offset)
+    return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+
+
+def reload(network: Path, name: str, config: str) -> dict[str, Any]:
+    """Write a node's settings, send SIGHUP, and return the log line that answers it."""
+    log = network / name / "node.log"
+    offset = log.stat().st_size
+    (network / name / "node.toml").write_text(config)
+    testnet_processes.kill(network, name, signal.SIGHUP)
+    deadline = time.monotonic() + WAIT_SECONDS
+    while True:
+        for line in log_lines(network, name, offset):
+            if line["event"].startswith("configuration"):
+                return line
+        assert time.monotonic() < deadline, "no answer to SIGHUP"
+        time.sleep(0.05)
+
+
+def test_settings_are_reloaded_and_the_log_then_tells_the_story_of_a_transaction(
+    network: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ["bank-1", "bank-2", "bank-3", "bank-4"]
+    for name in names:
+        config = (network / name / "node.toml").read_text()
+        debug = config.replace('log_level = "info"', 'log_level = "debug"')
+        assert debug != config
+        assert reload(network, name, debug)["event"] == "configuration reloaded"
+    words = ("--as", "bank-1", "--name", "gate-devices", "--kind", "supplier", "--size", "small")
+    options = ("--network", str(network), "--output", "json")
+    capsys.readouterr()
+    assert main(["organisation", "register", *options, *words]) == 0
+    transaction = json.loads(capsys.readouterr().out)["transaction"]
+    for name in names:
+        deadline = time.monotonic() + WAIT_SECONDS
+        while (told := story(network, name, transaction))[-1:] != ["committed"]:
+            assert time.monotonic() < deadline, told
+            time.sleep(0.05)
+        assert [event for event in told if event != "answered"] == [
+            "received", "ordered", "executed", "committed",
+        ]  # fmt: skip
+    assert any("answered" in story(network, name, transaction) for name in names)
+
+
+def story(network: Path, name: str, transaction: str) -> list[str]:
+    """What `grep` finds of a transaction in a node's log."""
+    lines = log_lines(network, name)
+    return [line["event"] for line in lines if transaction in line.get("transactions", ())]
+
+
+def test_what_cannot_change_is_named_and_nothing_is_taken_over(network: Path) -> None:
+    good = (network / "bank-2" / "node.toml").read_text()
+    try:
+        other = good.replace('name = "bank-2"', 'name = "other"').replace("debug", "info")
+        refused = reload(network, "bank-2", other)
+        assert (refused["code"], refused["settings"]) == ("RESTART_NEEDED", ["name"])
+        spoiled = reload(network, "bank-2", "name = 1\n")
+        assert spoiled["code"] == "CONFIG_INVALID"
+        assert testnet_processes.find(network / "bank-2") is not None
+    finally:
+        assert reload(network, "bank-2", good)["event"] == "configuration reloaded"

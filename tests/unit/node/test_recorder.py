@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from node.recorder import ORDERED_MAX, SECONDS, TIMED_MAX, Distribution, Recorder
-from tallynet.messages import Ping, Refused, Submit
+from tallynet.messages import Ping, Submit
 from tests.unit.node.machines import ClientEnd, Net, approved_offer, mutilated
 
 
@@ -94,12 +94,14 @@ def test_transactions_are_timed_by_their_id(net: Net, recorder: Recorder) -> Non
     assert sum(recorder.transaction_latency.counts) == timed
 
 
-def test_requests_and_refusals_are_counted(net: Net, recorder: Recorder) -> None:
+def test_requests_and_refusals_are_counted(net: Net, recorder: Recorder, log: Log) -> None:
     client = ClientEnd()
-    net.nodes[0].submit(mutilated(approved_offer(net)), client=client)
+    refused = mutilated(approved_offer(net))
+    net.nodes[0].submit(refused, client=client)
     net.nodes[0].machine.service.handle(client, (Ping(1),))
-    assert recorder.requests == {Submit: 1, Refused: 1, Ping: 1}
+    assert recorder.requests == {Submit: 1, Ping: 1}
     assert recorder.refusals == {"SIGNATURE_INVALID": 1}
+    assert log.about(refused.transaction) == ["refused at the door"]
 
 
 def test_what_expires_is_counted_and_told(net: Net, recorder: Recorder, log: Log) -> None:
