@@ -175,6 +175,7 @@ class Recorder(Watch):
         self.refusals[code if known else "OTHER"] += 1
 
     def _tell(self, event: str, block: ExecutedBlock) -> None:
+        admitted = frozenset(block.result.admitted)
         self._log.debug(
             event,
             height=block.header.height,
@@ -183,7 +184,7 @@ class Recorder(Watch):
             not_admitted=[
                 envelope.transaction
                 for position, envelope in enumerate(block.envelopes)
-                if position not in block.result.admitted
+                if position not in admitted
             ],
         )
 

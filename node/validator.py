@@ -35,6 +35,7 @@ from node.reload import needs_restart
 from node.signer import Signer
 from node.state import CommittedState, Overlay
 from node.store import ScanReport, Store, open_store, scan_in_child
+from node.supervisor import Supervisor
 from node.vitals import Vitals
 from node.web.address import WebAddress, parse_address
 from node.web.application import application
@@ -64,6 +65,8 @@ FEED_SECONDS: Final = 0.02
 """Between two turns of serving observers: how much later than validators they hear of a block, at most."""
 FEEDS_SKIPPED_MAX: Final = 10
 """Turns left out in a row while consensus has a backlog: observers may lag, but not starve."""
+SUPERVISOR_SECONDS: Final = 10.0
+"""Between two sentences of `systemctl status`."""
 EXPIRY_PERIOD_SECONDS: Final = 5.0
 """How often envelopes are dropped whose validity ended while they waited."""
 
@@ -94,6 +97,7 @@ class Validator:
         web = self.config.web
         self._web: Final[WebAddress | None] = None if web is None else parse_address(web.listen)
         self._log: Final = structlog.get_logger("node")
+        self._supervisor: Final = Supervisor()
         self._recorder: Final = Recorder(self._log, tells=logs.tells_everything)
         key_path = directory / self.config.key_file
         self._key: Final[Ed25519PrivateKey] = load_key_file(key_path, _passphrase())
@@ -193,6 +197,7 @@ class Validator:
         try:
             await self._serve(self._first_life())
         finally:
+            self._supervisor.stopping()
             self._store.close()
             self._log.info("node stopped")
 
@@ -275,6 +280,8 @@ class Validator:
                 self._log.info(
                     "node listening", host=self.config.listen_host, port=self.config.listen_port
                 )
+                self._supervisor.ready()
+                nursery.start_soon(self._tell_supervisor)
                 nursery.start_soon(self._run_mesh)
                 nursery.start_soon(self._run_machine, life)
                 nursery.start_soon(self._ciphertexts.run)
@@ -504,6 +511,14 @@ class Validator:
                 continue
             skipped = 0
             self._machine.followers.serve(self._clock.now_ms())
+
+    async def _tell_supervisor(self) -> None:
+        """Several times within the time after which it would take this process for hung."""
+        period = min(SUPERVISOR_SECONDS, (self._supervisor.watchdog_seconds or 60.0) / 4)
+        while True:
+            status = self._machine.describe(0)
+            self._supervisor.alive(f"height {status.committed}: {status.waiting}")
+            await trio.sleep(period)
 
     async def _drop_expired(self) -> None:
         while True:

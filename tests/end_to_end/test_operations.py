@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -179,3 +180,23 @@ def test_what_cannot_change_is_named_and_nothing_is_taken_over(network: Path) ->
         assert testnet_processes.find(network / "bank-2") is not None
     finally:
         assert reload(network, "bank-2", good)["event"] == "configuration reloaded"
+
+
+def test_a_supervised_node_says_that_it_is_ready_alive_and_stopping(
+    network: Path, tmp_path: Path
+) -> None:
+    testnet_processes.stop(network, ["bank-4"])
+    told = b""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as held:
+        held.bind(str(tmp_path / "notify"))
+        held.settimeout(WAIT_SECONDS)
+        environment = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "400000"}
+        testnet_processes.start(network, "bank-4", environment=environment)
+        assert held.recv(4096) == b"READY=1"
+        assert ready(network, "bank-4")["height"] >= 1
+        for _ in range(3):
+            assert held.recv(4096).startswith(b"WATCHDOG=1\nSTATUS=height ")
+        testnet_processes.stop(network, ["bank-4"])
+        while told != b"STOPPING=1":
+            told = held.recv(4096)
+    testnet_processes.start_all(network)
