@@ -47,7 +47,7 @@ from consensus.normal_case import NormalCase
 from consensus.proposing import Proposer
 from consensus.restart import restore
 from consensus.state import State
-from consensus.statistics import ReplicaStatistics, ReplicaStatus
+from consensus.statistics import PeerStatistics, ReplicaStatistics, ReplicaStatus
 from consensus.status import StatusExchange
 from consensus.views import Views
 from consensus.votes import Sign, Verify
@@ -450,6 +450,18 @@ class Replica:
         for (_, code), count in self._refused.items():
             counts[code] = counts.get(code, 0) + count
         return tuple(sorted(counts.items()))
+
+    def peers(self) -> tuple[PeerStatistics, ...]:
+        """What is known of the others, by index."""
+        s = self._s
+        claims, seen = self._catch_up.claims, self._status.seen_ms
+        return tuple(
+            PeerStatistics(
+                peer, claims.get(peer, 0), s.now_ms - seen[peer] if peer in seen else None
+            )
+            for peer in range(s.reach)
+            if s.observes or peer != s.index
+        )
 
     def statistics(self) -> ReplicaStatistics:
         """A frozen picture of this replica."""

@@ -52,6 +52,17 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
+class PeerStatistics:
+    """Another validator as this replica knows it; to an observer, a node that it follows."""
+
+    index: int
+    claimed: int
+    """Height that it says it has committed; 0: it said nothing yet."""
+    heard_ms_ago: int | None
+    """Since its last message; None: there was none."""
+
+
+@dataclass(frozen=True, slots=True)
 class ReplicaStatistics:
     index: int
     epoch: int

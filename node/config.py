@@ -73,6 +73,8 @@ class Web(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
 
     listen: str
     """`HOST:PORT`, an address of this machine."""
+    names: str = "names.json"
+    """The operator's own address book, which may be missing: a JSON object of organisation ids, hex, and names."""
 
 
 class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

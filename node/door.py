@@ -99,6 +99,20 @@ class Door:
         self._vouchers: Final[dict[bytes, bool]] = {}
         """Voucher -> whether the asker is on its debtor's side and sees all of it."""
 
+    @classmethod
+    def of(cls, state: StateView, organisation: bytes, answers: Answers) -> Door:
+        """What this organisation is shown, whoever asks for it."""
+        door = cls(state, b"", 0, answers)
+        door._known = Sight(state, organisation)
+        return door
+
+    def shows(self, kind: Kind, id: bytes) -> bool:
+        """Whether a record is shown, and of a voucher all its lots."""
+        try:
+            return self.record(kind, id)
+        except LedgerError:
+            return False
+
     def _asker(self) -> Sight:
         if self._known is None:
             asker = asker_of(self._state, self._key, self._time, _MEMBERS)

@@ -88,6 +88,17 @@ class NoMember(TallynetError):
 
 
 @dataclass(frozen=True, slots=True)
+class PeerSeen:
+    """Another node, as this one knows it."""
+
+    name: str
+    claimed: int
+    """Height that it says it has committed; 0: it said nothing yet."""
+    heard_ms_ago: int | None
+    """Since its last message; None: there was none."""
+
+
+@dataclass(frozen=True, slots=True)
 class Clock:
     """Time as the machine's surroundings tell it."""
 
@@ -516,6 +527,13 @@ class Machine:
             numbers.evidence,
             numbers.behind,
             self.followers.count,
+        )
+
+    def peers(self) -> tuple[PeerSeen, ...]:
+        """What is known of the other validators, or of the nodes that this one follows."""
+        return tuple(
+            PeerSeen(self._sources[peer.index], peer.claimed, peer.heard_ms_ago)
+            for peer in self.replica.peers()
         )
 
     def _names(self, numbers: Iterable[int]) -> tuple[str, ...]:

@@ -37,11 +37,14 @@ from node.state import CommittedState, Overlay
 from node.store import ScanReport, Store, open_store, scan_in_child
 from node.supervisor import Supervisor
 from node.vitals import Vitals
+from node.web import errors, pages
 from node.web.address import WebAddress, parse_address
 from node.web.application import application
 from node.web.health import health_routes
 from node.web.listener import WebListener
 from node.web.metrics import metrics_routes
+from node.web.names import Names
+from node.web.node_site import NodeSite
 from tallynet.ciphertexts import (
     CiphertextPiece,
     FetchCiphertext,
@@ -108,6 +111,7 @@ class Validator:
         self._signer: Final = Signer(self._key, self.genesis_hash)
         self._clock: Final = self._make_clock()
         self._only_observes: Final = (role or self.config.role) == "observer"
+        self._site: Final = self._make_site()
         self._moved_on_at = -1
         """Height of the own last block, once the others are known to be past it."""
         self._links: Links
@@ -289,7 +293,7 @@ class Validator:
                 nursery.start_soon(self._look_around)
                 nursery.start_soon(self._feed_observers)
                 if web is not None:
-                    nursery.start_soon(web.run, application(web.address, self._web_routes()))
+                    nursery.start_soon(self._serve_web, web)
         finally:
             self._machine.close()
             if web is not None:
@@ -396,8 +400,9 @@ class Validator:
             # No checkpoint from here on: nobody meets a store that is closed. It is opened again, because
             # it accepts the writes of one thread only, and the old driver's has ended.
             self._machine.close()
-            self._store.close()
-            self._store = self._open()
+            with self._site.held():
+                self._store.close()
+                self._store = self._open()
             before, life = life, self._life() or life
             if life != before:
                 self._change_life(life)
@@ -454,6 +459,13 @@ class Validator:
 
     # --- web ----------------------------------------------------------------------------------
 
+    async def _serve_web(self, listener: WebListener) -> None:
+        """Raises StoreFatal when a page meets damage in the store."""
+        app = application(listener.address, self._web_routes(), errors.handlers(self._site))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(listener.run, app)
+            nursery.start_soon(self._site.fail)
+
     def _web_routes(self) -> list[BaseRoute]:
         """What this node answers over HTTP."""
         vitals = Vitals(
@@ -464,7 +476,21 @@ class Validator:
             lambda: self._listener,
             lambda: self._store,
         )
-        return [*health_routes(vitals), *metrics_routes(vitals)]
+        return [*pages.routes(self._site), *health_routes(vitals), *metrics_routes(vitals)]
+
+    def _make_site(self) -> NodeSite:
+        """What the pages read; as long-lived as the process, whichever machine and store are there."""
+        names = self.config.web.names if self.config.web else None
+        return NodeSite(
+            store=lambda: self._store,
+            describe=lambda: self._machine.describe(0),
+            peers=lambda: self._machine.peers(),
+            time_ms=lambda: self._machine.executor.head.time_ms,
+            wall_ms=self._clock.wall_ms,
+            has_backlog=lambda: self._driver.has_backlog,
+            answers=self.config.limits.answers,
+            names=Names(self._directory / names if names else None),
+        )
 
     # --- traffic ------------------------------------------------------------------------------
 

@@ -32,8 +32,14 @@ from tallynet.keyfile import KeyFileError
 from tools.ledger_cli import DEFAULT_NETWORK, AsOption, NetworkOption, OutputOption
 from tools.output import Output, print_json, print_rows
 from tools.participant import Signatory
-from tools.testnet_files import GENESIS_FILE, NetworkFile, load_genesis, load_network
-from tools.wallet import WALLETS, Wallet, load_wallet, private_key
+from tools.testnet_files import (
+    GENESIS_FILE,
+    WEB_PORTS_ABOVE,
+    NetworkFile,
+    load_genesis,
+    load_network,
+)
+from tools.wallet import NAMES_FILE, WALLETS, Wallet, load_wallet, private_key
 
 ANSWER_SECONDS: Final = 10.0
 """A light node answers in milliseconds; one that does not in ten seconds hangs."""
@@ -89,7 +95,8 @@ def init(
     make_token(directory)
     keys = (network / WALLETS / wallet.name).resolve()
     (directory / LIGHT_FILE).write_text(
-        _config_text(wallet, keys, nodes, port, commands), encoding="utf-8"
+        _config_text(wallet, keys, nodes, port, commands) + _web_text(network, port),
+        encoding="utf-8",
     )
     print(f"{directory}: light node of {wallet.name}; start it with: tally light run {directory}")
 
@@ -113,6 +120,12 @@ def _config_text(wallet: Wallet, keys: Path, nodes: NetworkFile, port: int, comm
                 f"port = {node.port}",
             ]
     return "\n".join(lines) + "\n"
+
+
+def _web_text(network: Path, port: int) -> str:
+    names = json.dumps(str((network / NAMES_FILE).resolve()), ensure_ascii=False)
+    web_port = port + WEB_PORTS_ABOVE if port <= 65_535 - WEB_PORTS_ABOVE else port - WEB_PORTS_ABOVE
+    return f'\n[web]\nlisten = "127.0.0.1:{web_port}"\nnames = {names}\n'
 
 
 @light.command

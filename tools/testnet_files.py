@@ -34,6 +34,7 @@ from tallynet.records import Algorithm, Kind, OrganisationKind, Size, Validator
 from tools.onboarding import committed_facts
 from tools.wallet import (
     BANK_PEOPLE,
+    NAMES_FILE,
     Wallet,
     create_wallet,
     environment_passphrase,
@@ -241,7 +242,7 @@ def add_node(
 
 
 def _web_text(node: NodeEntry) -> str:
-    return f'\n[web]\nlisten = "{node.web}"\n'
+    return f'\n[web]\nlisten = "{node.web}"\nnames = "../{NAMES_FILE}"\n'
 
 
 def _peer_text(peer: NodeEntry) -> str:

@@ -3,6 +3,7 @@
 A testnet keeps every organisation's wallet under `wallets/`; a real enterprise has its own only. The
 wallet file holds public facts; private keys lie beside it as key files (0600).
 
+    names.json                     {organisation: name} of all of them, for web pages
     wallets/<name>/wallet.json     {"name", "organisation", "kinds", "people": [...]}
     wallets/<name>/<person>.key    Ed25519 private key
     wallets/<name>/salt            what the wallet's commitments are salted with
@@ -32,6 +33,8 @@ WALLETS: Final = "wallets"
 PASSPHRASE_VARIABLE: Final = "TALLY_PASSPHRASE"
 WALLET_FILE: Final = "wallet.json"
 SALT_FILE: Final = "salt"
+NAMES_FILE: Final = "names.json"
+"""Of the network directory: the address book that its nodes' web pages show."""
 WalletName = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9-]{0,62}$")]
 
 
@@ -145,6 +148,17 @@ def _create_person(directory: Path, plan: PersonPlan) -> Person:
 def write_wallet(network: Path, wallet: Wallet) -> None:
     path = network / WALLETS / wallet.name / WALLET_FILE
     path.write_text(json.dumps(msgspec.to_builtins(wallet), indent=2) + "\n", encoding="utf-8")
+    if any(wallet.id):  # it has its id on the network
+        _enter_name(network / NAMES_FILE, wallet)
+
+
+def _enter_name(path: Path, wallet: Wallet) -> None:
+    """Add a wallet to the address book, which nodes may be reading."""
+    book = json.loads(path.read_bytes()) if path.exists() else {}
+    book[wallet.organisation] = wallet.name
+    ahead = path.with_suffix(".new")
+    ahead.write_text(json.dumps(book, indent=1) + "\n", encoding="utf-8")
+    ahead.replace(path)
 
 
 def load_wallet(network: Path, name: str) -> Wallet:

@@ -19,7 +19,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from node.config import ConfigError, PeerAddress
+from node.config import ConfigError, PeerAddress, Web
 from tallynet.client import NodeAddress
 from tallynet.errors import TallynetError
 
@@ -58,6 +58,8 @@ class LightConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     http_host: Literal["127.0.0.1", "::1"] = "127.0.0.1"
     """This machine only: the token goes over the line as it is."""
     http_port: Annotated[int, Meta(ge=1, le=65_535)] = HTTP_PORT
+    web: Web | None = None
+    """Web pages for people, behind the same token; None: none."""
 
     @property
     def addresses(self) -> list[NodeAddress]:

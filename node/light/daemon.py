@@ -12,6 +12,8 @@ import anycorn
 import structlog
 import trio
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from net.errors import ListenError
 from node.light.answers import Answers
@@ -20,7 +22,14 @@ from node.light.copy import Copy
 from node.light.following import Follower
 from node.light.http import application
 from node.light.sent import SentCommands
+from node.light.site import LightSite
 from node.light.submitting import Sign, Submitter
+from node.web import errors, pages
+from node.web.address import WebAddress, parse_address
+from node.web.guard import Guard
+from node.web.listener import WebListener
+from node.web.names import Names
+from node.web.sign_in import SignIn
 from tallynet.genesis import Genesis, genesis_hash
 
 __all__ = ["run"]
@@ -47,6 +56,7 @@ async def run(
     """
     token = read_token(directory)
     listening = _listen(config.http_host, config.http_port)
+    web = None if config.web is None else WebListener(parse_address(config.web.listen))
     network, organisation = genesis_hash(genesis), bytes.fromhex(config.organisation)
     copy = Copy(directory / COPY_FILE, network, organisation)
     sent = SentCommands(directory / SENT_FILE, network, organisation)
@@ -57,6 +67,10 @@ async def run(
             app = application(Answers(follower), Submitter(sent, follower, sign), token)
             await nursery.start(_serve, app, server)
             nursery.start_soon(follower.run)
+            if web is not None and config.web is not None:
+                names = Names(directory / config.web.names)
+                site = LightSite(config.name, follower, names)
+                nursery.start_soon(web.run, _pages(site, token, web.address))
             structlog.get_logger("light").info(
                 "answering", host=config.http_host, port=config.http_port
             )
@@ -65,6 +79,13 @@ async def run(
     finally:
         copy.close()
         sent.close()
+        if web is not None:
+            web.close()
+
+
+def _pages(site: LightSite, token: str, address: WebAddress) -> ASGIApp:
+    inner = Starlette(routes=pages.routes(site), exception_handlers=errors.handlers(site))
+    return Guard(SignIn(inner, site, token, address.port), address.names)
 
 
 async def _serve(

@@ -1,0 +1,83 @@
+"""The picture of a voucher: its face as a bar, cut into lots. Geometry only; the template draws it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Final
+
+from tallynet.records import Lot
+
+__all__ = ["HEIGHT", "WIDTH", "Slab", "slabs"]
+
+WIDTH: Final = 1_000
+"""Of the drawing, in its own units."""
+HEIGHT: Final = 56
+LABEL_STEP: Final = 24
+"""Between two numbers, at least."""
+VISIBLE: Final = 4
+"""Least width of a lot: a fen of half a million is there all the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slab:
+    """A lot, or a range that is not shown."""
+
+    x: float
+    width: float
+    start: int
+    end: int
+    lot: Lot | None
+    label: float | None
+    """Where its number stands, below; None: there are too many for numbers."""
+
+
+def slabs(face: int, lots: Sequence[Lot]) -> list[Slab]:
+    """What tiles the face, from left to right. Widths are to scale but for the smallest, which are as wide as can be
+    seen; the others give way in proportion, so that all together are as wide as the drawing."""
+    pieces: list[tuple[int, int, Lot | None]] = []
+    at = 0
+    for lot in lots:
+        if lot.start > at:
+            pieces.append((at, lot.start, None))
+        pieces.append((lot.start, lot.end, lot))
+        at = lot.end
+    if at < face:
+        pieces.append((at, face, None))
+    least = min(VISIBLE, WIDTH / max(1, len(pieces)))
+    widths = _widths([end - start for start, end, _ in pieces], least)
+    lefts = list(accumulate(widths, initial=0.0))[:-1]
+    labels = _labels([x + width / 2 for x, width in zip(lefts, widths, strict=True)])
+    return [
+        Slab(round(x, 2), round(width, 2), start, end, lot, label)
+        for (start, end, lot), x, width, label in zip(pieces, lefts, widths, labels, strict=True)
+    ]
+
+
+def _labels(middles: Sequence[float]) -> list[float] | list[None]:
+    """Numbers as near below their lots as they fit beside one another."""
+    if len(middles) * LABEL_STEP > WIDTH:
+        return [None] * len(middles)
+    places: list[float] = []
+    for middle in middles:
+        least = places[-1] + LABEL_STEP if places else LABEL_STEP / 2
+        places.append(max(middle, least))
+    most = WIDTH - LABEL_STEP / 2
+    for i in range(len(places) - 1, -1, -1):
+        places[i] = round(min(places[i], most), 2)
+        most = places[i] - LABEL_STEP
+    return places
+
+
+def _widths(amounts: Sequence[int], least: float) -> list[float]:
+    """Widening some makes others narrower, which may make them too narrow as well: until none is."""
+    small: set[int] = set()
+    while True:
+        room = WIDTH - least * len(small)
+        total = sum(amount for i, amount in enumerate(amounts) if i not in small)
+        scale = room / total if total else 0.0
+        too_small = {i for i, a in enumerate(amounts) if i not in small and a * scale < least}
+        if not too_small:
+            return [least if i in small else a * scale for i, a in enumerate(amounts)]
+        small |= too_small

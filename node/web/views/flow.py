@@ -1,0 +1,39 @@
+"""How many transactions went through lately, from the blocks themselves."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from node.web.views.ask import Ask, Data
+from node.web.views.chain import block_row
+
+__all__ = ["view"]
+
+SPAN_MS: Final = 300_000
+STEP_MS: Final = 5_000
+BLOCKS_MAX: Final = 500
+"""That are looked at: some 20 ms. A network that makes more in the span is shown for as long as these reach."""
+
+
+def view(ask: Ask) -> Data:
+    """Unix seconds of each step, oldest first, and transactions a second in it."""
+    book = ask.node
+    newest = book.time_ms // STEP_MS
+    counts: dict[int, int] = {}
+    first = newest - SPAN_MS // STEP_MS + 1
+    lowest = max(1, book.snapshot.base(), book.height - BLOCKS_MAX + 1)
+    for height in range(book.height, lowest - 1, -1):
+        row = block_row(book, height)
+        step = row["time_ms"] // STEP_MS
+        if step < first:
+            break
+        counts[step] = counts.get(step, 0) + row["envelopes"]
+    else:
+        # What lies below was not looked at; below the first block there is nothing.
+        first = first if lowest == 1 else min(counts, default=newest)
+    steps = range(first, newest + 1)
+    return {
+        "height": book.height,
+        "seconds": [step * STEP_MS // 1000 for step in steps],
+        "per_second": [counts.get(step, 0) * 1000 / STEP_MS for step in steps],
+    }

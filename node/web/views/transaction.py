@@ -1,0 +1,85 @@
+"""One transaction: what was commanded, what came of it, what it changed."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from node.web.book import PageError
+from node.web.node_book import NodeBook
+from node.web.views.ask import Ask, Data, hex_id
+from node.web.views.block import currencies, events_of, outcome
+from node.web.views.chain import block_row
+from tallynet.codec import decode_trusted
+from tallynet.commands import command_name
+from tallynet.receipts import EnvelopeReceipt
+from tallynet.records import Kind
+
+__all__ = ["view"]
+
+_NAMED: Final = {
+    "voucher": Kind.VOUCHER, "line": Kind.CREDIT_LINE, "issue_line": Kind.CREDIT_LINE, "offer": Kind.OFFER,
+    "financing": Kind.FINANCING, "instruction": Kind.INSTRUCTION, "request": Kind.FINANCING_REQUEST,
+    "guarantee": Kind.GUARANTEE, "backstop": Kind.BACKSTOP, "receipt": Kind.WAREHOUSE_RECEIPT,
+    "prepayment": Kind.PREPAYMENT, "programme": Kind.PROGRAMME, "account": Kind.ACCOUNT,
+}  # fmt: skip
+"""Field of a command -> the record that it names."""
+
+
+def view(ask: Ask) -> Data:
+    book, id = ask.node, hex_id(ask.path["id"], 64)
+    place = book.snapshot.transaction(id)
+    if place is None:
+        raise PageError("RECORD_NOT_FOUND", id.hex(), None, book.height)
+    height, index = place
+    given = book.receipts(height)
+    if given is None:
+        raise PageError("HISTORY_GONE", id.hex(), None, book.snapshot.base())
+    receipt = decode_trusted(EnvelopeReceipt, given.receipts[index + 1])
+    events, hidden = events_of(book, height, index + 1)
+    return {
+        "height": book.height,
+        "transaction": id,
+        "block": block_row(book, height),
+        "receipt": receipt,
+        "code": outcome(receipt),
+        "envelope": _envelope(ask, height, index),
+        "events": events,
+        "events_hidden": hidden,
+        "currencies": currencies(book, events),
+    }
+
+
+def _envelope(ask: Ask, height: int, index: int) -> dict[str, Any] | None:
+    """What was signed, for those who may know; None: it is not held any more."""
+    book = ask.node
+    envelopes = book.envelopes(height, book.block(height).block)
+    if envelopes is None:
+        return None
+    body = envelopes[index].body
+    shown = book.acts_as(body.organisation)
+    return {
+        "organisation": body.organisation,
+        "mode": body.mode,
+        "valid_until": body.valid_until,
+        "roles": [signer.role for signer in body.signers],
+        "commands": [
+            {
+                "name": command_name(command),
+                "fields": command,
+                "currency": _currency(book, command),
+            }
+            for command in body.commands
+        ]
+        if shown
+        else None,
+    }
+
+
+def _currency(book: NodeBook, command: Any) -> str | None:
+    """Of the amounts in a command: it says so, or a record does that it names."""
+    said: str | None = getattr(command, "currency", None)
+    for field, kind in _NAMED.items():
+        id = getattr(command, field, None)
+        if said is None and isinstance(id, bytes):
+            said = getattr(book.peek(kind, id), "currency", None)
+    return said
