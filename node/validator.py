@@ -476,7 +476,7 @@ class Validator:
             lambda: self._listener,
             lambda: self._store,
         )
-        return [*pages.routes(self._site), *health_routes(vitals), *metrics_routes(vitals)]
+        return [*health_routes(vitals), *metrics_routes(vitals), *pages.routes(self._site)]
 
     def _make_site(self) -> NodeSite:
         """What the pages read; as long-lived as the process, whichever machine and store are there."""

@@ -116,6 +116,9 @@ add_membership_commands(nouns, testnet, node)
 add_light_commands(app)
 add_doctor_commands(app, node)
 app.command(debug)
+app.register_install_completion_command(
+    help="Let the shell complete commands and options (bash, zsh, fish)."
+)
 
 
 @app.command

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +10,7 @@ from cyclopts import App, Parameter
 from tools.bundle import write_bundle
 from tools.doctor.cli import ConfigOption, node_directories
 from tools.ledger_cli import DEFAULT_NETWORK, NetworkOption, OutputOption
-from tools.output import ERRORS, OUT, Output, print_json
+from tools.output import OUT, Output, print_json, working
 
 debug = App(name="debug", help="For whoever looks for the cause of trouble")
 
@@ -36,7 +35,7 @@ def bundle(
         tally debug bundle --config network/bank-1/node.toml --out bank-1.tar.gz
     """
     directories = node_directories(network, config)
-    with ERRORS.status(f"packing {out}") if ERRORS.is_terminal else nullcontext():
+    with working(f"packing {out}"):
         size = write_bundle(out, directories, log)
     if output is Output.json:
         print_json({"file": str(out), "bytes": size})

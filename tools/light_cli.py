@@ -124,7 +124,9 @@ def _config_text(wallet: Wallet, keys: Path, nodes: NetworkFile, port: int, comm
 
 def _web_text(network: Path, port: int) -> str:
     names = json.dumps(str((network / NAMES_FILE).resolve()), ensure_ascii=False)
-    web_port = port + WEB_PORTS_ABOVE if port <= 65_535 - WEB_PORTS_ABOVE else port - WEB_PORTS_ABOVE
+    web_port = (
+        port + WEB_PORTS_ABOVE if port <= 65_535 - WEB_PORTS_ABOVE else port - WEB_PORTS_ABOVE
+    )
     return f'\n[web]\nlisten = "127.0.0.1:{web_port}"\nnames = {names}\n'
 
 

@@ -102,8 +102,11 @@ def test_a_node_without_a_quorum_is_alive_and_not_ready(network: Path) -> None:
         assert [reason["code"] for reason in found["reasons"]] == ["NO_QUORUM"]
         assert get(network, "bank-1", "/livez") == (200, "alive\n")
     finally:
-        testnet_processes.start_all(network)
+        told: list[tuple[str, str]] = []
+        testnet_processes.start_all(network, report=lambda name, state: told.append((name, state)))
     until_ready(network, "bank-1", True)
+    assert [state for name, state in told if name == "bank-3"] == ["starting", "listening"]
+    assert [state for name, state in told if name == "bank-1"] == ["runs already"]
 
 
 def test_the_doctor_examines_nodes_that_run(
