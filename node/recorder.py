@@ -88,6 +88,9 @@ class Recorder(Watch):
         """Written by the store's thread alone."""
         self.vote_checks: Final = Total()
         self.clients_handled: Final = Total()
+        self.loop_lag: Final = Distribution()
+        self.clock_skew: Final[dict[str, float]] = {}
+        """Validator -> its clock minus ours, seconds, when it said the time last."""
         self.requests: Final[Counter[type]] = Counter()
         self.refusals: Final[Counter[str]] = Counter()
         self.events: Final[Counter[str]] = Counter()

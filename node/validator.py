@@ -12,7 +12,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -52,10 +52,21 @@ from tallynet.ciphertexts import (
     PutCiphertext,
     QueryCiphertext,
 )
+from tallynet.codec import decode
+from tallynet.errors import RemoteProtocolError
 from tallynet.genesis import Genesis, genesis_hash
 from tallynet.handshake import software_fingerprint
 from tallynet.keyfile import load_key_file
-from tallynet.messages import ClientRequest, Goodbye, ObserverReply, ObserverRequest, PeerMessage
+from tallynet.messages import (
+    ClientRequest,
+    Goodbye,
+    ObserverReply,
+    ObserverRequest,
+    PeerMessage,
+    Signed,
+    SignedKind,
+    Status,
+)
 from tallynet.plain import PlainError, from_plain
 from tallynet.signatures import self_test, verify_kind
 from tallynet.validators import Succession
@@ -510,13 +521,21 @@ class Validator:
         for message in messages:
             if isinstance(message, FetchCiphertext | CiphertextPiece | NoCiphertext):
                 self._ciphertexts.receive(source, message)
-            else:
-                others.append(message)
+                continue
+            if isinstance(message, Signed) and message.kind is SignedKind.STATUS:
+                self._note_clock(source, message)
+            others.append(message)
         for_core, invalid = self._machine.receive(source, others)
         for _ in range(invalid):
             self._listener.strike(source)
         if for_core:
             self._driver.offer_messages(source, for_core)
+
+    def _note_clock(self, source: int, message: Signed) -> None:
+        """For the metric alone: the core checks signatures, and goes by no clock but its own."""
+        with suppress(RemoteProtocolError):
+            ahead_ms = decode(Status, message.body).time_ms - self._clock.wall_ms()
+            self._recorder.clock_skew[self._machine.voters[source]] = ahead_ms / 1000
 
     def _from_followed(self, number: int, messages: list[ObserverReply]) -> None:
         for_core, invalid = self._machine.receive(
@@ -531,7 +550,9 @@ class Validator:
         """Whoever follows this node gets what is left over: a little at a time, when consensus has no backlog."""
         skipped = 0
         while True:
-            await trio.sleep(FEED_SECONDS)
+            due = trio.current_time() + FEED_SECONDS
+            await trio.sleep_until(due)
+            self._recorder.loop_lag.add(trio.current_time() - due)
             if self._driver.has_backlog and skipped < FEEDS_SKIPPED_MAX:
                 skipped += 1
                 continue

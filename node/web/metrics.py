@@ -75,6 +75,14 @@ METRICS: Final[dict[str, Metric]] = {
         _H, "from the acceptance of a proposal here until its block is durable here"
     ),
     "tallynet_consensus_vote_verify_seconds": Metric(_S, "checks of signatures of votes"),
+    "tallynet_consensus_clock_skew_seconds": Metric(
+        _G,
+        "a validator's clock minus ours when its last Status came in; a block may be 2 s off",
+        ("peer",),
+    ),
+    "tallynet_loop_lag_seconds": Metric(
+        _H, "how late the event loop comes to what is due, looked at 50 times a second"
+    ),
     # work
     "tallynet_execute_block_seconds": Metric(_H, "execution of a block"),
     "tallynet_transaction_latency_seconds": Metric(
@@ -200,6 +208,10 @@ def _consensus(families: _Families, vitals: Vitals) -> None:
     families.distribution("tallynet_consensus_commit_latency_seconds", recorder.commit_latency)
     families.total("tallynet_consensus_vote_verify_seconds", recorder.vote_checks)
     put("tallynet_state_fetching", bool(machine.fetching))
+    families.distribution("tallynet_loop_lag_seconds", recorder.loop_lag)
+    for name in machine.voters:
+        if name in recorder.clock_skew:
+            put("tallynet_consensus_clock_skew_seconds", recorder.clock_skew[name], name)
 
 
 def _work(families: _Families, vitals: Vitals) -> None:

@@ -6,6 +6,7 @@ import http.client
 import json
 import signal
 import socket
+import tarfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -92,6 +93,18 @@ def test_metrics_tell_what_happened(network: Path) -> None:
     assert value(network, "bank-2", "tallynet_peers_connected") == 3
     assert value(network, "bank-2", "tallynet_store_used_bytes") > 0
     assert value(network, "bank-2", "process_open_fds") > 0
+    assert len(metrics(network, "bank-2")["tallynet_loop_lag_seconds"].samples) > 2
+
+
+def test_metrics_compare_the_clocks(network: Path) -> None:
+    deadline = time.monotonic() + WAIT_SECONDS
+    family = "tallynet_consensus_clock_skew_seconds"
+    while len(found := metrics(network, "bank-1")[family].samples) < 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert {sample.labels["peer"] for sample in found} == {"bank-2", "bank-3", "bank-4"}
+    # One machine has one clock; what is left is the way here.
+    assert all(-WAIT_SECONDS < sample.value <= 0.1 for sample in found)
 
 
 def test_a_node_without_a_quorum_is_alive_and_not_ready(network: Path) -> None:
@@ -203,3 +216,19 @@ def test_a_supervised_node_says_that_it_is_ready_alive_and_stopping(
         while told != b"STOPPING=1":
             told = held.recv(4096)
     testnet_processes.start_all(network)
+
+
+def test_a_bundle_of_a_running_node_has_its_own_words(network: Path, tmp_path: Path) -> None:
+    config, out = network / "bank-1" / "node.toml", tmp_path / "bundle.tar.gz"
+    assert main(["debug", "bundle", "--config", str(config), "--out", str(out)]) == 0
+    with tarfile.open(out) as archive:
+
+        def read(name: str) -> str:
+            member = archive.extractfile(f"bundle/bank-1/{name}")
+            assert member is not None
+            return member.read().decode()
+
+        assert json.loads(read("status.json"))["committed"] >= 1
+        assert json.loads(read("store.json"))["height"] >= 1
+        assert "tallynet_consensus_height" in read("metrics.txt")
+        assert '"node listening"' in read("node.log")
