@@ -134,11 +134,15 @@ def demo(
     invoices: Annotated[
         Path | None, Parameter(name="--invoices", help="directory of your own invoice files")
     ] = None,
+    pages: Annotated[
+        bool,
+        Parameter(name="--pages", negative=(), help="then show it in web pages, until Ctrl-C"),
+    ] = False,
 ) -> None:
     """Four banks on this machine, a voucher's whole life, and a leader that is killed on the way."""
     from tools.demo import run_demo
 
-    leave(run_demo(script_only=script_only, keep=keep, invoices=invoices))
+    leave(run_demo(script_only=script_only, keep=keep, invoices=invoices, pages=pages))
 
 
 @app.command

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import secrets
+import signal
 import socket
 import statistics
 import tempfile
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final
 
@@ -15,12 +16,14 @@ import trio
 from rich.console import Console
 
 from tallynet.errors import TallynetError
+from tallynet.records import Kind
 from tools import testnet_processes
 from tools.audit import run_audit
 from tools.connect import genesis_of
-from tools.demo_story import CHAPTERS, DemoFailed, Step, on_stage, read_invoices
+from tools.demo_story import CHAPTERS, CORE, DemoFailed, Step, on_stage, read_invoices
 from tools.guard import guarded
 from tools.output import Exit
+from tools.records_by_name import AddressBook
 from tools.testnet_files import WEB_PORTS_ABOVE, NetworkFile, Plan, init
 
 DAY_SECONDS: Final = 1
@@ -105,8 +108,11 @@ class Teller:
         self.console.print(f"   {mark} {step.text}{remark}  [dim]{facts}[/dim]")
 
 
-def run_demo(*, script_only: bool, keep: Path | None, invoices: Path | None) -> int:
-    """Play the demo; returns the exit code. Ctrl-C and errors leave no process behind."""
+def run_demo(
+    *, script_only: bool, keep: Path | None, invoices: Path | None, pages: bool = False
+) -> int:
+    """Play the demo; returns the exit code. Ctrl-C and errors leave no process behind. With `pages` the network runs
+    on afterwards, until Ctrl-C."""
     teller = Teller(script_only)
     started = time.monotonic()
     with ExitStack() as stack:
@@ -142,7 +148,28 @@ def run_demo(*, script_only: bool, keep: Path | None, invoices: Path | None) -> 
             f" {time.monotonic() - started:.0f} s in all."
             + (f" The network is kept in {directory}." if keep else "")
         )
+        if pages and not code:
+            _show_pages(directory, network, teller)
+        else:
+            teller.console.print("To look at it in a browser: tally demo --pages")
         return code
+
+
+def _show_pages(directory: Path, network: NetworkFile, teller: Teller) -> None:
+    """Start the nodes again, say where their pages are, and wait for Ctrl-C."""
+    testnet_processes.start_all(directory)
+    book = AddressBook(directory)
+    base = f"http://{network.nodes[0].web}"
+    for what, path in (
+        ("the network", "network"),
+        ("the voucher", f"vouchers/{book.record(Kind.VOUCHER, f'{CORE}/v1').hex()}"),
+        ("its debtor", f"organisations/{book.organisation(CORE).hex()}"),
+        ("a bank that lent on it", f"banks/{book.organisation('bank-3').hex()}"),
+    ):
+        teller.console.print(f"   · {what}: {base}/{path}")
+    teller.console.print("The network runs until Ctrl-C.")
+    with suppress(KeyboardInterrupt):
+        signal.pause()
 
 
 def _tell_failure(group: BaseExceptionGroup[TallynetError], teller: Teller) -> None:

@@ -15,8 +15,7 @@ import anycorn
 import anyio
 import structlog
 import trio
-from anycorn.tcp_server import tcp_server_handler
-from anycorn.typing import ConnectionState
+from anycorn.tcp_server import TCPServer
 from anycorn.utils import wrap_app
 from anycorn.worker_context import WorkerContext
 from anyio.abc import SocketListener, SocketStream
@@ -35,6 +34,8 @@ IDLE_SECONDS: Final = 10
 """Between two requests, and for one to come in."""
 HEADER_BYTES_MAX: Final = 16 * 1024
 """Of a request, beside what is received at once; browsers send about one kilobyte."""
+RETRY_SECONDS: Final = 0.5
+"""After a connection that could not be accepted."""
 STREAMS_MAX: Final = 8
 """Requests at once in one HTTP/2 connection."""
 BACKLOG: Final = 64
@@ -61,12 +62,8 @@ class WebListener:
 
     async def run(self, app: ASGIApp) -> None:
         """Serve until cancelled."""
-        handler = tcp_server_handler(
-            wrap_app(app, 0, "asgi"),  # type: ignore[arg-type]
-            _server(),
-            WorkerContext(None),
-            ConnectionState({}),
-        )
+        wrapped = wrap_app(app, 0, "asgi")  # type: ignore[arg-type]
+        server, context = _server(), WorkerContext(None)
 
         async def connection(stream: SocketStream) -> None:
             if self._open >= CONNECTIONS_MAX:
@@ -76,15 +73,43 @@ class WebListener:
             try:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(_end, stream)
-                    await handler(stream)
+                    await _Connection(wrapped, server, context, {}, stream).run()
                     nursery.cancel_scope.cancel()
             except Exception as error:  # noqa: BLE001 - no client may end the node
                 structlog.get_logger("web").error("fault of a connection", exc_info=error)
             finally:
                 self._open -= 1
 
-        async with await SocketListener.from_socket(self._socket) as listener:
-            await listener.serve(connection)
+        async with (
+            await SocketListener.from_socket(self._socket) as listener,
+            trio.open_nursery() as nursery,
+        ):
+            while True:
+                try:
+                    stream = await listener.accept()
+                except OSError as error:
+                    # Out of descriptors: the node has other uses for those that come free.
+                    structlog.get_logger("web").warning("not accepted", reason=str(error))
+                    await trio.sleep(RETRY_SECONDS)
+                else:
+                    nursery.start_soon(connection, stream)
+
+
+@final
+class _Connection(TCPServer):
+    """One that ends when its client is gone, and does not hold its place until it has been idle for long."""
+
+    _gone = False
+
+    async def _read_data(self) -> None:
+        await super()._read_data()
+        self._gone = True
+        await self.idle_task.stop()
+
+    async def _idle_timeout(self) -> None:
+        """Begun after each answer, which may have been under way when the client went."""
+        if not self._gone:
+            await super()._idle_timeout()
 
 
 async def _end(stream: SocketStream) -> None:
@@ -118,7 +143,7 @@ def _listen(address: WebAddress) -> socket.socket:
 
 def _server() -> anycorn.Config:
     server = anycorn.Config()
-    server.read_timeout = server.keep_alive_timeout = IDLE_SECONDS
+    server.keep_alive_timeout = IDLE_SECONDS
     server.h11_max_incomplete_size = HEADER_BYTES_MAX
     server.h2_max_header_list_size = HEADER_BYTES_MAX
     server.h2_max_concurrent_streams = STREAMS_MAX

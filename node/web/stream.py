@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Final
+from typing import Final, final
 
 import trio
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from node.web.book import PageError
 from node.web.language import language_of
@@ -20,6 +20,8 @@ __all__ = ["route"]
 
 LOOK_SECONDS: Final = 1.0
 """How often it is looked whether there is something new."""
+TURNS_MAX: Final = 240
+"""Then the stream ends, before its connection is closed for its age; browsers ask again."""
 SILENT_TURNS_MAX: Final = 15
 """Then a comment is sent, so that a connection that is gone is noticed."""
 STREAMS_MAX: Final = 32
@@ -27,32 +29,51 @@ STREAMS_MAX: Final = 32
 
 
 def route(site: Site) -> Route:
-    open_now: set[object] = set()
+    streams = trio.CapacityLimiter(STREAMS_MAX)
 
     async def endpoint(request: Request) -> Response:
-        if len(open_now) >= STREAMS_MAX:
+        if not streams.available_tokens:
             raise PageError("BUSY")
-        return StreamingResponse(
-            _banners(site, language_of(request), open_now), media_type="text/event-stream"
-        )
+        return _Banners(site, language_of(request), streams)
 
     return Route("/network/stream", endpoint)
 
 
-async def _banners(site: Site, language: Language, open_now: set[object]) -> AsyncIterator[str]:
-    token = object()
-    open_now.add(token)
-    try:
+@final
+class _Banners(Response):
+    media_type = "text/event-stream"
+
+    def __init__(self, site: Site, language: Language, streams: trio.CapacityLimiter) -> None:
+        self._site: Final = site
+        self._language: Final = language
+        self._streams: Final = streams
+        self.status_code = 200
+        self.background = None
+        self.init_headers({"Cache-Control": "no-store"})
+
+    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
+        head = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
+        async with self._streams, trio.open_nursery() as nursery:
+            nursery.start_soon(_until_gone, receive, nursery.cancel_scope)
+            await send(head)
+            await self._send(send)
+            await send({"type": "http.response.body", "body": b""})
+            nursery.cancel_scope.cancel()
+
+    async def _send(self, send: Send) -> None:
         said, silent = "", 0
-        while True:
-            banner = fragment(site.standing(), language)
+        for _ in range(TURNS_MAX):
+            banner = fragment(self._site.standing(), self._language)
             silent += 1
-            if banner != said:
+            if banner != said or silent >= SILENT_TURNS_MAX:
+                text = ": still here" if banner == said else f"event: banner\ndata: {banner}"
                 said, silent = banner, 0
-                yield f"event: banner\ndata: {banner}\n\n"
-            elif silent >= SILENT_TURNS_MAX:
-                silent = 0
-                yield ": still here\n\n"
+                body = f"{text}\n\n".encode()
+                await send({"type": "http.response.body", "body": body, "more_body": True})
             await trio.sleep(LOOK_SECONDS)
-    finally:
-        open_now.discard(token)
+
+
+async def _until_gone(receive: Receive, scope: trio.CancelScope) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    scope.cancel()

@@ -5,10 +5,14 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
 
 import lmdb
 import msgspec
@@ -51,6 +55,36 @@ def test_every_chapter_is_told_and_nothing_is_left_running(told: tuple[Path, str
     assert "refused: DOCUMENT_OVERUSED" in text
     assert "SETTLED" in text
     assert [node.pid for node in processes(directory)] == [None] * 4
+
+
+def test_the_story_can_be_looked_at_until_ctrl_c() -> None:
+    words = (sys.executable, "-m", "tools.cli", "demo", "--script-only", "--pages")
+    demo = subprocess.Popen(
+        words,
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert demo.stdout is not None
+    seen: list[str] = []
+    try:
+        for line in demo.stdout:
+            seen += re.findall(r"http://127\.0\.0\.1:\d+/\S+", line)
+            if "until Ctrl-C" in line:
+                break
+        assert len(seen) == 4
+        for address in seen:
+            with urlopen(address, timeout=30) as answer:
+                assert answer.status == 200
+        demo.send_signal(signal.SIGINT)
+        assert demo.wait(60) == 0
+        with pytest.raises(URLError):
+            urlopen(seen[0], timeout=30)
+    finally:
+        demo.kill()
+        demo.wait()
+        demo.stdout.close()
 
 
 @pytest.mark.parametrize("bank", BANKS)

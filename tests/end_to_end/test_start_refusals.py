@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import resource
 import shutil
 import socket
@@ -84,6 +85,24 @@ def test_a_port_already_in_use(node: Path) -> None:
         code, last = run(node)
     assert (code, last["code"]) == (5, "PORT_IN_USE")
     assert str(port) in last["message"]
+
+
+def test_web_pages_for_other_machines(node: Path) -> None:
+    text = (node / "node.toml").read_text()
+    (node / "node.toml").write_text(re.sub('listen = ".*"', 'listen = "0.0.0.0:7132"', text))
+    code, last = run(node)
+    assert (code, last["code"]) == (5, "WEB_NOT_LOOPBACK")
+    assert "[web] listen" in last["message"]
+
+
+def test_web_pages_on_a_port_already_in_use(node: Path) -> None:
+    (port,) = re.findall('listen = "127.0.0.1:(.*)"', (node / "node.toml").read_text())
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", int(port)))
+        taken.listen()
+        code, last = run(node)
+    assert (code, last["code"]) == (5, "PORT_IN_USE")
+    assert "[web] listen" in last["message"]
 
 
 def test_a_data_directory_of_another_key(node: Path) -> None:
