@@ -445,6 +445,12 @@ class Replica:
 
     # --- statistics -------------------------------------------------------------------------------
 
+    def _refused_by_code(self) -> tuple[tuple[str, int], ...]:
+        counts: dict[str, int] = {}
+        for (_, code), count in self._refused.items():
+            counts[code] = counts.get(code, 0) + count
+        return tuple(sorted(counts.items()))
+
     def peers(self) -> tuple[PeerStatistics, ...]:
         """What is known of the others, by index."""
         s = self._s
@@ -486,7 +492,7 @@ class Replica:
             behind=self._catch_up.behind,
             stash=self._ballots.stash_size,
             evidence=len(s.accused) + s.accused_before,
-            refused=sum(self._refused.values()),
+            refused=self._refused_by_code(),
             failed_views=s.failed_views,
             waiting=self._waits.now(),
         )

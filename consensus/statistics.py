@@ -83,8 +83,8 @@ class ReplicaStatistics:
     stash: int
     evidence: int
     """Proofs of misbehaviour kept."""
-    refused: int
-    """Messages refused since start."""
+    refused: tuple[tuple[str, int], ...]
+    """Messages refused since start, by code."""
     failed_views: int
     """View changes since the last commit."""
     waiting: Waiting

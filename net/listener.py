@@ -184,6 +184,13 @@ class Listener:
         for session in [*self._clients.sessions, *self._observers.sessions]:
             session.close(code, reason)
 
+    def change_observers(self, places: int) -> None:
+        """Other places for observers from now on. Those that are admitted no more are told so and disconnected."""
+        self._observers.places = places
+        for session in list(self._observers.sessions):
+            if not self._observers.admit(session.key):
+                session.close("CLIENT_UNKNOWN", "this node does not serve this key any more")
+
     def statistics(self) -> ListenerStatistics:
         return ListenerStatistics(
             peers=tuple(

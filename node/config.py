@@ -97,6 +97,9 @@ class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     more. 0 keeps all."""
     state_sync_blocks: Annotated[int, Meta(ge=WINDOW_MAX, le=2**62)] = STATE_SYNC_BLOCKS
     """With more blocks missing than this, the state is fetched instead."""
+    log_level: Literal["debug", "info"] = "info"
+    """`debug` adds the story of every transaction and lost connections of clients. Nothing less than `info`: why a
+    node stands still is said at that level."""
     limits: Limits = Limits()
     access: Access = Access()
     web: Web | None = None

@@ -7,8 +7,9 @@ gathers.
 
 from __future__ import annotations
 
+import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import trio
@@ -16,7 +17,7 @@ import trio
 from consensus.events import Event, Received, Tick
 from node.machine import Clock
 from node.shell import Shell
-from node.store import Store
+from node.store import Store, WriteBatch
 from node.writer import Writer
 from tallynet.messages import Newest, PeerMessage
 
@@ -32,10 +33,18 @@ TICK_SECONDS_MIN: Final = 0.002
 class Driver:
     """Runs one machine. Construct inside trio."""
 
-    def __init__(self, shell: Shell, store: Store, clock: Clock) -> None:
+    def __init__(
+        self,
+        shell: Shell,
+        store: Store,
+        clock: Clock,
+        on_write: Callable[[float], None],
+    ) -> None:
+        """`on_write` is told on the writer's thread how many seconds a durable write took."""
         self._shell: Final = shell
         self._clock: Final = clock
         self._store: Final = store
+        self._on_write: Final = on_write
         self._inbox: Final[deque[Event]] = deque()
         self._awake = trio.Event()
         self._drained = trio.Event()
@@ -113,9 +122,14 @@ class Driver:
         if batch is None:
             return
         if len(batch):
-            self._writer.submit(lambda: self._store.commit(batch))
+            self._writer.submit(lambda: self._write(batch))
         else:
             self._written()
+
+    def _write(self, batch: WriteBatch) -> None:
+        begun = time.perf_counter()
+        self._store.commit(batch)
+        self._on_write(time.perf_counter() - begun)
 
     def _written(self) -> None:
         self.offer(self._shell.written())

@@ -141,6 +141,10 @@ class Executor:
             raise LookupError(hash)
         return envelope
 
+    def transactions(self, envelopes: Sequence[bytes]) -> list[bytes]:
+        """Ids of the transactions under these envelope hashes, which are held."""
+        return [self._require(hash).transaction for hash in envelopes]
+
     def hold(
         self, batch: WriteBatch, height: int, block: bytes, envelopes: Sequence[bytes]
     ) -> None:

@@ -81,7 +81,7 @@ class Followers:
         self._states: Final = states
         self._newest: Final = newest
         self._pass_on: Final = pass_on
-        self._bytes_per_second: Final = bytes_per_second
+        self.bytes_per_second = bytes_per_second
         self._followers: Final[dict[Session, _Follower]] = {}
         self._turns: Final[deque[_Follower]] = deque()
         """Who is answered next; as long as the dictionary."""
@@ -147,7 +147,7 @@ class Followers:
 
     def _refill(self, now_ms: int) -> None:
         if self._left_ms is not None:
-            gained = (now_ms - self._left_ms) * self._bytes_per_second // 1000
+            gained = (now_ms - self._left_ms) * self.bytes_per_second // 1000
             self._left = min(ANSWERS_BURST_BYTES, self._left + gained)
         self._left_ms = now_ms
 

@@ -22,7 +22,7 @@ from node.handovers import Life, Standing, handover_of, life_of, load_succession
 from node.ledger.genesis_state import load as load_genesis_state
 from node.ledger.membership import validators_of
 from node.ledger_view import NodeLedgerView
-from node.pool import Pool, in_messages
+from node.pool import Pool, PoolStatistics, in_messages
 from node.questions import CORE_ANSWER_BYTES, Questions
 from node.service import Service, StatusSource
 from node.shell import Log, Outlet, Shell
@@ -33,6 +33,7 @@ from node.store import Store
 from node.sync import Answer, SyncService
 from node.unchecked import Unchecked
 from node.upkeep import Upkeep
+from node.watch import Watch
 from tallynet.blocks import Certificate, Header, SignatureCheck
 from tallynet.ciphertexts import CiphertextPiece, FetchCiphertext, NoCiphertext
 from tallynet.codec import decode
@@ -166,10 +167,12 @@ class Machine:
         keep_blocks: int = 0,
         standing: Standing = Standing.VOTES,
         followed: tuple[str, ...] = (),
+        watch: Watch | None = None,
     ) -> None:
         """`verify` checks votes of validators; `offer` takes events that `shell.step` must get, in
         order. `state_sync_blocks` and `keep_blocks`: see `node.config`. `followed` names the nodes that this one
-        follows where it observes; `peers` and `receive` mean them by their numbers then.
+        follows where it observes; `peers` and `receive` mean them by their numbers then. `watch` is told what
+        happens.
 
         When `shell.finished` is set, another state has taken the place of the one that this machine was
         built on, or another validator set that of its own: `close` it and build a new one from the store.
@@ -184,6 +187,7 @@ class Machine:
         self._key: Final = signer.public_key
         self._standing = standing
         self._followed: Final = followed
+        self._watch: Final = watch or Watch()
         self._store: Final = store
         self._peers: Final = peers
         self._log: Final = log
@@ -253,6 +257,7 @@ class Machine:
             chores=self._upkeep,
             on_tick=self._tick,
             is_succeeded=self._is_succeeded,
+            watch=self._watch,
         )
         self.service: Final = Service(
             genesis=genesis_hash,
@@ -269,6 +274,7 @@ class Machine:
                 lambda: self.replica.ended,
                 lambda: clock.wall_ms() // 1000,
             ),
+            watch=self._watch,
         )
         self._sync: Final = SyncService(self.executor, store)
         self._questions: Final = Questions()
@@ -299,6 +305,14 @@ class Machine:
         self._standing = Standing.OBSERVES
         self.shell.leave()
 
+    def reconfigure(self, limits: Limits, keep_blocks: int) -> None:
+        """Other bounds from now on; see `node.reload` for those that can change."""
+        self._pool.set_bounds(
+            total_max=limits.pending_total, per_organisation_max=limits.pending_per_organisation
+        )
+        self.followers.bytes_per_second = limits.observer_bytes_per_second
+        self._upkeep.keep_blocks = keep_blocks
+
     def start(self) -> None:
         """Take in again what was in flight before the restart, as far as it is admissible."""
         self.service.take_in(self._held_at_start)
@@ -311,6 +325,26 @@ class Machine:
     def life(self) -> Life:
         """The validator set that this machine lives in, and its place there."""
         return self._life
+
+    @property
+    def voters(self) -> tuple[str, ...]:
+        """Names by validator index."""
+        return self._voters
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of those whom `peers` reaches, by their numbers."""
+        return self._sources
+
+    @property
+    def pool(self) -> PoolStatistics:
+        """What waits for a block here."""
+        return self._pool.statistics()
+
+    @property
+    def fetching(self) -> str:
+        """How far the fetch of a state is, for people; empty when there is none."""
+        return self._upkeep.progress
 
     def _is_succeeded(self) -> bool:
         """This node lives on under another set, or in another role."""

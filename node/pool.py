@@ -78,8 +78,13 @@ class Pool:
         self._own_bytes = 0
         self._bytes = 0
         self._refused = 0
-        self._total_max: Final = total_max
-        self._per_organisation_max: Final = per_organisation_max
+        self._total_max = total_max
+        self._per_organisation_max = per_organisation_max
+
+    def set_bounds(self, *, total_max: int, per_organisation_max: int) -> None:
+        """Other bounds from now on; what is held already stays."""
+        self._total_max = total_max
+        self._per_organisation_max = per_organisation_max
 
     def __contains__(self, envelope: bytes) -> bool:
         return envelope in self._held

@@ -1,4 +1,5 @@
-"""`python -m node.run DIRECTORY [--role observer]`: run the node of a directory until SIGTERM or SIGINT.
+"""`python -m node.run DIRECTORY [--role observer]`: run the node of a directory until SIGTERM or SIGINT; SIGHUP makes
+it read its settings again.
 
 Exit codes: 0 asked to stop; 5 configuration, key, address or store unusable; 6 the store failed while
 running (full or broken disk); 7 an invariant of our own was violated. The last log line says why.
@@ -33,14 +34,18 @@ EXIT_INVARIANT: Final = 7
 async def _main(make: Callable[[Path], Validator], directory: Path) -> None:
     validator = make(directory)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_stop_on_signal, nursery.cancel_scope)
+        nursery.start_soon(_listen_to_signals, validator, nursery.cancel_scope)
         await validator.run()
         nursery.cancel_scope.cancel()
 
 
-async def _stop_on_signal(scope: trio.CancelScope) -> None:
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+async def _listen_to_signals(validator: Validator, scope: trio.CancelScope) -> None:
+    """SIGHUP reloads the settings of a service; in a terminal it means that the terminal is gone."""
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         async for number in signals:
+            if number == signal.SIGHUP and not sys.stdin.isatty():
+                validator.reload()
+                continue
             structlog.get_logger("node").info("stopping", signal=signal.Signals(number).name)
             scope.cancel()
             return
@@ -77,7 +82,8 @@ def main(make: Callable[[Path], Validator] = Validator) -> int:
     # A core dump of a validator would hold its private key.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
-        logs.configure(load_config(directory).name)
+        config = load_config(directory)
+        logs.configure(config.name, config.log_level)
     except TallynetError as error:
         logs.configure(directory.name)
         return _explain(error)

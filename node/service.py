@@ -25,6 +25,7 @@ from node.state import CommittedState, Overlay, prove
 from node.state.view import Index, StateView
 from node.store import Store
 from node.unchecked import Unchecked
+from node.watch import Watch
 from tallynet.blocks import Certificate
 from tallynet.codec import decode, decode_trusted, encode
 from tallynet.envelope import ENVELOPE_BYTES_MAX, Envelope, EnvelopeBody, open_envelope
@@ -138,6 +139,7 @@ class Service:
         store: Store,
         answers: Answers,
         source: StatusSource,
+        watch: Watch,
     ) -> None:
         self._genesis: Final = genesis
         self._executor: Final = executor
@@ -146,6 +148,7 @@ class Service:
         self._store: Final = store
         self._answers: Final = answers
         self._source: Final = source
+        self._watch: Final = watch
         self._waiting: Final[dict[bytes, list[Session]]] = {}
         self._event_waiters: Final[deque[tuple[Session, QueryEvents]]] = deque()
 
@@ -157,8 +160,11 @@ class Service:
             try:
                 self._dispatch(session, request)
             except TallynetError as error:
+                self._watch.served(type(request), error.code)
                 number = getattr(request, "request", 0)
                 session.send(encode(RequestRefused(number, error.code, error.message[:400])))
+            else:
+                self._watch.served(type(request), "OK")
 
     def _dispatch(self, session: Session, request: ClientRequest) -> None:
         match request:
@@ -197,12 +203,15 @@ class Service:
             try:
                 envelope = self._at_the_door(session, raw)
             except TallynetError as error:
-                session.send(encode(Refused(_name(raw), error.code, error.message[:400])))
+                transaction = _name(raw)
+                self._watch.refused(transaction, error.code)
+                session.send(encode(Refused(transaction, error.code, error.message[:400])))
                 continue
             if envelope is not None:
                 held.append(self._pool.add(envelope, own=True))
                 passed_on.append(envelope.raw)
         if held:
+            self._watch.received(held, "client")
             self._source.offer(TransactionsHeld(tuple(held)))
             for message in in_messages(passed_on):
                 self._source.gossip(message)
@@ -285,6 +294,7 @@ class Service:
             else:
                 invalid += refusal in ("SIGNATURE_INVALID", "NETWORK_MISMATCH")
         if held:
+            self._watch.received(held, "validator")
             self._source.offer(TransactionsHeld(tuple(held)))
         if named:
             self._source.offer(TransactionsHeld(tuple(named), checked=False))
@@ -309,6 +319,7 @@ class Service:
                 invalid += error.code in ("SIGNATURE_INVALID", "NETWORK_MISMATCH")
         if held:
             taken = tuple(self._pool.add(envelope, own=True) for envelope in held)
+            self._watch.received(taken, "observer")
             self._source.offer(TransactionsHeld(taken))
             for message in in_messages(envelope.raw for envelope in held):
                 self._source.gossip(message)
@@ -368,11 +379,15 @@ class Service:
         A copy that the law did not admit has not used up its id: its receipt is nobody's answer. Who
         waits is refused when no other copy waits for its block here."""
         waiting: dict[Session, list[int]] = {}
+        answered: list[bytes] = []
         admitted = frozenset(executed.result.admitted)
         for index, envelope in enumerate(executed.envelopes):
             if index in admitted:
-                for session in self._waiting.pop(envelope.transaction, ()):
+                sessions = self._waiting.pop(envelope.transaction, ())
+                for session in sessions:
                     waiting.setdefault(session, []).append(index)
+                if sessions:
+                    answered.append(envelope.transaction)
             elif self._pool.copy_of(envelope.transaction) is None:
                 code = decode_trusted(EnvelopeReceipt, executed.result.receipts[index]).code
                 reason = f"ordered in block {executed.header.height} and not admitted there"
@@ -380,6 +395,8 @@ class Service:
         for session, indices in waiting.items():
             for message in _receipts(executed, certificate, indices):
                 session.send(message)
+        if answered:
+            self._watch.answered(executed.header.height, answered)
         for _ in range(len(self._event_waiters)):
             self._events(*self._event_waiters.popleft())
         self._try_strangers()
@@ -396,6 +413,8 @@ class Service:
 
     def expired(self, transactions: Iterable[bytes]) -> None:
         """These were dropped from the pool unexecuted: their validity window is over."""
+        transactions = list(transactions)
+        self._watch.let_go(transactions, "EXPIRED")
         for transaction in transactions:
             self._refuse(transaction, "EXPIRED", "valid_until passed; sign anew")
 

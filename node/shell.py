@@ -16,12 +16,13 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from consensus.effects import ALL, Effects, Execute, Relay, Send
+from consensus.effects import ALL, Effects, Execute, Hold, Relay, Send
 from consensus.events import Event, Executed, Persisted, Tick
 from consensus.replica import Replica
 from node.executor import ExecutedBlock, Executor
 from node.pool import in_messages
 from node.store import WriteBatch
+from node.watch import Watch
 from tallynet.blocks import Certificate
 from tallynet.errors import invariant
 
@@ -89,10 +90,11 @@ class Shell:
         chores: Chores,
         on_tick: Callable[[int], None],
         is_succeeded: Callable[[], bool],
+        watch: Watch,
     ) -> None:
         """`on_committed` is called for every block, in order, once it is durable; `log` gets the
         events that `Effects.log` names; `on_tick` is told the time after every Tick. `is_succeeded`
-        says, when the replica has ended, whether this node belongs to the set that follows."""
+        says, when the replica has ended, whether this node belongs to the set that follows. `watch` listens."""
         self.replica: Final = replica
         self._executor: Final = executor
         self._outlet: Final = outlet
@@ -105,6 +107,7 @@ class Shell:
         self._last: Turn | None = None
         """The turn that does it."""
         self._is_succeeded: Final = is_succeeded
+        self._watch: Final = watch
         self._leaving = False
         self.finished = False
         """Another state has taken the place of the one this machine was built on, or another validator set
@@ -142,6 +145,7 @@ class Shell:
             self._executor.retain(turn.batch, retain.above, retain.blocks)
         for hold in effects.hold:
             self._executor.hold(turn.batch, hold.height, hold.block, hold.envelopes)
+            self._tell_ordered(hold)
         room = TURN_SENDS_MAX - len(turn.sends)
         turn.sends.extend(effects.send_after[:room])
         for accusation in effects.evidence:
@@ -158,8 +162,15 @@ class Shell:
         for block in effects.discard:
             self._executor.discard(block)
 
+    def _tell_ordered(self, hold: Hold) -> None:
+        self._watch.ordered(
+            hold.height, hold.block, lambda: self._executor.transactions(hold.envelopes)
+        )
+
     def _execute(self, request: Execute) -> Executed:
+        self._watch.executing()
         result = self._executor.execute(request)
+        self._watch.executed(result)
         return Executed(request.block, result.state_root, result.result.receipts_root)
 
     def _send(self, send: Send) -> None:
@@ -206,6 +217,7 @@ class Shell:
         for executed, certificate in turn.delivered:
             self._executor.durable(executed, certificate)
             self._on_committed(executed, certificate)
+            self._watch.committed(executed)
         self._chores.written()
         succeeded = self.replica.ended and self._is_succeeded()
         self.finished = turn is self._last or succeeded

@@ -81,7 +81,7 @@ class Upkeep:
         self._offer: Final = offer
         self._log: Final = log
         self._state_sync_blocks: Final = state_sync_blocks
-        self._keep_blocks: Final = keep_blocks
+        self.keep_blocks = keep_blocks
         self._staged: Final = store.staged_reader()
         with store.reader() as reader:
             self._staging = reader.staging()
@@ -244,7 +244,7 @@ class Upkeep:
                 self._derive(batch)
         elif self._staging is None and not self._empty:
             self._clear(batch)
-        elif self._keep_blocks and self._looked_at != self._replica.committed:
+        elif self.keep_blocks and self._looked_at != self._replica.committed:
             self._prune(batch)
 
     def written(self) -> None:
@@ -307,7 +307,7 @@ class Upkeep:
             done = 0
             for height in reader.block_heights(reader.pruned(), PRUNED_BLOCKS):
                 row = reader.block(height)
-                if row is None or height > tip.height - self._keep_blocks:
+                if row is None or height > tip.height - self.keep_blocks:
                     break
                 if decode_trusted(Header, row.header).time_ms >= time_ms:
                     break

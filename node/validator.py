@@ -12,7 +12,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from starlette.routing import BaseRoute
 
 from net import Answers, ClientHandler, ClientSession, Listener, ListenerLimits, Mesh, PeerInbox
+from node import logs
 from node.ciphertexts import CiphertextService, CiphertextStore, Surroundings
 from node.config import ConfigError, NodeConfig, PeerAddress, load_config
 from node.driver import Driver
@@ -29,13 +30,19 @@ from node.handovers import Life, Standing, life_of, load_succession
 from node.links import Links, fitting, links_of
 from node.lookout import look
 from node.machine import Clock, Machine, Peers, prepare_store
+from node.recorder import Recorder
+from node.reload import needs_restart
 from node.signer import Signer
 from node.state import CommittedState, Overlay
 from node.store import ScanReport, Store, open_store, scan_in_child
+from node.supervisor import Supervisor
+from node.vitals import Vitals
 from node.web import errors, pages
 from node.web.address import WebAddress, parse_address
 from node.web.application import application
+from node.web.health import health_routes
 from node.web.listener import WebListener
+from node.web.metrics import metrics_routes
 from node.web.names import Names
 from node.web.node_site import NodeSite
 from tallynet.ciphertexts import (
@@ -45,10 +52,21 @@ from tallynet.ciphertexts import (
     PutCiphertext,
     QueryCiphertext,
 )
+from tallynet.codec import decode
+from tallynet.errors import RemoteProtocolError
 from tallynet.genesis import Genesis, genesis_hash
 from tallynet.handshake import software_fingerprint
 from tallynet.keyfile import load_key_file
-from tallynet.messages import ClientRequest, Goodbye, ObserverReply, ObserverRequest, PeerMessage
+from tallynet.messages import (
+    ClientRequest,
+    Goodbye,
+    ObserverReply,
+    ObserverRequest,
+    PeerMessage,
+    Signed,
+    SignedKind,
+    Status,
+)
 from tallynet.plain import PlainError, from_plain
 from tallynet.signatures import self_test, verify_kind
 from tallynet.validators import Succession
@@ -61,6 +79,8 @@ FEED_SECONDS: Final = 0.02
 """Between two turns of serving observers: how much later than validators they hear of a block, at most."""
 FEEDS_SKIPPED_MAX: Final = 10
 """Turns left out in a row while consensus has a backlog: observers may lag, but not starve."""
+SUPERVISOR_SECONDS: Final = 10.0
+"""Between two sentences of `systemctl status`."""
 EXPIRY_PERIOD_SECONDS: Final = 5.0
 """How often envelopes are dropped whose validity ended while they waited."""
 
@@ -85,12 +105,14 @@ class Validator:
         Raises:
             ConfigError, KeyFileError: what is wrong in which file.
         """
-        self.config: Final[NodeConfig] = load_config(directory)
+        self.config: NodeConfig = load_config(directory)
         self.genesis: Final = load_genesis(directory / self.config.genesis_file)
         self.genesis_hash: Final = genesis_hash(self.genesis)
         web = self.config.web
         self._web: Final[WebAddress | None] = None if web is None else parse_address(web.listen)
         self._log: Final = structlog.get_logger("node")
+        self._supervisor: Final = Supervisor()
+        self._recorder: Final = Recorder(self._log, tells=logs.tells_everything)
         key_path = directory / self.config.key_file
         self._key: Final[Ed25519PrivateKey] = load_key_file(key_path, _passphrase())
         self.public_key: Final = self._key.public_key().public_bytes_raw()
@@ -104,6 +126,8 @@ class Validator:
         self._moved_on_at = -1
         """Height of the own last block, once the others are known to be past it."""
         self._links: Links
+        self._serving = False
+        """What has to be told of other settings has been made."""
 
     def _links_of(self, life: Life, *, complete: bool) -> Links:
         """Who is dialled in this life. The file is read anew each time, so that a node learns the address of a
@@ -131,6 +155,40 @@ class Validator:
             self._log.error("configuration not read again", code=error.code, reason=error.message)
             return self.config.peers
 
+    # --- settings -----------------------------------------------------------------------------
+
+    def reload(self) -> None:
+        """Read the configuration file again and take over what can change while the node runs. If anything in it
+        is wrong, or needs a new start, nothing changes; the log says what and why."""
+        try:
+            config = load_config(self._directory)
+        except ConfigError as error:
+            self._log.error("configuration not reloaded", code=error.code, reason=error.message)
+            return
+        fixed = needs_restart(self.config, config)
+        if fixed:
+            self._log.error(
+                "configuration not reloaded",
+                code="RESTART_NEEDED",
+                settings=fixed,
+                reason="these change at the next start only; restart, or put them back and reload",
+            )
+            return
+        self.config = config
+        logs.set_level(config.log_level)
+        if self._serving:
+            self._take_over(config)
+        self._log.info("configuration reloaded")
+
+    def _take_over(self, config: NodeConfig) -> None:
+        limits = config.limits
+        self._machine.reconfigure(limits, config.keep_blocks)
+        self._listener.change_observers(limits.observers)
+        self._ciphertexts.change_quotas(
+            per_organisation=limits.ciphertexts_per_organisation_mib << 20,
+            total=limits.ciphertexts_total_mib << 20,
+        )
+
     # --- start --------------------------------------------------------------------------------
 
     async def run(self) -> None:
@@ -154,6 +212,7 @@ class Validator:
         try:
             await self._serve(self._first_life())
         finally:
+            self._supervisor.stopping()
             self._store.close()
             self._log.info("node stopped")
 
@@ -229,12 +288,15 @@ class Validator:
         self._build_network(life)
         self._build_machine(life)
         self._ciphertexts = self._build_ciphertexts()
+        self._serving = True
         try:
             async with trio.open_nursery() as nursery:
                 await nursery.start(self._listener.run)
                 self._log.info(
                     "node listening", host=self.config.listen_host, port=self.config.listen_port
                 )
+                self._supervisor.ready()
+                nursery.start_soon(self._tell_supervisor)
                 nursery.start_soon(self._run_mesh)
                 nursery.start_soon(self._run_machine, life)
                 nursery.start_soon(self._ciphertexts.run)
@@ -329,13 +391,16 @@ class Validator:
             limits=self.config.limits,
             clock=self._clock,
             offer=lambda event: self._driver.offer(event),
-            log=lambda event, fields: self._log.info(event, **fields),
+            log=self._log_core,
             state_sync_blocks=self.config.state_sync_blocks,
             keep_blocks=self.config.keep_blocks,
             standing=self._standing(0 if tip is None else tip.height),
             followed=self._links.followed,
+            watch=self._recorder,
         )
-        self._driver = Driver(self._machine.shell, self._store, self._clock)
+        self._driver = Driver(
+            self._machine.shell, self._store, self._clock, self._recorder.write.add
+        )
         self._machine.start()
 
     async def _run_machine(self, life: Life) -> None:
@@ -365,7 +430,14 @@ class Validator:
         return mesh
 
     def _verify(self, kind: bytes, body: bytes, public_key: bytes, signature: bytes) -> bool:
-        return verify_kind(kind, self.genesis_hash, body, public_key, signature)
+        begun = time.perf_counter()
+        valid = verify_kind(kind, self.genesis_hash, body, public_key, signature)
+        self._recorder.vote_checks.add(time.perf_counter() - begun)
+        return valid
+
+    def _log_core(self, event: str, fields: dict[str, object]) -> None:
+        self._recorder.logged(event)
+        self._log.info(event, **fields)
 
     # --- ciphertexts --------------------------------------------------------------------------
 
@@ -407,7 +479,15 @@ class Validator:
 
     def _web_routes(self) -> list[BaseRoute]:
         """What this node answers over HTTP."""
-        return pages.routes(self._site)
+        vitals = Vitals(
+            self.config.name,
+            self._recorder,
+            lambda: self._machine,
+            lambda: self._mesh,
+            lambda: self._listener,
+            lambda: self._store,
+        )
+        return [*health_routes(vitals), *metrics_routes(vitals), *pages.routes(self._site)]
 
     def _make_site(self) -> NodeSite:
         """What the pages read; as long-lived as the process, whichever machine and store are there."""
@@ -426,6 +506,7 @@ class Validator:
     # --- traffic ------------------------------------------------------------------------------
 
     def _from_client(self, session: ClientSession, requests: list[ClientRequest]) -> None:
+        begun = time.perf_counter()
         others: list[ClientRequest] = []
         for request in requests:
             if isinstance(request, PutCiphertext | QueryCiphertext):
@@ -433,19 +514,28 @@ class Validator:
             else:
                 others.append(request)
         self._machine.service.handle(session, others)
+        self._recorder.clients_handled.add(time.perf_counter() - begun)
 
     def _from_peer(self, source: int, messages: list[PeerMessage]) -> None:
         others: list[PeerMessage] = []
         for message in messages:
             if isinstance(message, FetchCiphertext | CiphertextPiece | NoCiphertext):
                 self._ciphertexts.receive(source, message)
-            else:
-                others.append(message)
+                continue
+            if isinstance(message, Signed) and message.kind is SignedKind.STATUS:
+                self._note_clock(source, message)
+            others.append(message)
         for_core, invalid = self._machine.receive(source, others)
         for _ in range(invalid):
             self._listener.strike(source)
         if for_core:
             self._driver.offer_messages(source, for_core)
+
+    def _note_clock(self, source: int, message: Signed) -> None:
+        """For the metric alone: the core checks signatures, and goes by no clock but its own."""
+        with suppress(RemoteProtocolError):
+            ahead_ms = decode(Status, message.body).time_ms - self._clock.wall_ms()
+            self._recorder.clock_skew[self._machine.voters[source]] = ahead_ms / 1000
 
     def _from_followed(self, number: int, messages: list[ObserverReply]) -> None:
         for_core, invalid = self._machine.receive(
@@ -460,12 +550,22 @@ class Validator:
         """Whoever follows this node gets what is left over: a little at a time, when consensus has no backlog."""
         skipped = 0
         while True:
-            await trio.sleep(FEED_SECONDS)
+            due = trio.current_time() + FEED_SECONDS
+            await trio.sleep_until(due)
+            self._recorder.loop_lag.add(trio.current_time() - due)
             if self._driver.has_backlog and skipped < FEEDS_SKIPPED_MAX:
                 skipped += 1
                 continue
             skipped = 0
             self._machine.followers.serve(self._clock.now_ms())
+
+    async def _tell_supervisor(self) -> None:
+        """Several times within the time after which it would take this process for hung."""
+        period = min(SUPERVISOR_SECONDS, (self._supervisor.watchdog_seconds or 60.0) / 4)
+        while True:
+            status = self._machine.describe(0)
+            self._supervisor.alive(f"height {status.committed}: {status.waiting}")
+            await trio.sleep(period)
 
     async def _drop_expired(self) -> None:
         while True:

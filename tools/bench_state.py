@@ -25,8 +25,17 @@ from node.state import CommittedState, Overlay
 from node.store import BlockRow, Store, Tip, WriteBatch
 from node.store.batch import BASE_KEY, TIP_KEY
 from node.store.errors import DATA_FILE
-from node.store.store import NODE_KEY, lock_directory
-from node.store.tables import BLOCKS, MAP_BYTES, META, SEEDS, TABLES, height_key, sealed
+from node.store.store import lock_directory
+from node.store.tables import (
+    BLOCKS,
+    MAP_BYTES,
+    META,
+    NODE_KEY,
+    SEEDS,
+    TABLES,
+    height_key,
+    sealed,
+)
 from tallynet.blocks import PROTOCOL_VERSION, Certificate, Commit, Header, quorum
 from tallynet.codec import decode, encode
 from tallynet.envelope import Envelope

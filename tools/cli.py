@@ -35,6 +35,8 @@ from tallynet.proofs import ProofRefused
 from tools.arguments import UsageError
 from tools.branch_cli import add_branch_commands
 from tools.chaos.cli import add_chaos_command
+from tools.debug_cli import debug
+from tools.doctor.cli import add_doctor_commands
 from tools.document_cli import add_document_commands
 from tools.evidence_cli import add_evidence_commands
 from tools.explanations import EXPLANATIONS
@@ -114,6 +116,11 @@ node = App(name="node", help="One node, validator or observer")
 app.command(node)
 add_membership_commands(nouns, testnet, node)
 add_light_commands(app)
+add_doctor_commands(app, node)
+app.command(debug)
+app.register_install_completion_command(
+    help="Let the shell complete commands and options (bash, zsh, fish)."
+)
 
 
 @app.command

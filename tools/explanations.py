@@ -313,6 +313,18 @@ LOCAL: Final[dict[str, str]] = {
     "CONFIG_INVALID": "node.toml has a wrong or missing setting. The text names it.",
     "CONFIG_MISSING": "node.toml does not exist. Name the node's own directory.",
     "CONFIG_SYNTAX": "node.toml is no TOML. The text says where.",
+    "RESTART_NEEDED": "A setting was changed that no running node takes over; nothing was taken over. Restart the node, or put"
+    " the settings back that the log names, and reload.",
+    "NO_QUORUM": "The node sees fewer validators than a quorum: no blocks until more are back. `tally doctor` says who is"
+    " missing.",
+    "NOBODY_REACHED": "The observer reaches none of the nodes that it follows. `tally doctor` says why.",
+    "BEHIND": "The node is more than ten blocks behind the others. It catches up by itself.",
+    "FETCHING_STATE": "The node is too far behind for blocks and fetches the state; the text says how far it is.",
+    "DISK_FULL": "The disk is nearly full, and a node whose write fails stops. Make room.",
+    "MAP_FULL": "The database map is nearly full. Raise map_gib in node.toml and restart.",
+    "DIVERGED": "The node has stopped: its results differ from the network's, or a quorum is on another chain. Keep its directory"
+    " and its log; docs/operate/logs.md says how to go on.",
+    "RETIRED": "The node belongs to no validator set any more, and observes as soon as it has seen the others go on.",
     "KEY_NOT_VALIDATOR": "The node's key is in no validator set. Use the key named in the genesis, or set in node.toml"
     ' join = true, until the banks add it, or role = "observer".',
     "KEY_VALIDATES": "An observer was given a validator's key, on whose vote the others count. Give it a key of its"

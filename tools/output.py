@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from enum import IntEnum, StrEnum
 from typing import Any, Final, NoReturn
 
@@ -57,12 +58,21 @@ def print_json(value: object) -> None:
 
 
 def print_rows(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    OUT.print(table_of(title, columns, rows))
+
+
+def table_of(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     table = Table(title=title or None, title_justify="left", title_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*row)
-    OUT.print(table)
+    return table
+
+
+def working(text: str) -> AbstractContextManager[object]:
+    """A line that moves while something takes more than a second, where somebody looks at a terminal."""
+    return ERRORS.status(text) if ERRORS.is_terminal else nullcontext()
 
 
 _AMOUNT_FIELDS: Final = frozenset(
@@ -135,5 +145,5 @@ def print_record(
 
 __all__ = [
     "ERRORS", "OUT", "Exit", "Output", "print_json", "print_record",
-    "print_rows", "readable", "stop",
+    "print_rows", "readable", "stop", "table_of", "working",
 ]  # fmt: skip

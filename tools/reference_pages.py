@@ -1,4 +1,4 @@
-"""The reference pages that are made from code: commands.md, errors.md, planted-bugs.md of docs/reference.
+"""The reference pages that are made from code: commands.md, errors.md, metrics.md, planted-bugs.md of docs/reference.
 
 `python -m tools.reference_pages` writes them; a test compares them, so that they cannot go stale.
 """
@@ -10,6 +10,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final
 
+from node.recorder import SECONDS
+from node.web.metrics import METRICS, Metric
 from tallynet.commands import command_name
 from tallynet.documents import DOCUMENT_REMEDIES, INVOICE_REMEDIES
 from tallynet.errors import ERROR_CODES
@@ -109,6 +111,9 @@ OWN_COMMANDS: Final[tuple[tuple[str, str], ...]] = (
     ("testnet status", "One row per node, and why there is no block."),
     ("testnet down", "Stop its nodes."),
     ("node run", "Run one validator in the foreground."),
+    ("node check-config", "Every fault of a node's configuration file, with line and remedy."),
+    ("debug bundle", "Pack what somebody far away needs to know of a node, without secrets."),
+    ("doctor", "What is wrong with a node, running or not, and what to do about it."),
     ("demo", "Four banks and a voucher's whole life."),
     ("audit", "Re-execute the whole chain from the files of stopped nodes."),
     ("bench", "Measure throughput and latency."),
@@ -229,9 +234,30 @@ def planted_page() -> str:
     )
 
 
+def metrics_page() -> str:
+    """docs/reference/metrics.md."""
+    rows = "\n".join(
+        f"| `{name}` | {kind_of(metric)} | {', '.join(metric.labels) or '-'} | {metric.help} |"
+        for name, metric in METRICS.items()
+    )
+    bounds = ", ".join(f"{seconds:g}" for seconds in SECONDS)
+    return (
+        f"{GENERATED}\n# Metrics\n\n"
+        "What `/metrics` of a node exports ([monitoring](../operate/monitoring.md)), and beside it `process_...` and\n"
+        "`python_...` of prometheus-client. Counters count since the start of the process, or of the node's life under one\n"
+        f"validator set. Histograms have the buckets {bounds} s.\n\n"
+        f"| metric | kind | labels | what it is |\n| --- | --- | --- | --- |\n{rows}\n"
+    )
+
+
+def kind_of(metric: Metric) -> str:
+    return str(metric.kind("any", "any").type)
+
+
 PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "commands.md": commands_page,
     "errors.md": errors_page,
+    "metrics.md": metrics_page,
     "planted-bugs.md": planted_page,
 }
 

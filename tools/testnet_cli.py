@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import trio
 from cyclopts import App, Parameter
+from rich.live import Live
+from rich.table import Table
 
 from tallynet.errors import TallynetError
 from tallynet.messages import NodeState, NodeStatus
@@ -18,13 +21,15 @@ from tools import testnet_processes
 from tools.arguments import UsageError, format_day, parse_day
 from tools.connect import connect
 from tools.ledger_cli import OutputOption
-from tools.output import OUT, Output, print_json, print_rows
+from tools.output import OUT, Output, print_json, print_rows, table_of, working
 from tools.testnet_files import NetworkFile, NodeEntry, Plan, init, load_network
 
 BUSINESS_ZONE: Final = timezone(timedelta(hours=8))
 """Business days are days in Asia/Shanghai, which has no summer time (voucher law §5)."""
 WINDOW: Final = 4
 """Blocks in flight, the shipped value (protocol §5.2)."""
+WATCH_SECONDS: Final = 1.0
+"""Between two tables of `--watch`."""
 STATUS_SECONDS_MAX: Final = 5.0
 """A node that answers later than this is shown as not answering."""
 
@@ -91,6 +96,7 @@ def init_command(
         day_seconds,
         WINDOW,
         observers=observers,
+        log_level="debug",
     )
     network = init(plan)
     if output is Output.json:
@@ -129,9 +135,11 @@ def up(
     """Start the nodes that do not run, and wait until each listens."""
     if only:
         _check_name(directory, only)
-        testnet_processes.restart(directory, only)
+        with working(f"starting {only}"):
+            testnet_processes.restart(directory, only)
     else:
-        testnet_processes.start_all(directory)
+        with starting(directory) as report:
+            testnet_processes.start_all(directory, report=report)
     show_status(directory, output)
 
 
@@ -145,9 +153,12 @@ def down(
     """Stop the nodes; they continue where they were when started again."""
     if only:
         _check_name(directory, only)
-        stopped = testnet_processes.stop(directory, [only])
-    else:
-        stopped = testnet_processes.stop_all(directory)
+    with working("stopping"):
+        stopped = (
+            testnet_processes.stop(directory, [only])
+            if only
+            else testnet_processes.stop_all(directory)
+        )
     if output is Output.json:
         print_json({"stopped": stopped})
     else:
@@ -155,9 +166,46 @@ def down(
 
 
 @testnet.command
-def status(directory: Directory = Path("network"), *, output: OutputOption = Output.table) -> None:
+def status(
+    directory: Directory = Path("network"),
+    *,
+    watch: Annotated[
+        bool, Parameter(name="--watch", negative=(), help="again every second, until Ctrl-C")
+    ] = False,
+    output: OutputOption = Output.table,
+) -> None:
     """One row per node: what it says about itself, and why there is no block if there is none."""
-    show_status(directory, output)
+    if watch:
+        watch_status(directory, output)
+    else:
+        show_status(directory, output)
+
+
+def watch_status(directory: Path, output: Output) -> None:
+    """The table of `show_status` in place, until Ctrl-C."""
+    if output is Output.json or not OUT.is_terminal:
+        raise UsageError("USAGE", "--watch is for a terminal; programs ask again when they want to")
+    with Live(console=OUT, auto_refresh=False) as live:
+        while True:
+            live.update(status_table(directory), refresh=True)
+            time.sleep(WATCH_SECONDS)
+
+
+@contextmanager
+def starting(directory: Path) -> Iterator[Callable[[str, str], None]]:
+    """A table of what the nodes do while they start, where somebody looks at a terminal. What it gives is told."""
+    states: dict[str, str] = {}
+    begun = time.monotonic()
+
+    def table() -> Table:
+        title = f"starting the nodes of {directory}: {time.monotonic() - begun:.0f} s"
+        return table_of(title, ("node", "state"), list(states.items()))
+
+    if not OUT.is_terminal:
+        yield states.__setitem__
+        return
+    with Live(console=OUT, get_renderable=table, transient=True):
+        yield states.__setitem__
 
 
 def _check_name(directory: Path, name: str) -> None:
@@ -168,19 +216,33 @@ def _check_name(directory: Path, name: str) -> None:
 
 def show_status(directory: Path, output: Output) -> None:
     """Ask every node and print. Raises TestnetError when there is no network."""
-    network = load_network(directory)
-    pids = {process.name: process.pid for process in testnet_processes.processes(directory)}
-    answers = trio.run(ask_all, directory, [node.name for node in network.nodes])
     if output is Output.json:
+        network, pids, answers = _ask_network(directory)
         print_json([_status_plain(n, pids[n.name], answers[n.name]) for n in network.nodes])
         return
+    OUT.print(status_table(directory))
+    network = load_network(directory)
+    for node in network.nodes:
+        OUT.print(f"pages of {node.name}: http://{node.web}/", markup=False)
+
+
+def status_table(directory: Path) -> Table:
+    """One row per node."""
+    network, pids, answers = _ask_network(directory)
     rows = [_status_row(network, n.name, pids[n.name], answers[n.name]) for n in network.nodes]
     columns = (
         "node", "pid", "role", "height", "view", "leader", "business date", "pool", "peers", "waiting for",
     )  # fmt: skip
-    print_rows(f"network {network.name!r}", columns, rows)
-    for node in network.nodes:
-        OUT.print(f"pages of {node.name}: http://{node.web}/", markup=False)
+    return table_of(f"network {network.name!r}", columns, rows)
+
+
+def _ask_network(
+    directory: Path,
+) -> tuple[NetworkFile, dict[str, int | None], dict[str, NodeStatus | str]]:
+    """The network, process ids and answers by name of the node."""
+    network = load_network(directory)
+    pids = {process.name: process.pid for process in testnet_processes.processes(directory)}
+    return network, pids, trio.run(ask_all, directory, [node.name for node in network.nodes])
 
 
 async def ask_all(

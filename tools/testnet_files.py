@@ -100,6 +100,7 @@ class Plan:
     pending_per_organisation: int = 256
     epoch_length: int = 1_000
     observers: int = 0
+    log_level: str = "info"
 
 
 def init(plan: Plan) -> NetworkFile:
@@ -268,6 +269,7 @@ def _write_node(plan: Plan, network: NetworkFile, node: NodeEntry, genesis: Gene
         f'name = "{node.name}"\n'
         f'listen_host = "{node.host}"\n'
         f"listen_port = {node.port}\n"
+        f'log_level = "{plan.log_level}"\n'
         f"{'peers = []' if len(network.nodes) == 1 else ''}\n"
         f"[limits]\npending_per_organisation = {plan.pending_per_organisation}\n"
         # This directory holds the keys of all of them: there is nobody to hide anything from.

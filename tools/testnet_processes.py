@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -100,24 +100,33 @@ def start(
     return process
 
 
+def _no_report(_name: str, _state: str) -> None:
+    """For who does not watch."""
+
+
 def start_all(
-    network_directory: Path, *, module: str = NODE_MODULE
+    network_directory: Path,
+    *,
+    module: str = NODE_MODULE,
+    report: Callable[[str, str], None] = _no_report,
 ) -> dict[str, subprocess.Popen[bytes]]:
-    """Start the nodes that do not run and wait until each listens.
+    """Start the nodes that do not run and wait until each listens. `report` is told (name, what it does).
 
     Raises:
         TestnetError: NODE_FAILED with the end of that node's log; the others are stopped again.
     """
     network = load_network(network_directory)
     offsets = {node.name: _log_size(network_directory / node.name) for node in network.nodes}
-    started = {
-        node.name: start(network_directory, node.name, module=module)
-        for node in network.nodes
-        if find(network_directory / node.name) is None
-    }
+    started: dict[str, subprocess.Popen[bytes]] = {}
+    for node in network.nodes:
+        running = find(network_directory / node.name) is not None
+        if not running:
+            started[node.name] = start(network_directory, node.name, module=module)
+        report(node.name, "runs already" if running else "starting")
     try:
         for name, process in started.items():
             wait_until_listening(network_directory / name, process, offsets[name])
+            report(name, "listening")
     except BaseException:
         stop(network_directory, list(started))
         raise

@@ -95,6 +95,10 @@ class CiphertextService:
         """When it was last not to be had, and the code that says why."""
         self._swept = 0
 
+    def change_quotas(self, *, per_organisation: int, total: int) -> None:
+        """Other bounds, in bytes, from now on."""
+        self._store.set_bounds(per_organisation_max=per_organisation, total_max=total)
+
     # --- clients --------------------------------------------------------------------------------
 
     def handle(self, session: Session, request: PutCiphertext | QueryCiphertext) -> None:

@@ -75,8 +75,8 @@ class CiphertextStore:
     def __init__(self, directory: Path, *, per_organisation_max: int, total_max: int) -> None:
         """Reads what is there. Bounds in bytes. Raises OSError when the place cannot be used."""
         self._directory: Final = directory
-        self._per_organisation_max: Final = per_organisation_max
-        self._total_max: Final = total_max
+        self._per_organisation_max = per_organisation_max
+        self._total_max = total_max
         self._held: Final[dict[Address, Held]] = {}
         self._charged: Final[dict[bytes, int]] = {}
         self._unnamed: Final[dict[bytes, int]] = {}
@@ -101,6 +101,11 @@ class CiphertextStore:
                 bytes.fromhex(hash),
             )  # fmt: skip
             yield path, address, part is not None
+
+    def set_bounds(self, *, per_organisation_max: int, total_max: int) -> None:
+        """Other bounds, in bytes, from now on; what is held already stays."""
+        self._per_organisation_max = per_organisation_max
+        self._total_max = total_max
 
     # --- what is here ---------------------------------------------------------------------------
 

@@ -42,7 +42,7 @@ def scan_in_child(
     Raises:
         StoreError: STORE_CORRUPT, also when damage killed the child; STORE_IN_USE.
     """
-    command = [sys.executable, "-m", "node.store.scan", str(directory)]
+    command = [sys.executable, "-m", "node.store.scan", str(directory.resolve())]
     if seconds is not None:
         command.append(str(seconds))
     last: dict[str, Any] = {}

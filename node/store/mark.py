@@ -84,3 +84,17 @@ class MarkFile:
             genesis, store, boot = (bytes.fromhex(field) for field in line.split(" "))
             marks[genesis] = Mark(store, boot)
         return marks
+
+
+def why_barred(
+    mark: Mark | None, *, store: bytes | None, boot: bytes | None, marked: bytes | None
+) -> str:
+    """Why the key with this mark must not vote with the store of this id, whose last boot is `boot` and which
+    knows that the mark named `marked` before; empty if it may."""
+    if mark is None:
+        return ""
+    if mark.store != store:
+        return "this key has voted with another data directory, whose votes are not known here"
+    if mark.boot not in (boot, marked):
+        return "this data directory is an older copy: the key has voted since it was made"
+    return ""

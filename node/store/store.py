@@ -24,33 +24,32 @@ from node.store.errors import (
     corrupt_text,
     free_bytes,
 )
-from node.store.mark import Mark, MarkFile
+from node.store.mark import Mark, MarkFile, why_barred
 from node.store.snapshot import LiveReader, Snapshot
 from node.store.tables import (
     ALARM_PERCENT,
     BODIES,
+    BOOT_KEY,
+    GENESIS_KEY,
     JOURNAL,
     LOCK_FILE,
     MAP_BYTES,
+    MARKED_KEY,
     META,
+    NODE_KEY,
     SCHEMA,
     SCHEMA_KEY,
     SEEDS,
+    STORE_ID_KEY,
     TABLES,
     VIEWS,
     VIEWS_ROWS_MAX,
+    VOTE_BAR_KEY,
     height_key,
     name_in_file,
     open_environment,
     sealed,
 )  # fmt: skip
-
-_GENESIS_KEY: Final = b"genesis"
-NODE_KEY: Final = b"node key"
-_STORE_ID_KEY: Final = b"store id"
-_BOOT_KEY: Final = b"boot"
-_MARKED_KEY: Final = b"boot marked before"
-_VOTE_BAR_KEY: Final = b"vote bar"
 
 CRASH_POINTS: Final = ("before-transaction", "before-commit", "after-commit", "after-mark")
 """Between the durable steps of `Store.commit`, in order."""
@@ -251,14 +250,14 @@ class Store:
 
     def _next_boot(self, transaction: Any) -> bytes:
         table, boot = self._tables[META], self._new_id()
-        _put_meta(transaction, table, _BOOT_KEY, boot)
-        _put_meta(transaction, table, _MARKED_KEY, self._marked_boot)
+        _put_meta(transaction, table, BOOT_KEY, boot)
+        _put_meta(transaction, table, MARKED_KEY, self._marked_boot)
         return boot
 
     def _raise_mark(self, boot: bytes) -> None:
         if self._mark is not None:
             with self.reader() as snapshot:
-                store_id = snapshot.meta(_STORE_ID_KEY) or b""
+                store_id = snapshot.meta(STORE_ID_KEY) or b""
             self._mark.write(self._genesis, Mark(store_id, boot))
         self._marked = True
 
@@ -285,9 +284,9 @@ class Store:
             if existing is None:
                 for name, value in (
                     (SCHEMA_KEY, SCHEMA.to_bytes(8, "big")),
-                    (_GENESIS_KEY, self._genesis),
+                    (GENESIS_KEY, self._genesis),
                     (NODE_KEY, node_key),
-                    (_STORE_ID_KEY, self._new_id()),
+                    (STORE_ID_KEY, self._new_id()),
                 ):
                     _put_meta(transaction, meta, name, value)
             self.vote_bar = self._bar(transaction, meta)
@@ -305,7 +304,7 @@ class Store:
             raise self._unfit("STORE_UNREADABLE", "is not a Tallynet database") from None
         with self._environment.begin() as transaction:
             snapshot = Snapshot(transaction, {META: meta}, self._damage)
-            found = {n: snapshot.meta(n) for n in (SCHEMA_KEY, _GENESIS_KEY, NODE_KEY)}
+            found = {n: snapshot.meta(n) for n in (SCHEMA_KEY, GENESIS_KEY, NODE_KEY)}
         if any(value is None for value in found.values()):
             text = corrupt_text(self.directory, "it does not say whose it is")
             raise StoreError("STORE_CORRUPT", text)
@@ -325,10 +324,10 @@ class Store:
                 f"was written by an older version (format {schema}, this one needs {SCHEMA}), whose"
                 " networks this version cannot continue; use that version, or make a new network",
             )
-        if found[_GENESIS_KEY] != self._genesis:
+        if found[GENESIS_KEY] != self._genesis:
             raise self._unfit(
                 "STORE_OTHER_NETWORK",
-                f"belongs to the network with genesis {found[_GENESIS_KEY].hex()}, not"
+                f"belongs to the network with genesis {found[GENESIS_KEY].hex()}, not"
                 f" {self._genesis.hex()}; use another data directory for this network",
             )
         if found[NODE_KEY] != node_key:
@@ -345,26 +344,26 @@ class Store:
         """Why the key must not vote with this store (see `node.store.mark`); empty if it may. What
         the mark once showed stays true: it is kept in the store."""
         snapshot = Snapshot(transaction, {META: meta}, self._damage)
-        barred = snapshot.meta(_VOTE_BAR_KEY)
+        barred = snapshot.meta(VOTE_BAR_KEY)
         if barred is not None:
             return barred.decode()
         if self._mark is None:
             return ""
         try:
             mark = self._mark.read(self._genesis)
+            why = why_barred(
+                mark,
+                store=snapshot.meta(STORE_ID_KEY),
+                boot=snapshot.meta(BOOT_KEY),
+                marked=snapshot.meta(MARKED_KEY),
+            )
         except ValueError:
             return f"{self._mark.path} is damaged, so nobody knows where this key has voted"
-        if mark is None:
-            return ""
-        if mark.store != snapshot.meta(_STORE_ID_KEY):
-            why = "this key has voted with another data directory, whose votes are not known here"
-        elif mark.boot not in (snapshot.meta(_BOOT_KEY), snapshot.meta(_MARKED_KEY)):
-            why = "this data directory is an older copy: the key has voted since it was made"
-        else:
-            self._marked_boot = mark.boot
+        if not why:
+            self._marked_boot = b"" if mark is None else mark.boot
             return ""
         bar = f"{why}; it must not vote again: ask the banks to admit this node under a new key"
-        _put_meta(transaction, meta, _VOTE_BAR_KEY, bar.encode())
+        _put_meta(transaction, meta, VOTE_BAR_KEY, bar.encode())
         return bar
 
 

@@ -15,10 +15,17 @@ from tallynet.codec import Wire
 from tallynet.fields import Hash, Height
 from tallynet.messages import EnvelopeHashes
 
-SCHEMA: Final = 6
+SCHEMA: Final = 7
 """Version of the file format; a node refuses any other."""
 SCHEMA_KEY: Final = b"schema"
 """Its place in META, which is the same in every version."""
+GENESIS_KEY: Final = b"genesis"
+NODE_KEY: Final = b"node key"
+STORE_ID_KEY: Final = b"store id"
+BOOT_KEY: Final = b"boot"
+MARKED_KEY: Final = b"boot marked before"
+VOTE_BAR_KEY: Final = b"vote bar"
+"""Further places in META."""
 
 META: Final = "meta"
 """name -> value: schema, genesis, node key, store id, tip, base, pruned, generation, staging, boot, boot
@@ -122,8 +129,11 @@ class Tip(Wire):
     """Of the state tables in the same transaction."""
 
 
-def open_environment(directory: Path, *, map_bytes: int, readonly: bool) -> Any:
-    """The one place where LMDB's options are chosen."""
+def open_environment(
+    directory: Path, *, map_bytes: int, readonly: bool, beside: bool = False
+) -> Any:
+    """The one place where LMDB's options are chosen. `beside`: read a database that a node may have open; the
+    reader is entered in LMDB's own lock file, so that no page it reads is used again meanwhile."""
     return lmdb.open(
         str(directory),
         map_size=map_bytes,
@@ -139,7 +149,8 @@ def open_environment(directory: Path, *, map_bytes: int, readonly: bool) -> Any:
         max_dbs=len(TABLES),
         max_readers=READERS_MAX,
         max_spare_txns=4,  # the live reader begins one per read
-        lock=not readonly,  # readers of a closed database: the scan holds our own lock file
+        lock=beside
+        or not readonly,  # readers of a closed database: the scan holds our own lock file
         mode=0o600,
     )
 

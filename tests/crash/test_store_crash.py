@@ -204,3 +204,13 @@ def test_copy_of_a_closed_store_is_complete(tmp_path: Path) -> None:
     (tmp_path / "copy").mkdir()
     shutil.copy(tmp_path / "data" / "data.mdb", tmp_path / "copy" / "data.mdb")
     assert digest(tmp_path / "copy") == digest(tmp_path / "data")
+
+
+def test_the_boot_scan_finds_a_database_named_from_where_the_user_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_at(tmp_path)
+    commit_blocks(store, 1, 2)
+    store.close()
+    monkeypatch.chdir(tmp_path)
+    assert scan_in_child(Path("data")).values > 0

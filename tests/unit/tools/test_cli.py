@@ -8,6 +8,7 @@ import shlex
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -490,3 +491,15 @@ def test_the_payee_of_an_invoice_is_pointed_out(
 ) -> None:
     assert main(document_line(network, INVOICES / "ubl-tea.xml")) == Exit.UNREACHABLE
     assert "Fjord Collections AS" in capsys.readouterr().err
+
+
+def test_watching_is_for_a_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["testnet", "status", str(tmp_path), "--watch"]) == Exit.USAGE
+    assert "terminal" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_can_complete_every_noun(shell: Literal["bash", "zsh", "fish"]) -> None:
+    script = app.generate_completion(shell=shell)
+    for noun in ("voucher", "testnet", "doctor", "debug", "check-config"):
+        assert noun in script

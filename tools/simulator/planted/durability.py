@@ -10,6 +10,7 @@ _NORMAL: Final = "consensus/normal_case.py"
 _RESTART: Final = "consensus/restart.py"
 _STATE: Final = "consensus/state.py"
 _STORE: Final = "node/store/store.py"
+_MARK: Final = "node/store/mark.py"
 _BATCH: Final = "node/store/batch.py"
 _SHELL: Final = "node/shell.py"
 _MACHINE: Final = "node/machine.py"
@@ -113,15 +114,15 @@ DURABILITY: Final = (
         "disks",
     ),
     Plant(
-        "mark-not-compared", "B12", _STORE,
-        "        if mark.store != snapshot.meta(_STORE_ID_KEY):\n",
-        '        if mark.store == b"":\n',
+        "mark-not-compared", "B12", _MARK,
+        "    if mark.store != store:\n",
+        '    if mark.store == b"":\n',
         "disks",
     ),
     Plant(
-        "older-copy-not-noticed", "B12", _STORE,
-        "        elif mark.boot not in (snapshot.meta(_BOOT_KEY), snapshot.meta(_MARKED_KEY)):\n",
-        '        elif mark.boot == b"":\n',
+        "older-copy-not-noticed", "B12", _MARK,
+        "    if mark.boot not in (boot, marked):\n",
+        '    if mark.boot == b"":\n',
         "disks",
     ),
     Plant(
