@@ -10,6 +10,8 @@ answers its programs over HTTP on this machine, also when the network is far awa
     answers.py    the copy as JSON
     submitting.py commands of the enterprise's programs, signed and sent once
     http.py       who asks whom for what, over HTTP
+    book.py       the copy as web pages read it
+    site.py       the light node's side of the web pages (`node.web`)
     config.py     light.toml and the token
     daemon.py     all of it in one process
 """

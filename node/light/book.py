@@ -46,7 +46,6 @@ class CopyBook:
     def __init__(self, copy: Copy) -> None:
         self._copy: Final = copy
         self.height: Final = copy.height
-        self.time_ms: Final = 0
 
     def find(self, kind: Kind, id: bytes) -> Record | None:
         kept = self._copy.get(kind, id)

@@ -68,10 +68,6 @@ class Book(Protocol):
         """Of its block; 0: there is none yet."""
 
     @property
-    def time_ms(self) -> int:
-        """Unix milliseconds of that block."""
-
-    @property
     def today(self) -> int:
         """Business date."""
 
