@@ -170,10 +170,4 @@ class _Guarded:
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
             return
-        elif scope["type"] == "lifespan":
-            # Nothing is to be opened or closed, and Starlette's own way reports being cancelled as a failure.
-            while (await receive())["type"] == "lifespan.startup":
-                await send({"type": "lifespan.startup.complete"})
-            await send({"type": "lifespan.shutdown.complete"})
-            return
         await self._inner(scope, receive, send)

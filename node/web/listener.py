@@ -135,7 +135,7 @@ def _listen(address: WebAddress) -> socket.socket:
         taken = error.errno == errno.EADDRINUSE
         raise ListenError(
             "PORT_IN_USE" if taken else "ADDRESS_UNUSABLE",
-            f"{address}: {error.strerror}; choose another [web] listen",
+            f"{address}: {error.strerror}; choose another address",
         ) from None
     listening.setblocking(False)
     return listening
