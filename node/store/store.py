@@ -170,6 +170,8 @@ class Store:
         raises_mark = not (self._marked or self.vote_bar) and bool(batch.rows.get(JOURNAL))
         try:
             self._crash_point("before-transaction")
+            # A reader beside us (node.store.inspection) that was killed would keep every old page from being used again.
+            self._environment.reader_check()
             with self._environment.begin(write=True) as transaction:
                 self._apply(transaction, batch)
                 boot = self._next_boot(transaction) if raises_mark else b""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from hashlib import sha256
 from pathlib import Path
@@ -280,6 +282,36 @@ def test_foreign_lmdb_database_is_refused(tmp_path: Path) -> None:
         transaction.put(b"somebody", b"else")
     environment.close()
     assert refusal(tmp_path) == "STORE_UNREADABLE"
+
+
+_READER = """
+import sys
+from pathlib import Path
+from node.store.tables import open_environment
+environment = open_environment(Path(sys.argv[1]), map_bytes=1, readonly=True, beside=True)
+transaction = environment.begin()
+print("reading", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_reader_that_was_killed_beside_the_node_holds_no_pages(tmp_path: Path) -> None:
+    """`node.store.inspection` is killed where the disk is too slow for it."""
+    store = open_at(tmp_path)
+    command = [sys.executable, "-c", _READER, str(tmp_path / "data")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as reader:
+        assert reader.stdout is not None
+        assert reader.stdout.readline() == b"reading\n"
+        reader.kill()
+    used = []
+    for _ in range(2):
+        for number in range(50):
+            batch = store.batch()
+            batch.meta(b"large", bytes([number]) * 20_000)
+            store.commit(batch)
+        used.append(store.statistics().used_bytes)
+    assert used[1] == used[0]
+    store.close()
 
 
 def test_second_writing_thread_is_our_own_bug(tmp_path: Path) -> None:
