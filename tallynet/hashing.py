@@ -7,8 +7,8 @@ from hashlib import sha256
 from typing import Final
 
 __all__ = [
-    "LEAF", "NODE", "block_hash", "body_hash", "envelope_hash", "owed_root", "reader_hint",
-    "record_id", "signed_bytes", "transaction_id",
+    "LEAF", "NODE", "block_hash", "body_hash", "envelope_hash", "line_root", "owed_root",
+    "reader_hint", "record_id", "signed_bytes", "transaction_id",
 ]  # fmt: skip
 
 LEAF: Final = b"\x00"
@@ -66,6 +66,12 @@ def owed_root(before: bytes, voucher: bytes, owed: int) -> bytes:
     """Root over the changes of what a debtor owes (voucher law §8.10): the root before, the voucher that
     changed, and what is left to pay of it, in minor units."""
     return sha256(b"tallynet/owed" + before + voucher + owed.to_bytes(8, "big")).digest()
+
+
+def line_root(before: bytes, commitment: bytes, use: bytes | None) -> bytes:
+    """Root over what a sealed line's grantor has committed to since the grant (voucher law §16.7): the root before,
+    zeros at the grant, the commitment, and what it counts in, if it is there for a use."""
+    return sha256(b"tallynet/told" + before + commitment + (use or b"")).digest()
 
 
 def reader_hint(secret: bytes, document: bytes, reader: bytes) -> bytes:

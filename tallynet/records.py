@@ -373,6 +373,8 @@ class SealedLine(Wire):
     """Grows by one with each commitment (I15); 1 at the grant."""
     commitment: Hash
     """To what is granted and used now."""
+    history: Hash
+    """`line_root` over all commitments since the grant."""
     use: Id | None
     """Request, rediscount or prepayment that the newest commitment counts in, until the grantor's act on it
     takes it."""

@@ -2,8 +2,9 @@
 
     commitment = SHA-256("tallynet/line" ‖ salt ‖ state)
 
-A state is the canonical encoding of `LineState`. It holds the commitment before it, so that the newest one, which
-the chain knows, stands for all states since the grant: an auditor who is given them checks each use (I4), which
+A state is the canonical encoding of `LineState`. It holds the commitment before it, so that its grantor finds all
+of them again. That they are those which the chain was told is said by the chain's own hash over all commitments since
+the grant, each with the use that it counts in: an auditor who is given all states checks each use (I4), which
 the chain cannot. The salt is 32 random bytes, new with each state: who is shown one can test no guess about
 the next.
 """
@@ -19,11 +20,12 @@ from tallynet.codec import Wire, decode, encode
 from tallynet.documents import DocumentError
 from tallynet.errors import LedgerError, RemoteProtocolError
 from tallynet.fields import Hash, Id, Uint, Units
+from tallynet.hashing import line_root
 from tallynet.records import SealedLine
 
 __all__ = [
     "FIRST", "LineState", "OpenedState", "commitment", "counted_in", "decode_state", "exceeding",
-    "granted", "require_committed", "restated",
+    "granted", "is_whole", "require_committed", "restated",
 ]  # fmt: skip
 
 _LINE: Final = b"tallynet/line"
@@ -105,8 +107,14 @@ def decode_state(data: bytes) -> OpenedState:
         raise DocumentError("LINE_STATE_MALFORMED", error.message) from None
 
 
+def is_whole(history: Sequence[OpenedState]) -> bool:
+    """Whether the states begin with the grant."""
+    return bool(history) and history[0].state.sequence == 1
+
+
 def require_committed(history: Sequence[OpenedState], line: bytes, sealed: SealedLine) -> None:
-    """The last state is the one that the chain commits to now, and each follows the one before (I15).
+    """The last state is the one that the chain commits to now, and each follows the one before (I15). All since the
+    grant are those that the chain was told, one by one; of fewer only the grantor says what came before the last.
 
     Raises:
         DocumentError: LINE_STATE_MALFORMED.
@@ -126,15 +134,30 @@ def require_committed(history: Sequence[OpenedState], line: bytes, sealed: Seale
                 "LINE_STATE_MALFORMED",
                 f"state {after.state.sequence} does not follow {before.state.sequence}",
             )
+    if is_whole(history) and _told(history) != sealed.history:
+        raise DocumentError(
+            "LINE_STATE_MALFORMED", "the states before the newest are not what the chain was told"
+        )
+
+
+def _told(history: Sequence[OpenedState]) -> bytes:
+    told = FIRST
+    for opened in history:
+        told = line_root(told, commitment(opened), opened.state.use)
+    return told
 
 
 def exceeding(history: Sequence[OpenedState]) -> list[LineState]:
-    """States that raised the use beyond the limit, which none may (I4); a cut below the use is none."""
-    states = [opened.state for opened in history]
-    found = [
-        after
-        for before, after in pairwise(states)
-        if after.used > before.used and after.used > after.granted
-    ]
-    grant = states[:1]
-    return [s for s in grant if s.previous == FIRST and s.used > s.granted] + found
+    """States that raised the use beyond the limit, which none may (I4); a cut below the use is none. The limit is
+    that of the newest state that counts no use in: beside a use, which needs less authority, it cannot be raised."""
+    found: list[LineState] = []
+    limit = used = 0
+    for number, opened in enumerate(history):
+        state = opened.state
+        begins = number == 0 and state.sequence > 1
+        if begins or state.use is None:
+            limit = state.granted
+        if not begins and state.used > used and state.used > limit:
+            found.append(state)
+        used = state.used
+    return found

@@ -136,13 +136,15 @@ async def with_uses(
     """The commands, each after what it uses of sealed lines of this wallet's organisation. Raises LedgerError
     LINE_EXCEEDED, so that nothing is signed that breaks I4; UsageError FILE_MISSING for a state not kept here."""
     found: list[Wire] = []
+    newest: dict[bytes, OpenedState] = {}
     for command in commands:
         for use in await _uses(client, wallet.id, command):
             line = await client.read(Kind.CREDIT_LINE, use.line)
             if not isinstance(line, CreditLine) or line.sealed is None:
                 continue
-            opened = kept_state(network, wallet, line.sealed.commitment)
+            opened = newest.get(use.line) or kept_state(network, wallet, line.sealed.commitment)
             after = counted_in(opened, use.amount, use.of, new_salt())
+            newest[use.line] = after
             if keep:
                 keep_state(network, wallet, after)
             found.append(

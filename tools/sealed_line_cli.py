@@ -22,6 +22,7 @@ from tallynet.sealed_line import (
     commitment,
     exceeding,
     granted,
+    is_whole,
     require_committed,
     restated,
 )
@@ -203,7 +204,8 @@ def check_line(
 ) -> None:
     """Check an opened line against the chain: the file is what the grantor committed to, now.
 
-    With all states it also says whether any use exceeded the limit, which the chain cannot.
+    With all states since the grant it also says whether any use exceeded the limit, which the chain
+    cannot. It says how much it was shown: what came before that, only the grantor knows.
 
     For example:
 
@@ -246,10 +248,18 @@ def _show(network: Path, record: CreditLine, states: Sequence[OpenedState], outp
     names = AddressBook(network).names()
     title = (
         f"{record.kind.name} of {name_of(record.grantor, names)} on {name_of(record.obligor, names)},"
-        f" {record.status.name}, {format_day(record.valid_from)} to {format_day(record.valid_to)}"
+        f" {record.status.name}, {format_day(record.valid_from)} to {format_day(record.valid_to)};"
+        + (" all states" if is_whole(states) else " not all states")
     )
     if output is Output.json:
-        print_json({"line": states[-1].state.line.hex(), "title": title, "states": shown})
+        print_json(
+            {
+                "line": states[-1].state.line.hex(),
+                "title": title,
+                "all": is_whole(states),
+                "states": shown,
+            }
+        )
     else:
         rows = [tuple(one.values()) for one in shown]
         print_rows(title, ("state", "granted", "used", "room", "counts in"), rows)

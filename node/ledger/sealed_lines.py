@@ -16,6 +16,7 @@ from node.ledger.lines import put_new, require_in_force, require_own, require_pa
 from node.ledger.rulebook import Signers, rule
 from tallynet.commands import LineChangeSealed, LineGrantSealed, LineUseSealed
 from tallynet.fields import AMOUNT_MAX
+from tallynet.hashing import line_root
 from tallynet.records import CommandClass, CreditLine, Kind, LineKind, LineStatus, SealedLine
 
 SEALABLE: Final = frozenset({LineKind.DEBTOR_EXPOSURE, LineKind.BORROWER})
@@ -72,7 +73,7 @@ def grant_sealed(context: Context, command: LineGrantSealed) -> None:
     line = CreditLine(
         command.kind, context.acting, command.obligor, command.currency, 0, 0, 0,
         command.valid_from, command.valid_to, LineStatus.ACTIVE, (),
-        SealedLine(1, command.commitment, None),
+        SealedLine(1, command.commitment, line_root(bytes(32), command.commitment, None), None),
     )  # fmt: skip
     id = put_new(context, line)
     context.emit(
@@ -120,8 +121,7 @@ def use_sealed(context: Context, command: LineUseSealed) -> None:
     A use that no act takes is replaced by the next commitment."""
     line, sealed = _next(context, command)
     require_in_force(context, command.line, line)
-    used = msgspec.structs.replace(sealed, use=command.use)
-    context.put(command.line, msgspec.structs.replace(line, sealed=used))
+    context.put(command.line, msgspec.structs.replace(line, sealed=sealed))
     context.emit(
         "line.use.sealed", Kind.CREDIT_LINE, command.line, target=line.obligor,
         reference=command.commitment + command.use,
@@ -139,4 +139,6 @@ def _next(
     follows = line.sealed.sequence + 1
     if command.sequence != follows:
         raise refuse("STATE_CONFLICT", f"the next commitment of this line is number {follows}")
-    return line, SealedLine(follows, command.commitment, None)
+    use = command.use if isinstance(command, LineUseSealed) else None
+    history = line_root(line.sealed.history, command.commitment, use)
+    return line, SealedLine(follows, command.commitment, history, use)

@@ -15,7 +15,7 @@ from tallynet.codec import Wire
 from tallynet.fields import Hash, Height
 from tallynet.messages import EnvelopeHashes
 
-SCHEMA: Final = 7
+SCHEMA: Final = 8
 """Version of the file format; a node refuses any other."""
 SCHEMA_KEY: Final = b"schema"
 """Its place in META, which is the same in every version."""

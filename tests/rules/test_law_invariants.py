@@ -50,7 +50,7 @@ def spoil(kind: r.Kind, wanted: dict[str, object], **fields: object) -> Callable
 def sealed(commitment: bytes) -> law.Records:
     """The market with one of its lines sealed."""
     line = some(r.Kind.CREDIT_LINE, **ON_A_BORROWER)
-    state = r.SealedLine(7, commitment, None)
+    state = r.SealedLine(7, commitment, bytes(32), None)
     return changed(r.Kind.CREDIT_LINE, line, sealed=state, granted=0, reserved=0, used=0)
 
 
@@ -83,7 +83,7 @@ CASES: dict[str, tuple[Check, Callable[[], law.Records]]] = {
     "totals": (law.totals_are_what_vouchers_owe, spoil(r.Kind.DEBTOR_TOTALS, {}, sum=1)),
     "I15 counted": (
         lambda after: law.I15_a_sealed_line_goes_on_by_its_commitments(after, after),
-        spoil(r.Kind.CREDIT_LINE, ON_A_BORROWER, sealed=r.SealedLine(1, bytes(32), None), used=1),
+        spoil(r.Kind.CREDIT_LINE, ON_A_BORROWER, sealed=r.SealedLine(1, bytes(32), bytes(32), None), used=1),
     ),
     "I15 another commitment": (
         lambda after: law.I15_a_sealed_line_goes_on_by_its_commitments(sealed(bytes(32)), after),

@@ -121,6 +121,16 @@ def bank(world: World) -> Bank:
     return made
 
 
+def root(*states: OpenedState) -> bytes:
+    """Over all commitments, as the chain must have it."""
+    told = bytes(32)
+    for opened in states:
+        told = sha256(
+            b"tallynet/told" + told + commitment(opened) + (opened.state.use or b"")
+        ).digest()
+    return told
+
+
 def created(receipt: CommandReceipt, kind: r.Kind) -> bytes:
     return next(item.id for item in receipt.created if item.kind == kind)
 
@@ -161,7 +171,7 @@ def test_a_grant_is_a_commitment_with_dates_and_a_status(bank: Bank) -> None:
     line = bank.world.get(r.CreditLine, bank.line)
     assert (line.granted, line.reserved, line.used, line.seasonal) == (0, 0, 0, ())
     assert line.status is r.LineStatus.ACTIVE
-    assert bank.on_chain() == r.SealedLine(1, commitment(bank.last), None)
+    assert bank.on_chain() == r.SealedLine(1, commitment(bank.last), root(bank.last), None)
 
 
 def test_I15_a_commitment_follows_the_one_before_it_STATE_CONFLICT(bank: Bank) -> None:
@@ -171,7 +181,9 @@ def test_I15_a_commitment_follows_the_one_before_it_STATE_CONFLICT(bank: Bank) -
         wrong = bank.using(following, sequence=sequence, use=DIGEST[:16])
         bank.world.refused("STATE_CONFLICT", "bank-2", wrong)
     bank.world.ok("bank-2", bank.changing(following))
-    assert bank.on_chain() == r.SealedLine(2, commitment(following), None)
+    assert bank.on_chain() == r.SealedLine(
+        2, commitment(following), root(bank.last, following), None
+    )
 
 
 def test_only_the_grantor_commits_NOT_AUTHORISED(bank: Bank) -> None:
@@ -271,7 +283,7 @@ def test_a_quote_needs_the_grantors_word_for_this_very_request_LINE_SEALED(bank:
     assert [one.code for one in receipt.commands] == ["ATOMIC_ABORTED", "LINE_SEALED"]
     assert bank.on_chain().sequence == 1, "of an atomic envelope all or nothing happens"
     bank.with_use(quote(world, request), FACE, request)
-    assert bank.on_chain() == r.SealedLine(2, commitment(bank.last), None)
+    assert bank.on_chain() == r.SealedLine(2, commitment(bank.last), root(*bank.history), None)
 
 
 def test_a_word_is_taken_once(bank: Bank) -> None:
@@ -505,6 +517,43 @@ def test_I4_a_use_beyond_the_limit_is_seen_by_the_auditor_and_not_by_the_chain(
     bank.history.append(beyond)
     require_committed(bank.history, bank.line, bank.on_chain())
     assert exceeding(bank.history) == [state]
+
+
+def test_the_auditor_is_not_told_other_states_than_the_chain_was_LINE_STATE_MALFORMED(
+    bank: Bank,
+) -> None:
+    """A bank that used more than it granted hides it behind a state that never was on the chain."""
+    [first] = bank.history
+    beyond = OpenedState(
+        bank.salt(), LineState(bank.line, 2, commitment(first), LIMIT, LIMIT + 1, DIGEST[:16])
+    )
+    bank.world.ok("bank-2", bank.using(beyond))
+    never = restated(first, LIMIT, USED, bank.salt())
+    last = restated(never, LIMIT, USED, bank.salt())
+    bank.world.ok("bank-2", bank.changing(last))
+    require_committed([last], bank.line, bank.on_chain())
+    with pytest.raises(DocumentError, match="not what the chain was told"):
+        require_committed([first, never, last], bank.line, bank.on_chain())
+
+
+@pytest.mark.parametrize("said", [None, DIGEST[:16]])
+def test_a_limit_raised_beside_a_use_is_seen_by_the_auditor(bank: Bank, said: bytes | None) -> None:
+    """A sealed grant or change counts as of the greatest amount for policies, a use does not: so it raises no limit,
+    whether its state says that it is a use or not."""
+    before = bank.last
+    raised = OpenedState(
+        bank.salt(), LineState(bank.line, 2, commitment(before), 2 * LIMIT, USED, said)
+    )
+    bank.world.ok("bank-2", bank.using(raised, use=DIGEST[:16]))
+    after = counted_in(raised, LIMIT, DIGEST[:16], bank.salt())
+    bank.world.ok("bank-2", bank.using(after))
+    bank.history += [raised, after]
+    if said is None:
+        with pytest.raises(DocumentError, match="not what the chain was told"):
+            require_committed(bank.history, bank.line, bank.on_chain())
+    else:
+        require_committed(bank.history, bank.line, bank.on_chain())
+        assert exceeding(bank.history) == [after.state]
 
 
 def test_the_auditor_finds_no_fault_in_a_cut_below_use(bank: Bank) -> None:

@@ -104,7 +104,7 @@ class Books:
         self.put(Kind.CREDIT_LINE, line_id(kind, BANK, obligor, "CNY"), record)
 
     def seal(self, kind: LineKind, obligor: bytes, opened: OpenedState) -> None:
-        state = SealedLine(opened.state.sequence, commitment(opened), None)
+        state = SealedLine(opened.state.sequence, commitment(opened), bytes(32), None)
         self.line(kind, obligor, state)
         keep_state(self.network, self.wallet, opened)
 
@@ -167,6 +167,17 @@ def test_each_use_stands_before_its_act_and_is_kept(books: Books, case: str) -> 
         assert after.salt != before.salt
 
 
+def test_two_acts_in_one_envelope_use_a_line_one_after_the_other(books: Books) -> None:
+    first, _, second, _ = books.counted(
+        RediscountAccept(b"l", DEAL, 490), RediscountAccept(b"m", DEAL, 490)
+    )
+    assert isinstance(first, LineUseSealed)
+    assert isinstance(second, LineUseSealed)
+    assert (first.sequence, second.sequence) == (2, 3)
+    history = kept_history(books.network, books.wallet, second.commitment)
+    assert [one.state.used for one in history] == [0, 500, 1_000]
+
+
 def test_an_open_line_is_counted_by_the_chain(books: Books) -> None:
     books.line(LineKind.DEBTOR_EXPOSURE, CORE, None)
     act = quote(FinancingKind.SALE, 10_000)
@@ -181,7 +192,7 @@ def test_I4_nothing_is_signed_that_exceeds_the_limit_LINE_EXCEEDED(books: Books)
 
 
 def test_a_state_that_this_wallet_does_not_have_is_not_guessed_FILE_MISSING(books: Books) -> None:
-    books.line(LineKind.DEBTOR_EXPOSURE, CORE, SealedLine(9, b"?" * 32, None))
+    books.line(LineKind.DEBTOR_EXPOSURE, CORE, SealedLine(9, b"?" * 32, bytes(32), None))
     with pytest.raises(UsageError, match="bank-2 does not hold") as caught:
         books.counted(quote(FinancingKind.SALE, 10_000))
     assert caught.value.code == "FILE_MISSING"
