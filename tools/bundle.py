@@ -38,6 +38,7 @@ from tallynet.plain import to_plain
 from tools.doctor.network import probe
 from tools.doctor.report import examine
 from tools.machine import machine
+from tools.testnet_files import NODE_KEY_FILE
 from tools.wallet import environment_passphrase
 
 LOG_BYTES_MAX: Final = 2 * 1024 * 1024
@@ -45,10 +46,11 @@ LOG_BYTES_MAX: Final = 2 * 1024 * 1024
 METRICS_BYTES_MAX: Final = 256 * 1024
 METRICS_SECONDS: Final = 5.0
 STRUCK: Final = "[struck out]"
-_STRUCK_FIELDS: Final = ("address",)
-"""Of log lines: where a client's connection came from."""
+_ADDRESS: Final = re.compile(rb'("address"\s*:\s*)("(?:[^"\\]|\\.)*"|\[[^\]]*\])')
+"""Of log lines, also behind what a supervisor puts before them: where a client's connection came from."""
 _SECRET_WORDS: Final = re.compile(
-    r"(?i)(passphrase|password|secret|token|private[ _]key)([\"']?\s*[:=]\s*)\S+"
+    r"(?i)(passphrase|password|secret|token|private[ _]key)([\"']?\s*[:=]\s*)"
+    r"""("(?:[^"\\]|\\.)*"|'[^'\n]*'|\S+)"""
 )
 _SECRET_LENGTH_MIN: Final = 6
 """A shorter passphrase would strike out words that only contain it."""
@@ -169,17 +171,7 @@ def log_end(path: Path) -> bytes:
         return f"no log at hand: {error.strerror}; name one with --log\n".encode()
     if size > LOG_BYTES_MAX:
         data = data.partition(b"\n")[2]
-    return b"\n".join(map(_log_line, data.split(b"\n")))
-
-
-def _log_line(line: bytes) -> bytes:
-    try:
-        fields = json.loads(line)
-    except ValueError:
-        return line
-    if not isinstance(fields, dict) or not any(name in fields for name in _STRUCK_FIELDS):
-        return line
-    return json.dumps(fields | {n: STRUCK for n in _STRUCK_FIELDS if n in fields}).encode()
+    return _ADDRESS.sub(rb'\1"%s"' % STRUCK.encode(), data)
 
 
 # --- secrets ----------------------------------------------------------------------------------------
@@ -190,13 +182,24 @@ def secrets_of(directory: Path) -> list[str]:
     key file, its private key, the passphrase."""
     found = [os.environ.get("TALLY_PASSPHRASE", "")]
     try:
-        key_file = directory / load_config(directory).key_file
+        key_file = directory / _key_file(directory)
         lines = key_file.read_bytes()[:KEY_FILE_BYTES_MAX].decode("ascii", "replace").splitlines()
         found += [line for line in lines if not line.startswith("-----")]
         found += _forms(load_key_file(key_file, environment_passphrase()))
     except (TallynetError, OSError):
         pass  # what cannot be read here did not get anywhere from here
-    return [text for text in found if len(text) >= _SECRET_LENGTH_MIN]
+    found = [text for text in found if len(text) >= _SECRET_LENGTH_MIN]
+    return found + [
+        json.dumps(text, ensure_ascii=ascii)[1:-1] for ascii in (True, False) for text in found
+    ]
+
+
+def _key_file(directory: Path) -> str:
+    """As configured; where the settings cannot be read, where it is without one."""
+    try:
+        return load_config(directory).key_file
+    except ConfigError:
+        return NODE_KEY_FILE
 
 
 def _forms(key: Ed25519PrivateKey) -> list[str]:

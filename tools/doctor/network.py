@@ -60,14 +60,17 @@ class Shown:
 
 async def probe(host: str, port: int, key: bytes, genesis: bytes) -> Shown:
     """Dial a node as a client with a fresh key and ask how it is. Never raises for what is wrong there."""
-    identity = NodeIdentity(
-        genesis=genesis, key=Ed25519PrivateKey.generate(), validators=(key,), role=PeerRole.CLIENT
-    )
-    found = _Probe(identity)
     code = trouble = ""
+    found = _Probe()
     try:
+        identity = NodeIdentity(
+            genesis=genesis,
+            key=Ed25519PrivateKey.generate(),
+            validators=(key,),
+            role=PeerRole.CLIENT,
+        )
         with trio.fail_after(PROBE_SECONDS):
-            await found.run(host, port)
+            await found.run(identity, host, port)
     except* RemoteProtocolError as group:
         first = _first(group)
         code = first.code if isinstance(first, RemoteProtocolError) else ""
@@ -76,39 +79,48 @@ async def probe(host: str, port: int, key: bytes, genesis: bytes) -> Shown:
         trouble = f"no answer within {PROBE_SECONDS:g} s"
     except* LOST as group:
         trouble = str(_first(group)) or "the connection broke"
+    except* (
+        ValueError
+    ) as group:  # a weak key, a name that cannot be one, a certificate that is none
+        trouble = str(_first(group))
     return Shown(
-        code, trouble, found.expires, found.software, found.height, found.time_ms, found.status
-    )
+        _printable(code), _printable(trouble), found.expires, _printable(found.software), found.height,
+        found.time_ms, found.status,
+    )  # fmt: skip
+
+
+def _printable(text: str) -> str:
+    """What somebody else's program says, without what would steer a terminal."""
+    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 class _Probe:
     """What is learned stays when a later step fails."""
 
-    def __init__(self, identity: NodeIdentity) -> None:
-        self._identity: Final = identity
+    def __init__(self) -> None:
         self.expires: datetime | None = None
         self.software = ""
         self.height = 0
         self.time_ms = 0
         self.status: NodeStatus | None = None
 
-    async def run(self, host: str, port: int) -> None:
+    async def run(self, identity: NodeIdentity, host: str, port: int) -> None:
         transport = await trio.open_tcp_stream(host, port)
-        stream = wrap(transport, self._identity.client_context, server_side=False)
+        stream = wrap(transport, identity.client_context, server_side=False)
         async with closing(stream):
             await stream.do_handshake()
             shown = stream.getpeercert(binary_form=True)
             if shown is not None:
                 self.expires = x509.load_der_x509_certificate(shown).not_valid_after_utc
-            check_pin(shown, self._identity.validators[0])
+            check_pin(shown, identity.validators[0])
             connection = Connection(stream)
-            await self._greet(connection)
+            await self._greet(identity, connection)
             connection.authenticated()
             await connection.send(frame(encode(QueryStatus(1))) + frame(encode(QueryBlock(2, 0))))
             await self._listen(connection)
 
-    async def _greet(self, connection: Connection) -> None:
-        handshake = self._identity.as_dialler(0)
+    async def _greet(self, identity: NodeIdentity, connection: Connection) -> None:
+        handshake = identity.as_dialler(0)
         while True:
             message = await connection.receive_one()
             if not self.software:

@@ -5,18 +5,28 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
+import trio
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from net import NodeIdentity
+from net.connection import wrap
 from node.machine import prepare_store
 from node.store import Store, open_store
+from tallynet.codec import encode
+from tallynet.frames import frame
 from tallynet.genesis import genesis_hash
 from tallynet.keyfile import load_key_file
+from tallynet.messages import Goodbye, PeerRole
 from tools.cli import main
 from tools.demo import free_ports
 from tools.doctor.findings import Finding, Verdict
 from tools.doctor.machine import newest_block, open_files
+from tools.doctor.network import Shown, probe
 from tools.doctor.report import examine
 from tools.testnet_files import Plan, init, load_genesis
 
@@ -155,6 +165,52 @@ def test_a_validator_without_an_address_of_another_is_a_fault(node: Path) -> Non
 def test_a_spoiled_configuration_is_all_that_is_said(node: Path) -> None:
     (node / "node.toml").write_text("name = 1\n")
     assert {finding.check for finding in examine(node)} == {"config"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('host = "127.0.0.1"', f'host = "{"a" * 70}.example"'),
+        ('public_key = "', f'public_key = "{bytes(32).hex()}" # '),
+    ],
+    ids=["no name of a host", "a weak key"],
+)
+def test_a_peer_that_cannot_be_dialled_is_a_warning(node: Path, old: str, new: str) -> None:
+    config = node / "node.toml"
+    config.write_text(config.read_text().replace(old, new, 1))
+    found = [f for f in examine(node) if f.check.startswith("peer ")]
+    assert len(found) == 3
+    assert {f.verdict for f in found} == {Verdict.WARNING}
+
+
+def test_what_a_stranger_says_steers_no_terminal() -> None:
+    """Its words come before anything proves who it is."""
+    said = "\x1b]0;owned\x07\x9b2J\n"
+
+    async def ask() -> Shown:
+        key = Ed25519PrivateKey.generate()
+        public = key.public_key().public_bytes_raw()
+        identity = NodeIdentity(
+            genesis=bytes(32), key=key, validators=(public,), role=PeerRole.VALIDATOR
+        )
+
+        async def answer(transport: trio.SocketStream) -> None:
+            stream = wrap(transport, identity.server_context, server_side=True)
+            await stream.do_handshake()
+            await stream.send_all(frame(encode(Goodbye("BUSY", said))))
+            with suppress(trio.BrokenResourceError):
+                await stream.receive_some(1)
+
+        async with trio.open_nursery() as nursery:
+            listeners = await nursery.start(partial(trio.serve_tcp, answer, 0, host="127.0.0.1"))
+            port = listeners[0].socket.getsockname()[1]
+            shown = await probe("127.0.0.1", port, public, bytes(32))
+            nursery.cancel_scope.cancel()
+        return shown
+
+    trouble = trio.run(ask).trouble
+    assert "owned" in trouble
+    assert trouble.isprintable()
 
 
 def test_a_clock_that_is_slow_is_a_fault() -> None:
