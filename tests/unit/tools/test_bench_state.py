@@ -9,7 +9,7 @@ import trio
 from node.state import CommittedState, Overlay
 from node.state.view import Index
 from node.store import Store, open_store
-from tools.audit import run_audit
+from tools.audit_nodes import run_audit
 from tools.bench_network import loopback_plan
 from tools.bench_state import prepare_state
 from tools.bench_world import LOTS_PER_VOUCHER, VOUCHERS, Site
