@@ -7,6 +7,7 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from node.store import StoreError
 from tools.arguments import format_amount
 from tools.audit import Report, audit_node, node_directories
 from tools.output import ERRORS, OUT, Exit, Output, print_rows
@@ -90,7 +92,7 @@ def _print(reports: Sequence[Report]) -> None:
 
 def audit_nodes(directories: Sequence[Path], watch: Watch = lambda *_: None) -> list[Report]:
     """Audit stopped nodes, as many at a time as there are cores; reports in the order given. Raises what
-    `tools.audit.audit_node` raises."""
+    `tools.audit.audit_node` raises, and StoreError STORE_UNREADABLE for a child that was killed."""
     jobs = max(1, min(len(directories), os.cpu_count() or 1))
     context = multiprocessing.get_context("spawn")
     done = context.Queue()
@@ -103,6 +105,11 @@ def audit_nodes(directories: Sequence[Path], watch: Watch = lambda *_: None) -> 
                 _tell(done, watch)
                 for future in finished:
                     future.result()
+        except BrokenProcessPool:
+            raise StoreError(
+                "STORE_UNREADABLE",
+                "a process that audited a node was killed: free memory, and audit node by node",
+            ) from None
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

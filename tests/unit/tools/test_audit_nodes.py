@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import signal
 from pathlib import Path
 
 import pytest
 
 from node.config import ConfigError
+from node.store import StoreError
 from tallynet.client.errors import SubmissionRefused
 from tallynet.documents.errors import INVOICE_REMEDIES, InvoiceError
 from tallynet.errors import TallynetError
+from tools import audit_nodes as audit_nodes_module
 from tools.audit_nodes import audit_nodes
 
 
@@ -19,6 +23,18 @@ def test_an_unreadable_node_is_named(tmp_path: Path) -> None:
         audit_nodes([tmp_path / "bank-1", tmp_path / "bank-2"])
     assert raised.value.code == "CONFIG_MISSING"
     assert "bank-" in raised.value.message
+
+
+def _killed(_directory: Path) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_child_that_is_killed_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by the kernel, for want of memory."""
+    monkeypatch.setattr(audit_nodes_module, "_audit_in_child", _killed)
+    with pytest.raises(StoreError, match="was killed") as raised:
+        audit_nodes([tmp_path / "bank-1"])
+    assert raised.value.code == "STORE_UNREADABLE"
 
 
 @pytest.mark.parametrize(
