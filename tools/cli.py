@@ -33,6 +33,7 @@ from tallynet.client.errors import (
 from tallynet.errors import ERROR_CODES, LedgerError, TallynetError
 from tallynet.proofs import ProofRefused
 from tools.arguments import UsageError
+from tools.bank.cli import add_bank_commands
 from tools.branch_cli import add_branch_commands
 from tools.chaos.cli import add_chaos_command
 from tools.document_cli import add_document_commands
@@ -112,6 +113,7 @@ node = App(name="node", help="One node, validator or observer")
 app.command(node)
 add_membership_commands(nouns, testnet, node)
 add_light_commands(app)
+add_bank_commands(app)
 
 
 @app.command
