@@ -83,7 +83,7 @@ async def choose(
             continue
         if order is None or not order.is_paid_by(bank) or order.instruction.due > wishes.until:
             continue
-        due = _due(record, order, again=wishes.again)
+        due = due_now(record, order, again=wishes.again)
         if due is None:
             continue
         if order.instruction.currency not in wishes.currencies:
@@ -97,7 +97,7 @@ async def choose(
     return found, held + refused
 
 
-def _due(record: PaymentRecord, order: Order, *, again: bool) -> Due | None:
+def due_now(record: PaymentRecord, order: Order, *, again: bool) -> Due | None:
     """What is to be paid now and was not handed out before: of what was, the ledger may have confirmed a part."""
     newest = record.newest(order.id)
     paid = order.instruction.paid
