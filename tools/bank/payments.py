@@ -49,6 +49,8 @@ class Due:
     order: Order
     amount: int
     part: int
+    before: int
+    """Minor units of it that are on their way in earlier parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,29 +85,33 @@ async def choose(
             continue
         if order is None or not order.is_paid_by(bank) or order.instruction.due > wishes.until:
             continue
-        due = due_now(record, order, again=wishes.again)
-        if due is None:
+        dues = due_now(record, order, again=wishes.again)
+        if not dues:
             continue
         if order.instruction.currency not in wishes.currencies:
             code = order.instruction.currency
             held.append(Held(id, "NO_DEBIT_ACCOUNT", f"say --debit {code}:ACCOUNT"))
-        elif due.part > PARTS_MAX:
+        elif max(due.part for due in dues) > PARTS_MAX:
             held.append(Held(id, "TOO_MANY_PARTS", f"{PARTS_MAX} were written; pay by hand"))
         else:
-            found.append(due)
+            found.extend(dues)
     found, refused = await _confirmable(participant, found[:PAYMENTS_MAX])
     return found, held + refused
 
 
-def due_now(record: PaymentRecord, order: Order, *, again: bool) -> Due | None:
-    """What is to be paid now and was not handed out before: of what was, the ledger may have confirmed a part."""
-    newest = record.newest(order.id)
-    paid = order.instruction.paid
-    under_way = max(0, record.handed_out(order.id) - paid)
-    if again and newest is not None and under_way:
-        return Due(order, min(newest.amount, order.payable), record.parts(order.id))
-    amount = order.payable - under_way
-    return Due(order, amount, record.parts(order.id) + 1) if amount > 0 else None
+def due_now(record: PaymentRecord, order: Order, *, again: bool) -> list[Due]:
+    """What is to be paid now and was not handed out before: of what was, the ledger may have confirmed a part.
+    With `again`, what was handed out and is not confirmed too, as it was."""
+    under_way = max(0, record.handed_out(order.id) - order.instruction.paid)
+    found, before = [], under_way
+    for part, amount in reversed(record.unconfirmed(order.id)) if again else ():
+        if amount <= before:
+            before -= amount
+            found.append(Due(order, amount, part, before))
+    left = order.payable - under_way
+    if left > 0:
+        found.append(Due(order, left, record.parts(order.id) + 1, under_way))
+    return found
 
 
 async def _confirmable(
@@ -202,7 +208,8 @@ def _remittance(due: Due) -> str:
     """What is paid for, in at most 140 characters: voucher and range, or the record that says it."""
     order, purpose = due.order, due.order.instruction.purpose
     if purpose is InstructionPurpose.SETTLEMENT and order.lot is not None:
-        start, end = order.lot.end - due.amount, order.lot.end
+        end = order.lot.end - due.before
+        start = end - due.amount
     elif order.financing is not None and any(order.financing.voucher):
         start, end = order.financing.start, order.financing.end
     else:

@@ -96,10 +96,11 @@ class PaymentRecord:
         references = self._of[instruction.hex()]
         return sum(self._written[r].amount for r in references if r not in self._rejected)
 
-    def newest(self, instruction: bytes) -> Line | None:
-        """The payment written last for an instruction, unless it was rejected."""
-        last = self._of[instruction.hex()][-1:]
-        return next((self._written[each] for each in last if each not in self._rejected), None)
+    def unconfirmed(self, instruction: bytes) -> list[tuple[int, int]]:
+        """Part and minor units of what was written for an instruction, neither rejected nor confirmed."""
+        done = self._rejected | {reference for reference, _ in self._confirmed}
+        references = enumerate(self._of[instruction.hex()], 1)
+        return [(part, self._written[r].amount) for part, r in references if r not in done]
 
     def confirmed(self) -> list[Line]:
         return [line for line in self._lines if line.act is Act.CONFIRMED]

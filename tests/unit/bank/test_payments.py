@@ -41,28 +41,39 @@ REJECTED = line(Act.REJECTED, 1, 400)
 @pytest.mark.parametrize(
     ("funded", "paid", "lines", "expected"),
     [
-        (0, 0, (), None),
-        (400, 0, (), (400, 1)),
-        (400, 0, (WRITTEN,), None),
-        (700, 0, (WRITTEN,), (300, 2)),
-        (600, 400, (WRITTEN,), (600, 2)),
-        (400, 0, (WRITTEN, REJECTED), (400, 2)),
-        (0, 400, (WRITTEN,), None),
+        (0, 0, (), []),
+        (400, 0, (), [(400, 1)]),
+        (400, 0, (WRITTEN,), []),
+        (700, 0, (WRITTEN,), [(300, 2)]),
+        (600, 400, (WRITTEN,), [(600, 2)]),
+        (400, 0, (WRITTEN, REJECTED), [(400, 2)]),
+        (0, 400, (WRITTEN,), []),
     ],
     ids=["unfunded", "first", "under way", "more came", "confirmed", "rejected", "waits"],
 )
 def test_a_settlement_is_paid_as_money_comes(
-    funded: int, paid: int, lines: tuple[Line, ...], expected: tuple[int, int] | None
+    funded: int, paid: int, lines: tuple[Line, ...], expected: list[tuple[int, int]]
 ) -> None:
     due = due_now(record(*lines), settlement(funded=funded, paid=paid), again=False)
-    assert (None if due is None else (due.amount, due.part)) == expected
+    assert [(each.amount, each.part) for each in due] == expected
 
 
-def test_again_is_the_same_payment() -> None:
-    due = due_now(record(WRITTEN), settlement(funded=400, paid=0), again=True)
-    assert due is not None
-    assert (due.amount, due.part) == (400, 1)
+def test_again_is_the_same_payments_and_what_came_since() -> None:
+    parts = [WRITTEN, line(Act.WRITTEN, 2, 250)]
+    due = due_now(record(*parts), settlement(funded=700, paid=0), again=True)
+    told = sorted((each.part, each.amount, each.before) for each in due)
+    assert told == [(1, 400, 0), (2, 250, 400), (3, 50, 650)]
+
+
+@pytest.mark.parametrize(
+    "confirmed", [(), (line(Act.CONFIRMED, 2, 250),)], ids=["by hand", "from a file"]
+)
+def test_again_is_never_more_than_is_owed(confirmed: tuple[Line, ...]) -> None:
+    parts = [WRITTEN, line(Act.WRITTEN, 2, 250), *confirmed]
+    due = due_now(record(*parts), settlement(funded=400, paid=250), again=True)
+    assert sum(each.amount for each in due) <= 400
+    assert not confirmed or [each.part for each in due] == [1]
 
 
 def test_again_is_nothing_new_once_it_is_confirmed() -> None:
-    assert due_now(record(WRITTEN), settlement(funded=0, paid=400), again=True) is None
+    assert due_now(record(WRITTEN), settlement(funded=0, paid=400), again=True) == []

@@ -30,7 +30,7 @@ def test_what_is_handed_out_is_what_was_written_and_not_rejected(network: Path) 
         assert (record.handed_out(ID), record.parts(ID)) == (1000, 2)
         record.append([line(Act.REJECTED, 2, 600)])
         assert (record.handed_out(ID), record.parts(ID)) == (400, 2)
-        assert record.newest(ID) is None
+        assert record.unconfirmed(ID) == [(1, 400)]
     with opened(network, "bank-2") as record:
         assert record.is_rejected(reference_of(ID, 2).upper())
         assert record.handed_out(b"j" * 16) == 0
