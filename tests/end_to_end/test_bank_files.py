@@ -26,6 +26,11 @@ from tools.testnet_processes import stop_all
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "operate" / "bank-files.md"
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+UP = "./tally testnet up network\n"
+STRICT = """sed -i 's/answers = "everybody"/answers = "parties"/' network/bank-*/node.toml
+grep -q 'answers = "parties"' network/bank-1/node.toml
+"""
+"""The nodes answer parties only, as in earnest."""
 DRAW = (
     "./tally financing draw --as gate-devices --label {label} --offer bank-2/quick"
     " --voucher harbour-tours/v1 --amount {amount} --payee gate-devices/main --purpose rent"
@@ -116,7 +121,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     here = Place(path, port)
     try:
         for block in BLOCK.findall(PAGE.read_text(encoding="utf-8"))[:2]:
-            here.run(block)
+            here.run(block.replace(UP, STRICT + UP))
         here.run(DRAW.format(label="d2", amount="12000.00"))
         yield here
     finally:

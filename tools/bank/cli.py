@@ -85,7 +85,7 @@ def bank_payments(
     until = parse_day(date) if date else None
     asked = _Asked(until, again, known, debits)
     payments, held = trio.run(_payments, network, as_, out, asked, dry_run)
-    _show_payments(network, output, payments, held, out if payments and not dry_run else None)
+    _show_payments(output, payments, held, out if payments and not dry_run else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +167,6 @@ def _hand_out(
 
 
 def _show_payments(
-    network: Path,
     output: Output,
     payments: Sequence[Payment],
     held: Sequence[Held],
@@ -335,7 +334,7 @@ async def _reconcile(network: Path, acting: str, report: Report) -> Reconciliati
     with opened(network, load_wallet(network, acting).name) as record:
         async with connect(network, acting=acting) as client:
             participant = Participant(network, acting, client, genesis_of(network)[1])
-            return await reconcile(participant, record, report.rows)
+            return await reconcile(participant, record, report)
 
 
 def _finding_row(finding: Finding) -> Sequence[str]:

@@ -46,7 +46,8 @@ COLLECTED: Final = frozenset(
     {InstructionPurpose.REPAYMENT, InstructionPurpose.REFUND, InstructionPurpose.BUYBACK}
 )
 """Purposes of money that comes to the bank that confirms it: somebody else pays."""
-_LOT_START: Final = slice(-8, None)
+_FOR_FINANCINGS: Final = frozenset({InstructionPurpose.PAYOUT, InstructionPurpose.REDISCOUNT})
+"""Purposes whose instruction refers to a financing that says what is paid for."""
 _LOT_VOUCHER: Final = slice(-8 - ID_BYTES, -8)
 
 
@@ -57,7 +58,7 @@ class Order:
     id: bytes
     instruction: Instruction
     financing: Financing | None
-    """That it belongs to, where it is open."""
+    """PAYOUT and REDISCOUNT: what it pays for."""
     deal: Deal | None
     """A sealed price, opened by this wallet."""
     voucher: bytes | None
@@ -140,11 +141,11 @@ async def read_order(client: Client, network: Path, wallet: Wallet, id: bytes) -
     if not isinstance(instruction, Instruction):
         return None
     purpose = instruction.purpose
-    financing = await client.read(Kind.FINANCING, instruction.reference)
-    deal = None
-    if not isinstance(financing, Financing):
-        financing = None
-    elif instruction.price_commitment is not None and financing.sealed is not None:
+    financing, deal = None, None
+    if purpose in _FOR_FINANCINGS:
+        record = await client.read(Kind.FINANCING, instruction.reference)
+        financing = record if isinstance(record, Financing) else None
+    if financing is not None and financing.sealed is not None:
         place = opening_path(network, wallet, financing.sealed.terms_commitment)
         deal = open_deal(financing, place)
     voucher = None if financing is None else financing.voucher

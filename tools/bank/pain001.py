@@ -21,6 +21,8 @@ PAYMENTS_MAX: Final = 10_000
 """In one file: about 12 MB. What is over waits for the next file."""
 TEXT_MAX: Final = 140
 """Characters of a line of remittance information, and of a name (Max140Text)."""
+SUM_DIGITS_MAX: Final = 18
+"""Of a control sum (DecimalNumber)."""
 _IBAN: Final = re.compile("[A-Z]{2}[0-9]{2}[A-Z0-9]{1,30}")
 
 
@@ -130,9 +132,12 @@ def plain_amount(payment: Payment) -> str:
 
 
 def _totals(parent: Element, payments: Sequence[Payment]) -> None:
-    """Number and control sum, which adds up amounts whatever their currency."""
+    """Number and control sum, which adds up amounts whatever their currency; left out where the standard has no
+    room for it."""
     _text(parent, "NbOfTxs", str(len(payments)))
-    _text(parent, "CtrlSum", _sum([plain_amount(payment) for payment in payments]))
+    total = _sum([plain_amount(payment) for payment in payments])
+    if len(total.replace(".", "")) <= SUM_DIGITS_MAX:
+        _text(parent, "CtrlSum", total)
 
 
 def _sum(amounts: Sequence[str]) -> str:

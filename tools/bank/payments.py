@@ -7,11 +7,13 @@ before the file is handed out, so that no freeze can cancel what a payment syste
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final, TypeVar
 
 from node.state.view import Index
+from tallynet.client import RequestFailed
 from tallynet.codec import Wire
 from tallynet.commands import InstructionSend
 from tallynet.envelope import Mode
@@ -172,8 +174,10 @@ async def payment_of(
     order, instruction = due.order, due.order.instruction
     account = None
     if instruction.account is not None:
-        account = await participant.client.read(Kind.ACCOUNT, instruction.account)
-    number, bank = None, None
+        with suppress(RequestFailed):  # not shown: an account at another bank
+            account = await participant.client.read(Kind.ACCOUNT, instruction.account)
+    number = None if instruction.account is None else instruction.account.hex()
+    bank = None
     if isinstance(account, Account) and instruction.account is not None:
         number = _number(instruction.account, account, wishes.accounts)
         bank = _party(account.bank, names)

@@ -83,7 +83,7 @@ def _missed(record: PaymentRecord, answers: Iterable[Answer]) -> Iterator[Line]:
     """What the ledger has as confirmed and the record has not: by hand, or before a crash."""
     for answer in answers:
         row, id = answer.row, instruction_of(answer.row.reference)
-        known = record.is_confirmed(row.reference, row.entry)
+        known = record.is_confirmed(row.reference)
         if answer.result is Result.ALREADY and id is not None and row.amount and not known:
             reference = row.reference.lower()
             yield Line(Act.CONFIRMED, reference, id.hex(), row.amount, row.currency, row.entry)
@@ -169,6 +169,8 @@ def _gone(record: PaymentRecord, row: Row) -> Answer:
 def _failure(record: PaymentRecord, row: Row, order: Order, bank: bytes) -> Answer | _Act:
     if record.is_rejected(row.reference):
         return Answer(row, Result.FAILED, text="before")
+    if record.is_confirmed(row.reference):
+        return Answer(row, Result.RETURNED, text="it was confirmed before")
     command = order.failure()
     if command is None or not (order.is_paid_by(bank) or order.comes_in(bank)):
         return Answer(row, Result.REFUSED, "STATE_CONFLICT", "no command says that this failed")

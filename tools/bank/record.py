@@ -57,7 +57,7 @@ class PaymentRecord:
         self._written: Final[dict[str, Line]] = {}
         self._of: Final[defaultdict[str, list[str]]] = defaultdict(list)
         self._rejected: Final[set[str]] = set()
-        self._confirmed: Final[set[tuple[str, str]]] = set()
+        self._confirmed: Final[set[str]] = set()
         for line in self._lines:
             self._take(line)
 
@@ -70,7 +70,7 @@ class PaymentRecord:
         elif line.act is Act.REJECTED:
             self._rejected.add(line.reference)
         else:
-            self._confirmed.add((line.reference, line.source))
+            self._confirmed.add(line.reference)
 
     def written(self, reference: str) -> Line | None:
         """The payment with this end-to-end id, if it was written here."""
@@ -83,9 +83,9 @@ class PaymentRecord:
     def is_rejected(self, reference: str) -> bool:
         return reference.lower() in self._rejected
 
-    def is_confirmed(self, reference: str, source: str) -> bool:
-        """Whether the payment was confirmed from a file under this reference of the bank's."""
-        return (reference.lower(), source) in self._confirmed
+    def is_confirmed(self, reference: str) -> bool:
+        """Whether the payment was confirmed from a file."""
+        return reference.lower() in self._confirmed
 
     def parts(self, instruction: bytes) -> int:
         """How many payments were written for an instruction."""
@@ -98,7 +98,7 @@ class PaymentRecord:
 
     def unconfirmed(self, instruction: bytes) -> list[tuple[int, int]]:
         """Part and minor units of what was written for an instruction, neither rejected nor confirmed."""
-        done = self._rejected | {reference for reference, _ in self._confirmed}
+        done = self._rejected | self._confirmed
         references = enumerate(self._of[instruction.hex()], 1)
         return [(part, self._written[r].amount) for part, r in references if r not in done]
 

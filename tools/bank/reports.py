@@ -70,6 +70,8 @@ class Report:
     kind: str
     """pain.002, camt.053 or camt.054."""
     rows: tuple[Row, ...]
+    closed: frozenset[tuple[int, str]]
+    """A statement's days and currencies, also of a day without a booking."""
 
 
 def read_report(data: bytes, name: str) -> Report:
@@ -108,9 +110,11 @@ def _report(tag: str, document: Node) -> Report:
         )
     kind = match[1]
     if kind == "pain.002":
-        return Report(kind, tuple(_statuses(document)))
+        return Report(kind, tuple(_statuses(document)), frozenset())
     path = "BkToCstmrStmt/Stmt" if kind == "camt.053" else "BkToCstmrDbtCdtNtfctn/Ntfctn"
-    return Report(kind, tuple(_entries(document, path)))
+    rows = tuple(_entries(document, path))
+    booked = {(row.day, row.currency) for row in rows if row.day is not None}
+    return Report(kind, rows, frozenset(booked | set(_closings(document, path))))
 
 
 # --- pain.002 -------------------------------------------------------------------------------------
@@ -171,6 +175,17 @@ def _entries(document: Node, path: str) -> Iterator[Row]:
             yield from _of_entry(entry)
 
 
+def _closings(document: Node, path: str) -> Iterator[tuple[int, str]]:
+    """Day and currency of each closing balance."""
+    root, _, each = path.partition("/")
+    for account in _need(document, root).children(f"i:{each}"):
+        for balance in account.children("i:Bal"):
+            _, currency = _amount(balance, "Amt")
+            day = _day(_text(balance, "Dt/Dt") or _text(balance, "Dt/DtTm"), balance)
+            if _text(balance, "Tp/CdOrPrtry/Cd") == "CLBD" and day is not None:
+                yield day, currency
+
+
 def _of_entry(entry: Node) -> Iterator[Row]:
     """A row per transaction of a booking; one for the booking where it names none."""
     details = [
@@ -202,7 +217,7 @@ def _row(entry: Node, node: Node, amount: int | None, currency: str, *, several:
     if several and booking and not own:
         own = f"{booking}/{reference}"  # one booking of many payments: a receipt for each
     returned = node is not entry and node.find("i:RtrInf") is not None
-    day = _text(entry, "BookgDt/Dt") or _text(entry, "BookgDt/DtTm")[:10]
+    day = _text(entry, "BookgDt/Dt") or _text(entry, "BookgDt/DtTm")
     return Row(
         node.where, reference, _said(entry, returned), amount, currency, _side(entry, node),
         own or booking, _day(day, entry), _text(entry, "AddtlNtryInf"),
@@ -228,13 +243,13 @@ def _side(entry: Node, node: Node) -> bool:
     return side == "CRDT"
 
 
-def _day(text: str, entry: Node) -> int | None:
+def _day(text: str, node: Node) -> int | None:
     if not text:
         return None
     try:
         return parse_day(date.fromisoformat(text[:10]).isoformat())
     except ValueError:
-        raise UsageError("FILE_INVALID", f"{entry.where}/BookgDt: no day: {text[:20]!r}") from None
+        raise UsageError("FILE_INVALID", f"{node.where}: no day: {text[:20]!r}") from None
 
 
 # --- elements -------------------------------------------------------------------------------------

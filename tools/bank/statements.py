@@ -7,14 +7,13 @@ from the statement's side alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from tools.bank.receipts import used_receipt
 from tools.bank.record import Line, PaymentRecord
 from tools.bank.references import instruction_of
-from tools.bank.reports import Row, Said
+from tools.bank.reports import Report, Row, Said
 from tools.participant import Participant
 
 
@@ -54,23 +53,22 @@ class Reconciliation:
 
 
 async def reconcile(
-    participant: Participant, record: PaymentRecord, rows: Sequence[Row]
+    participant: Participant, record: PaymentRecord, report: Report
 ) -> Reconciliation:
-    """Both directions, for the days that the statement has bookings of."""
+    """Both directions, for the days and currencies of the statement."""
     confirmed = {(line.reference, line.source): line for line in record.confirmed()}
     findings: list[Finding] = []
     matched = foreign = 0
-    for row in rows:
+    for row in report.rows:
         line = confirmed.get((row.reference.lower(), row.entry))
         found, known = await _booked(participant, row, line)
         findings += found
         foreign += not known
         matched += known and not found
-    booked = {(row.reference.lower(), row.entry) for row in rows}
-    days = {row.day for row in rows}
+    booked = {(row.reference.lower(), row.entry) for row in report.rows}
     for key, line in confirmed.items():
         if key not in booked:
-            findings += await _missing(participant, line, days)
+            findings += await _missing(participant, line, report)
     return Reconciliation(matched, foreign, tuple(findings))
 
 
@@ -105,21 +103,15 @@ async def _booked(
     return [finding], True
 
 
-async def _missing(participant: Participant, line: Line, days: set[int | None]) -> list[Finding]:
-    """A confirmation of one of these days whose booking the statement has not."""
+async def _missing(participant: Participant, line: Line, report: Report) -> list[Finding]:
+    """A confirmation of one of the statement's days whose booking it has not."""
     used = await used_receipt(participant, line.source)
-    if used is None or used.day not in days or used.used_by.hex() != line.instruction:
+    if used is None or used.used_by.hex() != line.instruction:
         return []
-    difference = Difference.NOT_BOOKED
-    return [
-        Finding(
-            difference,
-            line.reference,
-            line.source,
-            None,
-            line.amount,
-            line.currency,
-            None,
-            used.day,
-        )
-    ]
+    if (used.day, line.currency) not in report.closed:
+        return []
+    finding = Finding(
+        Difference.NOT_BOOKED, line.reference, line.source, None, line.amount, line.currency, None,
+        used.day,
+    )  # fmt: skip
+    return [finding]

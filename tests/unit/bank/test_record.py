@@ -53,8 +53,8 @@ def test_a_line_that_a_crash_cut_off_is_dropped(network: Path) -> None:
         assert record.handed_out(ID) == 400
         record.append([line(Act.CONFIRMED, 1, 400, "R-1")])
     with opened(network, "bank-2") as record:
-        assert record.is_confirmed(reference_of(ID, 1), "R-1")
-        assert not record.is_confirmed(reference_of(ID, 1), "R-2")
+        assert record.is_confirmed(reference_of(ID, 1))
+        assert not record.is_confirmed(reference_of(ID, 2))
 
 
 def test_a_spoilt_line_stops_everything(network: Path) -> None:

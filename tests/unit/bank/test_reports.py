@@ -102,6 +102,19 @@ def test_an_entry_without_details_is_somebody_elses() -> None:
     assert (row.reference, row.amount) == ("", 2_382_600)
 
 
+def test_a_statement_says_its_day_though_nothing_was_booked() -> None:
+    balance = (
+        '<Bal><Tp><CdOrPrtry><Cd>{}</Cd></CdOrPrtry></Tp><Amt Ccy="EUR">1.00</Amt>'
+        "<Dt><Dt>2027-03-{}</Dt></Dt></Bal>"
+    )
+    statement = notification(
+        balance.format("OPBD", 14) + balance.format("CLBD", 15), kind="camt.053"
+    )
+    report = read_report(statement, "report.xml")
+    assert report.rows == ()
+    assert report.closed == {(parse_day("2027-03-15"), "EUR")}
+
+
 # --- pain.002 -------------------------------------------------------------------------------------
 
 
@@ -162,7 +175,7 @@ def test_a_file_rejected_as_a_whole_names_its_message() -> None:
         (notification(entry("", amount="-1")), "Ntry/Amt"),
         (notification(entry("").replace("CNY", "XXX")), "Ntry/Amt"),
         (notification(entry("").replace("DBIT", "BOTH")), "CdtDbtInd"),
-        (notification(entry("").replace("2027-03-15", "2027-13-15")), "BookgDt"),
+        (notification(entry("").replace("2027-03-15", "2027-13-15")), "no day"),
         (notification(entry("") + entry(transaction() * 2).replace("</Sts>", "</Sts><Sts/>")), "Ntry[2]/Sts"),
     ],
 )  # fmt: skip
