@@ -29,7 +29,7 @@ from tools.bank.record import Act, Line, PaymentRecord, opened
 from tools.bank.reports import Report, read_report
 from tools.bank.statements import Finding, Reconciliation, reconcile
 from tools.connect import connect, genesis_of
-from tools.kept_documents import read_file
+from tools.kept_documents import read_file, write_private
 from tools.ledger_cli import DEFAULT_NETWORK, AsOption, NetworkOption, OutputOption
 from tools.organisation_cli import DryRunOption
 from tools.output import Exit, Output, print_json, print_rows, stop
@@ -162,7 +162,7 @@ def _hand_out(
         for p in payments
     )
     part = out.with_name(f".{out.name}.{message}")
-    part.write_bytes(content)
+    write_private(part, content)
     part.replace(out)
 
 
