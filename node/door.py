@@ -23,12 +23,15 @@ from typing import Final
 
 import msgspec
 
+from node.ledger.guarantees import call_id
+from node.ledger.redemption import instruction_id
 from node.state.view import Index, StateView
 from node.visibility import PRICED, Sight, asker_of
 from tallynet.errors import LedgerError
 from tallynet.receipts import Event
 from tallynet.records import (
     CreditLine,
+    Instruction,
     Kind,
     LineKind,
     Lot,
@@ -52,10 +55,14 @@ PUBLIC: Final = frozenset(
 )  # fmt: skip
 """Kinds of records that everybody may read: without them nobody can check anything else."""
 _MEMBERS_KINDS: Final = frozenset(
-    (Kind.FEE_SCHEDULE, Kind.WAIVER, Kind.BACKSTOP, Kind.DOCUMENT, Kind.DOCUMENT_READER)
-)
+    (
+        Kind.FEE_SCHEDULE, Kind.WAIVER, Kind.BACKSTOP, Kind.DOCUMENT, Kind.DOCUMENT_READER,
+        Kind.BANK_RECEIPT,
+    )
+)  # fmt: skip
 """What every organisation may be charged by or call upon. And documents: a node cannot tell who their readers are
-(voucher law §16.3), and their ids are known to whoever has the invoice, or was told."""
+(voucher law §16.3), and their ids are known to whoever has the invoice, or was told. And used bank receipts: they name
+no bank, only what they confirmed, and their ids are known to whoever knows the bank's own reference."""
 _MEMBERS_INDEXES: Final = frozenset((Index.DOCUMENT_READERS,))
 """Listed to every organisation that knows what they begin with."""
 _PUBLIC_INDEXES: Final = frozenset(
@@ -142,13 +149,22 @@ class Door:
         if kind is Kind.VOUCHER:
             return sight.voucher(id)
         if isinstance(record, Lot):
-            return sight.lot(id[:ID_BYTES], record.start)
+            voucher, start = id[:ID_BYTES], record.start
+            return sight.lot(voucher, start) or self._pays_for(sight, voucher, start)
         if kind in _MEMBERS_KINDS:
             return True
         if isinstance(record, CreditLine) and record.kind is LineKind.ISSUE:
             return True
         # A loan names the debtor of what is pledged, whom its price does not concern: `Sight.record`.
         return sight.record(record) and any(sight.belongs(party) for party in _named(record))
+
+    def _pays_for(self, sight: Sight, voucher: bytes, start: int) -> bool:
+        """Whether the asker is the bank that was instructed to pay for a lot: it has to know what is funded."""
+        for id in (instruction_id(voucher, start), call_id(voucher, start)):
+            order = self._state.get(Kind.INSTRUCTION, id)
+            if isinstance(order, Instruction) and sight.belongs(order.bank):
+                return True
+        return False
 
     def index(self, index: Index, prefix: bytes) -> None:
         """Whether entries of an index with this prefix may be listed."""

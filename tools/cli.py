@@ -33,6 +33,7 @@ from tallynet.client.errors import (
 from tallynet.errors import ERROR_CODES, LedgerError, TallynetError
 from tallynet.proofs import ProofRefused
 from tools.arguments import UsageError
+from tools.bank.cli import add_bank_commands
 from tools.branch_cli import add_branch_commands
 from tools.chaos.cli import add_chaos_command
 from tools.debug_cli import debug
@@ -121,6 +122,7 @@ app.command(debug)
 app.register_install_completion_command(
     help="Let the shell complete commands and options (bash, zsh, fish)."
 )
+add_bank_commands(app)
 
 
 @app.command

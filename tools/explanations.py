@@ -305,6 +305,14 @@ LOCAL: Final[dict[str, str]] = {
     "HOSTS": "Give one host, or one for each validator.",
     "PORT": "Choose ports from 1024 on.",
     "FILE_INVALID": "A file does not have the expected shape. The text names the place.",
+    "FILE_EXISTS": "The file is there already, and is not overwritten. Name another one.",
+    "ACCOUNT_DIFFERS": "An account number is not the one whose commitment the ledger has, or too long for"
+    " the file. Ask the payee; nothing was written.",
+    "NO_DEBIT_ACCOUNT": "Say from which account payments in this currency are made: --debit CUR:ACCOUNT.",
+    "TOO_MANY_PARTS": "999 part payments of one instruction were written. Pay and confirm the rest by hand.",
+    "ROWS_UNMATCHED": "Rows of the file were not confirmed; each says why. The others were. Mend the cause"
+    " and read the file again: what was confirmed stays as it is.",
+    "STATEMENT_DIFFERS": "The statement and the ledger do not say the same; each difference is listed.",
     "FILE_MISSING": "The file does not exist or cannot be read.",
     "FILE_UNUSABLE": "A file or directory cannot be read or written. Check its owner and mode.",
     "NODE_RUNNING": "The node runs already.",

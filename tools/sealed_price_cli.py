@@ -304,7 +304,7 @@ def accept_sealed(
 
 
 @dataclass(frozen=True, slots=True)
-class _Deal:
+class Deal:
     """A sale at a sealed price, opened and checked."""
 
     financing: Financing
@@ -325,7 +325,7 @@ class _Deal:
         return self.price - self.deducted
 
 
-def load_deal(network: Path, id: bytes, opening: Path | None, wallet: Wallet | None) -> _Deal:
+def load_deal(network: Path, id: bytes, opening: Path | None, wallet: Wallet | None) -> Deal:
     """Raises UsageError RECORD_NOT_FOUND, DocumentError TERMS_MALFORMED where the chain's commitments are to
     something else."""
     financing = trio.run(_financing, network, id, wallet.name if wallet else "")
@@ -335,14 +335,20 @@ def load_deal(network: Path, id: bytes, opening: Path | None, wallet: Wallet | N
         if wallet is None:
             raise UsageError("USAGE", "give --as, or the file that opens the price")
         opening = opening_path(network, wallet, financing.sealed.terms_commitment)
-    quote = load_opening(opening)
-    if terms_commitment(quote) != financing.sealed.terms_commitment:
+    return open_deal(financing, opening)
+
+
+def open_deal(financing: Financing, opening: Path) -> Deal:
+    """A sale at a sealed price with what opens it. Raises UsageError FILE_MISSING, FILE_INVALID; DocumentError
+    TERMS_MALFORMED where the chain's commitments are to something else."""
+    quote, sealed = load_opening(opening), financing.sealed
+    if sealed is None or terms_commitment(quote) != sealed.terms_commitment:
         raise DocumentError("TERMS_MALFORMED", "the terms are not those that both sides signed")
-    if price_commitment(quote, financing.value_day) != financing.sealed.price_commitment:
+    if price_commitment(quote, financing.value_day) != sealed.price_commitment:
         raise DocumentError(
             "TERMS_MALFORMED", "the holder committed to another price than the terms give"
         )
-    return _Deal(financing, quote)
+    return Deal(financing, quote)
 
 
 async def _financing(network: Path, id: bytes, acting: str) -> Financing:

@@ -44,8 +44,9 @@ _SPACE: Final = " \t\r\n"
 class _BoundedBuilder(TreeBuilder):
     """Builds the tree and stops at the first element too many or too deep."""
 
-    def __init__(self) -> None:
+    def __init__(self, elements_max: int) -> None:
         super().__init__()
+        self._elements_max = elements_max
         self._depth = 0
         self._count = 0
 
@@ -56,8 +57,8 @@ class _BoundedBuilder(TreeBuilder):
             raise InvoiceError(
                 "INVOICE_TOO_COMPLEX", f"elements are nested deeper than {DEPTH_MAX}"
             )
-        if self._count > ELEMENTS_MAX:
-            raise InvoiceError("INVOICE_TOO_COMPLEX", f"more than {ELEMENTS_MAX} elements")
+        if self._count > self._elements_max:
+            raise InvoiceError("INVOICE_TOO_COMPLEX", f"more than {self._elements_max} elements")
         return super().start(tag, attrs)
 
     def end(self, tag: str, /) -> Element:
@@ -82,20 +83,22 @@ def _check_encoding(data: bytes) -> None:
         raise InvoiceError("INVOICE_ENCODING", f"the file declares the encoding {name}")
 
 
-def parse(data: bytes) -> Element:
-    """The root element of `data`.
+def parse(
+    data: bytes, *, bytes_max: int = INVOICE_BYTES_MAX, elements_max: int = ELEMENTS_MAX
+) -> Element:
+    """The root element of `data`, which is at most so large.
 
     Raises:
         InvoiceError: INVOICE_TOO_LARGE, INVOICE_TOO_COMPLEX, INVOICE_ENCODING, INVOICE_NOT_XML,
             INVOICE_ENTITY_FORBIDDEN.
     """
-    if len(data) > INVOICE_BYTES_MAX:
+    if len(data) > bytes_max:
         raise InvoiceError(
-            "INVOICE_TOO_LARGE", f"the file has {len(data)} bytes, at most {INVOICE_BYTES_MAX}"
+            "INVOICE_TOO_LARGE", f"the file has {len(data)} bytes, at most {bytes_max}"
         )
     _check_encoding(data)
     parser = DefusedXMLParser(
-        target=_BoundedBuilder(),
+        target=_BoundedBuilder(elements_max),
         encoding="utf-8",
         forbid_dtd=True,
         forbid_entities=True,

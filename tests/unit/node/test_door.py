@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from node.config import Limits, load_config
 from node.door import PUBLIC, Answers, Door
+from node.ledger.guarantees import call_id
+from node.ledger.redemption import instruction_id
 from node.state import CommittedState, Overlay
 from node.state.view import Index
 from tallynet import commands as c
@@ -227,6 +229,51 @@ def test_an_open_door_shows_everything(served: Served) -> None:
         ):
             with pytest.raises(LedgerError, match="KEY_UNKNOWN"):
                 ask()
+
+
+def doors(served: Served, *records: tuple[r.Kind, bytes, r.Record]) -> Iterator[tuple[str, Door]]:
+    """Who asks, and what a node shows him that has these records too."""
+    with served.net.nodes[0].store.reader() as reader:
+        state = Overlay(CommittedState.snapshot(reader))
+        for kind, id, record in records:
+            state.put(kind, id, record)
+        for by in EVERYBODY:
+            yield by, Door(state, key_of(by), 0, Answers.PARTIES)
+
+
+def let_in(door: Door, kind: r.Kind, id: bytes) -> bool:
+    try:
+        door.record(kind, id)
+    except LedgerError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("id_of", [instruction_id, call_id], ids=["debtor's", "guarantor's"])
+def test_a_lot_is_shown_to_the_bank_that_is_to_pay_for_it(
+    served: Served, id_of: Callable[[bytes, int], bytes]
+) -> None:
+    """It has to know what of it is funded; of other lots it is shown nothing."""
+    ids = served.world.ids
+    order = r.Instruction(
+        ids["core"], ids["devices"], None, 400, 0, "CNY", 20_892, r.InstructionPurpose.SETTLEMENT,
+        served.voucher, 0, ids["bank-3"], r.InstructionState.NEW, None,
+    )  # fmt: skip
+    id = id_of(served.voucher, 0)
+    for by, door in doors(served, (r.Kind.INSTRUCTION, id, order)):
+        if by == "bank-3":
+            assert let_in(door, r.Kind.LOT, r.lot_id(served.voucher, 0))
+            assert not let_in(door, r.Kind.LOT, r.lot_id(served.voucher, 700))
+    for by, door in doors(served):
+        if by == "bank-3":
+            assert not let_in(door, r.Kind.LOT, r.lot_id(served.voucher, 0))
+
+
+def test_a_used_receipt_is_shown_to_every_organisation_that_knows_its_id(served: Served) -> None:
+    used = r.BankReceipt(bytes(16), 20_892)
+    asking = [by for by, door in doors(served, (r.Kind.BANK_RECEIPT, bytes(16), used))
+              if let_in(door, r.Kind.BANK_RECEIPT, bytes(16))]  # fmt: skip
+    assert asking == EVERYBODY[:-1]
 
 
 def test_parties_alone_are_answered_unless_the_configuration_says_otherwise(tmp_path: Path) -> None:
