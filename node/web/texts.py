@@ -318,6 +318,7 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "requests": ("询价", "Requests for quotes"),
     "to_pay": ("待付款", "Payments to make"),
     "quote_sealed": ("密封", "sealed"),
+    "line_sealed": ("密封，第 {sequence} 号承诺", "sealed, commitment {sequence}"),
     "alarm_OVERDUE": ("逾期", "overdue"),
     "alarm_COLLAPSE": ("业务流水骤降", "collapse of trade flow"),
     "alarm_OVER_LIMIT": ("超额度", "over limit"),

@@ -328,7 +328,9 @@ def test_a_node_that_answers_parties_shows_its_own_bank_what_concerns_it(story: 
             assert "not shown to this organisation" in page
         transaction = first_of(story, "lot.transfer")
         shown = get_json(story, f"/transactions/{transaction}.json", node="bank-4")
-        assert shown["envelope"]["commands"] is None
+        assert set(shown["envelope"].values()) == {None}  # neither who acts nor what is commanded
+        listed = get_json(story, f"/blocks/{shown['block']['height']}.json", node="bank-4")
+        assert {row["organisation"] for row in listed["transactions"]} == {None}
         assert shown["events"] == []
         assert shown["events_hidden"] == 1
     finally:
