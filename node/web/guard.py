@@ -56,6 +56,11 @@ class Guard:
                 scope, receive, _with_headers(send)
             )
             return
+        if _is_of_foreign_page(scope):
+            await PlainTextResponse("PAGE_FOREIGN: a page from elsewhere asks\n", 403)(
+                scope, receive, _with_headers(send)
+            )
+            return
         await self._answer(scope, receive, _with_headers(send))
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -70,6 +75,19 @@ class Guard:
             return
         text = f"ANSWER_LATE: no answer within {ANSWER_SECONDS_MAX:.0f} s; try again\n"
         await PlainTextResponse(text, 503, {"Retry-After": "5"})(scope, receive, send)
+
+
+def _is_of_foreign_page(scope: Scope) -> bool:
+    """Whether a page that is not ours has a browser ask, also one at another port of this machine. It could not read
+    the answer, but ask without end, and measure how long each takes. Its links may lead here."""
+    said = {name: value for name, value in scope["headers"] if name.startswith(b"sec-fetch-")}
+    if said.get(b"sec-fetch-site") not in (b"cross-site", b"same-site"):
+        return False
+    follows = (said.get(b"sec-fetch-mode"), said.get(b"sec-fetch-dest")) == (
+        b"navigate",
+        b"document",
+    )
+    return not (follows and scope["method"] == "GET")
 
 
 def _with_headers(send: Send) -> Send:

@@ -120,6 +120,29 @@ async def test_a_foreign_name_is_not_answered() -> None:
             assert (await ask(web.address, GET.format(host=host))).startswith("HTTP/1.1 200")
 
 
+@pytest.mark.parametrize(
+    ("site", "mode", "destination", "answered"),
+    [
+        ("cross-site", "no-cors", "empty", 403),
+        ("cross-site", "navigate", "iframe", 403),
+        ("same-site", "cors", "empty", 403),
+        ("cross-site", "navigate", "document", 200),
+        ("same-origin", "cors", "empty", 200),
+        ("none", "navigate", "document", 200),
+    ],
+)
+async def test_a_foreign_page_may_link_here_and_no_more(
+    site: str, mode: str, destination: str, answered: int
+) -> None:
+    """It reads no answer anyway, but it could have pages made without end; another port is foreign as well."""
+    said = (
+        f"Sec-Fetch-Site: {site}\r\nSec-Fetch-Mode: {mode}\r\nSec-Fetch-Dest: {destination}\r\n\r\n"
+    )
+    async with served() as web:
+        answer = await ask(web.address, GET.format(host=web.address)[:-2] + said)
+    assert answer.startswith(f"HTTP/1.1 {answered} ")
+
+
 async def test_a_request_is_of_bounded_size() -> None:
     async with served() as web:
         much = "X-Long: " + "x" * 10 * bounds.HEADER_BYTES_MAX  # more than is received at once
