@@ -67,6 +67,8 @@ class Guard:
         with trio.move_on_after(ANSWER_SECONDS_MAX) as limit:
 
             async def begun(message: MutableMapping[str, Any]) -> None:
+                # What a thread has made comes late all the same; half of it and a 503 would be no answer.
+                await trio.lowlevel.checkpoint_if_cancelled()
                 # A stream of events goes on for as long as its connection.
                 limit.deadline = float("inf")
                 await send(message)

@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from net.errors import ListenError
 from node.config import ConfigError
+from node.web import guard
 from node.web import listener as bounds
 from node.web.address import WebAddress, parse_address
 from node.web.application import application
@@ -42,11 +43,28 @@ async def flood(_request: Request) -> Response:
     return Flood()
 
 
+async def slow(_request: Request) -> Response:
+    """Made in a thread, as pages are: it cannot be stopped."""
+    limit = trio.current_effective_deadline()
+
+    def make() -> Response:
+        while trio.from_thread.run_sync(trio.current_time) < limit:
+            pass
+        return PlainTextResponse("late")
+
+    return await trio.to_thread.run_sync(make)
+
+
 async def broken(_request: Request) -> Response:
     raise ArithmeticError("a page with a fault")
 
 
-ROUTES: list[BaseRoute] = [Route("/plain", plain), Route("/flood", flood), Route("/broken", broken)]
+ROUTES: list[BaseRoute] = [
+    Route("/plain", plain),
+    Route("/flood", flood),
+    Route("/slow", slow),
+    Route("/broken", broken),
+]
 
 
 @asynccontextmanager
@@ -109,6 +127,14 @@ async def test_a_fault_of_a_page_is_its_own() -> None:
             await ask(web.address, GET.replace("/plain", "/broken").format(host=web.address))
         ).startswith("HTTP/1.1 500")
         assert (await ask(web.address, GET.format(host=web.address))).startswith("HTTP/1.1 200")
+
+
+async def test_a_late_answer_is_said_to_be_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "ANSWER_SECONDS_MAX", 0.01)
+    async with served() as web:
+        answer = await ask(web.address, GET.format(host=web.address).replace("/plain", "/slow"))
+        assert answer.startswith("HTTP/1.1 503")
+        assert "ANSWER_LATE" in answer
 
 
 async def test_a_foreign_name_is_not_answered() -> None:
