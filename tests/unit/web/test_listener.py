@@ -94,6 +94,11 @@ def test_addresses_of_this_machine_are_taken(text: str) -> None:
     assert str(parse_address(text)) == text
 
 
+def test_browsers_leave_out_the_port_of_http() -> None:
+    assert parse_address("127.0.0.1:80").names >= {"127.0.0.1", "localhost", "localhost:80"}
+    assert parse_address("[::1]:7132").names == {"[::1]:7132", "localhost:7132"}
+
+
 @pytest.mark.parametrize("text", ["0.0.0.0:7132", "192.0.2.1:7132", "[::]:7132", "[2001:db8::1]:1"])
 def test_no_other_machine_may_come(text: str) -> None:
     with pytest.raises(ConfigError) as refused:
