@@ -173,6 +173,15 @@ async def test_nothing_is_signed_that_no_node_would_read(tmp_path: Path) -> None
                 assert (wrong.value.code, kept.get("erp-1")) == ("COMMAND_INVALID", None)
 
 
+async def test_a_body_nested_without_end_is_invalid_and_no_fault_of_ours(tmp_path: Path) -> None:
+    nested = body(options={"x": 0}).replace(b"0", b"[" * 20_000 + b"]" * 20_000)
+    with serving() as servers:
+        async with light_node(servers, tmp_path) as (submitter, _):
+            with pytest.raises(CommandError) as wrong:
+                await submitter.submit(nested)
+    assert wrong.value.code == "COMMAND_INVALID"
+
+
 async def test_too_many_without_receipt_are_refused_CLIENT_BUSY(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
