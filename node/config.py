@@ -110,18 +110,18 @@ def load_config(directory: Path) -> NodeConfig:
     """Read `node.toml` of a node directory.
 
     Raises:
-        ConfigError: CONFIG_MISSING, CONFIG_SYNTAX or CONFIG_INVALID.
+        ConfigError: CONFIG_MISSING, FILE_UNUSABLE, CONFIG_SYNTAX or CONFIG_INVALID.
     """
     path = directory / CONFIG_FILE
     try:
-        text = path.read_text(encoding="utf-8")
+        return msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), NodeConfig)
     except FileNotFoundError:
         raise ConfigError(
             "CONFIG_MISSING", f"{path} does not exist; is this a node directory?"
         ) from None
-    try:
-        return msgspec.convert(tomllib.loads(text), NodeConfig)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError("CONFIG_SYNTAX", f"{path}: {error}") from None
+    except OSError as error:
+        raise ConfigError("FILE_UNUSABLE", f"{path}: {error.strerror}") from None
     except msgspec.ValidationError as error:
         raise ConfigError("CONFIG_INVALID", f"{path}: {error}") from None
+    except ValueError as error:  # no TOML, no UTF-8, or a number that is none
+        raise ConfigError("CONFIG_SYNTAX", f"{path}: {error}") from None

@@ -43,7 +43,7 @@ async def _listen_to_signals(validator: Validator, scope: trio.CancelScope) -> N
     """SIGHUP reloads the settings of a service; in a terminal it means that the terminal is gone."""
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         async for number in signals:
-            if number == signal.SIGHUP and not sys.stdin.isatty():
+            if number == signal.SIGHUP and not (sys.stdin and sys.stdin.isatty()):
                 validator.reload()
                 continue
             structlog.get_logger("node").info("stopping", signal=signal.Signals(number).name)

@@ -72,7 +72,7 @@ def load_light(directory: Path) -> LightConfig:
     """Read `light.toml`.
 
     Raises:
-        ConfigError: CONFIG_MISSING, CONFIG_SYNTAX or CONFIG_INVALID.
+        ConfigError: CONFIG_MISSING, FILE_UNUSABLE, CONFIG_SYNTAX or CONFIG_INVALID.
     """
     path = directory / LIGHT_FILE
     try:
@@ -81,10 +81,12 @@ def load_light(directory: Path) -> LightConfig:
         raise ConfigError(
             "CONFIG_MISSING", f"{path} does not exist; make it with `tally light init`"
         ) from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError("CONFIG_SYNTAX", f"{path}: {error}") from None
+    except OSError as error:
+        raise ConfigError("FILE_UNUSABLE", f"{path}: {error.strerror}") from None
     except msgspec.ValidationError as error:
         raise ConfigError("CONFIG_INVALID", f"{path}: {error}") from None
+    except ValueError as error:  # no TOML, no UTF-8, or a number that is none
+        raise ConfigError("CONFIG_SYNTAX", f"{path}: {error}") from None
 
 
 def make_token(directory: Path) -> None:

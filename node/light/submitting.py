@@ -166,7 +166,7 @@ class Submitter:
 def _request(raw: bytes) -> CommandRequest:
     try:
         return msgspec.json.decode(raw, type=CommandRequest)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:  # also what is nested thousandfold
         raise CommandError("COMMAND_INVALID", str(error)) from None
 
 

@@ -14,6 +14,10 @@ __all__ = ["WebAddress", "parse_address"]
 _ADDRESS: Final = re.compile(r"(?:\[([0-9a-f:]+)\]|([0-9.]+)):([0-9]{1,5})")
 
 
+HTTP_PORT: Final = 80
+"""Left out by browsers."""
+
+
 @dataclass(frozen=True, slots=True)
 class WebAddress:
     host: str
@@ -24,9 +28,9 @@ class WebAddress:
         """What a browser of this machine puts into the Host header. Any other name is that of a foreign page which
         had its own name point here (DNS rebinding), to read answers that its origin may not read."""
         hosts = {self.host, "localhost"}
-        return frozenset(
-            f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}" for host in hosts
-        )
+        written = [f"[{host}]" if ":" in host else host for host in hosts]
+        named = [f"{host}:{self.port}" for host in written]
+        return frozenset(named + (written if self.port == HTTP_PORT else []))
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"

@@ -56,12 +56,19 @@ class Guard:
                 scope, receive, _with_headers(send)
             )
             return
+        if _is_of_foreign_page(scope):
+            await PlainTextResponse("PAGE_FOREIGN: a page from elsewhere asks\n", 403)(
+                scope, receive, _with_headers(send)
+            )
+            return
         await self._answer(scope, receive, _with_headers(send))
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         with trio.move_on_after(ANSWER_SECONDS_MAX) as limit:
 
             async def begun(message: MutableMapping[str, Any]) -> None:
+                # What a thread has made comes late all the same; half of it and a 503 would be no answer.
+                await trio.lowlevel.checkpoint_if_cancelled()
                 # A stream of events goes on for as long as its connection.
                 limit.deadline = float("inf")
                 await send(message)
@@ -70,6 +77,19 @@ class Guard:
             return
         text = f"ANSWER_LATE: no answer within {ANSWER_SECONDS_MAX:.0f} s; try again\n"
         await PlainTextResponse(text, 503, {"Retry-After": "5"})(scope, receive, send)
+
+
+def _is_of_foreign_page(scope: Scope) -> bool:
+    """Whether a page that is not ours has a browser ask, also one at another port of this machine. It could not read
+    the answer, but ask without end, and measure how long each takes. Its links may lead here."""
+    said = {name: value for name, value in scope["headers"] if name.startswith(b"sec-fetch-")}
+    if said.get(b"sec-fetch-site") not in (b"cross-site", b"same-site"):
+        return False
+    follows = (said.get(b"sec-fetch-mode"), said.get(b"sec-fetch-dest")) == (
+        b"navigate",
+        b"document",
+    )
+    return not (follows and scope["method"] == "GET")
 
 
 def _with_headers(send: Send) -> Send:

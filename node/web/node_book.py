@@ -48,7 +48,8 @@ class NodeBook:
             if organisation is None
             else Door.of(self._state, organisation, answers)
         )
-        self._receipts: Final[dict[int, ReceiptsRow | None]] = {}
+        self._newest_read: tuple[int, ReceiptsRow | None] = (0, None)
+        """Height and receipts: of one block, since those of a full one take a megabyte."""
 
     @cached_property
     def today(self) -> int:
@@ -137,9 +138,9 @@ class NodeBook:
 
     def receipts(self, height: int) -> ReceiptsRow | None:
         """What a block gave; None: it is not held."""
-        if height not in self._receipts:
-            self._receipts[height] = self.snapshot.receipts(height)
-        return self._receipts[height]
+        if height != self._newest_read[0]:
+            self._newest_read = height, self.snapshot.receipts(height)
+        return self._newest_read[1]
 
     def envelopes(self, height: int, block: bytes) -> tuple[Envelope, ...] | None:
         """What a block ordered; None: it is not held."""

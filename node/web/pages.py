@@ -111,10 +111,10 @@ def frame_of(site: Site, request: Request) -> Frame:
     """What is around a page that this request asks for; without names, which a book knows."""
     path, query = request.url.path, request.query_params
     asked = urlencode([(key, value) for key, value in query.multi_items() if key != "lang"])
-    address = path + ("?" + asked if asked else "")
     return Frame(
         language=language_of(request),
-        path=address,
+        path=path,
+        query="?" + (asked + "&" if asked else ""),
         as_json=path + ".json" + ("?" + asked if asked else ""),
         standing=site.standing(),
         is_light=site.is_light,

@@ -63,7 +63,9 @@ class Frame:
 
     language: Language
     path: str
-    """Of this page, without language."""
+    """Of this page."""
+    query: str
+    """What is asked of it but the language, to be gone on with: a link of this alone can lead nowhere else."""
     as_json: str
     """Address of the same as JSON."""
     standing: Standing

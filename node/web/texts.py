@@ -249,8 +249,8 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "commands": ("指令", "Commands"),
     "created": ("新建记录", "Records made"),
     "commands_hidden": (
-        "指令内容只向操作机构公开。",
-        "What was commanded is shown to the acting organisation only.",
+        "由谁发出何指令，只向操作机构公开。",
+        "Who commanded what is shown to the acting organisation only.",
     ),
     "events_hidden": (
         "另有 {count} 个事件不向本机构公开。",
@@ -318,6 +318,7 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "requests": ("询价", "Requests for quotes"),
     "to_pay": ("待付款", "Payments to make"),
     "quote_sealed": ("密封", "sealed"),
+    "line_sealed": ("密封，第 {sequence} 号承诺", "sealed, commitment {sequence}"),
     "alarm_OVERDUE": ("逾期", "overdue"),
     "alarm_COLLAPSE": ("业务流水骤降", "collapse of trade flow"),
     "alarm_OVER_LIMIT": ("超额度", "over limit"),

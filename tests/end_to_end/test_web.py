@@ -92,7 +92,7 @@ def test_every_page_forbids_what_it_does_not_serve_itself(story: Story) -> None:
         for name, value in HEADERS:
             assert headers[name.decode()] == value.decode(), path
         assert not re.search(r"<script(?![^>]* src=)|<style|\sstyle=|\son\w+=", body), path
-        assert not re.search(r"""(?:src|href|action)=["'](?![/#])""", body), path
+        assert not re.search(r"""(?:src|href|action)=["'](?![/#?])""", body), path
 
 
 def test_what_a_page_loads_is_there_and_kept(story: Story) -> None:
@@ -222,6 +222,14 @@ def test_a_foreign_host_is_not_answered(story: Story) -> None:
     assert get(story, "/network.json", Host="rebound.example")[0] == 421
 
 
+def test_no_link_of_a_page_leads_elsewhere(story: Story) -> None:
+    """Also when a link elsewhere named an address that browsers would take for one of another host."""
+    for path in ("//evil.example/", "/%5Cevil.example/", "/network?q=//evil.example"):
+        status, _, page = get(story, path)
+        assert status in (200, 404)
+        assert not re.search(r"""(?:src|href|action)=["'](?://|/\\|[^"'/#?])""", page), path
+
+
 def test_search_finds_ids_heights_names_and_labels(story: Story) -> None:
     voucher = f"/vouchers/{story.voucher.hex()}"
     devices = f"/organisations/{story.organisation('gate-devices').hex()}"
@@ -328,7 +336,9 @@ def test_a_node_that_answers_parties_shows_its_own_bank_what_concerns_it(story: 
             assert "not shown to this organisation" in page
         transaction = first_of(story, "lot.transfer")
         shown = get_json(story, f"/transactions/{transaction}.json", node="bank-4")
-        assert shown["envelope"]["commands"] is None
+        assert set(shown["envelope"].values()) == {None}  # neither who acts nor what is commanded
+        listed = get_json(story, f"/blocks/{shown['block']['height']}.json", node="bank-4")
+        assert {row["organisation"] for row in listed["transactions"]} == {None}
         assert shown["events"] == []
         assert shown["events_hidden"] == 1
     finally:

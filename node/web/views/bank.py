@@ -29,6 +29,8 @@ class Exposure:
     granted: int = 0
     used: int = 0
     reserved: int = 0
+    sealed: bool = False
+    """The line is: what is granted and used is known to the bank's own books alone."""
 
     @property
     def free(self) -> int:
@@ -84,4 +86,5 @@ def _exposures(held: list[Holding], lent: list[Loan], granted: list[CreditLine])
         if line.kind is LineKind.DEBTOR_EXPOSURE:
             row = of(line.obligor, line.currency)
             row.granted, row.used, row.reserved = line.granted, line.used, line.reserved
+            row.sealed = line.sealed is not None
     return sorted(found.values(), key=lambda e: (-(e.held + e.lent), -e.granted, e.debtor))

@@ -25,13 +25,14 @@ def view(ask: Ask) -> Data:
     envelopes = book.envelopes(height, block.block)
     rows: list[dict[str, Any]] = []
     for index, envelope in enumerate(envelopes or ()):
+        shown = book.acts_as(envelope.body.organisation)
         receipt = decode_trusted(EnvelopeReceipt, given.receipts[index + 1]) if given else None
         rows.append(
             {
                 "transaction": envelope.transaction,
-                "organisation": envelope.body.organisation,
+                "organisation": envelope.body.organisation if shown else None,
                 "commands": [command_name(command) for command in envelope.body.commands]
-                if book.acts_as(envelope.body.organisation)
+                if shown
                 else None,
                 "code": outcome(receipt) if receipt else None,
             }

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from node.web.views.ask import Ask, Data
-from node.web.views.chain import block_row
+from tallynet.blocks import Header
+from tallynet.codec import decode_trusted
 
 __all__ = ["view"]
 
@@ -23,11 +24,11 @@ def view(ask: Ask) -> Data:
     first = newest - SPAN_MS // STEP_MS + 1
     lowest = max(1, book.snapshot.base(), book.height - BLOCKS_MAX + 1)
     for height in range(book.height, lowest - 1, -1):
-        row = block_row(book, height)
-        step = row["time_ms"] // STEP_MS
+        block = book.block(height)
+        step = decode_trusted(Header, block.header).time_ms // STEP_MS
         if step < first:
             break
-        counts[step] = counts.get(step, 0) + row["envelopes"]
+        counts[step] = counts.get(step, 0) + len(block.envelopes)
     else:
         # What lies below was not looked at; below the first block there is nothing.
         first = first if lowest == 1 else min(counts, default=newest)

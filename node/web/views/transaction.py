@@ -50,13 +50,15 @@ def view(ask: Ask) -> Data:
 
 
 def _envelope(ask: Ask, height: int, index: int) -> dict[str, Any] | None:
-    """What was signed, for those who may know; None: it is not held any more."""
+    """What was signed, and by whom, for those who may know: receipts, which everybody gets, name nobody. None: it is
+    not held any more."""
     book = ask.node
     envelopes = book.envelopes(height, book.block(height).block)
     if envelopes is None:
         return None
     body = envelopes[index].body
-    shown = book.acts_as(body.organisation)
+    if not book.acts_as(body.organisation):
+        return dict.fromkeys(("organisation", "mode", "valid_until", "roles", "commands"))
     return {
         "organisation": body.organisation,
         "mode": body.mode,
@@ -69,9 +71,7 @@ def _envelope(ask: Ask, height: int, index: int) -> dict[str, Any] | None:
                 "currency": _currency(book, command),
             }
             for command in body.commands
-        ]
-        if shown
-        else None,
+        ],
     }
 
 

@@ -6,7 +6,8 @@ from typing import Any, Final
 
 from node.machine import PeerSeen
 from node.web.views.ask import Ask, Data
-from node.web.views.chain import block_row
+from tallynet.blocks import Commit, Header
+from tallynet.codec import decode_trusted
 from tallynet.messages import NodeStatus
 from tallynet.records import NETWORK_ID, Kind, Network
 
@@ -51,12 +52,13 @@ def _last_votes(ask: Ask) -> dict[int, dict[str, int]]:
     found: dict[int, dict[str, int]] = {}
     if not book.height:
         return found
-    epoch = block_row(book, book.height)["epoch"]
+    epoch = decode_trusted(Header, book.block(book.height).header).epoch
     lowest = max(1, book.snapshot.base(), book.height - CERTIFICATES + 1)
     for height in range(book.height, lowest - 1, -1):
-        row = block_row(book, height)
-        if row["epoch"] != epoch:
+        block = book.block(height)
+        if decode_trusted(Header, block.header).epoch != epoch:
             break
-        for signer in row["signers"]:
-            found.setdefault(signer, {"height": height, "view": row["view"]})
+        view = decode_trusted(Commit, block.certificate.vote).view
+        for signer in block.certificate.signers:
+            found.setdefault(signer, {"height": height, "view": view})
     return found

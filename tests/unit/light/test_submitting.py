@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import trio
+from structlog.testing import capture_logs
 
 from node.light import submitting
 from node.light.copy import Copy
@@ -138,14 +139,15 @@ async def test_what_nodes_refuse_by_themselves_holds_up_nothing_else(tmp_path: P
     with serving() as servers:
         for server in servers:
             server.refuse = [("KEY_UNKNOWN", "the key is not registered")]
-        async with light_node(servers, tmp_path) as (submitter, _):
-            with trio.fail_after(SECONDS_MAX):
-                while sum(not server.refuse for server in servers) < 2:  # noqa: ASYNC110 - other threads
-                    await trio.sleep(0.01)
-            for server in servers:
-                server.refuse.clear()
-            assert (await submitter.submit(body()))["code"] == "OK"
-            refused = submitter.look("refused")
+        with capture_logs() as told:
+            async with light_node(servers, tmp_path) as (submitter, _):
+                with trio.fail_after(SECONDS_MAX):
+                    while not any(line["event"] == "no receipt" for line in told):  # noqa: ASYNC110 - other threads
+                        await trio.sleep(0.01)
+                for server in servers:
+                    server.refuse.clear()
+                assert (await submitter.submit(body()))["code"] == "OK"
+                refused = submitter.look("refused")
         assert refused is not None and refused["state"] == "PENDING", "a refusal proves nothing"
 
 
@@ -171,6 +173,15 @@ async def test_nothing_is_signed_that_no_node_would_read(tmp_path: Path) -> None
                 with pytest.raises(CommandError) as wrong:
                     await submitter.submit(body(command="lot decline", options=options))
                 assert (wrong.value.code, kept.get("erp-1")) == ("COMMAND_INVALID", None)
+
+
+async def test_a_body_nested_without_end_is_invalid_and_no_fault_of_ours(tmp_path: Path) -> None:
+    nested = body(options={"x": 0}).replace(b"0", b"[" * 20_000 + b"]" * 20_000)
+    with serving() as servers:
+        async with light_node(servers, tmp_path) as (submitter, _):
+            with pytest.raises(CommandError) as wrong:
+                await submitter.submit(nested)
+    assert wrong.value.code == "COMMAND_INVALID"
 
 
 async def test_too_many_without_receipt_are_refused_CLIENT_BUSY(

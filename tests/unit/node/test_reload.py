@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from node.config import Access, Limits, NodeConfig, PeerAddress, Web
+from node.config import (
+    CONFIG_FILE,
+    Access,
+    ConfigError,
+    Limits,
+    NodeConfig,
+    PeerAddress,
+    Web,
+    load_config,
+)
 from node.door import Answers
+from node.light.config import LIGHT_FILE, load_light
 from node.pool import Pool, PoolRefused
 from node.reload import needs_restart
 
@@ -56,3 +67,25 @@ def test_a_smaller_pool_refuses_at_once() -> None:
     pool.set_bounds(total_max=0, per_organisation_max=2)
     with pytest.raises(PoolRefused, match="POOL_FULL"):
         pool.require_room(b"o", 100)
+
+
+@pytest.mark.parametrize(
+    "spoiled",
+    [b'name = "\xc4\xe3"', b"listen_port = " + b"9" * 5_000, b"listen_port ="],
+    ids=["another encoding", "too many digits", "no TOML"],
+)
+def test_a_file_that_cannot_be_read_is_a_fault_of_the_file(tmp_path: Path, spoiled: bytes) -> None:
+    """Whatever is in it: a running node reads it again, and must not end for it."""
+    (tmp_path / CONFIG_FILE).write_bytes(spoiled)
+    (tmp_path / LIGHT_FILE).write_bytes(spoiled)
+    for load in (load_config, load_light):
+        with pytest.raises(ConfigError) as refused:
+            load(tmp_path)
+        assert refused.value.code == "CONFIG_SYNTAX"
+
+
+def test_a_file_that_cannot_be_opened_is_said_so(tmp_path: Path) -> None:
+    (tmp_path / CONFIG_FILE).mkdir()
+    with pytest.raises(ConfigError) as refused:
+        load_config(tmp_path)
+    assert refused.value.code == "FILE_UNUSABLE"

@@ -18,6 +18,9 @@ from node.store import open_store
 from node.web.book import PageError
 from node.web.node_book import NodeBook
 from node.web.plain import plain
+from node.web.render import Frame, render
+from node.web.standing import Standing
+from node.web.texts import Language
 from node.web.views import bank, organisation
 from node.web.views.ask import Ask
 from tallynet.receipts import Event
@@ -33,6 +36,7 @@ from tallynet.records import (
     LotState,
     Organisation,
     OrganisationKind,
+    SealedLine,
     VoucherStatus,
     lot_id,
 )
@@ -49,10 +53,10 @@ def lot(start: int, end: int, holder: bytes) -> Lot:
     )
 
 
-def line(granted: int, used: int) -> CreditLine:
+def line(granted: int, used: int, sealed: SealedLine | None = None) -> CreditLine:
     kind = LineKind.DEBTOR_EXPOSURE
     return CreditLine(
-        kind, BANK, DEBTOR, "CNY", granted, 0, used, DAY, DAY + 400, LineStatus.ACTIVE, ()
+        kind, BANK, DEBTOR, "CNY", granted, 0, used, DAY, DAY + 400, LineStatus.ACTIVE, (), sealed
     )
 
 
@@ -131,6 +135,19 @@ def test_exposure_adds_up_what_is_held_of_one_debtor(tmp_path: Path) -> None:
         (exposure,) = bank.view(ask(of, BANK))["exposure"]
     assert (exposure.debtor, exposure.held, exposure.lent, exposure.overdue) == (DEBTOR, 60, 0, 0)
     assert (exposure.granted, exposure.used, exposure.free) == (50, 20, 30)
+
+
+def test_a_sealed_line_is_not_shown_as_one_of_nothing(tmp_path: Path) -> None:
+    records = world()
+    records[Kind.CREDIT_LINE, LINE] = line(0, 0, SealedLine(3, bytes(32), None))
+    frame = Frame(
+        Language.EN, "/", "?", "/.json", Standing("bank-1", 1, 0, "NOTHING_TO_DO"),
+        is_light=False, home=BANK, names={},
+    )  # fmt: skip
+    with book(tmp_path, records) as of:
+        data = bank.view(ask(of, BANK))
+    assert [row.sealed for row in data["exposure"]] == [True]
+    assert "sealed, commitment 3" in render("bank.html", data, frame)
 
 
 def test_all_is_well_while_nothing_is_wrong(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from net.errors import ListenError
 from node.config import ConfigError
+from node.web import guard
 from node.web import listener as bounds
 from node.web.address import WebAddress, parse_address
 from node.web.application import application
@@ -42,11 +43,28 @@ async def flood(_request: Request) -> Response:
     return Flood()
 
 
+async def slow(_request: Request) -> Response:
+    """Made in a thread, as pages are: it cannot be stopped."""
+    limit = trio.current_effective_deadline()
+
+    def make() -> Response:
+        while trio.from_thread.run_sync(trio.current_time) < limit:
+            pass
+        return PlainTextResponse("late")
+
+    return await trio.to_thread.run_sync(make)
+
+
 async def broken(_request: Request) -> Response:
     raise ArithmeticError("a page with a fault")
 
 
-ROUTES: list[BaseRoute] = [Route("/plain", plain), Route("/flood", flood), Route("/broken", broken)]
+ROUTES: list[BaseRoute] = [
+    Route("/plain", plain),
+    Route("/flood", flood),
+    Route("/slow", slow),
+    Route("/broken", broken),
+]
 
 
 @asynccontextmanager
@@ -74,6 +92,11 @@ async def ask(address: WebAddress, request: str) -> str:
 @pytest.mark.parametrize("text", ["127.0.0.1:7132", "[::1]:7132", "127.9.9.9:1"])
 def test_addresses_of_this_machine_are_taken(text: str) -> None:
     assert str(parse_address(text)) == text
+
+
+def test_browsers_leave_out_the_port_of_http() -> None:
+    assert parse_address("127.0.0.1:80").names >= {"127.0.0.1", "localhost", "localhost:80"}
+    assert parse_address("[::1]:7132").names == {"[::1]:7132", "localhost:7132"}
 
 
 @pytest.mark.parametrize("text", ["0.0.0.0:7132", "192.0.2.1:7132", "[::]:7132", "[2001:db8::1]:1"])
@@ -111,6 +134,14 @@ async def test_a_fault_of_a_page_is_its_own() -> None:
         assert (await ask(web.address, GET.format(host=web.address))).startswith("HTTP/1.1 200")
 
 
+async def test_a_late_answer_is_said_to_be_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "ANSWER_SECONDS_MAX", 0.01)
+    async with served() as web:
+        answer = await ask(web.address, GET.format(host=web.address).replace("/plain", "/slow"))
+        assert answer.startswith("HTTP/1.1 503")
+        assert "ANSWER_LATE" in answer
+
+
 async def test_a_foreign_name_is_not_answered() -> None:
     async with served() as web:
         port = web.address.port
@@ -118,6 +149,29 @@ async def test_a_foreign_name_is_not_answered() -> None:
             assert (await ask(web.address, GET.format(host=host))).startswith("HTTP/1.1 421")
         for host in (f"127.0.0.1:{port}", f"localhost:{port}", f"LOCALHOST:{port}"):
             assert (await ask(web.address, GET.format(host=host))).startswith("HTTP/1.1 200")
+
+
+@pytest.mark.parametrize(
+    ("site", "mode", "destination", "answered"),
+    [
+        ("cross-site", "no-cors", "empty", 403),
+        ("cross-site", "navigate", "iframe", 403),
+        ("same-site", "cors", "empty", 403),
+        ("cross-site", "navigate", "document", 200),
+        ("same-origin", "cors", "empty", 200),
+        ("none", "navigate", "document", 200),
+    ],
+)
+async def test_a_foreign_page_may_link_here_and_no_more(
+    site: str, mode: str, destination: str, answered: int
+) -> None:
+    """It reads no answer anyway, but it could have pages made without end; another port is foreign as well."""
+    said = (
+        f"Sec-Fetch-Site: {site}\r\nSec-Fetch-Mode: {mode}\r\nSec-Fetch-Dest: {destination}\r\n\r\n"
+    )
+    async with served() as web:
+        answer = await ask(web.address, GET.format(host=web.address)[:-2] + said)
+    assert answer.startswith(f"HTTP/1.1 {answered} ")
 
 
 async def test_a_request_is_of_bounded_size() -> None:
