@@ -492,7 +492,8 @@ class Replica:
             behind=self._catch_up.behind,
             stash=self._ballots.stash_size,
             evidence=len(s.accused) + s.accused_before,
-            refused=self._refused_by_code(),
+            refused=sum(self._refused.values()),
+            refused_by_code=self._refused_by_code(),
             failed_views=s.failed_views,
             waiting=self._waits.now(),
         )

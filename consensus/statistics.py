@@ -83,8 +83,9 @@ class ReplicaStatistics:
     stash: int
     evidence: int
     """Proofs of misbehaviour kept."""
-    refused: tuple[tuple[str, int], ...]
-    """Messages refused since start, by code."""
+    refused: int
+    """Messages refused since start."""
+    refused_by_code: tuple[tuple[str, int], ...]
     failed_views: int
     """View changes since the last commit."""
     waiting: Waiting

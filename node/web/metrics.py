@@ -208,7 +208,7 @@ def _consensus(families: _Families, vitals: Vitals) -> None:
     put("tallynet_consensus_transactions_total", recorder.not_admitted, "not admitted")
     for event in EVENTS:
         put("tallynet_consensus_events_total", recorder.events[event], event)
-    for code, count in numbers.refused:
+    for code, count in numbers.refused_by_code:
         put("tallynet_consensus_rejected_messages_total", count, code)
     families.distribution("tallynet_consensus_commit_latency_seconds", recorder.commit_latency)
     families.total("tallynet_consensus_vote_verify_seconds", recorder.vote_checks)

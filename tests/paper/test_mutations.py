@@ -37,7 +37,7 @@ def picture(bench: Bench) -> ReplicaStatistics:
     """Everything that a replica shows, but how many messages it refused."""
     from dataclasses import replace
 
-    return replace(bench.replica.statistics(), refused=0)
+    return replace(bench.replica.statistics(), refused=0, refused_by_code=())
 
 
 def said(bench: Bench) -> list[PeerMessage]:

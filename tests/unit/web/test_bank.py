@@ -139,7 +139,7 @@ def test_exposure_adds_up_what_is_held_of_one_debtor(tmp_path: Path) -> None:
 
 def test_a_sealed_line_is_not_shown_as_one_of_nothing(tmp_path: Path) -> None:
     records = world()
-    records[Kind.CREDIT_LINE, LINE] = line(0, 0, SealedLine(3, bytes(32), None))
+    records[Kind.CREDIT_LINE, LINE] = line(0, 0, SealedLine(3, bytes(32), bytes(32), None))
     frame = Frame(
         Language.EN, "/", "?", "/.json", Standing("bank-1", 1, 0, "NOTHING_TO_DO"),
         is_light=False, home=BANK, names={},

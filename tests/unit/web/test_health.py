@@ -12,7 +12,7 @@ from node.web.health import why_not_ready
 
 REPLICA = ReplicaStatistics(
     index=0, epoch=0, view=0, voted_view=0, leader=0, status=ReplicaStatus.NORMAL, committed=7, in_flight=0,
-    pool=0, pool_full=False, pool_refused=0, behind=0, stash=0, evidence=0, refused=(), failed_views=0,
+    pool=0, pool_full=False, pool_refused=0, refused_by_code=(), behind=0, stash=0, evidence=0, refused=0, failed_views=0,
     waiting=Waiting(WaitingReason.NOTHING_TO_DO),
 )  # fmt: skip
 STORE = StoreStatistics(
