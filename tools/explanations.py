@@ -341,6 +341,8 @@ LOCAL: Final[dict[str, str]] = {
     "STORE_MISSING": "The directory holds no data of a node. Name a node's directory that has run.",
     "STORE_CORRUPT": "The node's data failed its checks. It stays out rather than answer wrongly;"
     " see the operator's guide.",
+    "STORE_UNREADABLE": "The node's data could not be read to the end, which says nothing about the data. The text says"
+    " what stood in the way: often too little memory, or another program's file in that place.",
     "EVIDENCE_INVALID": "The file is not one of `tally evidence save`. The text says where.",
     "EVIDENCE_OTHER_NETWORK": "The evidence is about another network. Name the right network directory"
     " (`--network`).",

@@ -167,7 +167,7 @@ def I11_hops_never_shrink(before: Records, after: Records) -> Iterator[str]:
 
 
 def I15_a_sealed_line_goes_on_by_its_commitments(before: Records, after: Records) -> Iterator[str]:
-    """Nothing is counted on it here; what it commits to changes with its sequence, and only so."""
+    """Nothing is counted on it here; all that it ever committed to changes with its sequence, and only so."""
     for id, line in after[r.Kind.CREDIT_LINE].items():
         if line.sealed is None:
             continue
@@ -177,7 +177,7 @@ def I15_a_sealed_line_goes_on_by_its_commitments(before: Records, after: Records
         if old is None or old.sealed is None:
             continue
         grown = line.sealed.sequence - old.sealed.sequence
-        if grown < 0 or (grown == 0) != (line.sealed.commitment == old.sealed.commitment):
+        if grown < 0 or (grown == 0) != (line.sealed.history == old.sealed.history):
             yield f"line {id.hex()}: commitment {old.sealed.sequence}, then {line.sealed.sequence}"
 
 

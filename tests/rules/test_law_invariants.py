@@ -47,10 +47,10 @@ def spoil(kind: r.Kind, wanted: dict[str, object], **fields: object) -> Callable
     return lambda: changed(kind, some(kind, **wanted), **fields)
 
 
-def sealed(commitment: bytes) -> law.Records:
+def sealed(history: bytes) -> law.Records:
     """The market with one of its lines sealed."""
     line = some(r.Kind.CREDIT_LINE, **ON_A_BORROWER)
-    state = r.SealedLine(7, commitment, bytes(32), None)
+    state = r.SealedLine(7, bytes(32), history, None)
     return changed(r.Kind.CREDIT_LINE, line, sealed=state, granted=0, reserved=0, used=0)
 
 

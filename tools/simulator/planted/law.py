@@ -55,8 +55,8 @@ LAW: Final = (
     ),
     Plant(
         "carve-overlaps-by-one-fen", "I1", _RANGES,
-        "    put_lot(context, voucher_id, msgspec.structs.replace(lot, end=cut, covered=kept))\n",
-        "    put_lot(context, voucher_id, msgspec.structs.replace(lot, end=cut + 1, covered=kept))\n",
+        "    _put(context, voucher_id, msgspec.structs.replace(lot, end=cut, covered=kept), lot)\n",
+        "    _put(context, voucher_id, msgspec.structs.replace(lot, end=cut + 1, covered=kept), lot)\n",
     ),
     Plant(
         "lots-of-two-holders-joined", "I9", _RANGES,
