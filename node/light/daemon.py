@@ -44,7 +44,7 @@ async def run(
         TokenError, CopyError, ListenError: the token, the copy or the address cannot be used.
     """
     token = read_token(directory)
-    listener = WebListener(WebAddress(config.http_host, config.http_port))
+    listener = WebListener(WebAddress(config.http_host, config.http_port), "http_port")
     web = None if config.web is None else WebListener(parse_address(config.web.listen))
     network, organisation = genesis_hash(genesis), bytes.fromhex(config.organisation)
     copy = Copy(directory / COPY_FILE, network, organisation)

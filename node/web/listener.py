@@ -46,10 +46,10 @@ BACKLOG: Final = 64
 class WebListener:
     """Listens from when it is made, so that what is wrong with the address shows before anything starts."""
 
-    def __init__(self, address: WebAddress) -> None:
-        """Raises ListenError PORT_IN_USE or ADDRESS_UNUSABLE."""
+    def __init__(self, address: WebAddress, setting: str = "[web] listen") -> None:
+        """Raises ListenError PORT_IN_USE or ADDRESS_UNUSABLE, which names the `setting` to change."""
         self.address: Final = address
-        self._socket: Final = _listen(address)
+        self._socket: Final = _listen(address, setting)
         self._open = 0
 
     @property
@@ -123,7 +123,7 @@ async def _end(stream: SocketStream) -> None:
             raw.shutdown(socket.SHUT_RDWR)
 
 
-def _listen(address: WebAddress) -> socket.socket:
+def _listen(address: WebAddress, setting: str) -> socket.socket:
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -135,7 +135,7 @@ def _listen(address: WebAddress) -> socket.socket:
         taken = error.errno == errno.EADDRINUSE
         raise ListenError(
             "PORT_IN_USE" if taken else "ADDRESS_UNUSABLE",
-            f"{address}: {error.strerror}; choose another address",
+            f"{address}: {error.strerror}; choose another {setting}",
         ) from None
     listening.setblocking(False)
     return listening

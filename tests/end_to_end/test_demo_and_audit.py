@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -65,6 +66,9 @@ def test_the_story_can_be_looked_at_until_ctrl_c() -> None:
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         text=True,
+        preexec_fn=partial(  # background jobs of a shell are born deaf to it
+            signal.signal, signal.SIGINT, signal.SIG_DFL
+        ),
     )
     assert demo.stdout is not None
     seen: list[str] = []

@@ -26,7 +26,7 @@ from tallynet.receipts import EnvelopeReceipt
 from tallynet.validators import Handover, Succession
 from tools.simulator.byzantine import BEHAVIOURS, Behaviour, Ring
 from tools.simulator.byzantine.mutation import BODIES
-from tools.simulator.clients import CLIENT_DELAY_US, Pending, SimulatedClient
+from tools.simulator.clients import CLIENT_DELAY_US, RETRY_US, Pending, SimulatedClient
 from tools.simulator.faults import Faults
 from tools.simulator.network import Network
 from tools.simulator.node import JOIN_US, SimulatedNode
@@ -46,6 +46,8 @@ BACK_OFF_MS: Final = 2 * T_PROGRESS_MAX_MS
 AFTERSHOCK_MS: Final = 6_000
 """A dead leader after a time of commits: one patience of T_PROGRESS_MS, one view change, one block.
 Doubled for each further validator that may have to be passed over."""
+ANSWERED_MS: Final = 500
+"""Until the last of them has answered."""
 OPENING_MS: Final = 4_000
 OPENING_VALIDITY_SECONDS: Final = 600
 FORENSIC_MS: Final = 5_000
@@ -268,7 +270,10 @@ class Run:
         for client in self.clients:
             client.act(PROBE_DETAILS[1])
         faulty = len(self.plan.liars) + len(self.plan.charged) + len(self.plan.dead)
-        self.decide(AFTERSHOCK_MS << faulty)
+        # What may never be ordered is over for its client when f+1 have said so, asked one after the other, the
+        # dead one perhaps among them.
+        asking_ms = (self.plan.f + 2) * RETRY_US // 1000 + ANSWERED_MS
+        self.decide(max(AFTERSHOCK_MS << faulty, asking_ms))
 
     def decide(self, within_ms: int) -> None:
         """Oracle 9: every pending request is decided in time, and everybody holds every block."""
