@@ -33,6 +33,7 @@ from cryptography.hazmat.primitives.serialization import (
 from msgspec import Meta
 
 from tallynet.codec import Wire, decode, encode
+from tallynet.durable import sync_directory
 from tallynet.errors import RemoteProtocolError, TallynetError
 
 __all__ = [
@@ -89,7 +90,7 @@ def write_key_file(path: Path, key: Ed25519PrivateKey, passphrase: bytes | None 
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
-        _sync_directory(path.parent)
+        sync_directory(path.parent)
     except OSError as error:
         path.unlink(missing_ok=True)
         raise _unusable(path, error) from None
@@ -203,15 +204,6 @@ def _require_owned_file(path: Path, facts: os.stat_result) -> None:
             f"{path} is open to other users (mode {stat.S_IMODE(facts.st_mode):04o}); if nobody"
             f" has read it, run: chmod 600 {path}; otherwise replace the key",
         )
-
-
-def _sync_directory(path: Path) -> None:
-    """The new name must survive a power cut too (B2)."""
-    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
 
 
 def _unusable(path: Path, error: OSError) -> KeyFileError:

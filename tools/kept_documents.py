@@ -17,6 +17,7 @@ from typing import Final
 import msgspec
 
 from tallynet.documents import OpenedDocument, ReadingPrivateKey, Registration, open_document
+from tallynet.durable import sync_directory
 from tallynet.hashing import record_id
 from tallynet.keyfile import create_key_file, load_key_file
 from tallynet.records import Kind
@@ -62,6 +63,7 @@ def write_private(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+    sync_directory(path.parent)
 
 
 def document_id(sealed: Registration) -> bytes:

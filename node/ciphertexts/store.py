@@ -19,6 +19,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
+from tallynet.durable import sync_directory
 from tallynet.errors import TallynetError
 
 __all__ = ["Address", "CiphertextRefused", "CiphertextStore", "Held"]
@@ -208,7 +209,7 @@ class CiphertextStore:
             self.drop(address)
             raise CiphertextRefused("CIPHERTEXT_HASH", "what came has another hash; send it again")
         path.rename(self._path(address))
-        _sync_directory(path.parent)
+        sync_directory(path.parent)
         held.whole = True
 
     def drop(self, address: Address) -> None:
@@ -257,12 +258,3 @@ class CiphertextStore:
 
 def _charge(held: Held) -> int:
     return max(held.size, FILE_BYTES_MIN)
-
-
-def _sync_directory(path: Path) -> None:
-    """The new name must survive a power cut too."""
-    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

@@ -29,6 +29,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tallynet.durable import sync_directory
+
 _TITLE: Final = "tallynet key mark 1"
 
 
@@ -66,11 +68,7 @@ class MarkFile:
             file.flush()
             os.fsync(file.fileno())
         beside.replace(self.path)
-        directory = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        sync_directory(self.path.parent)
 
     def _load(self) -> dict[bytes, Mark]:
         try:

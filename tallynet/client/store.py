@@ -32,6 +32,7 @@ from tallynet.blocks import Certificate, Header
 from tallynet.client.errors import ForkSeen, TrustStoreError
 from tallynet.client.trust import Trust
 from tallynet.codec import Wire, decode, encode
+from tallynet.durable import sync_directory
 from tallynet.errors import ProtocolError, RemoteProtocolError
 from tallynet.evidence_file import EvidenceFile, evidence_text
 from tallynet.fields import Hash, Height, Small, Uint
@@ -194,11 +195,7 @@ class TrustStore:
                 file.flush()
                 os.fsync(file.fileno())
             new.replace(self.directory / name)
-            directory = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(directory)
-            finally:
-                os.close(directory)
+            sync_directory(self.directory)
         except OSError as error:
             raise self._unusable(error.strerror or str(error)) from None
 

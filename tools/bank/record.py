@@ -20,6 +20,7 @@ from typing import Final
 
 import msgspec
 
+from tallynet.durable import sync_directory
 from tools.kept_documents import write_private
 from tools.wallet import WALLETS, WalletError
 
@@ -120,6 +121,7 @@ class PaymentRecord:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
+        sync_directory(self._directory)  # the first line makes the file
         for line in new:
             self._lines.append(line)
             self._take(line)
