@@ -182,7 +182,6 @@ def bench(
     json_file: Annotated[
         Path | None, Parameter(name="--json", help="write the figures to this file")
     ] = None,
-    commit: Annotated[str, Parameter(help="what was measured, noted in the figures")] = "",
     workload: Annotated[
         str, Parameter(help="transfers, or mixed: everything that a region does in a day")
     ] = "transfers",
@@ -213,12 +212,14 @@ def bench(
         tally bench --suite --json suite.json           # goes on where it was interrupted
         tally bench --suite --only idle,envelopes --runs 1
     """
+    from tools.simulator.sweep import commit
+
     if suite:
         from tools.bench_suite import run_suite
 
         leave(
             run_suite(
-                runs=runs, only=only, json_file=json_file, commit=commit, write_docs=write_docs
+                runs=runs, only=only, json_file=json_file, commit=commit(), write_docs=write_docs
             )
         )
         return
@@ -231,7 +232,7 @@ def bench(
             seconds=seconds,
             lots=lots,
             json_file=json_file,
-            commit=commit,
+            commit=commit(),
             workload="reads" if reads else workload,
             budget=budget,
         )
