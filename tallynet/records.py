@@ -734,6 +734,8 @@ FLAG_FROZEN: Final = 2
 FLAG_DISPUTED: Final = 4
 FLAG_WRITTEN_OFF: Final = 32
 """The holder has written its claim off in its books; the debtor still owes it."""
+FLAG_COUNTED: Final = 64
+"""The holder's DEBTOR_EXPOSURE line counts it: it was bought under that line, while it was open."""
 
 
 class Lot(Wire, tag="lot"):

@@ -49,12 +49,14 @@ class Part:
     to: bytes = b""
     since: int = 0
     flags: frozenset[str] = frozenset()
+    counted: bool = False
+    """Bought under the holder's open line on the debtor."""
 
     def same_kind(self, other: Part) -> bool:
         """Equal in everything that voucher law §7 compares before joining two ranges."""
         return (
-            (self.holder, self.state, self.hops, self.by, self.flags)
-            == (other.holder, other.state, other.hops, other.by, other.flags)
+            (self.holder, self.state, self.hops, self.by, self.flags, self.counted)
+            == (other.holder, other.state, other.hops, other.by, other.flags, other.counted)
             and not (self.lien or other.lien or self.covered or other.covered)
             and not (self.to or other.to)
         )
@@ -500,7 +502,7 @@ class Model(Limits):
         cut = part.end - amount
         tail = Part(
             cut, part.end, part.holder, part.state, part.hops, part.by, 0, part.lien, part.to,
-            part.since, part.flags,
+            part.since, part.flags, part.counted,
         )  # fmt: skip
         part.end = cut
         kept = min(part.covered, part.end - part.start)
@@ -525,6 +527,7 @@ class Model(Limits):
 
     def _finish_transfer(self, paper: Paper, part: Part, *, accepted: bool) -> None:
         if accepted:
+            self._release_exposure(paper, part)
             part.holder, part.hops, part.by = part.to, part.hops + 1, "TRANSFER"
         part.state, part.to, part.since = "HELD", b"", 0
         self._join(paper, part)
@@ -757,6 +760,7 @@ class Model(Limits):
         for piece in command.pieces:
             part = self._carve(paper, source, piece.amount)
             if paper.accept is r.AcceptMode.IMMEDIATE:
+                self._release_exposure(paper, part)
                 part.holder, part.hops, part.by = piece.receiver, part.hops + 1, "TRANSFER"
                 self._join(paper, part)
             else:
@@ -1079,8 +1083,11 @@ class Model(Limits):
         freed = 0
         for part in parts:
             part.lien = b""
+            self._release_exposure(paper, part)
             if deal.kind is r.FinancingKind.SALE:
                 part.state, part.holder, part.by = "HELD", deal.funder, "SALE"
+                key = (r.LineKind.DEBTOR_EXPOSURE, deal.funder, paper.debtor, paper.currency)
+                part.counted = self.line_of.get(key) in deal.lines
                 self._settle_in(paper, part)
             else:
                 freed += part.covered
@@ -1154,6 +1161,7 @@ class Model(Limits):
                 raise Mismatch("enforced by somebody else, too early, or twice (I9)")
             if self._held(part) or part.holder != deal.drawer:
                 raise Mismatch("enforced what is held, or what a court gave away (I6)")
+            self._release_exposure(paper, part)
             part.state, part.holder = "HELD", by
 
     def _do_InstructionConfirm(
@@ -1190,7 +1198,7 @@ class Model(Limits):
         if deal.kind is r.FinancingKind.BACKSTOP:
             self.pools[deal.offer or b""].drawn -= principal
         for line in deal.lines:  # what was bought beside the line may have freed it already
-            self.lines[line].used -= min(principal, self.lines[line].used)
+            self.lines[line].used -= principal
         if deal.fund:
             self.funds[deal.fund].drawn -= principal
         if interest + principal == sum(owed):
@@ -1257,15 +1265,14 @@ class Model(Limits):
         tail = self._carve(paper, part, command.amount)
         if tail is not part:
             part.covered = left
-        lender, holder = tail.lien, tail.holder
+        lender = tail.lien
+        self._release_exposure(paper, tail)
         tail.state, tail.lien = "REDEEMED", b""
         tail.flags -= {"FROZEN", "DISPUTED"}
         self._join(paper, tail)
         if lender and not escrow:
             self._repaid(lender, command.amount)
             self._end_with_range(lender)
-        elif tail.by == "SALE":
-            self._release_exposure(paper, holder, command.amount)
         paper.paid += command.amount
         self.lines[paper.line].used -= command.amount
         self._end_if_nothing_is_open(paper)
@@ -1289,8 +1296,7 @@ class Model(Limits):
                 gains[party] = gains.get(party, 0) + sign * leg.amount
             tail = self._carve(paper, part, leg.amount)
             tail.state = "REDEEMED"
-            if tail.by == "SALE":
-                self._release_exposure(paper, tail.holder, leg.amount)
+            self._release_exposure(paper, tail)
             self._join(paper, tail)
             self.lines[paper.line].used -= leg.amount
             self._end_if_nothing_is_open(paper)
@@ -1420,8 +1426,7 @@ class Model(Limits):
         self._cut(paper, command.end)
         for part in self._within(paper, command.start, command.end):
             if part.holder != command.receiver:
-                if part.by == "SALE":
-                    self._release_exposure(paper, part.holder, part.end - part.start)
+                self._release_exposure(paper, part)
                 part.holder, part.by = command.receiver, "COURT"
                 if part.state == "HELD":
                     self._settle_in(paper, part)
@@ -1447,12 +1452,12 @@ class Model(Limits):
         if not result.result:
             self._end_hold(command.dispute)
 
-    def _release_exposure(self, paper: Paper, holder: bytes, amount: int) -> None:
-        """Bought face is paid: the buyer's line on the debtor, if he has one, is free again."""
-        key = (r.LineKind.DEBTOR_EXPOSURE, holder, paper.debtor, paper.currency)
-        if key in self.line_of:
-            line = self.lines[self.line_of[key]]
-            line.used -= min(amount, line.used)
+    def _release_exposure(self, paper: Paper, part: Part) -> None:
+        """Face that was bought under the holder's line is paid or leaves him: that line is free of it."""
+        if part.counted:
+            key = (r.LineKind.DEBTOR_EXPOSURE, part.holder, paper.debtor, paper.currency)
+            self.lines[self.line_of[key]].used -= part.end - part.start
+            part.counted = False
 
     # --- guarantees ---------------------------------------------------------------------------
 
@@ -1490,8 +1495,7 @@ class Model(Limits):
         cover.called -= called - command.amount
         tail = self._carve(paper, part, command.amount)
         lender = tail.lien
-        if not lender and tail.by == "SALE":
-            self._release_exposure(paper, tail.holder, command.amount)
+        self._release_exposure(paper, tail)
         tail.holder, tail.state, tail.lien, tail.by = cover.guarantor, "HELD", b"", "GUARANTEE"
         if lender:
             self._repaid(lender, command.amount)
@@ -1846,8 +1850,9 @@ class Model(Limits):
             line = self.lines[resale.line]
             line.reserved, line.used = line.reserved - resale.amount, line.used + resale.amount
         paper, parts = self._parts_of(resale.voucher, resale_id)
-        self._release_exposure(paper, resale.seller, resale.amount)
         for part in parts:
+            self._release_exposure(paper, part)
+            part.counted = bool(resale.line)
             part.state, part.lien, part.holder = "HELD", b"", resale.buyer
             self._settle_in(paper, part)
 

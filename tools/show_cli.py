@@ -26,6 +26,7 @@ from tallynet.messages import TransactionPhase
 from tallynet.plain import to_plain
 from tallynet.receipts import Event
 from tallynet.records import (
+    FLAG_COUNTED,
     FLAG_DISPUTED,
     FLAG_FROZEN,
     FLAG_NO_TRANSFER,
@@ -61,6 +62,7 @@ _FLAGS: Final = (
     (FLAG_FROZEN, "frozen"),
     (FLAG_DISPUTED, "disputed"),
     (FLAG_WRITTEN_OFF, "written off"),
+    (FLAG_COUNTED, "counted by the holder's line"),
 )
 AskingOption = Annotated[
     str,

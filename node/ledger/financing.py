@@ -511,6 +511,7 @@ def _sold(
     drop_financing(context, id, financing)
     if financing.kind is FinancingKind.SALE:
         for lot in lots:
+            lot = lines.release_bought(context, voucher, lot)
             sold = msgspec.structs.replace(
                 lot,
                 holder=financing.funder,
@@ -519,12 +520,14 @@ def _sold(
                 acquired_day=context.today,
                 acquired_by=AcquiredBy.SALE,
             )
+            sold = lines.count_bought(sold, financing)
             settle_in(context, financing.voucher, voucher, sold)
             readdress(context, financing.voucher, sold.start, financing.funder)
         return
     freed = 0
     for lot in lots:
         freed += lot.covered
+        lot = lines.release_bought(context, voucher, lot)
         redeemed = msgspec.structs.replace(lot, state=LotState.REDEEMED, lien=None, covered=0)
         drop_instruction(context, financing.voucher, redeemed.start)
         put_joined(context, financing.voucher, redeemed)

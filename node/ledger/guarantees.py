@@ -273,7 +273,7 @@ def _subrogate(
     )  # fmt: skip
     context.put(command.voucher, voucher)
     own = msgspec.structs.replace(
-        part,
+        lines.release_bought(context, voucher, part),
         holder=guarantor,
         state=LotState.HELD,
         lien=None,
@@ -291,10 +291,6 @@ def _subrogate(
             voucher = context.require(Voucher, command.voucher)
             voucher = pay_surplus(context, command.voucher, voucher, call.payee, owner, surplus)
             context.put(command.voucher, voucher)
-    elif lot.acquired_by is AcquiredBy.SALE:
-        lines.release_exposure(
-            context, lot.holder, voucher.debtor, voucher.currency, command.amount
-        )
 
 
 # --- release ----------------------------------------------------------------------------------------

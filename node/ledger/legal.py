@@ -438,9 +438,6 @@ def _take(context: Context, command: ForceTransfer, lot: Lot) -> None:
     if lot.holder == command.receiver:
         return
     voucher = context.require(Voucher, command.voucher)
-    if lot.acquired_by is AcquiredBy.SALE:
-        amount = lot.end - lot.start
-        lines.release_exposure(context, lot.holder, voucher.debtor, voucher.currency, amount)
     event = voucher.event_count
     voucher = log(
         context, command.voucher, voucher, "freeze.force_transfer", start=lot.start, end=lot.end,
@@ -448,7 +445,7 @@ def _take(context: Context, command: ForceTransfer, lot: Lot) -> None:
     )  # fmt: skip
     context.put(command.voucher, voucher)
     taken = msgspec.structs.replace(
-        lot,
+        lines.release_bought(context, voucher, lot),
         holder=command.receiver,
         newest_event=event,
         acquired_day=context.today,

@@ -19,14 +19,18 @@ from tallynet.errors import invariant
 from tallynet.fields import AMOUNT_MAX, UINT_MAX
 from tallynet.hashing import record_id
 from tallynet.records import (
+    FLAG_COUNTED,
     Allocations,
     CommandClass,
     CreditLine,
+    Financing,
     Kind,
     LineKind,
     LineStatus,
+    Lot,
     OrganisationKind,
     SeasonalWindows,
+    Voucher,
 )
 
 
@@ -83,24 +87,25 @@ def unreserve(context: Context, id: bytes, amount: int) -> None:
 
 
 def release_used(context: Context, id: bytes, amount: int) -> None:
-    """Use ends: redeemed or cancelled face of an ISSUE line."""
+    """Use ends: face that is paid, cancelled or passed on, principal that is repaid."""
     _put(context, id, context.require(CreditLine, id), 0, -amount)
 
 
-def release_exposure(
-    context: Context, holder: bytes, debtor: bytes, currency: str, amount: int
-) -> None:
-    """Bought face is paid or sold on: its buyer's DEBTOR_EXPOSURE is free again."""
-    id = line_id(LineKind.DEBTOR_EXPOSURE, holder, debtor, currency)
-    if context.find(CreditLine, id) is not None:
-        release_as_used(context, id, amount)
+def count_bought(lot: Lot, deal: Financing) -> Lot:
+    """A bought lot, marked if its buyer's DEBTOR_EXPOSURE counts it (an offer need not ask for that line)."""
+    counted = LineKind.DEBTOR_EXPOSURE in deal.lines
+    flags = lot.flags | FLAG_COUNTED if counted else lot.flags
+    return msgspec.structs.replace(lot, flags=flags)
 
 
-def release_as_used(context: Context, id: bytes, amount: int) -> None:
-    """Use ends, as far as there is any: face that was bought without asking for the line (an offer need
-    not) frees it all the same, so that there may be less than what is repaid now."""
-    line = context.require(CreditLine, id)
-    release_used(context, id, min(amount, line.used))
+def release_bought(context: Context, voucher: Voucher, lot: Lot) -> Lot:
+    """A lot that is paid, or leaves its holder: if the holder's DEBTOR_EXPOSURE counted it, it does no more.
+    The caller writes the lot."""
+    if not lot.flags & FLAG_COUNTED:
+        return lot
+    id = line_id(LineKind.DEBTOR_EXPOSURE, lot.holder, voucher.debtor, voucher.currency)
+    release_used(context, id, lot.end - lot.start)
+    return msgspec.structs.replace(lot, flags=lot.flags & ~FLAG_COUNTED)
 
 
 def reserve_if_there(context: Context, id: bytes, amount: int) -> None:

@@ -189,7 +189,7 @@ def _free_room(context: Context, financing: Financing, principal: int) -> None:
         pool = context.require(Backstop, id)
         context.put(id, msgspec.structs.replace(pool, drawn=pool.drawn - principal))
     for line in exposure_lines(financing):
-        lines.release_as_used(context, line, principal)
+        lines.release_used(context, line, principal)
 
 
 def source_of(financing: Financing) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from node.ledger import lines
 from node.ledger.context import Context, refuse, require_amount
 from node.ledger.organisations import require_active
 from node.ledger.parameters import value_on
@@ -128,7 +129,7 @@ def _pass_on(context: Context, command: LotTransfer, voucher: Voucher, piece: Pi
         reference=piece.document or b"",
     )  # fmt: skip
     if voucher.accept_mode is AcceptMode.IMMEDIATE:
-        received(context, command.voucher, part, piece.receiver, event)
+        received(context, command.voucher, voucher, part, piece.receiver, event)
         return voucher
     pending = msgspec.structs.replace(
         part,
@@ -144,10 +145,12 @@ def _pass_on(context: Context, command: LotTransfer, voucher: Voucher, piece: Pi
     return voucher
 
 
-def received(context: Context, voucher_id: bytes, part: Lot, receiver: bytes, event: int) -> None:
+def received(
+    context: Context, voucher_id: bytes, voucher: Voucher, part: Lot, receiver: bytes, event: int
+) -> None:
     """The receiver holds the part from now on (I11: one more hop)."""
     held = msgspec.structs.replace(
-        part,
+        lines.release_bought(context, voucher, part),
         holder=receiver,
         state=LotState.HELD,
         pending_to=None,
@@ -227,7 +230,7 @@ def _accept(
         context, voucher_id, voucher, event_type, start=lot.start, end=lot.end,
         source=lot.holder, target=receiver, amount=lot.end - lot.start,
     )  # fmt: skip
-    received(context, voucher_id, lot, receiver, event)
+    received(context, voucher_id, voucher, lot, receiver, event)
     return voucher
 
 

@@ -28,7 +28,6 @@ from node.ledger.settlement import PAYABLE
 from node.ledger.vouchers import log, touch
 from tallynet.commands import NetLeg, SettlementNet
 from tallynet.records import (
-    AcquiredBy,
     CommandClass,
     Instruction,
     InstructionState,
@@ -136,9 +135,8 @@ def _redeem(context: Context, leg: NetLeg) -> None:
         source=voucher.debtor, target=lot.holder, amount=leg.amount,
         reference=context.joint_body or b"",
     )  # fmt: skip
+    part = lines.release_bought(context, voucher, part)
     redeemed = msgspec.structs.replace(part, state=LotState.REDEEMED, newest_event=event)
     put_joined(context, leg.voucher, redeemed)
     shrink_instruction(context, leg.voucher, leg.start, leg.amount)
     redeem_face(context, leg.voucher, voucher, leg.amount)
-    if lot.acquired_by is AcquiredBy.SALE:
-        lines.release_exposure(context, lot.holder, voucher.debtor, voucher.currency, leg.amount)

@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from node.ledger import lines
 from node.ledger.context import Context, refuse
 from node.ledger.debts import accrue, debt
 from node.ledger.drawing import lender
@@ -168,6 +169,7 @@ def enforce(context: Context, command: FinancingEnforce) -> None:
     )  # fmt: skip
     context.put(financing.voucher, voucher)
     for lot in lots:
+        lot = lines.release_bought(context, voucher, lot)
         taken = msgspec.structs.replace(
             lot, holder=lender(financing), state=LotState.HELD, newest_event=event
         )

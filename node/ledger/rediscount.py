@@ -262,7 +262,6 @@ def _bought(context: Context, id: bytes, deal: Financing, event_type: str) -> No
     drop_financing(context, id, deal)
     for line in exposure_lines(deal):
         lines.use_reserved(context, line, deal.principal)
-    lines.release_exposure(context, deal.obligor, deal.debtor, deal.currency, deal.principal)
     voucher = touch(context, deal.voucher)
     lots = lots_of(context, id, deal)
     invariant(bool(lots), "LEDGER_I5 a rediscount without its lot")
@@ -274,13 +273,14 @@ def _bought(context: Context, id: bytes, deal: Financing, event_type: str) -> No
     context.put(deal.voucher, voucher)
     for lot in lots:
         bought = msgspec.structs.replace(
-            lot,
+            lines.release_bought(context, voucher, lot),
             holder=deal.funder,
             state=LotState.HELD,
             lien=None,
             newest_event=event,
             acquired_day=context.today,
         )
+        bought = lines.count_bought(bought, deal)
         settle_in(context, deal.voucher, voucher, bought)
         readdress(context, deal.voucher, bought.start, deal.funder)
 

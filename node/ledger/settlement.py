@@ -46,7 +46,6 @@ from tallynet.records import (
     FLAG_DISPUTED,
     FLAG_FROZEN,
     FLAG_WRITTEN_OFF,
-    AcquiredBy,
     CommandClass,
     Financing,
     FinancingKind,
@@ -314,7 +313,7 @@ def _redeem(
         raise refuse("FUNDS_SHORT", f"the debtor has funded {lot.covered} of this lot")
     if lot.state is LotState.FINANCING_PENDING:
         raise refuse("LOT_LOCKED", "a pay-out on this lot is under way")
-    lien, holder, acquired = None if frozen else lot.lien, lot.holder, lot.acquired_by
+    lien = None if frozen else lot.lien
     lot = msgspec.structs.replace(lot, covered=lot.covered - amount)
     left = lot.covered
     part = carve(
@@ -323,6 +322,7 @@ def _redeem(
     if part.start != lot.start:
         rest = get_lot(context, voucher_id, lot.start)
         put_lot(context, voucher_id, msgspec.structs.replace(rest, covered=left))
+    part = lines.release_bought(context, voucher, part)
     redeemed = msgspec.structs.replace(
         part,
         state=LotState.REDEEMED,
@@ -341,8 +341,6 @@ def _redeem(
         voucher = context.require(Voucher, voucher_id)
         if surplus:
             voucher = pay_surplus(context, voucher_id, voucher, lender(financing), owner, surplus)
-    elif acquired is AcquiredBy.SALE:
-        lines.release_exposure(context, holder, voucher.debtor, voucher.currency, amount)
     return voucher
 
 

@@ -270,9 +270,7 @@ def test_a_pledged_lot_pays_the_lender_first_and_the_surplus_to_the_borrower(wor
 # --- settlement -------------------------------------------------------------------------------------
 
 
-def test_a_loan_is_repaid_although_a_range_bought_beside_the_line_has_freed_it(
-    world: World,
-) -> None:
+def test_a_range_bought_beside_the_line_frees_nothing_of_it(world: World) -> None:
     line = world.line(r.LineKind.DEBTOR_EXPOSURE, "bank-2", "core", 1_000)
     voucher, sale = world.voucher(1_000), world.offer()
     under = world.offer(kind=r.FinancingKind.LOAN_PLEDGE, lines_required=EXPOSURE)
@@ -282,10 +280,39 @@ def test_a_loan_is_repaid_although_a_range_bought_beside_the_line_has_freed_it(
     world.roll_to(world.get(r.Voucher, voucher).maturity)
     fund(world, voucher, 1_000)
     orders = dict(instructions(world, voucher))
-    for id in sorted(orders, key=lambda id: -orders[id].start):  # what was bought is paid first
+    bought, lent = sorted(orders, key=lambda id: -orders[id].start)
+    for id, left in ((bought, 400), (lent, 4)):  # 4 of the range paid the interest
         paid = c.SettlementPaid(world.label, id, orders[id].amount, receipt_number(world))
         world.ok("bank-1", paid)
-    assert world.get(r.CreditLine, line).used == 0
+        assert world.get(r.CreditLine, line).used == left
+
+
+def test_bought_face_that_is_passed_on_or_sold_on_frees_the_line(world: World) -> None:
+    first = world.line(r.LineKind.DEBTOR_EXPOSURE, "bank-2", "core", 1_000)
+    second = world.line(r.LineKind.DEBTOR_EXPOSURE, "bank-3", "core", 1_000)
+    voucher, offer = world.voucher(1_000), world.offer(lines_required=EXPOSURE)
+    world.sell("devices", voucher, 0, 600, offer)
+    assert world.get(r.CreditLine, first).used == 600
+    pieces = (c.Piece(world.ids["shop"], 100, None),)
+    world.ok("bank-2", c.LotTransfer(world.label, voucher, 400, pieces))
+    assert world.get(r.CreditLine, first).used == 500
+    onward = world.offer("bank-3", lines_required=EXPOSURE)
+    world.ok("bank-2", c.AccountBind(b"main", world.ids["bank-1"], bytes(32), "CNY"))
+    world.ok("bank-1", c.AccountVerify(world.label, world.account("bank-2")))
+    drawn = world.ok("bank-2", world.draw("bank-2", voucher, 400, 200, onward))
+    world.pay_out("bank-3", drawn, drawn.result[1])
+    assert [world.get(r.CreditLine, line).used for line in (first, second)] == [300, 200]
+
+
+def test_ranges_that_a_line_counts_and_others_are_not_joined(world: World) -> None:
+    world.line(r.LineKind.DEBTOR_EXPOSURE, "bank-2", "core", 1_000)
+    voucher, beside = world.voucher(1_000), world.offer()
+    under = world.offer(lines_required=EXPOSURE)
+    for offer in (under, under, beside, beside):
+        world.sell("devices", voucher, 0, 100, offer)
+    assert world.lots(voucher) == [
+        ("devices", 0, 600, "HELD"), ("bank-2", 600, 800, "HELD"), ("bank-2", 800, 1_000, "HELD"),
+    ]  # fmt: skip
 
 
 def test_partial_funds_are_shared_pro_rata_and_never_overpaid_I13(world: World) -> None:
