@@ -58,6 +58,8 @@ OfOption = Annotated[
 HIDDEN: Final = "(not shown)"
 PEOPLE: Final = frozenset((Role.MAKER, Role.CHECKER, Role.APPROVER, Role.ADMIN))
 R = TypeVar("R")
+START_DIGITS_MAX: Final = 17
+"""Of the largest amount."""
 
 
 class Answer:
@@ -140,10 +142,7 @@ def lot_up(
         OWNER/LABEL:START or VOUCHER-ID:START.
     """
     book = AddressBook(network)
-    voucher, _, start = reference.rpartition(":")
-    if not voucher or not start.isascii() or not start.isdigit():
-        raise UsageError("USAGE", f"{reference!r} names no lot; write OWNER/LABEL:START")
-    answer = ask(network, book, as_, Up(book.record(Kind.VOUCHER, voucher), int(start)))
+    answer = ask(network, book, as_, Up(*lot_of(book, reference)))
     (trace,) = answer.of(Trace)
     events = [row.event for row in answer.of(PathEvent)]
     if output is Output.json:
@@ -165,6 +164,14 @@ def lot_up(
     gone = ", older ones are in blocks that the node does not hold" if answer.gone else ""
     columns = ("#", "event", "start", "end", "from", "to")
     print_rows(f"its way, newest first{gone}", columns, rows)
+
+
+def lot_of(book: AddressBook, reference: str) -> tuple[bytes, int]:
+    """`OWNER/LABEL:START` -> voucher and start. Raises UsageError USAGE."""
+    voucher, _, start = reference.rpartition(":")
+    if not voucher or not start.isascii() or not start.isdigit() or len(start) > START_DIGITS_MAX:
+        raise UsageError("USAGE", f"{reference!r} names no lot; write OWNER/LABEL:START")
+    return book.record(Kind.VOUCHER, voucher), int(start)
 
 
 def trace_rows(trace: Trace, names: Mapping[bytes, str]) -> list[tuple[str, str]]:

@@ -22,6 +22,7 @@ from tools.arguments import (
     parse_day,
     parse_hex_id,
 )
+from tools.bank.notice_cli import bank_notice
 from tools.bank.pain001 import Initiation, Party, Payment, write
 from tools.bank.payments import ACCOUNT_CHARACTERS_MAX, Held, Wishes, choose, payment_of, send
 from tools.bank.receipts import MATCHED, Answer, Result, apply
@@ -368,4 +369,5 @@ def add_bank_commands(app: App) -> None:
     bank.command(bank_payments, name="payments")
     bank.command(bank_receipts, name="receipts")
     bank.command(bank_reconcile, name="reconcile")
+    bank.command(bank_notice, name="notice")
     app.command(bank)

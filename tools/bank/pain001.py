@@ -76,15 +76,13 @@ def write(initiation: Initiation) -> bytes:
     root = Element("Document", xmlns=NAMESPACE)
     body = SubElement(root, "CstmrCdtTrfInitn")
     header = SubElement(body, "GrpHdr")
-    _text(header, "MsgId", initiation.message)
-    _text(header, "CreDtTm", initiation.created)
+    add_text(header, "MsgId", initiation.message)
+    add_text(header, "CreDtTm", initiation.created)
     _totals(header, payments)
     _party(header, "InitgPty", initiation.bank)
     for number, (_, group) in enumerate(groupby(payments, _block), 1):
         _information(body, initiation, number, list(group))
-    indent(root)
-    content: bytes = tostring(root, encoding="utf-8", xml_declaration=True)
-    return content + b"\n"
+    return serialise(root)
 
 
 def _block(payment: Payment) -> tuple[str, int]:
@@ -96,15 +94,15 @@ def _information(
 ) -> None:
     currency, execution = _block(payments[0])
     block = SubElement(body, "PmtInf")
-    _text(block, "PmtInfId", f"{initiation.message}-{number}")
-    _text(block, "PmtMtd", "TRF")
-    _text(block, "BtchBookg", "false")
+    add_text(block, "PmtInfId", f"{initiation.message}-{number}")
+    add_text(block, "PmtMtd", "TRF")
+    add_text(block, "BtchBookg", "false")
     _totals(block, payments)
-    _text(SubElement(block, "ReqdExctnDt"), "Dt", format_day(execution))
+    add_text(SubElement(block, "ReqdExctnDt"), "Dt", format_day(execution))
     _party(block, "Dbtr", initiation.bank)
     account = SubElement(block, "DbtrAcct")
     _account(account, initiation.debits[currency])
-    _text(account, "Ccy", currency)
+    add_text(account, "Ccy", currency)
     _agent(block, "DbtrAgt", initiation.bank)
     for payment in payments:
         _transfer(block, initiation.bank, payment)
@@ -112,8 +110,8 @@ def _information(
 
 def _transfer(block: Element, bank: Party, payment: Payment) -> None:
     transfer = SubElement(block, "CdtTrfTxInf")
-    _text(SubElement(transfer, "PmtId"), "EndToEndId", payment.reference)
-    amount = _text(SubElement(transfer, "Amt"), "InstdAmt", plain_amount(payment))
+    add_text(SubElement(transfer, "PmtId"), "EndToEndId", payment.reference)
+    amount = add_text(SubElement(transfer, "Amt"), "InstdAmt", plain_amount(payment))
     amount.set("Ccy", payment.currency)
     if payment.payer.id != bank.id:
         _party(transfer, "UltmtDbtr", payment.payer)
@@ -122,8 +120,8 @@ def _transfer(block: Element, bank: Party, payment: Payment) -> None:
     _party(transfer, "Cdtr", payment.payee)
     if payment.account is not None:
         _account(SubElement(transfer, "CdtrAcct"), payment.account)
-    _text(SubElement(transfer, "Purp"), "Prtry", payment.purpose)
-    _text(SubElement(transfer, "RmtInf"), "Ustrd", payment.remittance[:TEXT_MAX])
+    add_text(SubElement(transfer, "Purp"), "Prtry", payment.purpose)
+    add_text(SubElement(transfer, "RmtInf"), "Ustrd", payment.remittance[:TEXT_MAX])
 
 
 def plain_amount(payment: Payment) -> str:
@@ -134,10 +132,10 @@ def plain_amount(payment: Payment) -> str:
 def _totals(parent: Element, payments: Sequence[Payment]) -> None:
     """Number and control sum, which adds up amounts whatever their currency; left out where the standard has no
     room for it."""
-    _text(parent, "NbOfTxs", str(len(payments)))
+    add_text(parent, "NbOfTxs", str(len(payments)))
     total = _sum([plain_amount(payment) for payment in payments])
     if len(total.replace(".", "")) <= SUM_DIGITS_MAX:
-        _text(parent, "CtrlSum", total)
+        add_text(parent, "CtrlSum", total)
 
 
 def _sum(amounts: Sequence[str]) -> str:
@@ -153,31 +151,39 @@ def _sum(amounts: Sequence[str]) -> str:
 
 def _party(parent: Element, tag: str, party: Party) -> None:
     element = SubElement(parent, tag)
-    _text(element, "Nm", party.name[:TEXT_MAX])
+    add_text(element, "Nm", party.name[:TEXT_MAX])
     _other(SubElement(SubElement(element, "Id"), "OrgId"), party.id.hex())
 
 
 def _agent(parent: Element, tag: str, bank: Party) -> None:
     institution = SubElement(SubElement(parent, tag), "FinInstnId")
-    _text(institution, "Nm", bank.name[:TEXT_MAX])
+    add_text(institution, "Nm", bank.name[:TEXT_MAX])
     _other(institution, bank.id.hex())
 
 
 def _account(parent: Element, number: str) -> None:
     identification = SubElement(parent, "Id")
     if is_iban(number):
-        _text(identification, "IBAN", number)
+        add_text(identification, "IBAN", number)
     else:
-        _text(SubElement(identification, "Othr"), "Id", number)
+        add_text(SubElement(identification, "Othr"), "Id", number)
 
 
 def _other(parent: Element, id: str) -> None:
     other = SubElement(parent, "Othr")
-    _text(other, "Id", id)
-    _text(SubElement(other, "SchmeNm"), "Prtry", SCHEME)
+    add_text(other, "Id", id)
+    add_text(SubElement(other, "SchmeNm"), "Prtry", SCHEME)
 
 
-def _text(parent: Element, tag: str, text: str) -> Element:
+def serialise(root: Element) -> bytes:
+    """A file of this root, UTF-8, indented."""
+    indent(root)
+    content: bytes = tostring(root, encoding="utf-8", xml_declaration=True)
+    return content + b"\n"
+
+
+def add_text(parent: Element, tag: str, text: str) -> Element:
+    """A child that holds nothing but this text."""
     element = SubElement(parent, tag)
     element.text = text
     return element
