@@ -34,12 +34,11 @@ class GenerationCache(Generic[V]):
         return value
 
     def put(self, key: bytes, value: V) -> None:
-        """Keep `value`; an older generation's copy is forgotten."""
+        """Keep `value`; a copy in the old generation is never read again."""
         if len(self._young) >= self._half and key not in self._young:
             self._old = self._young
             self._young = {}
         self._young[key] = value
-        self._old.pop(key, None)
 
     def drop(self, key: bytes) -> None:
         """Forget the key if it is here."""

@@ -206,12 +206,13 @@ class Store:
             seed = SEEDS[place]
             # In order of key, so that neighbours meet the same page. One row after the other costs more here
             # than in the database.
-            order = sorted(rows.items())
-            puts = [(key, sealed(seed, key, value)) for key, value in order if value is not None]
-            if len(puts) < len(order):
-                for key, value in order:
-                    if value is None:
-                        transaction.delete(key, db=self._tables[place])
+            puts = []
+            for key in sorted(rows):
+                value = rows[key]
+                if value is None:
+                    transaction.delete(key, db=self._tables[place])
+                else:
+                    puts.append((key, sealed(seed, key, value)))
             if puts:
                 with transaction.cursor(db=self._tables[place]) as cursor:
                     cursor.putmulti(puts)
