@@ -146,11 +146,7 @@ class CommittedState:
         lots: dict[bytes, LotRows],
     ) -> None:
         """Take in a block that the store has made durable; caches keep what it wrote."""
-        for key, record in records.items():
-            if record is None:
-                self._records.drop(key)
-            else:
-                self._records.put(key, record)
+        self._records.update(records.items())
         for voucher, rows in lots.items():
             if rows[1]:
                 self._lots.put(voucher, rows)
@@ -159,8 +155,4 @@ class CommittedState:
         for key, row in changes.indexes:
             if row is not None:
                 self._absent.drop(key)
-        for path, node in changes.tree:
-            if node is None:
-                self._nodes.drop(path)
-            else:
-                self._nodes.put(path, node)
+        self._nodes.update(changes.tree)

@@ -326,14 +326,17 @@ class Overlay:
         leaves: list[Leaf] = []
         vouchers: dict[bytes, bytes | None] = {}
         touched: dict[bytes, list[tuple[int, bytes | None]]] = {}
-        for key in sorted(self._records):
-            record, kind, size = self._records[key], key[0], len(key)
+        written = self._records
+        for key in sorted(written):
+            record, kind, size = written[key], key[0], len(key)
             data = None if record is None else encode(record)
             records.append((key, data))
             if size == LOT_KEY_BYTES and kind == _VOUCHER:
                 digest = None if data is None else sha256(data).digest()
                 lot = (int.from_bytes(key[17:], "big"), digest)
-                touched.setdefault(key[1:17], []).append(lot)
+                if (lots := touched.get(key[1:17])) is None:
+                    lots = touched[key[1:17]] = []
+                lots.append(lot)
                 continue
             if size != NAME_BYTES:
                 invariant(False, "STATE_ID not of 16 bytes")
