@@ -238,15 +238,26 @@ class Service:
         if first is not None:
             self._wait(session, first.transaction)
             return first
-        if self._answer_committed(session, envelope.transaction):
+        if self._is_old(envelope) and self._answer_committed(session, envelope.transaction):
             return None
         self._pool.require_room(envelope.body.organisation, len(raw))
         self._admit_from_client(envelope)
         self._wait(session, envelope.transaction)
         return envelope
 
+    def _is_old(self, envelope: Envelope) -> bool:
+        """Whether its receipt may be here: ids are remembered until they have expired, so any other is new, and
+        needs no look into the store."""
+        valid_until = envelope.body.valid_until
+        if valid_until <= self._now():
+            return True
+        return self._executor.is_remembered(envelope.transaction, valid_until)
+
+    def _now(self) -> int:
+        return max(self._source.now_seconds(), self._executor.head.time_ms // 1000)
+
     def _admit(self, envelope: Envelope) -> None:
-        now = max(self._source.now_seconds(), self._executor.head.time_ms // 1000)
+        now = self._now()
         admit(self._executor.view, self._genesis, envelope, now, skew=CLOCK_SKEW_SECONDS)
 
     def _admit_from_client(self, envelope: Envelope) -> None:
@@ -552,7 +563,7 @@ class Service:
         body = decode(EnvelopeBody, query.body)
         self._door(self._executor.view, key).act(body.organisation)
         head = self._executor.head
-        time = max(self._source.now_seconds(), head.time_ms // 1000)
+        time = self._now()
         receipt, reasons = dry_run(self._executor.view, self._genesis, body, time)
         texts = tuple(reason[:400] for reason in reasons)
         return DryRunResult(query.request, head.height, encode(receipt), texts)

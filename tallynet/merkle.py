@@ -61,7 +61,9 @@ class ListTree:
         self.count: Final = len(leaves)
         if self.count > COUNT_MAX:
             raise ValueError(f"at most {COUNT_MAX} leaves")
-        self._levels: Final = _levels(list(leaves) if hashed else [leaf_hash(x) for x in leaves])
+        self._levels: Final = _levels(
+            list(leaves) if hashed else [sha256(LEAF + leaf).digest() for leaf in leaves]
+        )
         self.root: Final = _bind(self.count, self._levels[-1][0]) if leaves else EMPTY_ROOT
 
     def prove(self, index: int) -> ListProof:

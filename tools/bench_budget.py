@@ -76,7 +76,7 @@ _BY_FUNCTION: Final = {
 }
 
 
-WAITING: Final = ("Writer._work", "EpollIOManager.get_events")
+WAITING: Final = ("Writer._work", "WorkerThread._work", "EpollIOManager.get_events")
 """Innermost frames of a thread that waits for work. The system calls it runnable at times, py-spy believes it."""
 
 

@@ -96,10 +96,10 @@ def resolve(state: StateView, envelope: Envelope, time: int) -> Acting:
             raise refuse("KEY_UNKNOWN", f"key {signer.key.hex()} is none of this organisation's")
         if key.revoked or not key.valid_from <= time < key.valid_to:
             raise refuse("KEY_REVOKED", f"key {signer.key.hex()} is revoked or out of its validity")
-        if any(key is other for other in keys):
+        if keys and any(key is other for other in keys):
             raise refuse("SIGNATURE_INVALID", "a key signs twice")
         keys.append(key)
-    return Acting(tuple(keys), tuple(signer.role for signer in body.signers))
+    return Acting(tuple(keys), tuple([signer.role for signer in body.signers]))
 
 
 def check_signatures(envelope: Envelope, acting: Acting, genesis: bytes, verify: Verify) -> None:
@@ -146,6 +146,9 @@ def authorise(context: Context, organisation: Organisation, acting: Acting, rule
 
 def _check_standing(context: Context, organisation: Organisation, rule: Rule) -> None:
     """Suspended and the like: only what is listed above. A branch stands no better than those above it."""
+    stands = organisation.status is OrganisationStatus.ACTIVE
+    if stands and organisation.parent is None and organisation.branch_status is BranchStatus.OPEN:
+        return  # nearly everybody
     exempt = rule.command_class in SUSPENDED_MAY or rule.command in SUSPENDED_MAY_TOO
     if organisation.status is not OrganisationStatus.ACTIVE and not exempt:
         raise refuse("ORGANISATION_INACTIVE", f"the organisation is {organisation.status.name}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, TypeVar
 
-from node.ledger.own_indexes import follow, is_followed
+from node.ledger.own_indexes import FOLLOWED, follow
 from node.state.view import StateView
 from tallynet.codec import encode
 from tallynet.errors import LedgerError
@@ -90,10 +90,11 @@ class Context:
 
     def put(self, id: bytes, record: Record) -> None:
         """Replace a record that exists."""
-        kind, record_type = _KIND_OF[type(record)], type(record)
-        if is_followed(record_type):
-            follow(self.state, record_type, id, self.state.get(kind, id), record)
-        self.state.put(kind, id, record)
+        state, record_type = self.state, type(record)
+        kind = _KIND_OF[record_type]
+        if record_type in FOLLOWED:
+            follow(state, record_type, id, state.get(kind, id), record)
+        state.put(kind, id, record)
 
     def create(self, id: bytes, record: Record) -> None:
         """Write a new record and name it in the receipt; LedgerError ID_IN_USE if the id is taken."""

@@ -10,12 +10,12 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 from node.ledger import families, joint, prologue, remembered
 from node.ledger.authority import Acting, Verify, authorise, check_signatures, resolve
 from node.ledger.context import Context, refuse
-from node.ledger.parameters import value
+from node.ledger.parameters import value, value_on
 from node.ledger.prologue import wants_block
 from node.ledger.rulebook import RULES, Joint, Rule
 from node.state.view import StateView, TransactionalView
@@ -31,7 +31,7 @@ from tallynet.receipts import (
     PrologueReceipt,
     events_digest,
 )
-from tallynet.records import Kind, Organisation
+from tallynet.records import NETWORK_ID, Kind, Network, Organisation
 from tallynet.signatures import verify_kind
 
 __all__ = ["BlockResult", "admit", "dry_run", "execute_block", "wants_block"]
@@ -74,9 +74,9 @@ def execute_block(
     opening, acts, backlog = prologue.run(state, genesis, header)
     # Neither changes before the next day roll: new values of a parameter begin on a later day.
     today, lifetime = opening.today, value(opening, LIFETIME)
-    events = list(opening.encoded_events)
-    log = _log(opening.events, 0)
-    first = PrologueReceipt(opening.time, today, acts, backlog, events_digest(events))
+    events = list(opening.events)
+    encoded = list(opening.encoded_events)
+    first = PrologueReceipt(opening.time, today, acts, backlog, events_digest(encoded))
     receipts: list[bytes] = []
     admitted: list[int] = []
     for index, envelope in enumerate(envelopes):
@@ -88,22 +88,28 @@ def execute_block(
         admitted.append(index)
         remembered.remember(state, envelope)
         own = _run(state, opening, today, envelope.transaction, envelope.body, acting)
-        log |= _log(own.events, len(events))
-        events.extend(own.encoded_events)
+        events.extend(own.events)
+        encoded.extend(own.encoded_events)
         digest = events_digest(own.encoded_events) if own.events else _NO_EVENTS
         receipts.append(encode(EnvelopeReceipt(envelope.transaction, "OK", own.commands, digest)))
     remembered.commit(state, header.height, [envelopes[index] for index in admitted])
     prologue_bytes = encode(first)
     tree = ListTree([prologue_bytes, *receipts])
     return BlockResult(
-        prologue_bytes, tuple(receipts), tuple(events), log, tuple(admitted), tree, tree.root
+        prologue_bytes,
+        tuple(receipts),
+        tuple(encoded),
+        _log(events),
+        tuple(admitted),
+        tree,
+        tree.root,
     )
 
 
-def _log(events: Sequence[Event], first: int) -> dict[bytes, bytes]:
+def _log(events: Sequence[Event]) -> dict[bytes, bytes]:
     return {
         event.subject + event.sequence.to_bytes(8, "big"): _PLACE.pack(at, event.start, event.end)
-        for at, event in enumerate(events, first)
+        for at, event in enumerate(events)
         if event.kind == Kind.VOUCHER
     }
 
@@ -131,7 +137,8 @@ def admit(
         LedgerError: ENVELOPE_MALFORMED, NETWORK_MISMATCH, EXPIRED, VALIDITY_TOO_LONG,
             DUPLICATE_TRANSACTION, KEY_UNKNOWN, KEY_REVOKED, SIGNATURE_INVALID.
     """
-    lifetime = value(_reading(state, genesis, now), LIFETIME)
+    network = cast("Network", state.get(Kind.NETWORK, NETWORK_ID))
+    lifetime = value_on(state, LIFETIME, network.business_date)
     _admit(state, genesis, envelope, now, lifetime, verify, skew)
 
 

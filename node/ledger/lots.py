@@ -56,7 +56,7 @@ KYC_RECEIVER = 1
 
 
 def _total(command: LotTransfer) -> int:
-    return sum(piece.amount for piece in command.pieces)
+    return sum([piece.amount for piece in command.pieces])
 
 
 @rule(
@@ -81,10 +81,9 @@ def transfer(context: Context, command: LotTransfer) -> None:
         raise refuse("TRANSFER_BARRED", "the holder agreed not to transfer this lot")
     for piece in command.pieces:
         _check_piece(context, voucher, piece)
-    if _total(command) > lot.end - lot.start:
-        raise refuse(
-            "AMOUNT_RANGE", f"pieces of {_total(command)} from a lot of {lot.end - lot.start}"
-        )
+    total, length = _total(command), lot.end - lot.start
+    if total > length:
+        raise refuse("AMOUNT_RANGE", f"pieces of {total} from a lot of {length}")
     if lot.hops + 1 > voucher.max_hops:
         raise refuse("HOP_LIMIT", f"at most {voucher.max_hops} transfers after the first payee")
     for piece in command.pieces:

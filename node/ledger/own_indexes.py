@@ -106,6 +106,10 @@ _OWN: Final[dict[type[Record], Rule]] = {
 }
 
 
+FOLLOWED: Final = frozenset(_OWN)
+"""Types whose records have an entry at all."""
+
+
 def own_entry(id: bytes, record: Record) -> Entry | None:
     """The one entry that exists because of this record, or None."""
     rule = _OWN.get(type(record))
@@ -118,7 +122,7 @@ def follow(
     """Bring the entry of a record of this type in step with what is about to be written; None: there is no
     such record before, or after."""
     rule = _OWN.get(record_type)
-    if rule is None:
+    if rule is None or (record_type is Voucher and _same_entry(old, new)):
         return
     before = None if old is None else rule(id, old)
     after = None if new is None else rule(id, new)
@@ -128,6 +132,13 @@ def follow(
         state.index_remove(*before)
     if after is not None:
         state.index_add(*after)
+
+
+def _same_entry(old: Record | None, new: Record | None) -> bool:
+    """Every act on lots writes their voucher, and its entry seldom depends on that: no key is made then."""
+    if not isinstance(old, Voucher) or not isinstance(new, Voucher):
+        return False
+    return old.status is new.status and old.debtor == new.debtor
 
 
 def follow_lot(state: StateView, id: bytes, old: Lot | None, new: Lot | None) -> None:
@@ -144,11 +155,6 @@ def follow_lot(state: StateView, id: bytes, old: Lot | None, new: Lot | None) ->
         state.index_add(Index.OPEN_LOTS, new.holder + day_bytes(new.acquired_day) + id)
 
 
-def is_followed(record_type: type[Record]) -> bool:
-    """Whether records of this type have an entry at all."""
-    return record_type in _OWN
-
-
 __all__ = [
-    "CLOSED_VOUCHERS", "DAY_BYTES", "OPEN_LOTS", "Entry", "day_bytes", "follow", "follow_lot", "is_followed", "own_entry",
+    "CLOSED_VOUCHERS", "DAY_BYTES", "FOLLOWED", "OPEN_LOTS", "Entry", "day_bytes", "follow", "follow_lot", "own_entry",
 ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, Generic, TypeVar
 
 V = TypeVar("V")
@@ -34,12 +35,24 @@ class GenerationCache(Generic[V]):
         return value
 
     def put(self, key: bytes, value: V) -> None:
-        """Keep `value`; an older generation's copy is forgotten."""
+        """Keep `value`; a copy in the old generation is never read again."""
         if len(self._young) >= self._half and key not in self._young:
             self._old = self._young
             self._young = {}
         self._young[key] = value
-        self._old.pop(key, None)
+
+    def update(self, changes: Iterable[tuple[bytes, V | None]]) -> None:
+        """Put what has a value, drop what is None: many at once, without a call for each."""
+        young, old, half = self._young, self._old, self._half
+        for key, value in changes:
+            if value is None:
+                young.pop(key, None)
+                old.pop(key, None)
+                continue
+            if len(young) >= half and key not in young:
+                old = self._old = young
+                young = self._young = {}
+            young[key] = value
 
     def drop(self, key: bytes) -> None:
         """Forget the key if it is here."""

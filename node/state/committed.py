@@ -27,6 +27,9 @@ LOT_ROW_CACHE: Final = 20_000
 """Vouchers whose lots are known without a read."""
 NODE_CACHE: Final = 40_000
 """Nodes and buckets of the state tree, 1 KiB each: all nodes of a tree of eight million entities."""
+ABSENT_CACHE: Final = 40_000
+"""Index keys known not to be there, some 6 MiB: each transaction's id is looked for at the door, by the core, in its
+proposal and in its block, and found in none of them."""
 SCAN_PAGE_MIN: Final = 16
 """Index keys fetched per read at least, so that short scans over removed keys do not crawl."""
 
@@ -61,16 +64,20 @@ class CommittedState:
         record_cache: int = RECORD_CACHE,
         lot_row_cache: int = LOT_ROW_CACHE,
         node_cache: int = NODE_CACHE,
+        absent_cache: int = ABSENT_CACHE,
     ) -> None:
         self.reader: Final = reader
         self._records: Final[GenerationCache[Record]] = GenerationCache(record_cache)
         self._lots: Final[GenerationCache[LotRows]] = GenerationCache(lot_row_cache)
         self._nodes: Final[GenerationCache[bytes]] = GenerationCache(node_cache)
+        self._absent: Final[GenerationCache[bool]] = GenerationCache(absent_cache)
 
     @classmethod
     def snapshot(cls, reader: Reader) -> CommittedState:
         """The state in one snapshot of the store, with small caches: for a query or a dry run."""
-        return cls(reader, record_cache=1_000, lot_row_cache=100, node_cache=1_000)
+        return cls(
+            reader, record_cache=1_000, lot_row_cache=100, node_cache=1_000, absent_cache=100
+        )
 
     @property
     def root(self) -> bytes:
@@ -114,7 +121,12 @@ class CommittedState:
 
     def has_index(self, key: bytes) -> bool:
         """Whether index byte ‖ key is there."""
-        return self.reader.get(INDEXES, key) is not None
+        if self._absent.get(key):
+            return False
+        found = self.reader.get(INDEXES, key) is not None
+        if not found:
+            self._absent.put(key, True)
+        return found
 
     def index_keys(self, prefix: bytes, after: bytes, page: int) -> Iterator[bytes]:
         """Index keys with this prefix above `after`, ascending, read `page` at a time."""
@@ -134,18 +146,13 @@ class CommittedState:
         lots: dict[bytes, LotRows],
     ) -> None:
         """Take in a block that the store has made durable; caches keep what it wrote."""
-        for key, record in records.items():
-            if record is None:
-                self._records.drop(key)
-            else:
-                self._records.put(key, record)
+        self._records.update(records.items())
         for voucher, rows in lots.items():
             if rows[1]:
                 self._lots.put(voucher, rows)
             else:
                 self._lots.drop(voucher)
-        for path, node in changes.tree:
-            if node is None:
-                self._nodes.drop(path)
-            else:
-                self._nodes.put(path, node)
+        for key, row in changes.indexes:
+            if row is not None:
+                self._absent.drop(key)
+        self._nodes.update(changes.tree)

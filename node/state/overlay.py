@@ -14,7 +14,7 @@ candidate for its height) must be dropped before the winner's changes go to the 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from hashlib import sha256
 from heapq import merge
 from typing import Any, Final, cast
@@ -103,7 +103,12 @@ class Overlay:
     def put(self, kind: Kind, id: bytes, record: Record) -> None:
         key = RECORD_PREFIX[kind] + id
         if kind == _LOT:
-            self._add_start(id, record)
+            start = int.from_bytes(id[16:], "big")
+            if len(id) != 24 or type(record) is not Lot or record.start != start:
+                invariant(False, "STATE_LOT the id is not that of the lot")
+            # One that this block has written already is among the starts.
+            if self._records.get(key) is None:
+                self._add_start(id[:16], start)
         self._write(self._records, key, record)
 
     def delete(self, kind: Kind, id: bytes) -> None:
@@ -111,7 +116,7 @@ class Overlay:
         invariant(self._find(key) is not None, "STATE_DELETE of a record that does not exist")
         if kind == _LOT:
             voucher, start = id[:16], int.from_bytes(id[16:], "big")
-            starts = self._starts_of(voucher)
+            starts = self.lot_starts(voucher)
             at = bisect_left(starts, start)
             self._write(self._starts, voucher, starts[:at] + starts[at + 1 :])
         self._write(self._records, key, None)
@@ -125,10 +130,7 @@ class Overlay:
 
     # --- lots -----------------------------------------------------------------------------------
 
-    def lot_starts(self, voucher: bytes) -> Sequence[int]:
-        return self._starts_of(voucher)
-
-    def _starts_of(self, voucher: bytes) -> tuple[int, ...]:
+    def lot_starts(self, voucher: bytes) -> tuple[int, ...]:
         layer: Overlay | None = self
         while layer is not None:
             starts = layer._starts.get(voucher)
@@ -137,11 +139,8 @@ class Overlay:
             layer = layer._below
         return self._committed.lots(voucher)[0]
 
-    def _add_start(self, id: bytes, record: Record) -> None:
-        voucher, start = id[:16], int.from_bytes(id[16:], "big")
-        if len(id) != 24 or type(record) is not Lot or record.start != start:
-            invariant(False, "STATE_LOT the id is not that of the lot")
-        starts = self._starts_of(voucher)
+    def _add_start(self, voucher: bytes, start: int) -> None:
+        starts = self.lot_starts(voucher)
         at = bisect_left(starts, start)
         if at == len(starts) or starts[at] != start:
             self._write(self._starts, voucher, (*starts[:at], start, *starts[at:]))
@@ -327,14 +326,17 @@ class Overlay:
         leaves: list[Leaf] = []
         vouchers: dict[bytes, bytes | None] = {}
         touched: dict[bytes, list[tuple[int, bytes | None]]] = {}
-        for key in sorted(self._records):
-            record, kind, size = self._records[key], key[0], len(key)
+        written = self._records
+        for key in sorted(written):
+            record, kind, size = written[key], key[0], len(key)
             data = None if record is None else encode(record)
             records.append((key, data))
             if size == LOT_KEY_BYTES and kind == _VOUCHER:
                 digest = None if data is None else sha256(data).digest()
                 lot = (int.from_bytes(key[17:], "big"), digest)
-                touched.setdefault(key[1:17], []).append(lot)
+                if (lots := touched.get(key[1:17])) is None:
+                    lots = touched[key[1:17]] = []
+                lots.append(lot)
                 continue
             if size != NAME_BYTES:
                 invariant(False, "STATE_ID not of 16 bytes")

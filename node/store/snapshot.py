@@ -262,7 +262,7 @@ class LiveReader:
     """Values of the newest commit, each read in a transaction of its own (0.4 µs: LMDB keeps spare
     ones): for the cache misses of `CommittedState`. It reads one of the two states for good."""
 
-    __slots__ = ("_damage", "_environment", "_generation", "_tables")
+    __slots__ = ("_damage", "_environment", "_generation", "_places", "_tables")
 
     def __init__(
         self, environment: Any, tables: dict[str, Any], damage: Damage, generation: int
@@ -271,15 +271,17 @@ class LiveReader:
         self._tables: Final = tables
         self._damage: Final = damage
         self._generation: Final = generation
+        names = {table: name_in_file(table, generation) for table in STATE_TABLES}
+        self._places: Final = {t: (tables[name], SEEDS[name]) for t, name in names.items()}
 
     def get(self, table: str, key: bytes) -> bytes | None:
-        place = name_in_file(table, self._generation)
+        place, seed = self._places[table]
         with self._environment.begin() as transaction:
-            stored: bytes | None = transaction.get(key, db=self._tables[place])
+            stored: bytes | None = transaction.get(key, db=place)
         if stored is None:
             return None
-        if not intact(SEEDS[place], key, stored):
-            raise _changed(self._damage, place, key)
+        if not intact(seed, key, stored):
+            raise _changed(self._damage, name_in_file(table, self._generation), key)
         return stored[:-CHECKSUM_BYTES]
 
     def scan(

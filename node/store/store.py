@@ -49,6 +49,7 @@ from node.store.tables import (
     name_in_file,
     open_environment,
     sealed,
+    sealed_rows,
 )  # fmt: skip
 
 CRASH_POINTS: Final = ("before-transaction", "before-commit", "after-commit", "after-mark")
@@ -203,15 +204,9 @@ class Store:
         for table, rows in sorted(batch.rows.items()):
             staged = table.startswith(STAGED)
             place = name_in_file(table.removeprefix(STAGED), self._generation + staged)
-            seed = SEEDS[place]
-            # In order of key, so that neighbours meet the same page. One row after the other costs more here
-            # than in the database.
-            order = sorted(rows.items())
-            puts = [(key, sealed(seed, key, value)) for key, value in order if value is not None]
-            if len(puts) < len(order):
-                for key, value in order:
-                    if value is None:
-                        transaction.delete(key, db=self._tables[place])
+            puts, deletes = sealed_rows(SEEDS[place], rows)
+            for key in deletes:
+                transaction.delete(key, db=self._tables[place])
             if puts:
                 with transaction.cursor(db=self._tables[place]) as cursor:
                     cursor.putmulti(puts)

@@ -277,6 +277,19 @@ def test_a_second_copy_is_answered_without_disturbing_the_first(net: Net) -> Non
     assert late.codes(genuine) == ["OK"], "the receipt of the copy that was executed"
 
 
+def test_who_sends_an_executed_envelope_again_gets_its_receipt_also_when_it_has_expired(
+    net: Net,
+) -> None:
+    genuine = offer(net)
+    net.nodes[LEADER].submit(genuine)
+    assert net.run(5_000, until=net.agree)
+    for later_ms in (0, 2 * 3_600_000):
+        net.now_ms += later_ms
+        again = net.nodes[VICTIM].submit(genuine)
+        assert again.codes(genuine) == ["OK"]
+    assert genuine.body.valid_until < net.wall_ms // 1000
+
+
 def test_signatures_in_another_order_are_refused_at_the_door(net: Net) -> None:
     """The order of the signers is signed: other signatures in it fit nobody."""
     genuine = offer(net)

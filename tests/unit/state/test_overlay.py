@@ -59,7 +59,11 @@ class OverlayMachine(RuleBasedStateMachine):
     def start(self, cache: int) -> None:
         self.reader = MemoryReader()
         self.committed = CommittedState(
-            self.reader, record_cache=cache, lot_row_cache=cache, node_cache=cache
+            self.reader,
+            record_cache=cache,
+            lot_row_cache=cache,
+            node_cache=cache,
+            absent_cache=cache,
         )
         self.stack = [Overlay(self.committed)]
         self.models = [Model()]
@@ -358,3 +362,18 @@ def test_what_a_committed_block_deleted_is_gone_from_the_cache() -> None:
     assert [after.get(kind, id) for kind, id in keys] == [None, None, None]
     assert list(after.lot_starts(VOUCHERS[0])) == []
     assert committed.root == memory_state().seal()
+
+
+def test_an_index_key_that_was_looked_for_in_vain_is_found_when_a_block_has_added_it() -> None:
+    reader = MemoryReader()
+    committed = CommittedState(reader)
+    key = INDEX_KEYS[0]
+    assert not Overlay(committed).index_has(Index.REMEMBERED, key)
+    for there in (True, False, True):
+        block = Overlay(committed)
+        (block.index_add if there else block.index_remove)(Index.REMEMBERED, key)
+        block.seal()
+        reader.apply(block.changes())
+        assert block.index_has(Index.REMEMBERED, key) == there
+        block.commit()
+        assert Overlay(committed).index_has(Index.REMEMBERED, key) == there
