@@ -34,7 +34,14 @@ from tallynet.genesis import Genesis, genesis_hash
 from tallynet.keyfile import KeyFileError
 from tools.arguments import UsageError
 from tools.command_table import COMMANDS, Reading
-from tools.ledger_cli import DEFAULT_NETWORK, AsOption, NetworkOption, OutputOption, build
+from tools.ledger_cli import (
+    DEFAULT_NETWORK,
+    AsOption,
+    NetworkOption,
+    OutputOption,
+    build,
+    explain,
+)
 from tools.output import Output, print_json, print_rows
 from tools.participant import Signatory
 from tools.records_by_name import AddressBook
@@ -162,7 +169,9 @@ def run(directory: Path) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.umask(0o077)
     logs.configure(config.name)
-    trio.run(daemon.run, directory, config, genesis, key, sign, _by_words(directory, config))
+    trio.run(
+        daemon.run, directory, config, genesis, key, sign, _by_words(directory, config), explain
+    )
 
 
 def _key(directory: Path, config: LightConfig) -> Ed25519PrivateKey:
@@ -203,10 +212,11 @@ def command_by_words(
         option = entry.options.get(name)
         if option is None:
             raise UsageError("USAGE", f"{words} takes no {name!r}; see tally {words} --help")
-        texts = value if option.many else [value]
-        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-            shape = "a list of texts" if option.many else "a text"
+        texts = value if option.many and isinstance(value, list) else [value]
+        if not all(isinstance(text, str) for text in texts):
+            shape = "a text or a list of texts" if option.many else "a text"
             raise UsageError("USAGE", f"{name}: {shape}, as on the command line")
+        given[name] = texts if option.many else value
     reading = Reading(book, acting, given.get("currency", "CNY"))
     return build(entry, reading, label, given)
 

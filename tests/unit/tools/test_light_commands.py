@@ -30,6 +30,11 @@ def test_amounts_and_ids_are_written_as_on_the_command_line() -> None:
     assert build("lot transfer", TRANSFER) == LotTransfer(b"l", b"v" * 16, 3, (piece,))
 
 
+def test_a_text_stands_for_a_list_of_one() -> None:
+    single = TRANSFER | {"pieces": TRANSFER["pieces"][0]}
+    assert build("lot transfer", single) == build("lot transfer", TRANSFER)
+
+
 def test_options_have_the_defaults_of_the_command_line() -> None:
     claim = build("voucher claim", {"label": "l", "voucher": (b"v" * 16).hex()})
     assert isinstance(claim, VoucherClaim)
@@ -41,8 +46,8 @@ def test_options_have_the_defaults_of_the_command_line() -> None:
     [
         ("lot eat", TRANSFER, "no command 'lot eat'"),
         ("lot transfer", TRANSFER | {"piece": "x"}, "takes no 'piece'"),
-        ("lot transfer", TRANSFER | {"pieces": "x:1"}, "a list of texts"),
-        ("lot transfer", TRANSFER | {"pieces": [3]}, "a list of texts"),
+        ("lot transfer", TRANSFER | {"pieces": [3]}, "a text or a list of texts"),
+        ("lot transfer", TRANSFER | {"pieces": 3}, "a text or a list of texts"),
         ("lot transfer", TRANSFER | {"start": 3}, "start: a text"),
         ("lot transfer", TRANSFER | {"label": 3}, "label: a text"),
         ("lot transfer", {"label": "l", "voucher": "00" * 16, "start": "0"}, "--pieces is missing"),
