@@ -115,11 +115,11 @@ def everything(directory: Path, what: str) -> list[dict[str, Any]]:
 def get(
     directory: Path, path: str, token: str, body: dict[str, Any] | None = None
 ) -> tuple[int, dict[str, Any]]:
-    """GET, or POST of a body."""
+    """GET, or PUT of a body."""
     config = load_light(directory)
     line = http.client.HTTPConnection(config.http_host, config.http_port, timeout=30)
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    method, raw = ("GET", None) if body is None else ("POST", json.dumps(body))
+    method, raw = ("GET", None) if body is None else ("PUT", json.dumps(body))
     line.request(method, path, raw, headers)
     response = line.getresponse()
     answer = json.loads(response.read())
@@ -172,43 +172,46 @@ def test_an_enterprise_sees_what_it_holds_with_and_without_the_network(
         assert get(light, "/commands/erp-1", read_token(light)) == sent
 
 
-def transfer_of(network: Path, id: str, amount: int) -> dict[str, Any]:
+def transfer_of(network: Path, amount: int) -> dict[str, Any]:
     pieces = [
         {"receiver": load_wallet(network, "parts").organisation, "amount": amount, "document": None}
     ]
     voucher = AddressBook(network).record(Kind.VOUCHER, "tours/v").hex()
     options = {"voucher": voucher, "start": 0, "pieces": pieces}
-    return {"id": id, "command": "lot.transfer", "options": options}
+    return {"command": "lot.transfer", "options": options}
 
 
 def a_program_passes_on_3_000_000(network: Path, light: Path) -> None:
-    token, wanted = read_token(light), transfer_of(network, "erp-1", 3_000_000)
-    status, first = get(light, "/commands", token, wanted)
+    token, wanted = read_token(light), transfer_of(network, 3_000_000)
+    status, first = get(light, "/commands/erp-1?wait=30", token, wanted)
     assert (status, first["state"], first["code"]) == (200, "DONE", "OK"), first
-    assert get(light, "/commands", token, wanted) == (200, first), (
+    assert get(light, "/commands/erp-1", token, wanted) == (200, first), (
         "once, however often it is asked for"
     )
     assert get(light, "/commands/erp-1", token) == (200, first)
-    status, answer = get(light, "/commands", token, transfer_of(network, "erp-1", 4_000_000))
+    status, answer = get(light, "/commands/erp-1", token, transfer_of(network, 4_000_000))
     assert (status, answer["code"]) == (409, "COMMAND_ID_USED")
-    wrong = wanted | {"id": "erp-2", "options": {"voucher": "x"}}
-    assert get(light, "/commands", token, wrong)[1]["code"] == "COMMAND_INVALID"
-    assert get(light, "/commands", "x", wanted)[0] == 401
-    status, refused = get(light, "/commands", token, transfer_of(network, "erp-3", 10**12))
-    assert (status, refused["state"]) == (200, "DONE") and refused["code"] != "OK"
+    assert answer["what_to_do"].startswith("Another command was sent under this id.")
+    wrong = wanted | {"options": {"voucher": "x"}}
+    assert get(light, "/commands/erp-2", token, wrong)[1]["code"] == "COMMAND_INVALID"
+    assert get(light, "/commands/erp-2", token)[0] == 404
+    assert get(light, "/commands/erp-2", "x", wanted)[0] == 401
+    status, refused = get(light, "/commands/erp-3?wait=30", token, transfer_of(network, 10**12))
+    assert (status, refused["state"]) == (200, "REFUSED") and refused["what_to_do"]
 
 
 def a_command_waits_for_the_network(network: Path, light: Path) -> None:
-    token, wanted = read_token(light), transfer_of(network, "erp-4", 1_000_000)
-    status, answer = get(light, "/commands", token, wanted)
+    token, wanted = read_token(light), transfer_of(network, 1_000_000)
+    status, answer = get(light, "/commands/erp-4", token, wanted)
     assert (status, answer["state"]) == (202, "PENDING")
+    listed = get(light, "/commands?state=PENDING", token)[1]
+    assert [each["id"] for each in listed["commands"]] == ["erp-4"]
     testnet_processes.start_all(network)
-    until(lambda: get(light, "/commands/erp-4", token)[1]["state"] == "DONE")
-    assert get(light, "/commands", token, wanted)[1]["code"] == "OK", "sent again unasked"
+    assert get(light, "/commands/erp-4?wait=30", token)[1]["state"] == "DONE"
+    assert get(light, "/commands/erp-4", token, wanted)[1]["code"] == "OK", "sent again unasked"
     until(lambda: held(light) == [(0, 44_000_000), (48_500_000, 50_000_000)])
-    options = {"voucher": "tours/v", "start": "0", "pieces": ["parts:5000.00"]}
-    words = {"id": "erp-5", "command": "lot transfer", "options": options}
-    status, answer = get(light, "/commands", token, words)
+    words = {"command": "lot transfer", "options": {"voucher": "tours/v", "pieces": "parts:5000.00"}}
+    status, answer = get(light, "/commands/erp-5?wait=30", token, words)
     assert (status, answer["code"]) == (200, "OK"), answer
     until(lambda: held(light) == [(0, 43_500_000), (48_500_000, 50_000_000)])
 
@@ -227,7 +230,7 @@ def answers_for_the_owner_of_the_token_alone(light: Path) -> None:
     assert get(light, "/holdings?limit=1", token)[1]["after"] is not None
     for path, wanted in (("/holdings?limit=0", 400), ("/vouchers/" + "0" * 32, 404), ("/x", 404)):
         status, answer = get(light, path, token)
-        assert status == wanted and set(answer) == {"code", "message"}
+        assert status == wanted and set(answer) == {"code", "message", "what_to_do"}
 
 
 def report_how_fast(light: Path) -> None:
