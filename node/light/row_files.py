@@ -19,7 +19,6 @@ from datetime import date, datetime
 from typing import Any, Final
 
 import msgspec
-import openpyxl
 
 from node.light.submitting import CommandRequest
 from tallynet.errors import TallynetError
@@ -177,6 +176,8 @@ def _decoded(raw: bytes) -> str:
 
 def _xlsx_cells(raw: bytes) -> Iterator[list[Cell]]:
     """Cells of the first sheet; formulas as their text, which is refused."""
+    import openpyxl  # takes as long as all the rest of the command line
+
     try:
         book = openpyxl.load_workbook(_unpacked(raw), read_only=True, data_only=False)
         try:
