@@ -125,9 +125,7 @@ class HookStatus(msgspec.Struct, frozen=True):
     url: str
     cursor: Annotated[Cursor, Meta(description="everything up to here was taken in")]
     behind: Annotated[int, Meta(description="events that are still to be brought")]
-    delivered_at: Annotated[
-        int | None, Meta(description="Unix seconds; null: nothing since the start")
-    ]
+    delivered_at: Annotated[Moment | None, Meta(description="null: nothing since the start")]
     failures: Annotated[int, Meta(description="in a row")]
     last_error: str
 

@@ -34,7 +34,7 @@ from node.light.config import TokenError, Webhook
 from node.light.database import CopyError, Database
 from node.light.event_log import CursorError, Place, read_cursor
 from node.light.event_pages import EventPages
-from node.light.messages import EventPage, Gap, HookStatus
+from node.light.messages import EventPage, Gap, HookStatus, moment
 
 __all__ = ["Webhooks", "headers_of", "read_secret"]
 
@@ -91,7 +91,7 @@ class _Hook:
     config: Webhook
     secret: bytes
     place: Place
-    delivered_at: int | None = None
+    delivered_at: str | None = None
     failures: int = 0
     """In a row."""
     error: str = ""
@@ -196,7 +196,7 @@ class Webhooks:
                 status = answer.status_code
         if not 200 <= status < 300:
             raise _NotTaken(f"HTTP {status}")
-        hook.delivered_at, hook.failures, hook.error = now, 0, ""
+        hook.delivered_at, hook.failures, hook.error = moment(now), 0, ""
         self._move(hook, read_cursor(page.cursor))
 
     def _move(self, hook: _Hook, place: Place) -> None:
