@@ -25,6 +25,10 @@ class News:
         self._told.set()
         self._told = trio.Event()
 
+    async def told(self) -> None:
+        """The next time."""
+        await self._told.wait()
+
     async def until(self, look: Callable[[], T], enough: Callable[[T], bool], seconds: float) -> T:
         """What `look` finds as soon as it is enough, or after these seconds, or at once with 0."""
         found = look()

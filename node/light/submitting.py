@@ -79,7 +79,9 @@ class Submitter:
         """`sign` None: this light node only answers."""
         self.kept: Final = kept
         self.news: Final = News()
-        """Of outcomes."""
+        """Of outcomes, and of what nodes say meanwhile."""
+        self._outcomes: Final[dict[str, trio.Event]] = {}
+        """By id, of those that somebody waits for; of WAITING_MAX at most."""
         self._follower: Final = follower
         self._sign: Final = sign
         self._by_words: Final = by_words
@@ -145,11 +147,13 @@ class Submitter:
 
     async def wait(self, sent: Sent, seconds: float) -> Sent:
         """What became of it; as soon as that is known, or after these seconds."""
-
-        def look() -> Sent:
-            return self.kept.get(sent.id) or sent
-
-        return await self.news.until(look, lambda found: found.state != State.PENDING, seconds)
+        known = self.kept.get(sent.id) or sent
+        if known.state != State.PENDING:
+            return known
+        outcome = self._outcomes.setdefault(sent.id, trio.Event())
+        with trio.move_on_after(seconds):
+            await outcome.wait()
+        return self.kept.get(sent.id) or sent
 
     async def run(self) -> None:
         """Go on with what has no outcome, also with what a stop has left."""
@@ -170,11 +174,16 @@ class Submitter:
                     self.kept.note(found)
                     log.info("outcome", id=sent.id, state=found.state, code=found.code)
                     sent = found
-                    self.news.tell()
+                    self._tell(sent)
             except TallynetError as error:  # the next connection, or a mended disk, may bring it
                 log.warning("no outcome", id=sent.id, code=error.code, message=error.message)
             if sent.state == State.PENDING:
                 await trio.sleep(AGAIN_SECONDS)
+
+    def _tell(self, sent: Sent) -> None:
+        self.news.tell()
+        if sent.state != State.PENDING and sent.id in self._outcomes:
+            self._outcomes.pop(sent.id).set()
 
     async def _attempt(self, client: Client, sent: Sent) -> Sent:
         """Send it while it is valid, and ask what became of it where that says nothing."""

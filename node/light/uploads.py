@@ -35,6 +35,8 @@ ROWS_KEPT_MAX: Final = 50_000
 OUTCOME_SECONDS: Final = 150.0
 """How long a row counts as under way: its validity and half a minute."""
 BUSY_SECONDS: Final = 1.0
+COUNT_SECONDS: Final = 0.2
+"""Between two counts of an upload, which take some milliseconds, for outcomes come by the hundred."""
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS uploads (
     number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, until INTEGER NOT NULL
@@ -199,7 +201,11 @@ class Uploads:
 
     async def wait(self, id: str, seconds: float) -> dict[str, int]:
         """`counts`, as soon as every row has an outcome, or after these seconds."""
-        return await self._submitter.news.until(lambda: self.counts(id), is_finished, seconds)
+        with trio.move_on_after(seconds):
+            while not is_finished(self.counts(id)):
+                await self._submitter.news.told()
+                await trio.sleep(COUNT_SECONDS)
+        return self.counts(id)
 
     # --- sending ------------------------------------------------------------------------------------------
 
