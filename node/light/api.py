@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from functools import cached_property
 from typing import Any, Final, final
 
@@ -114,7 +115,7 @@ class Api:
         found = self._submitter.kept.listed(given["state"], given["after"], limit + 1)
         more, found = len(found) > limit, found[:limit]
         commands = [command_of(sent, self._explain) for sent in found]
-        return answer_json(CommandPage(commands, str(found[-1].number) if more else None))
+        return answer_json(CommandPage(commands, found[-1].number if more else None))
 
     # --- events ---------------------------------------------------------------------------------------------
 
@@ -165,10 +166,11 @@ class Api:
 
 async def _body(request: Request, bytes_max: int) -> bytes:
     raw = bytearray()
-    async for piece in request.stream():
-        raw += piece
-        if len(raw) > bytes_max:
-            raise RequestRefused("BODY_TOO_LARGE", f"a body of more than {bytes_max} bytes")
+    async with aclosing(request.stream()) as pieces:
+        async for piece in pieces:
+            raw += piece
+            if len(raw) > bytes_max:
+                raise RequestRefused("BODY_TOO_LARGE", f"a body of more than {bytes_max} bytes")
     return bytes(raw)
 
 

@@ -32,6 +32,7 @@ CREATE TABLE IF NOT EXISTS records (
     height INTEGER NOT NULL, time_ms INTEGER NOT NULL, body BLOB NOT NULL,
     PRIMARY KEY (kind, id)
 ) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS records_id ON records (id);
 CREATE INDEX IF NOT EXISTS records_about ON records (about);
 CREATE INDEX IF NOT EXISTS records_listed ON records (kind, listed, id);
 """

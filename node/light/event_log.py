@@ -89,6 +89,8 @@ class EventLog:
     def __init__(self, base: Database) -> None:
         self._base: Final = base
         base.make(_SCHEMA)
+        self._kept_most = self.count_from(Place(0))
+        """As many as there are, or more: counting takes a while."""
 
     @property
     def first(self) -> Place | None:
@@ -107,9 +109,11 @@ class EventLog:
                 "INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?)",
                 (each.place.height, each.place.index, each.time_ms, encode(each.event)),
             )
-        ((count,),) = self._base.rows("SELECT count(*) FROM events")
-        if count > EVENTS_MAX:
-            self._trim(count - EVENTS_MAX + min(TRIMMED_AT_ONCE, EVENTS_MAX // 2))
+            self._kept_most += 1
+        if self._kept_most > EVENTS_MAX:
+            self._kept_most = count = self.count_from(Place(0))
+            if count > EVENTS_MAX:
+                self._trim(count - EVENTS_MAX + min(TRIMMED_AT_ONCE, EVENTS_MAX // 2))
 
     def _trim(self, count: int) -> None:
         query = "SELECT height, place FROM events ORDER BY height, place LIMIT 1 OFFSET ?"

@@ -21,6 +21,7 @@ from tallynet.errors import TallynetError
 
 __all__ = ["application"]
 
+RETRY_AFTER_SECONDS: Final = "5"
 _BY_STATUS: Final = {404: "NO_SUCH_PATH", 405: "METHOD_NOT_ALLOWED"}
 Answer = Callable[[Request], Awaitable[Response]]
 
@@ -30,6 +31,8 @@ def application(api: Api, token: str, explain: Explain) -> ASGIApp:
 
     def error(code: str, message: str, **headers: str) -> Response:
         status = STATUSES.get(code, 500)
+        if status == 503:
+            headers["Retry-After"] = RETRY_AFTER_SECONDS
         return answer_json(Failure(code, message, explain(code)), status, **headers)
 
     async def refused(_request: Request, fault: TallynetError) -> Response:

@@ -70,7 +70,7 @@ class CommandPage(msgspec.Struct, frozen=True):
 
     commands: list[Command]
     after: Annotated[
-        str | None, Meta(description="what to ask with for the next page; null: that was all")
+        int | None, Meta(description="what to ask with for the next page; null: that was all")
     ]
 
 
