@@ -333,7 +333,7 @@ def upload(
     if output is Output.json:
         print_json(found)
     else:
-        _print_rows(file, found)
+        print_outcome(file, found)
     bad = [row for row in found["results"] if row["state"] not in ("DONE", "CHECKED")]
     if any(row["state"] not in ("QUEUED", "PENDING") for row in bad):
         raise SystemExit(int(Exit.REFUSED))
@@ -370,18 +370,22 @@ def _followed(directory: Path, upload: dict[str, Any], seconds: float) -> dict[s
     return upload | {"results": rows}
 
 
-def _print_rows(file: Path, found: dict[str, Any]) -> None:
+def print_outcome(file: Path, found: dict[str, Any]) -> None:
     """How many rows did what, and each that needs somebody."""
     counts = ", ".join(f"{count} {state}" for state, count in found["counts"].items())
     print(f"{file}: {found['rows']} rows: {counts or 'none'}")
     bad = [row for row in found["results"] if row["state"] not in ("DONE", "CHECKED")]
     if bad:
         columns = ("row", "id", "state", "code", "message", "what_to_do")
-        # The texts are of the file: nothing in them is markup.
-        table = [[escape(_text(row[name])) for name in columns] for row in bad[:TABLE_ROWS_MAX]]
+        table = [[_harmless(_text(row[name])) for name in columns] for row in bad[:TABLE_ROWS_MAX]]
         print_rows("rows that are not done", [*columns[:-1], "what to do"], table)
     if len(bad) > TABLE_ROWS_MAX:
         print(f"and {len(bad) - TABLE_ROWS_MAX} more: --output json")
+
+
+def _harmless(text: str) -> str:
+    """Of a file: nothing in it is markup, or moves the terminal's cursor."""
+    return escape("".join(each if each.isprintable() else "\ufffd" for each in text))
 
 
 def ask(
@@ -419,4 +423,4 @@ def add_light_commands(app: App) -> None:
     app.command(light)
 
 
-__all__ = ["LightError", "add_light_commands", "ask", "command_by_words"]
+__all__ = ["LightError", "add_light_commands", "ask", "command_by_words", "print_outcome"]

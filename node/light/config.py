@@ -53,7 +53,10 @@ class Webhook(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """https, or http of this machine."""
     secret_file: Annotated[str, Meta(min_length=1)]
     """With what messages are signed; may be relative to this file; readable by its owner alone."""
-    events: tuple[str, ...] = ()
+    events: Annotated[
+        tuple[Annotated[str, Meta(pattern=r"^[a-z][a-z_]*(\.[a-z_]+)+$")], ...],
+        Meta(max_length=256),
+    ] = ()
     """Types of events to bring, e.g. `lot.transfer`; none: all."""
 
 

@@ -11,7 +11,7 @@ from tallynet.commands import LotTransfer, Piece, VoucherClaim
 from tallynet.hashing import record_id
 from tallynet.records import Kind
 from tools.arguments import UsageError
-from tools.light_cli import command_by_words
+from tools.light_cli import command_by_words, print_outcome
 from tools.records_by_name import AddressBook
 
 ACTING, RECEIVER = b"a" * 16, b"r" * 16
@@ -69,3 +69,15 @@ def test_a_record_is_named_by_owner_and_label(tmp_path: Path) -> None:
     built = command_by_words(book, ACTING, "lot transfer", TRANSFER | {"voucher": f"{owner}/v1"})
     assert isinstance(built, LotTransfer)
     assert built.voucher == record_id(Kind.VOUCHER, b"o" * 16, b"v1")
+
+
+def test_texts_of_an_uploaded_file_are_neither_markup_nor_control(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    row = {
+        "row": 2, "id": "[bold]a\x1b[2J", "state": "NOT_SENT", "code": "COMMAND_INVALID", "message": "x\x07",
+        "what_to_do": "y",
+    }  # fmt: skip
+    print_outcome(Path("f.csv"), {"rows": 1, "counts": {"NOT_SENT": 1}, "results": [row]})
+    printed = capsys.readouterr().out
+    assert "[bold]a\ufffd[2J" in printed and "\x1b[2J" not in printed and "\x07" not in printed
