@@ -108,8 +108,8 @@ def _parameter(parameter: Parameter) -> Schema:
 
 def _answer(endpoint: Endpoint, status: int, schemas: _Schemas) -> Schema:
     content: Schema = {"schema": schemas.of(endpoint.answers[status])}
-    if endpoint.name in EXAMPLES:
-        content["example"] = EXAMPLES[endpoint.name]
+    if (endpoint.name, status) in EXAMPLES:
+        content["example"] = EXAMPLES[endpoint.name, status]
     described = "its outcome is not known yet" if status == 202 else "answered"
     found: Schema = {"description": described, "content": {"application/json": content}}
     if endpoint.method in ("PUT", "POST") and endpoint.name in ("put_command", "upload"):
@@ -129,7 +129,11 @@ def _failures(codes: Iterable[str]) -> Schema:
             "content": {
                 "application/json": {
                     "schema": {"$ref": TEMPLATE.format(name="Failure")},
-                    "example": {"code": found[0], "message": "...", "what_to_do": "..."},
+                    "example": {
+                        "code": found[0],
+                        "message": "what is wrong",
+                        "what_to_do": "how to mend it",
+                    },
                 }
             },
         }
