@@ -146,7 +146,7 @@ class Webhooks:
                 try:
                     await self._next(hook, client)
                 except (httpx.HTTPError, httpx.InvalidURL, trio.TooSlowError, OSError) as error:
-                    await self._pause(hook, f"{type(error).__name__}: {error}")
+                    await self._pause(hook, _why(error))
                 except _NotTaken as error:
                     await self._pause(hook, str(error))
                 except CopyError as error:
@@ -204,6 +204,14 @@ class Webhooks:
         with self._base.transaction():
             self._base.execute("INSERT OR REPLACE INTO hooks VALUES (?, ?)", values)
         hook.place = place
+
+
+def _why(error: BaseException) -> str:
+    """The first reason behind an error that has words."""
+    found: BaseException | None = error
+    while found is not None and not str(found):
+        found = found.__cause__ or found.__context__
+    return type(error).__name__ if found is None else f"{type(found).__name__}: {found}"
 
 
 class _NotTaken(Exception):

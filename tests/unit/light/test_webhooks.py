@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 import trio
+import trustme
 
 from node.config import ConfigError
 from node.light import webhooks
@@ -163,6 +165,30 @@ async def test_whatever_is_no_2xx_is_tried_again_and_nothing_overtakes(
         assert receiver.taken == ["1.0", "1.1"] and set(receiver.paths) == {"/hook"}
         assert len(receiver.bodies) == 3 and receiver.bodies[0] == receiver.bodies[2]
         assert (state.failures, state.last_error, state.cursor) == (0, "", "1.1")
+
+
+async def test_https_is_believed_with_a_certificate_of_the_systems_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    with receiving() as receiver:
+        receiver.server.socket = context.wrap_socket(receiver.server.socket, server_side=True)
+        hook = Webhook(
+            url=receiver.url.replace("http://", "https://"), secret_file="secret", events=()
+        )
+        light = Light(tmp_path, hook)
+        light.copy.apply((), place=Place(1))
+        light.happen(1, "a")
+        await bring(light, lambda: light.webhooks.status()[0].failures > 0)
+        assert "CERTIFICATE_VERIFY_FAILED" in light.webhooks.status()[0].last_error
+        assert not receiver.bodies
+        authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+        await bring(light, lambda: behind(light) == 0)
+        light.close()
+        assert receiver.taken == ["1.0"]
 
 
 async def test_a_receiver_that_fails_is_named_in_the_status(tmp_path: Path) -> None:
