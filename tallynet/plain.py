@@ -9,17 +9,17 @@ from __future__ import annotations
 import types
 from enum import IntEnum
 from functools import cache
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from tallynet.codec import Wire, decode, encode
 from tallynet.errors import TallynetError
 
-__all__ = ["PlainError", "from_plain", "to_plain"]
+__all__ = ["UNION_TAG", "PlainError", "from_plain", "to_plain"]
 
 T = TypeVar("T")
-_UNION_TAG = "is"
+UNION_TAG: Final = "is"
 
 
 class PlainError(TallynetError):
@@ -30,7 +30,7 @@ def to_plain(value: object) -> Any:
     """Dictionaries, lists, strings, integers, booleans and None only."""
     if isinstance(value, msgspec.Struct):
         tag = value.__struct_config__.tag
-        head = {_UNION_TAG: tag} if tag else {}
+        head = {UNION_TAG: tag} if tag else {}
         return head | {name: to_plain(getattr(value, name)) for name in value.__struct_fields__}
     if isinstance(value, IntEnum):
         return value.name
@@ -97,16 +97,16 @@ def _build_union(kinds: tuple[Any, ...], plain: Any, place: str) -> Any:
     if len(options) == 1:
         return _build(options[0], plain, place)
     tags = {k.__struct_config__.tag: k for k in options}
-    if not isinstance(plain, dict) or plain.get(_UNION_TAG) not in tags:
-        raise _wrong(place, f'expected "{_UNION_TAG}" to be one of {", ".join(sorted(tags))}')
-    return _build_struct(tags[plain[_UNION_TAG]], plain, place)
+    if not isinstance(plain, dict) or plain.get(UNION_TAG) not in tags:
+        raise _wrong(place, f'expected "{UNION_TAG}" to be one of {", ".join(sorted(tags))}')
+    return _build_struct(tags[plain[UNION_TAG]], plain, place)
 
 
 def _build_struct(kind: type[Wire], plain: Any, place: str) -> Wire:
     if not isinstance(plain, dict):
         raise _wrong(place, "expected an object")
     fields = kind.__struct_fields__
-    unknown = sorted(set(plain) - set(fields) - {_UNION_TAG})
+    unknown = sorted(set(plain) - set(fields) - {UNION_TAG})
     if unknown:
         raise _wrong(place, f"unknown field {unknown[0]!r}; known: {', '.join(fields)}")
     hints = _hints(kind)

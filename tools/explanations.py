@@ -293,12 +293,25 @@ LOCAL: Final[dict[str, str]] = {
     " over the same file.",
     "COPY_EMPTY": "The light node has not filled its copy yet. `tally light status DIR` says why.",
     "QUERY_INVALID": "A parameter of the request cannot be read. The text says which form it must have.",
-    "COMMAND_INVALID": "The body is no command: the text says what is missing or wrong. Nothing was signed.",
+    "COMMAND_INVALID": "It is no command: the text says what is missing or wrong. Nothing was signed.",
     "COMMAND_ID_USED": "Another command was sent under this id. Give each act an id of its own.",
     "COMMANDS_OFF": "The light node only answers. Write `commands = true` into light.toml to have it sign for programs"
     " that hold the token.",
-    "NO_SUCH_PATH": "The light node answers no such path. See docs/operate/light-node.md.",
-    "METHOD_NOT_ALLOWED": "The light node answers GET at this path, or POST at /commands.",
+    "CURSOR_TOO_OLD": "The copy does not have all events behind this cursor: it keeps the newest 100,000, and none of"
+    " before it was filled. Note `events.cursor` of /status, read the lists anew, then go on behind that cursor.",
+    "BODY_TOO_LARGE": "The body is longer than such a request may be. Send less at once.",
+    "UPLOAD_TYPE": "The Content-Type says no kind of file that is read: JSON lines, CSV, or an Excel workbook (.xlsx).",
+    "UPLOAD_UNREADABLE": "The file is not what its Content-Type says, or its first row does not name the columns. The"
+    " text says where.",
+    "UPLOAD_TOO_LARGE": "The file has too many rows, or unpacks to too much. Split it; rows keep their ids.",
+    "UPLOAD_OVER": "There was no connection for an hour after the upload, so the row was not signed. Upload the file"
+    " again: what was executed stays as it is.",
+    "CELL_FORMULA": "A cell begins as a formula does (`=`, `+`, `-`, `@`). Formulas are not evaluated: put the value"
+    " itself there. The other rows were taken.",
+    "SECRET_UNUSABLE": "The secret of a webhook is missing, too short, or others may read it. Write `whsec_` and BASE64"
+    " of 32 random bytes into it, mode 0600.",
+    "NO_SUCH_PATH": "The light node answers no such path. GET /openapi.json lists them.",
+    "METHOD_NOT_ALLOWED": "The path is answered with another method: the header Allow names it.",
     "FAULT": "The light node itself is wrong; please report what its log says.",
     "VALIDATORS": "A testnet has 4 to 16 validators, or 1 for development.",
     "OBSERVERS": "A testnet has 16 observers at most.",

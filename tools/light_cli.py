@@ -1,4 +1,4 @@
-"""`tally light init|run|status|show`: the light node of an enterprise."""
+"""`tally light init|run|status|show|upload`: the light node of an enterprise."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ import trio
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
+from rich.markup import escape
+from rich.progress import Progress
 
 from node import logs
 from node.light.config import (
@@ -27,6 +29,7 @@ from node.light.config import (
     make_token,
     read_token,
 )
+from node.light.row_files import CSV, JSON_LINES, XLSX
 from node.light.submitting import ByWords
 from tallynet.codec import Wire
 from tallynet.errors import TallynetError
@@ -34,8 +37,15 @@ from tallynet.genesis import Genesis, genesis_hash
 from tallynet.keyfile import KeyFileError
 from tools.arguments import UsageError
 from tools.command_table import COMMANDS, Reading
-from tools.ledger_cli import DEFAULT_NETWORK, AsOption, NetworkOption, OutputOption, build
-from tools.output import Output, print_json, print_rows
+from tools.ledger_cli import (
+    DEFAULT_NETWORK,
+    AsOption,
+    NetworkOption,
+    OutputOption,
+    build,
+    explain,
+)
+from tools.output import ERRORS, Exit, Output, print_json, print_rows
 from tools.participant import Signatory
 from tools.records_by_name import AddressBook
 from tools.testnet_files import (
@@ -47,8 +57,11 @@ from tools.testnet_files import (
 )
 from tools.wallet import NAMES_FILE, WALLETS, Wallet, load_wallet, private_key
 
-ANSWER_SECONDS: Final = 10.0
-"""A light node answers in milliseconds; one that does not in ten seconds hangs."""
+ANSWER_SECONDS: Final = 30.0
+"""A light node answers in milliseconds, a file of thousands of rows in seconds, and asked to wait when that is over."""
+UPLOAD_POLL_SECONDS: Final = 1
+TABLE_ROWS_MAX: Final = 100
+"""Of refused rows, for people."""
 POLL_SECONDS: Final = 0.2
 light = App(
     name="light", help="The light node of an enterprise: a verified copy, answered over HTTP"
@@ -162,7 +175,9 @@ def run(directory: Path) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.umask(0o077)
     logs.configure(config.name)
-    trio.run(daemon.run, directory, config, genesis, key, sign, _by_words(directory, config))
+    trio.run(
+        daemon.run, directory, config, genesis, key, sign, _by_words(directory, config), explain
+    )
 
 
 def _key(directory: Path, config: LightConfig) -> Ed25519PrivateKey:
@@ -203,10 +218,11 @@ def command_by_words(
         option = entry.options.get(name)
         if option is None:
             raise UsageError("USAGE", f"{words} takes no {name!r}; see tally {words} --help")
-        texts = value if option.many else [value]
-        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-            shape = "a list of texts" if option.many else "a text"
+        texts = value if option.many and isinstance(value, list) else [value]
+        if not all(isinstance(text, str) for text in texts):
+            shape = "a text or a list of texts" if option.many else "a text"
             raise UsageError("USAGE", f"{name}: {shape}, as on the command line")
+        given[name] = texts if option.many else value
     reading = Reading(book, acting, given.get("currency", "CNY"))
     return build(entry, reading, label, given)
 
@@ -278,8 +294,104 @@ def show(directory: Path, what: str) -> None:
     print_json(ask(directory, "/" + what.removeprefix("/")))
 
 
-def ask(directory: Path, path: str) -> dict[str, Any]:
-    """What the light node of a directory answers.
+@light.command
+def upload(
+    directory: Path,
+    file: Path,
+    *,
+    check: Annotated[
+        bool, Parameter(negative="", help="only say what would become of each row; sign nothing")
+    ] = False,
+    wait: Annotated[
+        float,
+        Parameter(validator=Number(gte=0, lte=3_600), help="seconds to wait for all outcomes"),
+    ] = 600.0,
+    output: OutputOption = Output.table,
+) -> None:
+    """Have a running light node execute every row of a file: .csv, .xlsx, or JSON lines (.jsonl).
+
+    Each row has an id of its own, so uploading a file again does nothing twice. The first row of a table names its
+    columns: `id`, `command`, and options as on the command line.
+
+    For example:
+
+        tally light upload light march.csv --check
+        tally light upload light march.csv
+
+    Parameters
+    ----------
+    directory
+        As made by tally light init.
+    file
+        Its ending says what it is.
+    """
+    media_type, raw = _row_file(file)
+    if check:
+        found = ask(directory, "/bulk?check=1", raw, media_type)
+    else:
+        found = _followed(directory, ask(directory, "/bulk", raw, media_type), wait)
+    if output is Output.json:
+        print_json(found)
+    else:
+        print_outcome(file, found)
+    bad = [row for row in found["results"] if row["state"] not in ("DONE", "CHECKED")]
+    if any(row["state"] not in ("QUEUED", "PENDING") for row in bad):
+        raise SystemExit(int(Exit.REFUSED))
+    if bad:
+        raise SystemExit(int(Exit.UNKNOWN))
+
+
+def _row_file(file: Path) -> tuple[str, bytes]:
+    kinds = {".csv": CSV, ".xlsx": XLSX, ".jsonl": JSON_LINES}
+    media_type = kinds.get(file.suffix.lower())
+    if media_type is None:
+        raise UsageError("USAGE", f"{file}: its name must end with {', '.join(kinds)}")
+    try:
+        return media_type, file.read_bytes()
+    except OSError as error:
+        raise LightError("FILE_MISSING", f"{file}: {error.strerror}") from None
+
+
+def _followed(directory: Path, upload: dict[str, Any], seconds: float) -> dict[str, Any]:
+    """What became of an upload, with all its rows, when all have an outcome or the time is over."""
+    path, until = f"/bulk/{upload['id']}", time.monotonic() + seconds
+    with Progress(console=ERRORS, transient=True, disable=not ERRORS.is_terminal) as progress:
+        bar = progress.add_task("rows", total=upload["rows"])
+        while not upload["finished"] and time.monotonic() < until:
+            upload = ask(directory, f"{path}?limit=1&wait={UPLOAD_POLL_SECONDS}")
+            under_way = sum(upload["counts"].get(state, 0) for state in ("QUEUED", "PENDING"))
+            progress.update(bar, completed=upload["rows"] - under_way)
+    rows: list[dict[str, Any]] = []
+    after: int | None = 0
+    while after is not None:
+        upload = ask(directory, f"{path}?after={after}")
+        rows += upload["results"]
+        after = upload["after"]
+    return upload | {"results": rows}
+
+
+def print_outcome(file: Path, found: dict[str, Any]) -> None:
+    """How many rows did what, and each that needs somebody."""
+    counts = ", ".join(f"{count} {state}" for state, count in found["counts"].items())
+    print(f"{file}: {found['rows']} rows: {counts or 'none'}")
+    bad = [row for row in found["results"] if row["state"] not in ("DONE", "CHECKED")]
+    if bad:
+        columns = ("row", "id", "state", "code", "message", "what_to_do")
+        table = [[_harmless(_text(row[name])) for name in columns] for row in bad[:TABLE_ROWS_MAX]]
+        print_rows("rows that are not done", [*columns[:-1], "what to do"], table)
+    if len(bad) > TABLE_ROWS_MAX:
+        print(f"and {len(bad) - TABLE_ROWS_MAX} more: --output json")
+
+
+def _harmless(text: str) -> str:
+    """Of a file: nothing in it is markup, or moves the terminal's cursor."""
+    return escape("".join(each if each.isprintable() else "\ufffd" for each in text))
+
+
+def ask(
+    directory: Path, path: str, body: bytes | None = None, media_type: str = ""
+) -> dict[str, Any]:
+    """What the light node of a directory answers to a GET, or to a POST of a body.
 
     Raises:
         LightError: LIGHT_UNREACHABLE, or the code of its answer.
@@ -287,8 +399,12 @@ def ask(directory: Path, path: str) -> dict[str, Any]:
     """
     config, token = load_light(directory), read_token(directory)
     line = http.client.HTTPConnection(config.http_host, config.http_port, timeout=ANSWER_SECONDS)
+    headers = {"Authorization": f"Bearer {token}"}
     try:
-        line.request("GET", path, headers={"Authorization": f"Bearer {token}"})
+        if body is None:
+            line.request("GET", path, headers=headers)
+        else:
+            line.request("POST", path, body, headers | {"Content-Type": media_type})
         response = line.getresponse()
         answer = json.loads(response.read())
     except (OSError, http.client.HTTPException, ValueError) as error:
@@ -297,7 +413,7 @@ def ask(directory: Path, path: str) -> dict[str, Any]:
         ) from None
     finally:
         line.close()
-    if response.status != http.client.OK:
+    if response.status not in (http.client.OK, http.client.ACCEPTED):
         raise LightError(answer["code"], answer["message"])
     return dict(answer)
 
@@ -307,4 +423,4 @@ def add_light_commands(app: App) -> None:
     app.command(light)
 
 
-__all__ = ["LightError", "add_light_commands", "ask", "command_by_words"]
+__all__ = ["LightError", "add_light_commands", "ask", "command_by_words", "print_outcome"]

@@ -1,15 +1,19 @@
-"""The reference pages that are made from code: commands.md, errors.md, metrics.md, planted-bugs.md of docs/reference.
+"""The reference pages that are made from code: commands.md, errors.md, metrics.md, openapi.json, planted-bugs.md of
+docs/reference.
 
 `python -m tools.reference_pages` writes them; a test compares them, so that they cannot go stale.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Final
 
+from node.light.endpoints import ENDPOINTS
+from node.light.openapi import document
 from node.recorder import SECONDS
 from node.web.metrics import METRICS, Metric
 from tallynet.commands import command_name
@@ -92,6 +96,7 @@ OWN_COMMANDS: Final[tuple[tuple[str, str], ...]] = (
     ("light run", "Run a light node: a verified copy, answered over HTTP"),
     ("light status", "How old a light node's copy is, and why"),
     ("light show", "Print what a light node answers"),
+    ("light upload", "Have a light node execute every row of a CSV, Excel or JSON lines file"),
     ("transaction", "What became of a transaction."),
     ("evidence list", "The proofs of misbehaviour that running nodes keep, checked."),
     ("evidence save", "Save what a running node keeps to a file."),
@@ -257,10 +262,16 @@ def kind_of(metric: Metric) -> str:
     return str(metric.kind("any", "any").type)
 
 
+def openapi() -> str:
+    """docs/reference/openapi.json."""
+    return json.dumps(document(ENDPOINTS), indent=1, ensure_ascii=False) + "\n"
+
+
 PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "commands.md": commands_page,
     "errors.md": errors_page,
     "metrics.md": metrics_page,
+    "openapi.json": openapi,
     "planted-bugs.md": planted_page,
 }
 

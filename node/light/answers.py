@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any, Final, final
 
 from node.light.concern import ID_BYTES
 from node.light.copy import Copy, Kept
 from node.light.database import CopyError
 from node.light.following import Follower
+from node.light.messages import EventsKept, Explain, Status, Trouble, moment
+from node.light.sent import SentCommands
+from node.light.webhooks import Webhooks
 from tallynet.errors import TallynetError
 from tallynet.plain import to_plain
 from tallynet.records import Kind, Lot, Voucher
@@ -36,25 +39,45 @@ class NotHeld(TallynetError):
 class Answers:
     """What a program may ask; nothing here waits for the network."""
 
-    def __init__(self, follower: Follower) -> None:
+    def __init__(
+        self, follower: Follower, sent: SentCommands, webhooks: Webhooks, explain: Explain
+    ) -> None:
         self._follower: Final = follower
         self._copy: Final[Copy] = follower.copy
+        self._sent: Final = sent
+        self._webhooks: Final = webhooks
+        self._explain: Final = explain
 
-    def status(self) -> Plain:
+    def status(self) -> Status:
         """How old the copy is and why; answered also before it is filled."""
-        proven_at, trouble = self._copy.proven_at, self._follower.trouble
-        connected = self._follower.connected()
-        return self._head() | {
-            "organisation": self._copy.organisation.hex(),
-            "state": self._follower.standing.value,
-            "age_seconds": None if proven_at is None else max(0, int(time.time()) - proven_at),
-            "nodes": [str(address) for address in self._follower.nodes],
-            "connected": list(connected),
-            "why": None if trouble is None else {"code": trouble.code, "message": trouble.message},
-            "lies": self._follower.lies,
-            "last_lie": self._follower.last_lie,
-            "records": len(self._copy),
-        }
+        copy, follower = self._copy, self._follower
+        proven_at, trouble, place, first = (
+            copy.proven_at,
+            follower.trouble,
+            copy.place,
+            copy.events.first,
+        )
+        connected = follower.connected()
+        return Status(
+            height=copy.height,
+            proven_at=None if proven_at is None else moment(proven_at),
+            organisation=copy.organisation.hex(),
+            state=follower.standing,
+            age_seconds=None if proven_at is None else max(0, int(time.time()) - proven_at),
+            nodes=[str(address) for address in follower.nodes],
+            connected=list(connected),
+            why=None
+            if trouble is None
+            else Trouble(trouble.code, trouble.message, self._explain(trouble.code)),
+            lies=follower.lies,
+            last_lie=follower.last_lie,
+            records=len(copy),
+            pending=self._sent.pending(),
+            events=EventsKept(
+                None if first is None else first.cursor, None if place is None else place.cursor
+            ),
+            webhooks=self._webhooks.status(),
+        )
 
     def holdings(self, after: bytes, limit: int) -> Plain:
         """Lots that it holds or is offered and that somebody is still to be paid for."""
@@ -117,12 +140,7 @@ class Answers:
 
     def _head(self) -> Plain:
         at = self._copy.proven_at
-        return {
-            "height": self._copy.height,
-            "proven_at": None
-            if at is None
-            else datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        }
+        return {"height": self._copy.height, "proven_at": None if at is None else moment(at)}
 
     def _require_filled(self) -> None:
         if self._copy.place is None:

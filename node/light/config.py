@@ -4,6 +4,7 @@ light.toml      this file
 genesis.json    copy of the network's
 token           what programs of this machine show to be answered; readable by its owner alone
 copy.sqlite     the copy (`node.light.copy`)
+commands.sqlite what must not be forgotten: commands, uploads, places of webhooks
 trust/          what the client has seen of the network
 """
 
@@ -15,6 +16,7 @@ import stat
 import tomllib
 from pathlib import Path
 from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
@@ -24,7 +26,7 @@ from tallynet.client import NodeAddress
 from tallynet.errors import TallynetError
 
 __all__ = [
-    "COPY_FILE", "HTTP_PORT", "LIGHT_FILE", "SENT_FILE", "TOKEN_FILE", "TRUST_DIRECTORY", "LightConfig", "TokenError",
+    "COPY_FILE", "HTTP_PORT", "LIGHT_FILE", "SENT_FILE", "TOKEN_FILE", "TRUST_DIRECTORY", "LightConfig", "TokenError", "Webhook",
     "load_light", "make_token", "read_token",
 ]  # fmt: skip
 
@@ -34,13 +36,28 @@ COPY_FILE: Final = "copy.sqlite"
 SENT_FILE: Final = "commands.sqlite"
 TRUST_DIRECTORY: Final = "trust"
 HTTP_PORT: Final = 7480
+LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 TOKEN_BYTES: Final = 32
 TOKEN_CHARACTERS_MAX: Final = 256
 _EXPOSED: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
 class TokenError(TallynetError):
-    """The token file cannot be used: TOKEN_UNUSABLE; the text says why."""
+    """The token file, or the secret of a webhook, cannot be used: TOKEN_UNUSABLE, SECRET_UNUSABLE; the text says why."""
+
+
+class Webhook(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where events are brought to."""
+
+    url: Annotated[str, Meta(max_length=2_000)]
+    """https, or http of this machine."""
+    secret_file: Annotated[str, Meta(min_length=1)]
+    """With what messages are signed; may be relative to this file; readable by its owner alone."""
+    events: Annotated[
+        tuple[Annotated[str, Meta(pattern=r"^[a-z][a-z_]*(\.[a-z_]+)+$")], ...],
+        Meta(max_length=256),
+    ] = ()
+    """Types of events to bring, e.g. `lot.transfer`; none: all."""
 
 
 class LightConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -60,6 +77,8 @@ class LightConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     http_port: Annotated[int, Meta(ge=1, le=65_535)] = HTTP_PORT
     web: Web | None = None
     """Web pages for people, behind the same token; None: none."""
+    webhooks: Annotated[tuple[Webhook, ...], Meta(max_length=16)] = ()
+    """Programs to which events are brought."""
 
     @property
     def addresses(self) -> list[NodeAddress]:
@@ -76,7 +95,7 @@ def load_light(directory: Path) -> LightConfig:
     """
     path = directory / LIGHT_FILE
     try:
-        return msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), LightConfig)
+        config = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), LightConfig)
     except FileNotFoundError:
         raise ConfigError(
             "CONFIG_MISSING", f"{path} does not exist; make it with `tally light init`"
@@ -87,6 +106,25 @@ def load_light(directory: Path) -> LightConfig:
         raise ConfigError("CONFIG_INVALID", f"{path}: {error}") from None
     except ValueError as error:  # no TOML, no UTF-8, or a number that is none
         raise ConfigError("CONFIG_SYNTAX", f"{path}: {error}") from None
+    urls = [hook.url for hook in config.webhooks]
+    for url in urls:
+        if not _may_be_called(url) or urls.count(url) > 1:
+            what = "https, or http of 127.0.0.1, [::1] or localhost, without a password, each once"
+            raise ConfigError("CONFIG_INVALID", f"{path}: webhook {url!r}: {what}")
+    return config
+
+
+def _may_be_called(url: str) -> bool:
+    """What is signed is readable on the line, so it stays on this machine or is encrypted."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        parts.port  # noqa: B018 - raises
+    except ValueError:
+        return False
+    if parts.username is not None or parts.fragment or not url.isascii():
+        return False
+    return bool(host) and (parts.scheme == "https" or (parts.scheme == "http" and host in LOOPBACK))
 
 
 def make_token(directory: Path) -> None:

@@ -1,8 +1,9 @@
-"""The copy of one organisation on disk: records with the height that proved each, and how far the log was read.
+"""The copy of one organisation on disk: records with the height that proved each, the events that concern it, and how
+far the log was read.
 
 One SQLite file, readable by its owner alone. A write is one transaction, durable when it returns, and moves the
-cursor together with what the events up to there have changed: after kill -9 the log is read on from where the copy
-stands. The copy can be removed at any time; it is filled again.
+cursor together with the events up to there and what they have changed: after kill -9 the log is read on from where the
+copy stands. The copy can be removed at any time; it is filled again, without the events of before.
 """
 
 from __future__ import annotations
@@ -13,33 +14,28 @@ from pathlib import Path
 from typing import Final, final
 
 from node.light.concern import about, is_listed
-from node.light.database import CopyError, Database
+from node.light.database import CopyError, open_for
+from node.light.event_log import EventLog, Place, SeenEvent
 from tallynet.codec import decode, encode
+from tallynet.receipts import Event
 from tallynet.records import RECORD_TYPES, Kind, Lot, Record, lot_id
 
-__all__ = ["RECORDS_MAX", "Change", "Copy", "CopyError", "Kept", "Place"]
+__all__ = ["RECORDS_MAX", "Change", "Copy", "CopyError", "Kept"]
 
 RECORDS_MAX: Final = 200_000
 """Some 200 MB; an enterprise with more than that runs an observer, or removes the copy, which is then filled
 with what is open."""
-VERSION: Final = b"1"
+VERSION: Final = b"2"
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS records (
     kind INTEGER NOT NULL, id BLOB NOT NULL, about BLOB NOT NULL, listed INTEGER NOT NULL,
     height INTEGER NOT NULL, time_ms INTEGER NOT NULL, body BLOB NOT NULL,
     PRIMARY KEY (kind, id)
 ) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS records_id ON records (id);
 CREATE INDEX IF NOT EXISTS records_about ON records (about);
 CREATE INDEX IF NOT EXISTS records_listed ON records (kind, listed, id);
 """
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Place:
-    """Of the next event to read."""
-
-    height: int
-    index: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +76,9 @@ class Copy:
         """
         self.path: Final = path
         self.organisation: Final = organisation
-        self._base: Final = Database(path, _SCHEMA)
-        self._base.require({"genesis": genesis, "organisation": organisation, "version": VERSION})
+        self._base: Final = open_for(path, genesis, organisation, VERSION)
+        self._base.make(_SCHEMA)
+        self.events: Final = EventLog(self._base)
 
     def close(self) -> None:
         self._base.close()
@@ -92,9 +89,7 @@ class Copy:
     def place(self) -> Place | None:
         """Of the next event to read; None: the copy is not filled yet."""
         kept = self._base.fact("place")
-        if kept is None:
-            return None
-        return Place(int.from_bytes(kept[:8], "big"), int.from_bytes(kept[8:], "big"))
+        return None if kept is None else Place.from_bytes(kept)
 
     @property
     def height(self) -> int:
@@ -125,6 +120,12 @@ class Copy:
             return Kind(kind)
         return None
 
+    def concerns(self, event: Event) -> bool:
+        """Whether an event is this organisation's, or about a record of the copy."""
+        if self.organisation in (event.source, event.target):
+            return True
+        return any(self.kind_of(id) is not None for id in (event.subject, event.reference))
+
     def about(self, id: bytes) -> list[Kept]:
         """What changes with a record: the lots of a voucher, its financings, their instructions."""
         return list(self._kept("about = ?", id))
@@ -142,19 +143,31 @@ class Copy:
     # --- writing ------------------------------------------------------------------------------------------
 
     def apply(
-        self, changes: Iterable[Change], *, place: Place | None = None, height: int = 0
+        self,
+        changes: Iterable[Change],
+        *,
+        place: Place | None = None,
+        height: int = 0,
+        seen: Iterable[SeenEvent] = (),
     ) -> None:
-        """Take in what was read, and that the log was read up to `place`, and `height` is complete.
+        """Take in what was read, and that the log was read up to `place`, and `height` is complete. Of the events
+        `seen` on the way those are kept that are its own, or about what the copy holds before or after.
 
         Raises:
             CopyError: COPY_FULL, COPY_UNUSABLE; then nothing has changed.
         """
         with self._base.transaction():
+            seen = list(seen)
+            concerned = {each.place for each in seen if self.concerns(each.event)}
             for change in changes:
                 self._change(change)
             if place is not None:
-                raw = place.height.to_bytes(8, "big") + place.index.to_bytes(8, "big")
-                self._base.set("place", raw)
+                if self.place is None:
+                    self.events.begin(place)
+                self._base.set("place", place.to_bytes())
+            self.events.keep(
+                each for each in seen if each.place in concerned or self.concerns(each.event)
+            )
             if height > self.height:
                 self._base.set("height", height.to_bytes(8, "big"))
             if len(self) > RECORDS_MAX:

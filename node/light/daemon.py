@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from pathlib import Path
+from typing import Final
 
 import structlog
 import trio
@@ -12,13 +13,19 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from node.light.answers import Answers
+from node.light.api import Api
 from node.light.config import COPY_FILE, SENT_FILE, TRUST_DIRECTORY, LightConfig, read_token
 from node.light.copy import Copy
+from node.light.database import open_for
+from node.light.event_pages import EventPages
 from node.light.following import Follower
 from node.light.http import application
+from node.light.messages import Explain
 from node.light.sent import SentCommands
 from node.light.site import LightSite
 from node.light.submitting import ByWords, Sign, Submitter
+from node.light.uploads import Uploads
+from node.light.webhooks import Webhooks
 from node.web import errors, pages
 from node.web.address import WebAddress, parse_address
 from node.web.guard import Guard
@@ -29,6 +36,9 @@ from tallynet.genesis import Genesis, genesis_hash
 
 __all__ = ["run"]
 
+KEPT_VERSION: Final = b"2"
+"""Of the file of what must not be forgotten."""
+
 
 async def run(
     directory: Path,
@@ -37,28 +47,34 @@ async def run(
     key: Ed25519PrivateKey,
     sign: Sign | None,
     by_words: ByWords,
+    explain: Explain,
 ) -> None:
     """Follow and answer until SIGTERM or SIGINT; `sign` None: take no commands.
 
     Raises:
-        TokenError, CopyError, ListenError: the token, the copy or the address cannot be used.
+        TokenError, CopyError, ListenError: the token or a secret, the copy or the address cannot be used.
     """
     token = read_token(directory)
     listener = WebListener(WebAddress(config.http_host, config.http_port), "http_port")
     web = None if config.web is None else WebListener(parse_address(config.web.listen))
     network, organisation = genesis_hash(genesis), bytes.fromhex(config.organisation)
     copy = Copy(directory / COPY_FILE, network, organisation)
-    sent = SentCommands(directory / SENT_FILE, network, organisation)
+    base = open_for(directory / SENT_FILE, network, organisation, KEPT_VERSION)
     follower = Follower(copy, config.addresses, genesis, key, directory / TRUST_DIRECTORY)
     try:
+        submitter = Submitter(SentCommands(base), follower, sign, by_words)
+        uploads = Uploads(base, submitter, follower)
+        events = EventPages(follower, submitter.kept, explain)
+        webhooks = Webhooks(base, events, config.webhooks, directory)
+        answers = Answers(follower, submitter.kept, webhooks, explain)
+        api = Api(answers, submitter, uploads, events, explain)
         async with trio.open_nursery() as nursery:
-            submitter = Submitter(sent, follower, sign, by_words)
-            nursery.start_soon(listener.run, application(Answers(follower), submitter, token))
-            nursery.start_soon(follower.run)
-            nursery.start_soon(submitter.run)
+            nursery.start_soon(listener.run, application(api, token, explain))
+            for part in (follower, submitter, uploads, webhooks):
+                nursery.start_soon(part.run)
             if web is not None and config.web is not None:
                 names = Names(directory / config.web.names)
-                site = LightSite(config.name, follower, names)
+                site = LightSite(config.name, follower, answers, names)
                 nursery.start_soon(web.run, _pages(site, token, web.address))
             structlog.get_logger("light").info(
                 "answering", host=config.http_host, port=config.http_port
@@ -67,7 +83,7 @@ async def run(
             nursery.cancel_scope.cancel()
     finally:
         copy.close()
-        sent.close()
+        base.close()
         listener.close()
         if web is not None:
             web.close()

@@ -11,7 +11,7 @@ from typing import Any, Final, final
 
 from tallynet.errors import TallynetError
 
-__all__ = ["CopyError", "Database"]
+__all__ = ["CopyError", "Database", "open_for"]
 
 _FILE_MODE: Final = 0o600
 _FACTS: Final = """
@@ -28,8 +28,8 @@ class CopyError(TallynetError):
 class Database:
     """Used from one thread; readable by its owner alone."""
 
-    def __init__(self, path: Path, schema: str) -> None:
-        """Open, or make with `schema`, which may be run again.
+    def __init__(self, path: Path) -> None:
+        """Open, or make.
 
         Raises:
             CopyError: COPY_CORRUPT, COPY_UNUSABLE.
@@ -45,13 +45,18 @@ class Database:
                 # Exclusive: a second light node over the same file would move its cursor.
                 for setting in ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=FULL"):
                     self._sql.execute(f"PRAGMA {setting}")
-                self._sql.executescript(_FACTS + schema)
+                self._sql.executescript(_FACTS)
         except CopyError:
             self.close()
             raise
 
     def close(self) -> None:
         self._sql.close()
+
+    def make(self, schema: str) -> None:
+        """Add tables, if they are not there. Raises CopyError COPY_CORRUPT, COPY_UNUSABLE."""
+        with self._failing():
+            self._sql.executescript(schema)
 
     def require(self, facts: Mapping[str, bytes]) -> None:
         """Have the file stand for these facts from now on; it is closed when it stands for others.
@@ -112,3 +117,14 @@ class Database:
             raise CopyError("COPY_UNUSABLE", f"{self.path}: {error}") from None
         except sqlite3.DatabaseError as error:
             raise CopyError("COPY_CORRUPT", f"{self.path}: {error}") from None
+
+
+def open_for(path: Path, genesis: bytes, organisation: bytes, version: bytes) -> Database:
+    """The file of one organisation on one network.
+
+    Raises:
+        CopyError: COPY_CORRUPT, COPY_OTHER, COPY_UNUSABLE.
+    """
+    base = Database(path)
+    base.require({"genesis": genesis, "organisation": organisation, "version": version})
+    return base

@@ -17,7 +17,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import aclosing
-from enum import StrEnum
 from pathlib import Path
 from typing import Final, final
 
@@ -26,16 +25,18 @@ import trio
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from node.light.concern import ID_BYTES, Want, wanted
-from node.light.copy import Copy, Place
+from node.light.copy import Copy
+from node.light.event_log import Place, SeenEvent
+from node.light.news import News
 from node.light.reading import Reading
+from node.light.standing import Standing
 from node.state.view import Index
 from tallynet.client import Client, EventEntry, NodeAddress, StaleAnswer, TrustStore
 from tallynet.errors import TallynetError
 from tallynet.genesis import Genesis
-from tallynet.receipts import Event
 from tallynet.records import Kind, Voucher, VoucherStatus
 
-__all__ = ["Follower", "Standing"]
+__all__ = ["Follower"]
 
 BATCH: Final = 256
 """Events, or entries of a list, in one transaction: some hundred kilobytes, and a second at most."""
@@ -57,14 +58,6 @@ _BY_ID: Final = (
 """Lists whose entries end with the id of a record."""
 _BY_LOT: Final = (Index.OPEN_LOTS, Index.PARTY_PENDING)
 """Lists whose entries end with a lot."""
-
-
-class Standing(StrEnum):
-    """What the light node is doing."""
-
-    CONNECTING = "CONNECTING"
-    FILLING = "FILLING"
-    FOLLOWING = "FOLLOWING"
 
 
 @final
@@ -97,6 +90,8 @@ class Follower:
         self._client: Client | None = None
         self._opened = trio.Event()
         """The next connection is there."""
+        self.news: Final = News()
+        """Of events that were taken in."""
         self._waiting = trio.CancelScope()
         """Around the wait for news."""
         self._writing: Final = trio.Lock()
@@ -161,6 +156,7 @@ class Follower:
         if compared.newest:
             await self._list(client)
         self.copy.apply((), place=Place(lowest + 1), height=lowest)
+        self.news.tell()
 
     async def _list(self, client: Client) -> None:
         """Read everything that is listed."""
@@ -207,21 +203,15 @@ class Follower:
         await self._take(client, batch, height)
 
     async def _take(self, client: Client, batch: Sequence[EventEntry], height: int = 0) -> None:
-        wants = list(self._wanted(entry.event for entry in batch))
+        seen = list(_seen(batch))
+        wants = [
+            want for each in seen if self.copy.concerns(each.event) for want in wanted(each.event)
+        ]
         place = Place(batch[-1].height, batch[-1].index + 1) if batch else None
         async with self._writing:
             changes = await Reading(client, self.copy).read(wants)
-            self.copy.apply(changes, place=place, height=height)
-
-    def _wanted(self, events: Iterable[Event | None]) -> Iterator[Want]:
-        for event in events:
-            if event is not None and self._concerns(event):
-                yield from wanted(event)
-
-    def _concerns(self, event: Event) -> bool:
-        if self.copy.organisation in (event.source, event.target):
-            return True
-        return any(self.copy.kind_of(id) is not None for id in (event.subject, event.reference))
+            self.copy.apply(changes, place=place, height=height, seen=seen)
+        self.news.tell()
 
     def _place(self) -> Place:
         return self.copy.place or Place(1)
@@ -266,6 +256,13 @@ class Follower:
             async for _ in entries:
                 return True
         return False
+
+
+def _seen(batch: Iterable[EventEntry]) -> Iterator[SeenEvent]:
+    """What of them is shown to this organisation."""
+    for entry in batch:
+        if entry.event is not None:
+            yield SeenEvent(Place(entry.height, entry.index), entry.event, entry.block.time_ms)
 
 
 def _lot_wanted(entry: bytes) -> Want:

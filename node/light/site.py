@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, TypeVar, final
 
+import msgspec
+
 from node.light.answers import Answers
 from node.light.book import CopyBook
 from node.light.following import Follower
@@ -22,11 +24,11 @@ T = TypeVar("T")
 class LightSite:
     is_light: Final = True
 
-    def __init__(self, name: str, follower: Follower, names: Names) -> None:
+    def __init__(self, name: str, follower: Follower, answers: Answers, names: Names) -> None:
         self.names: Final = names
         self._name: Final = name
         self._follower: Final = follower
-        self._answers: Final = Answers(follower)
+        self._answers: Final = answers
 
     @property
     def home(self) -> bytes:
@@ -45,4 +47,4 @@ class LightSite:
         return Standing(self._name, copy.height, age, code, is_copy=True)
 
     def facts(self) -> dict[str, Any]:
-        return {"light": self._answers.status()}
+        return {"light": msgspec.to_builtins(self._answers.status())}

@@ -2,12 +2,13 @@
 
 The id is what makes asking again safe. The signed envelope is kept under it, durable, before it leaves; whoever asks
 again, after a lost line or a restart of either side, has the same bytes sent again, which the network executes
-once, and gets the same receipt. The same id with another command is refused. What has no receipt is sent until there is
-one, or its validity is over, whether anybody asks or not; also after a restart.
+once, and gets the same receipt. The same id with another command is refused. What has no outcome is sent until there is
+one, whether anybody asks or not; also after a restart.
 """
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -20,26 +21,31 @@ import trio
 from msgspec import Meta
 
 from node.light.following import Follower
-from node.light.sent import Sent, SentCommands
-from tallynet.client import Client, OutcomeUnknown, SubmissionRefused, UnprovenPhase
+from node.light.news import News
+from node.light.sent import Sent, SentCommands, State
+from tallynet.client import Client, OutcomeUnknown, Receipt, SubmissionRefused, UnprovenPhase
 from tallynet.codec import Wire, decode, encode
 from tallynet.commands import Command, command_name
 from tallynet.envelope import Envelope, open_envelope
 from tallynet.errors import TallynetError
-from tallynet.plain import PlainError, from_plain, to_plain
-from tallynet.receipts import EnvelopeReceipt
+from tallynet.plain import PlainError, from_plain
 
-__all__ = ["BODY_BYTES_MAX", "CommandError", "CommandRequest", "ByWords", "Sign", "Submitter"]
+__all__ = [
+    "BODY_BYTES_MAX", "COMMANDS", "ID_FORM", "ByWords", "CommandError", "CommandRequest", "Sign", "Submitter", "command_request", "digest_of",
+]  # fmt: skip
 
 BODY_BYTES_MAX: Final = 64 * 1024
 """Of a request: the longest command, hexadecimal, is below that."""
-RECEIPT_SECONDS: Final = 10.0
-"""How long a request waits for its receipt, which takes a second when all is well."""
 WAITING_MAX: Final = 1_000
-"""Commands without receipt: what a program sends blindly while the network is away."""
-LATE_SECONDS: Final = 5.0
-"""For the receipt of a block that was made when the validity was nearly over."""
+"""Commands without outcome: what a program sends blindly while the network is away."""
+LATE_SECONDS: Final = 60
+"""After its validity, before f+1 validators are believed that know nothing of a command: a correct one among them may
+be some blocks behind."""
+AGAIN_SECONDS: Final = 5.0
+"""Before a command that got no outcome is sent, or asked about, again."""
 LABEL_BYTES: Final = 16
+ID_FORM: Final = re.compile("[A-Za-z0-9._:-]{1,64}", re.ASCII)
+"""Of a program's id for a command: e.g. of the ERP's record; for ever."""
 COMMANDS: Final[dict[str, type[Wire]]] = {command_name(each): each for each in get_args(Command)}
 
 ByWords = Callable[[str, Mapping[str, Any]], Wire]
@@ -50,15 +56,13 @@ Sign = Callable[[Sequence[Wire]], Envelope]
 
 
 class CommandError(TallynetError):
-    """COMMAND_INVALID, COMMAND_ID_USED, COMMANDS_OFF: the request is refused, nothing was signed."""
+    """COMMAND_INVALID, COMMAND_ID_USED, COMMANDS_OFF, CLIENT_BUSY: the request is refused, nothing was signed."""
 
 
 class CommandRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a program sends."""
 
-    id: Annotated[str, Meta(pattern="^[A-Za-z0-9._:-]{1,64}$")]
-    """Its own, e.g. of the ERP's record; for ever."""
-    command: str
+    command: Annotated[str, Meta(min_length=1, max_length=64)]
     """e.g. `lot.transfer`; or by its words on the command line, `lot transfer`."""
     options: dict[str, Any]
     """Fields of the command: amounts as integers, ids hexadecimal; or the texts that its options take. A label that
@@ -73,68 +77,31 @@ class Submitter:
         self, kept: SentCommands, follower: Follower, sign: Sign | None, by_words: ByWords
     ) -> None:
         """`sign` None: this light node only answers."""
-        self._kept: Final = kept
+        self.kept: Final = kept
+        self.news: Final = News()
+        """Of outcomes, and of what nodes say meanwhile."""
+        self._outcomes: Final[dict[str, trio.Event]] = {}
+        """By id, of those that somebody waits for; of WAITING_MAX at most."""
         self._follower: Final = follower
         self._sign: Final = sign
         self._by_words: Final = by_words
         self._nursery: trio.Nursery | None = None
 
-    async def submit(self, raw: bytes) -> dict[str, Any]:
-        """What became of the command in a request's body: state DONE with its receipt, whatever that says; or
-        PENDING, to ask again with the same body.
+    def put(self, id: str, raw: bytes) -> Sent:
+        """Have the command of a request's body sent under an id.
 
         Raises:
-            CommandError: also with the code of f+1 that do not take it in; EXPIRED: not any more.
-            ClientBusy, ForkSeen, CopyError, and what signing raises.
+            CommandError, CopyError, and what signing raises: nothing was signed.
         """
-        if self._sign is None:
-            raise CommandError("COMMANDS_OFF", "light.toml does not say `commands = true`")
-        request = _request(raw)
-        command = self._command(request)
-        digest = sha256(command_name(command).encode() + encode(command)).digest()
-        # No checkpoint from here to `keep`: the same id twice at once is one envelope.
-        sent = self._kept.get(request.id)
-        if sent is None:
-            now = int(time.time())
-            if self._kept.waiting(now) >= WAITING_MAX:
-                raise CommandError(
-                    "CLIENT_BUSY", f"{WAITING_MAX} commands have no receipt; ask for those"
-                )
-            envelope = self._sign([command])
-            sent = Sent(request.id, digest, envelope.raw, envelope.body.valid_until)
-            self._kept.keep(sent, now)
-            if self._nursery is not None:
-                self._nursery.start_soon(self._go_on, sent)
-        elif sent.digest != digest:
-            raise CommandError("COMMAND_ID_USED", f"{request.id} was another command")
-        return _report(sent if sent.receipt else await self._send(sent, RECEIPT_SECONDS))
+        return self.accept(id, self.read(id, command_request(raw)))
 
-    async def run(self) -> None:
-        """Go on with what has no receipt, as long as it is valid: what requests gave up waiting for, and, with each
-        connection, what a stop or the connection before has left."""
-        client: Client | None = None
-        async with trio.open_nursery() as self._nursery:
-            while self._sign is not None:
-                client = await self._follower.connection(client)
-                for sent in self._kept.unanswered(int(time.time())):
-                    self._nursery.start_soon(self._go_on, sent)
-
-    async def _go_on(self, sent: Sent) -> None:
-        log = structlog.get_logger("light")
-        try:
-            done = await self._send(sent, max(0.0, sent.valid_until - time.time()) + LATE_SECONDS)
-        except TallynetError as error:  # whoever asks for it gets the same answer
-            log.warning("no receipt", id=sent.id, code=error.code, message=error.message)
-            return
-        log.info("receipt" if done.receipt else "expired", id=sent.id, height=done.height)
-
-    def look(self, id: str) -> dict[str, Any] | None:
-        """What is known of an id, without asking anybody."""
-        sent = self._kept.get(id)
-        return None if sent is None else _report(sent)
-
-    def _command(self, request: CommandRequest) -> Wire:
-        label = sha256(b"tallynet/light/" + request.id.encode()).digest()[:LABEL_BYTES].hex()
+    def read(self, id: str, request: CommandRequest) -> Wire:
+        """The command that a request describes. Raises CommandError."""
+        if ID_FORM.fullmatch(id) is None:
+            raise CommandError(
+                "COMMAND_INVALID", "an id has 1 to 64 letters, digits, `.`, `_`, `:`, `-`"
+            )
+        label = sha256(b"tallynet/light/" + id.encode()).digest()[:LABEL_BYTES].hex()
         if " " not in request.command:
             return _by_fields(request, label)
         try:
@@ -143,27 +110,116 @@ class Submitter:
         except TallynetError as error:
             raise CommandError("COMMAND_INVALID", error.message) from None
 
-    async def _send(self, sent: Sent, seconds: float) -> Sent:
-        client = self._follower.client
-        if client is None:
+    def known(self, id: str, command: Wire) -> Sent | None:
+        """What was sent under the id, if it was this command. Raises CommandError COMMAND_ID_USED."""
+        sent = self.kept.get(id)
+        if sent is not None and sent.digest != digest_of(command):
+            raise CommandError("COMMAND_ID_USED", f"{id} was another command")
+        return sent
+
+    def accept(self, id: str, command: Wire) -> Sent:
+        """Sign, keep and send it, unless that was done before. No checkpoint: the same id twice at once is one
+        envelope.
+
+        Raises:
+            CommandError, CopyError, and what signing raises: nothing was signed.
+        """
+        sign, sent = self.require_signing(), self.known(id, command)
+        if sent is not None:
             return sent
+        if self.kept.pending() >= WAITING_MAX:
+            raise CommandError(
+                "CLIENT_BUSY", f"{WAITING_MAX} commands have no outcome; ask for those"
+            )
+        envelope = sign([command])
+        until = envelope.body.valid_until
+        sent = Sent(id, digest_of(command), envelope.raw, envelope.transaction, until)
+        self.kept.keep(sent)
+        if self._nursery is not None:
+            self._nursery.start_soon(self._go_on, sent)
+        return sent
+
+    def require_signing(self) -> Sign:
+        """Raises CommandError COMMANDS_OFF."""
+        if self._sign is None:
+            raise CommandError("COMMANDS_OFF", "light.toml does not say `commands = true`")
+        return self._sign
+
+    async def wait(self, sent: Sent, seconds: float) -> Sent:
+        """What became of it; as soon as that is known, or after these seconds."""
+        known = self.kept.get(sent.id) or sent
+        if known.state != State.PENDING:
+            return known
+        outcome = self._outcomes.setdefault(sent.id, trio.Event())
+        with trio.move_on_after(seconds):
+            await outcome.wait()
+        return self.kept.get(sent.id) or sent
+
+    async def run(self) -> None:
+        """Go on with what has no outcome, also with what a stop has left."""
+        if self._sign is None:
+            return
+        async with trio.open_nursery() as self._nursery:
+            for sent in self.kept.listed(State.PENDING, 0, WAITING_MAX):
+                self._nursery.start_soon(self._go_on, sent)
+            await trio.sleep_forever()
+
+    async def _go_on(self, sent: Sent) -> None:
+        log = structlog.get_logger("light")
+        while sent.state == State.PENDING:
+            client = await self._follower.connection(None)
+            try:
+                found = await self._attempt(client, sent)
+                if found != sent:
+                    self.kept.note(found)
+                    log.info("outcome", id=sent.id, state=found.state, code=found.code)
+                    sent = found
+                    self._tell(sent)
+            except TallynetError as error:  # the next connection, or a mended disk, may bring it
+                log.warning("no outcome", id=sent.id, code=error.code, message=error.message)
+            if sent.state == State.PENDING:
+                await trio.sleep(AGAIN_SECONDS)
+
+    def _tell(self, sent: Sent) -> None:
+        self.news.tell()
+        if sent.state != State.PENDING and sent.id in self._outcomes:
+            self._outcomes.pop(sent.id).set()
+
+    async def _attempt(self, client: Client, sent: Sent) -> Sent:
+        """Send it while it is valid, and ask what became of it where that says nothing."""
         envelope = open_envelope(sent.envelope)
+        left = sent.valid_until - time.time()
         try:
-            receipt = await client.submit(envelope, seconds=seconds)
+            if left > 0:
+                return _executed(sent, await client.submit(envelope, seconds=left + AGAIN_SECONDS))
         except OutcomeUnknown:
             return sent
         except SubmissionRefused as error:
-            # It may have been executed long ago, by what nodes do not remember at the door any more.
-            outcome = await client.outcome(envelope.transaction)
-            if isinstance(outcome, UnprovenPhase):
-                raise CommandError(error.code, f"not taken in: {error.message}") from None
-            receipt = outcome
-        done = replace(sent, receipt=encode(receipt.receipt), height=receipt.height)
-        self._kept.keep(done, int(time.time()))
-        return done
+            sent = replace(sent, code=error.code, message=f"not taken in: {error.message}")
+        # It may have been executed long ago, by what nodes do not remember at the door any more.
+        outcome = await client.outcome(envelope.transaction)
+        if not isinstance(outcome, UnprovenPhase):
+            return _executed(sent, outcome)
+        if await self._never_happened(client, sent):
+            why = "validators of f+1 organisations know nothing of it"
+            return replace(sent, state=State.EXPIRED, code="EXPIRED", message=why)
+        return sent
+
+    async def _never_happened(self, client: Client, sent: Sent) -> bool:
+        """Its validity is over, everything up to then was taken in, and f+1 validators know nothing of it."""
+        proven_at = self._follower.copy.proven_at
+        if proven_at is None or proven_at <= sent.valid_until + LATE_SECONDS:
+            return False
+        return await client.is_unknown(sent.transaction)
 
 
-def _request(raw: bytes) -> CommandRequest:
+def digest_of(command: Wire) -> bytes:
+    """By which a command is known again."""
+    return sha256(command_name(command).encode() + encode(command)).digest()
+
+
+def command_request(raw: bytes) -> CommandRequest:
+    """The body of a request. Raises CommandError COMMAND_INVALID."""
     try:
         return msgspec.json.decode(raw, type=CommandRequest)
     except (msgspec.DecodeError, RecursionError) as error:  # also what is nested thousandfold
@@ -183,17 +239,16 @@ def _by_fields(request: CommandRequest, label: str) -> Wire:
         raise CommandError("COMMAND_INVALID", error.message) from None
 
 
-def _report(sent: Sent) -> dict[str, Any]:
-    envelope = open_envelope(sent.envelope)
-    head: dict[str, Any] = {
-        "id": sent.id,
-        "transaction": envelope.transaction.hex(),
-        "valid_until": sent.valid_until,
-    }
-    if not sent.receipt:
-        return head | {"state": "PENDING"}
-    receipt = decode(EnvelopeReceipt, sent.receipt)
-    codes = [receipt.code, *(each.code for each in receipt.commands)]
+def _executed(sent: Sent, receipt: Receipt) -> Sent:
+    codes = [receipt.receipt.code, *(each.code for each in receipt.receipt.commands)]
     code = next((code for code in codes if code != "OK"), "OK")
-    done = {"state": "DONE", "code": code, "height": sent.height, "receipt": to_plain(receipt)}
-    return head | done
+    return replace(
+        sent,
+        state=State.DONE if code == "OK" else State.REFUSED,
+        code=code,
+        message=f"executed in block {receipt.height}"
+        if code == "OK"
+        else f"refused in block {receipt.height}",
+        receipt=encode(receipt.receipt),
+        height=receipt.height,
+    )

@@ -30,7 +30,7 @@ from tallynet.client.link import NodeAddress
 from tallynet.client.nodes import Nodes
 from tallynet.client.penetration import ProvenPage, proven_page
 from tallynet.client.sending import SUBMIT_SECONDS, Sender
-from tallynet.client.several import is_refused, united_index
+from tallynet.client.several import is_refused, is_unknown, united_index
 from tallynet.client.store import TrustStore
 from tallynet.client.submissions import Outcome, Submission
 from tallynet.client.trust import (
@@ -568,6 +568,15 @@ class Client:
     async def is_refused(self, kind: Kind, id: bytes) -> bool:
         """Whether f+1 validators do not show a record; see `tallynet.client.several`."""
         return await is_refused(self._nodes, self.trust, kind, id)
+
+    async def is_unknown(self, transaction: bytes) -> bool:
+        """Whether f+1 validators know nothing of a transaction, and no receipt comes meanwhile; see
+        `tallynet.client.several`."""
+        unknown = False
+        with anyio.CancelScope() as known:
+            with self._sender.watching(transaction, lambda _receipt: known.cancel()):
+                unknown = await is_unknown(self._nodes, self.trust, transaction)
+        return unknown and not known.cancel_called
 
     async def dry_run(self, body: EnvelopeBody) -> UnprovenDryRun:
         """Execute on a node's newest state without ordering; no signatures needed. One node's word."""

@@ -1,5 +1,5 @@
 """What no proof can say, asked of f+1 validators of different organisations, one of whom is correct: that a list is
-whole, and that something is not shown to us."""
+whole, that something is not shown to us, and that a transaction never happened."""
 
 from __future__ import annotations
 
@@ -9,10 +9,18 @@ from tallynet.client.errors import ConnectionLost, RequestFailed, StaleAnswer
 from tallynet.client.nodes import Nodes
 from tallynet.client.trust import Trust
 from tallynet.errors import RemoteProtocolError
-from tallynet.messages import IndexPage, QueryIndex, QueryRecord, RecordProof
+from tallynet.messages import (
+    IndexPage,
+    QueryIndex,
+    QueryRecord,
+    QueryTransaction,
+    RecordProof,
+    TransactionPhase,
+    TransactionState,
+)
 from tallynet.records import Kind
 
-__all__ = ["is_refused", "united_index"]
+__all__ = ["is_refused", "is_unknown", "united_index"]
 
 PAGE_ENTRIES: Final = 500
 """Of an index in one answer, as a node gives at most."""
@@ -105,6 +113,32 @@ async def is_refused(nodes: Nodes, trust: Trust, kind: Kind, id: bytes) -> bool:
         if len(operators) >= trust.confirmations_needed:
             return True
     raise _unconfirmed("a record is not shown", len(operators), trust)
+
+
+async def is_unknown(nodes: Nodes, trust: Trust, transaction: bytes) -> bool:
+    """Whether validators of f+1 organisations know nothing of a transaction; False as soon as one does. After
+    `valid_until` that means that it never happened, unless the correct one among them is behind.
+
+    Raises:
+        StaleAnswer: LISTS_UNCONFIRMED: too few could be asked.
+    """
+    operators: set[bytes] = set()
+    for node in range(len(nodes)):
+        try:
+            link = await nodes.open(node)
+            state = await nodes.ask_link(
+                link, lambda n: QueryTransaction(n, transaction), TransactionState, lambda s: s
+            )
+        except (ConnectionLost, RequestFailed):
+            continue
+        if state.phase is not TransactionPhase.UNKNOWN:
+            return False
+        operator = trust.operator(link.server_key)
+        if operator is not None:
+            operators.add(operator)
+        if len(operators) >= trust.confirmations_needed:
+            return True
+    raise _unconfirmed("a transaction is unknown", len(operators), trust)
 
 
 def _unconfirmed(what: str, operators: int, trust: Trust) -> StaleAnswer:

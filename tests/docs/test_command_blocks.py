@@ -1,4 +1,4 @@
-"""Every block marked sh in the README and in docs/start, concepts and operate does what it says, on a real network.
+"""Every block marked sh in the README and in docs/start, concepts, integrate and operate does what it says, on a real network.
 
 A page's blocks run in order in one directory, where `./tally` is the command line under test and
 `tests` the project's own. The network listens on free ports and is stopped afterwards.
@@ -25,7 +25,7 @@ PORTS = 16
 
 
 def pages() -> list[Path]:
-    folders = [ROOT / "docs" / name for name in ("start", "concepts", "operate")]
+    folders = [ROOT / "docs" / name for name in ("start", "concepts", "integrate", "operate")]
     found = [ROOT / "README.md", *(page for f in folders for page in sorted(f.rglob("*.md")))]
     return [page for page in found if BLOCK.search(page.read_text(encoding="utf-8"))]
 

@@ -9,8 +9,9 @@ import pytest
 
 from node.light import copy as copying
 from node.light.concern import Want, wanted
-from node.light.copy import Change, Copy, Place
+from node.light.copy import Change, Copy
 from node.light.database import CopyError
+from node.light.event_log import Place
 from tallynet.receipts import Event
 from tallynet.records import (
     AcquiredBy,

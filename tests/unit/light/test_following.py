@@ -12,7 +12,8 @@ import trio
 from node.light import copy as copy_module
 from node.light import following as following_module
 from node.light.copy import Copy
-from node.light.following import Follower, Standing
+from node.light.following import Follower
+from node.light.standing import Standing
 from node.state.view import Index
 from tallynet.client import Client
 from tallynet.codec import Wire, encode

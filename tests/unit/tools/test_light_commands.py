@@ -11,7 +11,7 @@ from tallynet.commands import LotTransfer, Piece, VoucherClaim
 from tallynet.hashing import record_id
 from tallynet.records import Kind
 from tools.arguments import UsageError
-from tools.light_cli import command_by_words
+from tools.light_cli import command_by_words, print_outcome
 from tools.records_by_name import AddressBook
 
 ACTING, RECEIVER = b"a" * 16, b"r" * 16
@@ -30,6 +30,11 @@ def test_amounts_and_ids_are_written_as_on_the_command_line() -> None:
     assert build("lot transfer", TRANSFER) == LotTransfer(b"l", b"v" * 16, 3, (piece,))
 
 
+def test_a_text_stands_for_a_list_of_one() -> None:
+    single = TRANSFER | {"pieces": TRANSFER["pieces"][0]}
+    assert build("lot transfer", single) == build("lot transfer", TRANSFER)
+
+
 def test_options_have_the_defaults_of_the_command_line() -> None:
     claim = build("voucher claim", {"label": "l", "voucher": (b"v" * 16).hex()})
     assert isinstance(claim, VoucherClaim)
@@ -41,8 +46,8 @@ def test_options_have_the_defaults_of_the_command_line() -> None:
     [
         ("lot eat", TRANSFER, "no command 'lot eat'"),
         ("lot transfer", TRANSFER | {"piece": "x"}, "takes no 'piece'"),
-        ("lot transfer", TRANSFER | {"pieces": "x:1"}, "a list of texts"),
-        ("lot transfer", TRANSFER | {"pieces": [3]}, "a list of texts"),
+        ("lot transfer", TRANSFER | {"pieces": [3]}, "a text or a list of texts"),
+        ("lot transfer", TRANSFER | {"pieces": 3}, "a text or a list of texts"),
         ("lot transfer", TRANSFER | {"start": 3}, "start: a text"),
         ("lot transfer", TRANSFER | {"label": 3}, "label: a text"),
         ("lot transfer", {"label": "l", "voucher": "00" * 16, "start": "0"}, "--pieces is missing"),
@@ -64,3 +69,15 @@ def test_a_record_is_named_by_owner_and_label(tmp_path: Path) -> None:
     built = command_by_words(book, ACTING, "lot transfer", TRANSFER | {"voucher": f"{owner}/v1"})
     assert isinstance(built, LotTransfer)
     assert built.voucher == record_id(Kind.VOUCHER, b"o" * 16, b"v1")
+
+
+def test_texts_of_an_uploaded_file_are_neither_markup_nor_control(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    row = {
+        "row": 2, "id": "[bold]a\x1b[2J", "state": "NOT_SENT", "code": "COMMAND_INVALID", "message": "x\x07",
+        "what_to_do": "y",
+    }  # fmt: skip
+    print_outcome(Path("f.csv"), {"rows": 1, "counts": {"NOT_SENT": 1}, "results": [row]})
+    printed = capsys.readouterr().out
+    assert "[bold]a\ufffd[2J" in printed and "\x1b[2J" not in printed and "\x07" not in printed
