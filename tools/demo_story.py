@@ -24,12 +24,12 @@ from tallynet.documents import InvoiceError, Registration
 from tallynet.errors import TallynetError
 from tallynet.hashing import record_id
 from tallynet.messages import NodeStatus
+from tallynet.names import commitment
 from tools import testnet_processes
 from tools.arguments import format_amount, format_day
 from tools.connect import connect
 from tools.onboarding import account, document, new_organisation, registration, seal_file
 from tools.participant import Outcome, Participant, Refusal, new_label
-from tools.records_by_name import commitment
 from tools.testnet_files import NetworkFile
 
 CORE, DEVICES, SENSORS, SHOP = "vista-guide", "gate-devices", "beacon-sensors", "corner-parts"

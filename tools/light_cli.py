@@ -19,6 +19,7 @@ from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
 from node import logs
+from node.desk.accounts import Accounts
 from node.light.config import (
     HTTP_PORT,
     LIGHT_FILE,
@@ -35,8 +36,10 @@ from tallynet.keyfile import KeyFileError
 from tools.arguments import UsageError
 from tools.command_table import COMMANDS, Reading
 from tools.ledger_cli import DEFAULT_NETWORK, AsOption, NetworkOption, OutputOption, build
+from tools.office import office_of
 from tools.output import Output, print_json, print_rows
 from tools.participant import Signatory
+from tools.person_cli import people
 from tools.records_by_name import AddressBook
 from tools.testnet_files import (
     GENESIS_FILE,
@@ -53,6 +56,7 @@ POLL_SECONDS: Final = 0.2
 light = App(
     name="light", help="The light node of an enterprise: a verified copy, answered over HTTP"
 )
+light.command(people)
 WaitOption = Annotated[
     float,
     Parameter(
@@ -157,12 +161,14 @@ def run(directory: Path) -> None:
     config = load_light(directory)
     genesis = load_genesis(directory / config.genesis_file)
     key = _key(directory, config)
-    sign = _signatory(directory, config, genesis).envelope if config.commands else None
+    signatory = _signatory(directory, config, genesis)
+    sign = signatory.envelope if config.commands else None
     # A core dump would hold the key.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.umask(0o077)
     logs.configure(config.name)
-    trio.run(daemon.run, directory, config, genesis, key, sign, _by_words(directory, config))
+    words, office = _by_words(directory, config), office_of(signatory)
+    trio.run(daemon.run, directory, config, genesis, key, sign, words, office)
 
 
 def _key(directory: Path, config: LightConfig) -> Ed25519PrivateKey:
@@ -212,11 +218,13 @@ def command_by_words(
 
 
 def _signatory(directory: Path, config: LightConfig, genesis: Genesis) -> Signatory:
-    """Who signs; each key that it may need can be read now, rather than on the first payment."""
+    """Who signs; each key that programs or people may need can be read now, rather than on the first payment."""
     place = directory / config.wallet
     signatory = Signatory(place.parent.parent, place.name, genesis_hash(genesis))
+    signing = {account.person for account in Accounts(directory).all().values() if account.signs}
     for person in signatory.wallet.people:
-        signatory.key(person)
+        if config.commands or person.name in signing:
+            signatory.key(person)
     return signatory
 
 

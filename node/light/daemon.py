@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from pathlib import Path
 
 import structlog
@@ -11,6 +12,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
+from node.desk import pages as desk_pages
+from node.desk.accounts import Accounts
+from node.desk.chain import Chain
+from node.desk.desk import Desk
+from node.desk.office import Office
+from node.desk.proposals import Proposals
+from node.desk.sessions import Sessions
+from node.desk.sign_in import SignIn
+from node.desk.tries import Tries
 from node.light.answers import Answers
 from node.light.config import COPY_FILE, SENT_FILE, TRUST_DIRECTORY, LightConfig, read_token
 from node.light.copy import Copy
@@ -24,7 +34,6 @@ from node.web.address import WebAddress, parse_address
 from node.web.guard import Guard
 from node.web.listener import WebListener
 from node.web.names import Names
-from node.web.sign_in import SignIn
 from tallynet.genesis import Genesis, genesis_hash
 
 __all__ = ["run"]
@@ -37,11 +46,13 @@ async def run(
     key: Ed25519PrivateKey,
     sign: Sign | None,
     by_words: ByWords,
+    office: Office,
 ) -> None:
-    """Follow and answer until SIGTERM or SIGINT; `sign` None: take no commands.
+    """Follow and answer until SIGTERM or SIGINT; `sign` None: take no commands of programs.
 
     Raises:
-        TokenError, CopyError, ListenError: the token, the copy or the address cannot be used.
+        TokenError, CopyError, AccountError, ListenError: the token, the copy, the accounts or the address cannot be
+            used.
     """
     token = read_token(directory)
     listener = WebListener(WebAddress(config.http_host, config.http_port), "http_port")
@@ -49,6 +60,7 @@ async def run(
     network, organisation = genesis_hash(genesis), bytes.fromhex(config.organisation)
     copy = Copy(directory / COPY_FILE, network, organisation)
     sent = SentCommands(directory / SENT_FILE, network, organisation)
+    proposals = Proposals(directory, network, organisation)
     follower = Follower(copy, config.addresses, genesis, key, directory / TRUST_DIRECTORY)
     try:
         async with trio.open_nursery() as nursery:
@@ -59,7 +71,10 @@ async def run(
             if web is not None and config.web is not None:
                 names = Names(directory / config.web.names)
                 site = LightSite(config.name, follower, names)
-                nursery.start_soon(web.run, _pages(site, token, web.address))
+                chain, accounts = Chain(follower, network), Accounts(directory)
+                desk = Desk(chain, accounts, proposals, submitter, office)
+                nursery.start_soon(desk.run)
+                nursery.start_soon(web.run, _pages(site, desk, copy, token, web.address))
             structlog.get_logger("light").info(
                 "answering", host=config.http_host, port=config.http_port
             )
@@ -68,14 +83,21 @@ async def run(
     finally:
         copy.close()
         sent.close()
+        proposals.close()
         listener.close()
         if web is not None:
             web.close()
 
 
-def _pages(site: LightSite, token: str, address: WebAddress) -> ASGIApp:
-    inner = Starlette(routes=pages.routes(site), exception_handlers=errors.handlers(site))
-    return Guard(SignIn(inner, site, token, address.port), address.names)
+def _pages(site: LightSite, desk: Desk, copy: Copy, token: str, address: WebAddress) -> ASGIApp:
+    sessions = Sessions(desk.accounts, time.monotonic)
+    routes = [*pages.routes(site), *desk_pages.routes(site, desk, sessions, copy)]
+    inner = Starlette(routes=routes, exception_handlers=errors.handlers(site))
+    tries = Tries(time.monotonic)
+    signed_in = SignIn(
+        inner, site, token, address.port, accounts=desk.accounts, sessions=sessions, tries=tries
+    )
+    return Guard(signed_in, address.names)
 
 
 async def _stop_signal() -> None:
