@@ -302,6 +302,7 @@ LOCAL: Final[dict[str, str]] = {
     "PASSWORD_WEAK": "Choose a longer password: three or four words that do not belong together.",
     "NOT_ALLOWED": "Your account may not do this. Its roles are changed with `tally light person role`.",
     "OWN_PROPOSAL": "Whoever proposes never checks it himself. Have somebody else with the role checker do it.",
+    "ALREADY_PROPOSED": "Wait until it is decided, or have it withdrawn, and look at what is left then.",
     "AGREED_ALREADY": "You have agreed. The organisation's policy asks for one more person.",
     "PROPOSAL_DECIDED": "It was decided meanwhile. Look at it again; what is still wanted can be proposed anew.",
     "PROPOSAL_MISSING": "There is no such proposal; a draft that nobody proposed is kept for a day.",

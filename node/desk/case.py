@@ -10,7 +10,7 @@ from node.desk.chain import Chain
 from node.desk.entered import Entered
 from node.desk.office import KeptDocument
 from node.light.copy import Copy
-from node.web.shown import short
+from node.web.shown import amount, day, short
 from node.web.texts import Language
 from tallynet.codec import Wire
 from tallynet.records import Instruction, Kind, Lot, Voucher, lot_id
@@ -42,7 +42,7 @@ class Fact:
     name: str
     """Key of its text."""
     form: str
-    """money, day, org, voucher, text."""
+    """money, day, org, text."""
     value: Any
 
 
@@ -85,6 +85,21 @@ class Case:
 
     def name(self, organisation: bytes) -> str:
         return self.names.get(organisation) or short(organisation)
+
+    def notes(self, facts: Sequence[Fact], currency: str) -> list[tuple[str, str]]:
+        """For whoever checks: what the commands name by ids only."""
+        return [(fact.name, self._said(fact, currency)) for fact in facts]
+
+    def _said(self, fact: Fact, currency: str) -> str:
+        match fact.form:
+            case "money":
+                return f"{amount(fact.value, currency)} {currency}"
+            case "day":
+                return day(fact.value)
+            case "org":
+                return self.name(fact.value)
+            case _:
+                return str(fact.value)
 
     async def voucher(self) -> tuple[bytes, Voucher]:
         """The one that the address names. Raises FieldError, ChainError."""

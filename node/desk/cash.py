@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Final
 
 from node.desk.case import Action, Case, Choice, Draft, Fact, Field, Form
-from node.desk.passing import lot_facts
+from node.desk.passing import lot_draft, lot_facts
 from node.state.view import Index
 from node.web.shown import amount, rate, short
 from node.web.texts import text
@@ -116,11 +116,13 @@ async def _draw_form(case: Case) -> Form:
 async def _draw(case: Case) -> Draft:
     id, voucher, lot = await case.lot()
     entered = case.entered
+    chosen = entered.id("offer")
+    offer = await case.chain.require(Offer, Kind.OFFER, chosen)
     command = FinancingDraw(
-        case.label, entered.id("offer"), id, lot.start, entered.amount("amount", voucher.currency),
-        entered.id("account"), entered.word("purpose", Purpose),
+        case.label, chosen, id, lot.start, entered.amount("amount", voucher.currency), entered.id("account"),
+        entered.word("purpose", Purpose),
     )  # fmt: skip
-    return Draft(voucher.currency, [command])
+    return lot_draft(case, voucher, lot, command, [Fact("field_funder", "org", offer.funder)])
 
 
 # --- request, quote, accept -----------------------------------------------------------------------------
@@ -144,7 +146,7 @@ async def _request(case: Case) -> Draft:
         case.label, id, lot.start, entered.amount("amount", voucher.currency), entered.id("account"),
         entered.word("purpose", Purpose), tuple(funders),
     )  # fmt: skip
-    return Draft(voucher.currency, [command])
+    return lot_draft(case, voucher, lot, command)
 
 
 async def _asked(case: Case) -> tuple[bytes, FinancingRequest]:
@@ -172,7 +174,7 @@ async def _quote(case: Case) -> Draft:
         case.label, id, asked.end - asked.start, FinancingKind.SALE, case.entered.rate("rate"), BASIS, FULL_BPS,
         (LineKind.DEBTOR_EXPOSURE,), False, case.entered.day("valid_to"),
     )  # fmt: skip
-    return Draft(asked.currency, [command])
+    return Draft(asked.currency, [command], case.notes(_request_facts(asked), asked.currency))
 
 
 async def _take_form(case: Case) -> Form:
@@ -191,7 +193,8 @@ async def _take_form(case: Case) -> Form:
 
 async def _take(case: Case) -> Draft:
     id, asked = await _asked(case)
-    return Draft(asked.currency, [FinancingAccept(case.label, id, case.entered.id("funder"))])
+    command = FinancingAccept(case.label, id, case.entered.id("funder"))
+    return Draft(asked.currency, [command], case.notes(_request_facts(asked), asked.currency))
 
 
 # --- repay ----------------------------------------------------------------------------------------------
@@ -204,21 +207,23 @@ async def _loan(case: Case) -> tuple[bytes, Financing]:
 
 async def _repay_form(case: Case) -> Form:
     _, loan = await _loan(case)
-    left = loan.principal - loan.repaid
-    facts = [
+    default = {"amount": amount(loan.principal - loan.repaid, loan.currency)}
+    fields = (Field("amount", "amount"),)
+    return Form(fields, _loan_facts(loan), defaults=default, currency=loan.currency)
+
+
+def _loan_facts(loan: Financing) -> list[Fact]:
+    return [
         Fact("field_funder", "org", loan.funder),
-        Fact("field_outstanding", "money", left),
+        Fact("field_outstanding", "money", loan.principal - loan.repaid),
         Fact("field_due", "day", loan.end_day),
     ]
-    default = {"amount": amount(left, loan.currency)}
-    fields = (Field("amount", "amount"),)
-    return Form(fields, facts, defaults=default, currency=loan.currency)
 
 
 async def _repay(case: Case) -> Draft:
     id, loan = await _loan(case)
-    units = case.entered.amount("amount", loan.currency)
-    return Draft(loan.currency, [FinancingRepay(case.label, id, units)])
+    command = FinancingRepay(case.label, id, case.entered.amount("amount", loan.currency))
+    return Draft(loan.currency, [command], case.notes(_loan_facts(loan), loan.currency))
 
 
 _LOT: Final = ("voucher", "start")

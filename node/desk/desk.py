@@ -42,7 +42,7 @@ _EXPIRED: Final = "EXPIRED"
 
 
 class DeskError(TallynetError):
-    """NOT_ALLOWED: the account may not do that; OWN_PROPOSAL, AGREED_ALREADY, PROPOSAL_DECIDED, PROPOSER_GONE,
+    """NOT_ALLOWED: the account may not do that; OWN_PROPOSAL, ALREADY_PROPOSED, AGREED_ALREADY, PROPOSAL_DECIDED, PROPOSER_GONE,
     REASON_MISSING, PERSON_MISSING: why it is not done; PRICE_CHANGED. Also a code of the law, as the network would
     refuse the act now."""
 
@@ -112,10 +112,11 @@ class Desk:
         """Keep what is to be shown, if the network would do it now.
 
         Raises:
-            DeskError: NOT_ALLOWED, PERSON_MISSING, or the code of the law that is in the way.
+            DeskError: NOT_ALLOWED, PERSON_MISSING, ALREADY_PROPOSED, or the code of the law that is in the way.
             ChainError, StaleAnswer, ProposalError, CopyError.
         """
         maker = self._agreement(account, Duty.MAKER)
+        self._require_new(subject)
         # What no node could read is found here, and not when it is signed.
         wire = [decode(type(command), encode(command)) for command in commands]
         trial = await self._try_out(wire, [maker, *self._possible(maker)])
@@ -140,13 +141,14 @@ class Desk:
         more does nothing.
 
         Raises:
-            DeskError: NOT_ALLOWED, PERSON_MISSING, PRICE_CHANGED, or a code of the law.
+            DeskError: NOT_ALLOWED, PERSON_MISSING, ALREADY_PROPOSED, PRICE_CHANGED, or a code of the law.
             ChainError, StaleAnswer, ProposalError, CopyError.
         """
         async with self._deciding:
             proposal = self._own(id, account)
             if proposal.state is not State.DRAFT:
                 return
+            self._require_new(proposal.subject)
             await self._advance(proposal)
         await self._settled(id)
 
@@ -216,6 +218,10 @@ class Desk:
         )
 
     # --- who stands for it --------------------------------------------------------------------------------
+
+    def _require_new(self, subject: str) -> None:
+        if subject in self.proposals.under_way():
+            raise DeskError("ALREADY_PROPOSED", "the same is proposed already, and not decided yet")
 
     def _agreement(self, account: Account, duty: Duty) -> Agreement:
         if not account.may(duty):

@@ -13,6 +13,7 @@ from node.light.copy import Kept
 from node.state.view import Index
 from node.web.shown import amount, day, short
 from node.web.words import word
+from tallynet.codec import Wire
 from tallynet.commands import DocumentRegister, VoucherClaim, VoucherIssue, VoucherReject
 from tallynet.documents import Invoice, Registration, read_invoice, registration_fields
 from tallynet.hashing import record_id
@@ -26,6 +27,7 @@ from tallynet.records import (
     LineStatus,
     Programme,
     Promise,
+    Voucher,
 )
 
 __all__ = ["ACTIONS"]
@@ -173,26 +175,34 @@ def _invoice_notes(invoice: Invoice) -> list[tuple[str, str]]:
 # --- claim, reject --------------------------------------------------------------------------------------
 
 
-async def _answer_form(case: Case) -> Form:
-    _, voucher = await case.voucher()
-    facts = [
+def _voucher_facts(voucher: Voucher) -> list[Fact]:
+    return [
         Fact("field_debtor", "org", voucher.debtor),
         Fact("field_face", "money", voucher.face),
         Fact("field_maturity", "day", voucher.maturity),
         Fact("claim_until", "day", voucher.claim_deadline),
         Fact("field_clearing_bank", "org", voucher.clearing_bank),
     ]
-    return Form((), facts, currency=voucher.currency)
+
+
+async def _answer_form(case: Case) -> Form:
+    _, voucher = await case.voucher()
+    return Form((), _voucher_facts(voucher), currency=voucher.currency)
 
 
 async def _claim(case: Case) -> Draft:
     id, voucher = await case.voucher()
-    return Draft(voucher.currency, [VoucherClaim(case.label, id, True)])
+    return _answer(case, voucher, VoucherClaim(case.label, id, True))
 
 
 async def _reject(case: Case) -> Draft:
     id, voucher = await case.voucher()
-    return Draft(voucher.currency, [VoucherReject(case.label, id)])
+    return _answer(case, voucher, VoucherReject(case.label, id))
+
+
+def _answer(case: Case, voucher: Voucher, command: Wire) -> Draft:
+    notes = case.notes(_voucher_facts(voucher), voucher.currency)
+    return Draft(voucher.currency, [command], notes)
 
 
 ACTIONS: Final = (

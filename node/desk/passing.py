@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from node.desk.case import Action, Case, Draft, Fact, Field, Form
 from node.desk.entered import FieldError
+from tallynet.codec import Wire
 from tallynet.commands import LotAccept, LotDecline, LotTransfer, Piece
 from tallynet.records import Lot, Voucher
 
-__all__ = ["ACTIONS", "lot_facts"]
+__all__ = ["ACTIONS", "lot_draft", "lot_facts"]
 
 PIECES_MAX: Final = 5
 """Receivers in one form; more is for programs."""
@@ -22,6 +24,13 @@ def lot_facts(voucher: Voucher, lot: Lot) -> list[Fact]:
         Fact("field_maturity", "day", voucher.maturity),
         Fact("field_holder", "org", lot.holder),
     ]
+
+
+def lot_draft(
+    case: Case, voucher: Voucher, lot: Lot, command: Wire, more: Sequence[Fact] = ()
+) -> Draft:
+    notes = case.notes([*more, *lot_facts(voucher, lot)], voucher.currency)
+    return Draft(voucher.currency, [command], notes)
 
 
 async def _transfer_form(case: Case) -> Form:
@@ -47,7 +56,7 @@ async def _transfer(case: Case) -> Draft:
             pieces.append(Piece(case.entered.organisation(receiver), units, None))
     if sum(piece.amount for piece in pieces) > lot.end - lot.start:
         raise FieldError("FIELD_SUM", "amount_1")
-    return Draft(voucher.currency, [LotTransfer(case.label, id, lot.start, tuple(pieces))])
+    return lot_draft(case, voucher, lot, LotTransfer(case.label, id, lot.start, tuple(pieces)))
 
 
 async def _answer_form(case: Case) -> Form:
@@ -57,12 +66,12 @@ async def _answer_form(case: Case) -> Form:
 
 async def _accept(case: Case) -> Draft:
     id, voucher, lot = await case.lot()
-    return Draft(voucher.currency, [LotAccept(case.label, id, lot.start)])
+    return lot_draft(case, voucher, lot, LotAccept(case.label, id, lot.start))
 
 
 async def _decline(case: Case) -> Draft:
     id, voucher, lot = await case.lot()
-    return Draft(voucher.currency, [LotDecline(case.label, id, lot.start)])
+    return lot_draft(case, voucher, lot, LotDecline(case.label, id, lot.start))
 
 
 ACTIONS: Final = (

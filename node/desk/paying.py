@@ -3,7 +3,7 @@ on the chain as a commitment only."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from node.desk.case import Action, Case, Draft, Fact, Field, Form
@@ -17,7 +17,7 @@ from tallynet.commands import (
     SettlementPaid,
 )
 from tallynet.names import commitment
-from tallynet.records import Instruction
+from tallynet.records import Instruction, Voucher
 
 __all__ = ["ACTIONS"]
 
@@ -34,8 +34,9 @@ def _receipt(case: Case) -> bytes:
     return commitment("receipt", case.home, case.entered.text("receipt"))
 
 
-def _notes(case: Case) -> list[tuple[str, str]]:
-    return [("enter_receipt", case.entered.text("receipt"))]
+def _draft(case: Case, currency: str, command: Wire, facts: Sequence[Fact]) -> Draft:
+    receipt = ("enter_receipt", case.entered.text("receipt"))
+    return Draft(currency, [command], [*case.notes(facts, currency), receipt])
 
 
 # --- instructions ---------------------------------------------------------------------------------------
@@ -43,19 +44,18 @@ def _notes(case: Case) -> list[tuple[str, str]]:
 
 async def _pay_form(case: Case) -> Form:
     _, order = await case.instruction()
-    facts = [
+    default = {"amount": amount(order.amount - order.paid, order.currency)}
+    return Form(_PAID, _order_facts(order), defaults=default, currency=order.currency)
+
+
+def _order_facts(order: Instruction) -> list[Fact]:
+    return [
         Fact("field_payer", "org", order.payer),
         Fact("field_payee", "org", order.payee),
         Fact("field_amount", "money", order.amount),
         Fact("field_paid", "money", order.paid),
         Fact("field_due", "day", order.due),
     ]
-    default = {"amount": amount(_left(order), order.currency)}
-    return Form(_PAID, facts, defaults=default, currency=order.currency)
-
-
-def _left(order: Instruction) -> int:
-    return order.amount - order.paid
 
 
 def _confirm(make: Make) -> Callable[[Case], Awaitable[Draft]]:
@@ -63,7 +63,7 @@ def _confirm(make: Make) -> Callable[[Case], Awaitable[Draft]]:
         id, order = await case.instruction()
         units = case.entered.amount("amount", order.currency)
         command = make(case.label, id, units, _receipt(case))
-        return Draft(order.currency, [command], _notes(case))
+        return _draft(case, order.currency, command, _order_facts(order))
 
     return build
 
@@ -74,14 +74,17 @@ def _confirm(make: Make) -> Callable[[Case], Awaitable[Draft]]:
 async def _funds_form(case: Case) -> Form:
     _, voucher = await case.voucher()
     left = voucher.face - voucher.cancelled - voucher.funds_in
-    facts = [
+    default = {"face_part": amount(left, voucher.currency)}
+    return Form(_FUNDS, _funds_facts(voucher), defaults=default, currency=voucher.currency)
+
+
+def _funds_facts(voucher: Voucher) -> list[Fact]:
+    return [
         Fact("field_debtor", "org", voucher.debtor),
         Fact("field_face", "money", voucher.face),
         Fact("funds_in", "money", voucher.funds_in),
         Fact("field_maturity", "day", voucher.maturity),
     ]
-    default = {"face_part": amount(left, voucher.currency)}
-    return Form(_FUNDS, facts, defaults=default, currency=voucher.currency)
 
 
 async def _funds(case: Case) -> Draft:
@@ -91,7 +94,7 @@ async def _funds(case: Case) -> Draft:
     command = FundsReceived(
         case.label, id, entered.amount("face_part", currency), penalty, _receipt(case)
     )
-    return Draft(currency, [command], _notes(case))
+    return _draft(case, currency, command, _funds_facts(voucher))
 
 
 _ORDER: Final = ("instruction",)

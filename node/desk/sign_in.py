@@ -12,10 +12,10 @@ from urllib.parse import parse_qs
 
 import structlog
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from node.desk.accounts import Accounts
+from node.desk.accounts import AccountError, Accounts
 from node.desk.passwords import PasswordError, Passwords
 from node.desk.sessions import Session, Sessions
 from node.desk.tries import Tries
@@ -58,7 +58,12 @@ class SignIn:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
-        await (await self._answer(request))(scope, receive, send)
+        try:
+            answer = await self._answer(request)
+        except AccountError as error:
+            structlog.get_logger("desk").error("nobody gets in", code=error.code, why=error.message)
+            answer = PlainTextResponse(f"{error.code}: nobody gets in; the log says why\n", 503)
+        await answer(scope, receive, send)
 
     async def _answer(self, request: Request) -> ASGIApp:
         path = request.url.path
