@@ -54,7 +54,7 @@ _ENVIRONMENT.globals.update(
 )  # fmt: skip
 _ENVIRONMENT.filters.update(
     amount=shown.amount, day=shown.day, time=shown.time, seconds=shown.seconds, rate=shown.rate,
-    short=shown.short,
+    short=shown.short, heading=shown.heading,
 )  # fmt: skip
 
 

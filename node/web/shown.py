@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
-__all__ = ["EPOCH", "EXPONENTS", "amount", "day", "rate", "seconds", "short", "time"]
+__all__ = ["EPOCH", "EXPONENTS", "amount", "day", "heading", "rate", "seconds", "short", "time"]
 
 EXPONENTS: Final = {"JPY": 0, "KRW": 0, "VND": 0}
 """Digits after the point, where they are not two (ISO 4217)."""
@@ -46,3 +46,8 @@ def rate(ppm: int) -> str:
 def short(id: bytes) -> str:
     """The first digits of an id."""
     return id.hex()[:SHORT_DIGITS]
+
+
+def heading(words: str) -> str:
+    """`pass on` -> `Pass on`."""
+    return words[:1].upper() + words[1:]
