@@ -203,15 +203,16 @@ def _show_pages(directory: Path, network: NetworkFile, teller: Teller) -> None:
 def _open_desks(directory: Path, teller: Teller) -> None:
     """Start light nodes, with accounts, and say how to get in."""
     password, base = make_password(), free_ports(len(CAST))
-    table = Table(title="Now you: sign in and act")
+    table = Table(box=None)
     for column in ("who", "address", "accounts", "password"):
-        table.add_column(column, overflow="fold")
+        table.add_column(column, no_wrap=True)
     for number, name in enumerate(CAST):
         opened = open_light(directory, name, base + number, password)
         table.add_row(name, opened.address, ", ".join(opened.accounts), password)
+    teller.chapter(len(CHAPTERS) + 2, "Now you: sign in and act")
     teller.console.print(table)
     teller.console.print(
-        "[bold]For this demo only: one password for all, printed here, gone with the network.[/bold]\n"
+        "\n[bold]For this demo only: one password for all, printed here, gone with the network.[/bold]\n"
         f"An invoice to upload, from {DEVICES} to {CORE}: {UPLOAD}\n"
         f"A business day lasts {PAGES_DAY_SECONDS} s: choose a day of payment some days ahead, and wait for it."
     )

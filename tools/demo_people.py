@@ -16,7 +16,7 @@ from node.light.config import LIGHT_FILE, load_light
 from tallynet.errors import TallynetError
 from tallynet.records import Role
 from tools import testnet_processes
-from tools.light_cli import LightError, ask, init
+from tools.light_cli import LightError, ask, make_light
 from tools.wallet import Wallet, load_wallet
 
 __all__ = ["LIGHTS", "Opened", "make_password", "open_light", "stop_lights"]
@@ -54,7 +54,7 @@ def open_light(network: Path, name: str, port: int, password: str) -> Opened:
     its copy is proven. Raises TallynetError."""
     directory = network / LIGHTS / name
     if not (directory / LIGHT_FILE).exists():
-        init(directory, as_=name, network=network, port=port)
+        make_light(directory, name, network, port)
     accounts = _accounts(load_wallet(network, name), password)
 
     def edit(known: dict[str, Account]) -> None:

@@ -95,6 +95,14 @@ def init(
     directory
         Made new; holds light.toml, a copy of the genesis file, and the token that programs show.
     """
+    wallet = make_light(directory, as_, network, port, commands=commands)
+    print(f"{directory}: light node of {wallet.name}; start it with: tally light run {directory}")
+
+
+def make_light(
+    directory: Path, as_: str, network: Path, port: int, *, commands: bool = False
+) -> Wallet:
+    """The directory of a light node of a wallet of this network, which is returned. Raises LightError LIGHT_EXISTS."""
     wallet, genesis = load_wallet(network, as_), network / GENESIS_FILE
     load_genesis(genesis)
     nodes = load_network(network)
@@ -108,7 +116,7 @@ def init(
         _config_text(wallet, keys, nodes, port, commands) + _web_text(network, port),
         encoding="utf-8",
     )
-    print(f"{directory}: light node of {wallet.name}; start it with: tally light run {directory}")
+    return wallet
 
 
 def _config_text(wallet: Wallet, keys: Path, nodes: NetworkFile, port: int, commands: bool) -> str:
@@ -315,4 +323,4 @@ def add_light_commands(app: App) -> None:
     app.command(light)
 
 
-__all__ = ["LightError", "add_light_commands", "ask", "command_by_words"]
+__all__ = ["LightError", "add_light_commands", "ask", "command_by_words", "make_light"]

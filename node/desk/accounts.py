@@ -52,7 +52,7 @@ class AccountError(TallynetError):
 
 
 class Account(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    name: Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9.-]{0,62}$")]
+    name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9.-]{0,62}\Z")]
     duties: tuple[Duty, ...]
     person: str
     """Of the wallet, with whose key it signs; empty: it signs nothing."""
