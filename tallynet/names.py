@@ -12,7 +12,7 @@ from hashlib import sha256
 
 from tallynet.records import Organisation
 
-__all__ = ["Fact", "fact_commitment", "opens"]
+__all__ = ["Fact", "commitment", "fact_commitment", "opens"]
 
 
 class Fact(StrEnum):
@@ -34,3 +34,9 @@ def opens(organisation: Organisation, fact: Fact, salt: bytes, text: str) -> boo
         Fact.tax_id: organisation.tax_id_commitment,
     }
     return len(salt) == 32 and fact_commitment(fact, salt, text) == known[fact]
+
+
+def commitment(purpose: str, owner: bytes, text: str) -> bytes:
+    """Commitment to a text that only its parties know, bound to purpose and owner. The text itself
+    must carry entropy (an account number, a receipt number); add a salt to what can be guessed."""
+    return sha256(b"tallynet/" + purpose.encode() + b"\x00" + owner + text.encode()).digest()

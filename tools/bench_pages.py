@@ -93,7 +93,7 @@ def _ask(snapshot: Snapshot, home: bytes, names: Names, path: dict[str, str]) ->
 def _page(page: Page, snapshot: Snapshot, home: bytes, names: Names, path: dict[str, str]) -> bytes:
     ask = _ask(snapshot, home, names, path)
     standing = Standing("bank-1", ask.book.height, 60, "NOTHING_TO_DO")
-    frame = Frame(Language.EN, page.path, "?", page.path, standing, False, home, ask.names)
+    frame = Frame(Language.EN, page.path, "?", page.path, standing, False, home, ask.names, None)
     return render(page.template, page.view(ask), frame).encode()
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 from tallynet import commands as c
 from tallynet import records as r
 from tallynet.codec import Wire
+from tallynet.names import commitment
 from tools.arguments import (
     UsageError,
     parse_amount,
@@ -21,7 +22,7 @@ from tools.arguments import (
     parse_rate,
     parse_ratio,
 )
-from tools.records_by_name import AddressBook, commitment
+from tools.records_by_name import AddressBook
 
 
 @dataclass(frozen=True, slots=True)

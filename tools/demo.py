@@ -14,13 +14,25 @@ from typing import Final
 
 import trio
 from rich.console import Console
+from rich.table import Table
 
 from tallynet.errors import TallynetError
 from tallynet.records import Kind
 from tools import testnet_processes
 from tools.audit_nodes import run_audit
 from tools.connect import genesis_of
-from tools.demo_story import CHAPTERS, CORE, DemoFailed, Step, on_stage, read_invoices
+from tools.demo_people import make_password, open_light, stop_lights
+from tools.demo_story import (
+    CHAPTERS,
+    CORE,
+    DEVICES,
+    SENSORS,
+    TENOR_DAYS,
+    DemoFailed,
+    Step,
+    on_stage,
+    read_invoices,
+)
 from tools.guard import guarded
 from tools.output import Exit
 from tools.records_by_name import AddressBook
@@ -28,9 +40,18 @@ from tools.testnet_files import WEB_PORTS_ABOVE, NetworkFile, Plan, init
 
 DAY_SECONDS: Final = 1
 """A business day of the demo: thirty-five days to maturity pass in half a minute."""
+PAGES_DAY_SECONDS: Final = 60
+"""With pages, where people act: they have minutes to claim, and the price of a day holds for a minute."""
+PAGES_TENOR_DAYS: Final = 2
+MONDAY: Final = 4
+"""Of 1970-01-05, on which and every seven days later weeks begin: with pages the days to maturity are working days."""
+CAST: Final = (CORE, DEVICES, SENSORS, "bank-1", "bank-2", "bank-3")
+"""Whose light nodes run then: debtor, supplier, second tier, and who gives lines, clears and lends."""
 VALIDATORS: Final = 4
 PORT_FIRST, PORT_LAST = 21_000, 29_000
 _EXAMPLES: Final = Path(__file__).resolve().parent / "demo_invoices"
+UPLOAD: Final = _EXAMPLES / "guide-tablets.xml"
+"""Of the project's own examples; the story leaves it unused."""
 _UTC8_SECONDS: Final = 8 * 3600
 
 
@@ -64,8 +85,9 @@ def invoice_files(directory: Path | None) -> list[Path]:
     return files
 
 
-def plan(directory: Path) -> Plan:
+def plan(directory: Path, *, pages: bool = False) -> Plan:
     now = time.time()
+    today = int(now + _UTC8_SECONDS) // 86_400
     return Plan(
         directory=directory,
         validators=VALIDATORS,
@@ -73,8 +95,8 @@ def plan(directory: Path) -> Plan:
         base_port=free_ports(VALIDATORS),
         name="demo",
         time_ms=int(now * 1000),
-        business_date=int(now + _UTC8_SECONDS) // 86_400,
-        day_seconds=DAY_SECONDS,
+        business_date=today - (today - MONDAY) % 7 if pages else today,
+        day_seconds=PAGES_DAY_SECONDS if pages else DAY_SECONDS,
         window=4,
     )
 
@@ -122,18 +144,20 @@ def run_demo(
         else:
             directory = keep
         files = invoice_files(invoices)
-        network = init(plan(directory))
+        planned = plan(directory, pages=pages)
+        network = init(planned)
         stack.enter_context(guarded(directory))
         stack.callback(testnet_processes.stop_all, directory)
         teller.console.print(
             f"Four banks, four validators, four disks in {directory}; a business day lasts"
-            f" {DAY_SECONDS} s."
+            f" {planned.day_seconds} s."
         )
         with teller.console.status("starting four validators") if not script_only else ExitStack():
             testnet_processes.start_all(directory)
         failure: BaseExceptionGroup[TallynetError] | None = None
         try:
-            trio.run(_play, directory, network, files, teller)
+            tenor = PAGES_TENOR_DAYS if pages else TENOR_DAYS
+            trio.run(_play, directory, network, files, teller, tenor)
         except* TallynetError as group:
             failure = group
         if failure is not None:
@@ -167,9 +191,31 @@ def _show_pages(directory: Path, network: NetworkFile, teller: Teller) -> None:
         ("a bank that lent on it", f"banks/{book.organisation('bank-3').hex()}"),
     ):
         teller.console.print(f"   · {what}: {base}/{path}")
-    teller.console.print("The network runs until Ctrl-C.")
-    with suppress(KeyboardInterrupt):
-        signal.pause()
+    try:
+        _open_desks(directory, teller)
+        teller.console.print("The network runs until Ctrl-C.")
+        with suppress(KeyboardInterrupt):
+            signal.pause()
+    finally:
+        stop_lights(directory, CAST)
+
+
+def _open_desks(directory: Path, teller: Teller) -> None:
+    """Start light nodes, with accounts, and say how to get in."""
+    password, base = make_password(), free_ports(len(CAST))
+    table = Table(box=None)
+    for column in ("who", "address", "accounts", "password"):
+        table.add_column(column, no_wrap=True)
+    for number, name in enumerate(CAST):
+        opened = open_light(directory, name, base + number, password)
+        table.add_row(name, opened.address, ", ".join(opened.accounts), password)
+    teller.chapter(len(CHAPTERS) + 2, "Now you: sign in and act")
+    teller.console.print(table)
+    teller.console.print(
+        "\n[bold]For this demo only: one password for all, printed here, gone with the network.[/bold]\n"
+        f"An invoice to upload, from {DEVICES} to {CORE}: {UPLOAD}\n"
+        f"A business day lasts {PAGES_DAY_SECONDS} s: choose a day of payment some days ahead, and wait for it."
+    )
 
 
 def _tell_failure(group: BaseExceptionGroup[TallynetError], teller: Teller) -> None:
@@ -180,7 +226,9 @@ def _tell_failure(group: BaseExceptionGroup[TallynetError], teller: Teller) -> N
             teller.console.print(f"[bold red]the demo failed[/]: {error}")
 
 
-async def _play(directory: Path, network: NetworkFile, files: list[Path], teller: Teller) -> None:
+async def _play(
+    directory: Path, network: NetworkFile, files: list[Path], teller: Teller, tenor_days: int
+) -> None:
     genesis = genesis_of(directory)[1]
     async with on_stage(directory, network, genesis, teller.tell) as stage:
         found, refused = read_invoices(files)
@@ -194,6 +242,7 @@ async def _play(directory: Path, network: NetworkFile, files: list[Path], teller
                 f"the story needs an invoice over at least {FACE_MIN // 100} in one of"
                 f" {', '.join(sorted(CURRENCIES))}",
             )
+        stage.tenor_days = tenor_days
         stage.invoices = usable
         stage.currency = usable[0][1].currency
         for number, (title, chapter) in enumerate(CHAPTERS, 1):

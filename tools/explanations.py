@@ -295,6 +295,25 @@ LOCAL: Final[dict[str, str]] = {
     "QUERY_INVALID": "A parameter of the request cannot be read. The text says which form it must have.",
     "COMMAND_INVALID": "It is no command: the text says what is missing or wrong. Nothing was signed.",
     "COMMAND_ID_USED": "Another command was sent under this id. Give each act an id of its own.",
+    "ACCOUNT_EXISTS": "Somebody signs in under this name. Choose another, or change the account (`tally light person role`).",
+    "ACCOUNT_MISSING": "Nobody signs in under this name. `tally light person list DIR` shows who does.",
+    "ACCOUNT_INVALID": "The account would not fit: its name, its roles, or its person of the wallet. The text says which.",
+    "ACCOUNTS_UNUSABLE": "people.json of the light node cannot be read or written, so nobody gets in. The text says why.",
+    "PASSWORD_WEAK": "Choose a longer password: three or four words that do not belong together.",
+    "NOT_ALLOWED": "Your account may not do this. Its roles are changed with `tally light person role`.",
+    "OWN_PROPOSAL": "Whoever proposes never checks it himself. Have somebody else with the role checker do it.",
+    "ALREADY_PROPOSED": "Wait until it is decided, or have it withdrawn, and look at what is left then.",
+    "AGREED_ALREADY": "You have agreed. The organisation's policy asks for one more person.",
+    "PROPOSAL_DECIDED": "It was decided meanwhile. Look at it again; what is still wanted can be proposed anew.",
+    "PROPOSAL_MISSING": "There is no such proposal; a draft that nobody proposed is kept for a day.",
+    "PROPOSALS_FULL": "Too many drafts and proposals wait. Decide or withdraw some.",
+    "PROPOSER_GONE": "Somebody who stood for it lost the account or the role. Decline it and propose it anew.",
+    "PERSON_MISSING": "The account's person is none of the wallet that the light node was started with. Correct it with"
+    " `tally light person role --person`, or start the light node again.",
+    "REASON_MISSING": "Write why you decline.",
+    "PRICE_CHANGED": "The money would be another than was shown: the business day, the fee or the offer changed. Propose"
+    " it anew to see today's price.",
+    "DAY_ENDS": "The business day ends in seconds, and with it the price. It is looked at again on the next day.",
     "COMMANDS_OFF": "The light node only answers. Write `commands = true` into light.toml to have it sign for programs"
     " that hold the token.",
     "CURSOR_TOO_OLD": "The copy does not have all events behind this cursor: it keeps the newest 100,000, and none of"

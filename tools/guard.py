@@ -42,11 +42,13 @@ def guarded(network: Path) -> Iterator[None]:
 
 
 def _kill_everything(directory: Path) -> None:
-    """End the nodes of a network, paused ones too, and take its file systems away."""
+    """End the nodes of a network, paused ones and light ones too, and take its file systems away."""
+    running = [testnet_processes.find(place.parent) for place in directory.glob("light/*/node.pid")]
     if (directory / "network.json").exists():
-        for node in testnet_processes.processes(directory):
-            if node.pid is not None:
-                os.kill(node.pid, signal.SIGKILL)
+        running += [node.pid for node in testnet_processes.processes(directory)]
+    for pid in running:
+        if pid is not None:
+            os.kill(pid, signal.SIGKILL)
     mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
     for mount in reversed(mounts):
         if mount.startswith(f"{directory}/"):

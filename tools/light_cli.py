@@ -21,6 +21,7 @@ from rich.markup import escape
 from rich.progress import Progress
 
 from node import logs
+from node.desk.accounts import Accounts
 from node.light.config import (
     HTTP_PORT,
     LIGHT_FILE,
@@ -45,8 +46,10 @@ from tools.ledger_cli import (
     build,
     explain,
 )
+from tools.office import office_of
 from tools.output import ERRORS, Exit, Output, print_json, print_rows
 from tools.participant import Signatory
+from tools.person_cli import people
 from tools.records_by_name import AddressBook
 from tools.testnet_files import (
     GENESIS_FILE,
@@ -66,6 +69,7 @@ POLL_SECONDS: Final = 0.2
 light = App(
     name="light", help="The light node of an enterprise: a verified copy, answered over HTTP"
 )
+light.command(people)
 WaitOption = Annotated[
     float,
     Parameter(
@@ -104,6 +108,14 @@ def init(
     directory
         Made new; holds light.toml, a copy of the genesis file, and the token that programs show.
     """
+    wallet = make_light(directory, as_, network, port, commands=commands)
+    print(f"{directory}: light node of {wallet.name}; start it with: tally light run {directory}")
+
+
+def make_light(
+    directory: Path, as_: str, network: Path, port: int, *, commands: bool = False
+) -> Wallet:
+    """The directory of a light node of a wallet of this network, which is returned. Raises LightError LIGHT_EXISTS."""
     wallet, genesis = load_wallet(network, as_), network / GENESIS_FILE
     load_genesis(genesis)
     nodes = load_network(network)
@@ -117,7 +129,7 @@ def init(
         _config_text(wallet, keys, nodes, port, commands) + _web_text(network, port),
         encoding="utf-8",
     )
-    print(f"{directory}: light node of {wallet.name}; start it with: tally light run {directory}")
+    return wallet
 
 
 def _config_text(wallet: Wallet, keys: Path, nodes: NetworkFile, port: int, commands: bool) -> str:
@@ -170,14 +182,14 @@ def run(directory: Path) -> None:
     config = load_light(directory)
     genesis = load_genesis(directory / config.genesis_file)
     key = _key(directory, config)
-    sign = _signatory(directory, config, genesis).envelope if config.commands else None
+    signatory = _signatory(directory, config, genesis)
+    sign = signatory.envelope if config.commands else None
     # A core dump would hold the key.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.umask(0o077)
     logs.configure(config.name)
-    trio.run(
-        daemon.run, directory, config, genesis, key, sign, _by_words(directory, config), explain
-    )
+    words, office = _by_words(directory, config), office_of(signatory)
+    trio.run(daemon.run, directory, config, genesis, key, sign, words, explain, office)
 
 
 def _key(directory: Path, config: LightConfig) -> Ed25519PrivateKey:
@@ -228,11 +240,13 @@ def command_by_words(
 
 
 def _signatory(directory: Path, config: LightConfig, genesis: Genesis) -> Signatory:
-    """Who signs; each key that it may need can be read now, rather than on the first payment."""
+    """Who signs; each key that programs or people may need can be read now, rather than on the first payment."""
     place = directory / config.wallet
     signatory = Signatory(place.parent.parent, place.name, genesis_hash(genesis))
+    signing = {account.person for account in Accounts(directory).all().values() if account.signs}
     for person in signatory.wallet.people:
-        signatory.key(person)
+        if config.commands or person.name in signing:
+            signatory.key(person)
     return signatory
 
 
@@ -423,4 +437,6 @@ def add_light_commands(app: App) -> None:
     app.command(light)
 
 
-__all__ = ["LightError", "add_light_commands", "ask", "command_by_words", "print_outcome"]
+__all__ = [
+    "LightError", "add_light_commands", "ask", "command_by_words", "make_light", "print_outcome",
+]  # fmt: skip

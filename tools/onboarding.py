@@ -21,10 +21,9 @@ from tallynet.commands import (
 )
 from tallynet.documents import Registration, read_invoice, registration_fields
 from tallynet.hashing import record_id, signed_bytes
-from tallynet.names import Fact, fact_commitment
+from tallynet.names import Fact, commitment, fact_commitment
 from tallynet.records import Algorithm, Kind, OrganisationKind, PolicyRule, Role, Size
 from tallynet.signatures import KIND_REGISTER
-from tools.records_by_name import commitment
 from tools.wallet import (
     BANK_PEOPLE,
     CORE_PEOPLE,

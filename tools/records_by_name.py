@@ -7,7 +7,6 @@ be looked up on the network.
 from __future__ import annotations
 
 import json
-from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -111,9 +110,3 @@ class AddressBook:
     def names(self) -> dict[bytes, str]:
         """Organisation id -> wallet name, for output."""
         return {wallet.id: wallet.name for wallet in load_wallets(self.network)}
-
-
-def commitment(purpose: str, owner: bytes, text: str) -> bytes:
-    """Commitment to a text that only its parties know, bound to purpose and owner. The text itself
-    must carry entropy (an account number, a receipt number); add a salt to what can be guessed."""
-    return sha256(b"tallynet/" + purpose.encode() + b"\x00" + owner + text.encode()).digest()

@@ -97,6 +97,7 @@ OWN_COMMANDS: Final[tuple[tuple[str, str], ...]] = (
     ("light status", "How old a light node's copy is, and why"),
     ("light show", "Print what a light node answers"),
     ("light upload", "Have a light node execute every row of a CSV, Excel or JSON lines file"),
+    ("light person", "Who may sign in at its pages: add, list, role, password, remove"),
     ("transaction", "What became of a transaction."),
     ("evidence list", "The proofs of misbehaviour that running nodes keep, checked."),
     ("evidence save", "Save what a running node keeps to a file."),

@@ -22,6 +22,7 @@ from tallynet.client import Client
 from tallynet.codec import encode
 from tallynet.commands import FinancingAcceptSealed, FinancingQuoteSealed, PayoutConfirmSealed
 from tallynet.documents import DocumentError
+from tallynet.names import commitment
 from tallynet.records import (
     NETWORK_ID,
     Financing,
@@ -58,7 +59,7 @@ from tools.organisation_cli import DryRunOption, SignAsOption, one_of
 from tools.output import Output, print_json, print_rows
 from tools.participant import new_label
 from tools.penetration_cli import asking_key
-from tools.records_by_name import AddressBook, commitment, label_bytes
+from tools.records_by_name import AddressBook, label_bytes
 from tools.show_cli import name_of
 from tools.wallet import WALLETS, Wallet, load_wallet
 

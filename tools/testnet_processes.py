@@ -180,7 +180,7 @@ def kill(network_directory: Path, name: str, number: signal.Signals = signal.SIG
         _wait_gone(network_directory / name, time.monotonic() + STOP_SECONDS_MAX)
 
 
-def stop(network_directory: Path, names: list[str]) -> list[str]:
+def stop(network_directory: Path, names: Sequence[str]) -> list[str]:
     """End these nodes; returns those that ran. SIGTERM first, SIGKILL after STOP_SECONDS_MAX."""
     running = {n: pid for n in names if (pid := find(network_directory / n)) is not None}
     for pid in running.values():

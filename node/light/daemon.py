@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +13,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
+from node.desk import pages as desk_pages
+from node.desk.accounts import Accounts
+from node.desk.chain import Chain
+from node.desk.desk import Desk
+from node.desk.office import Office
+from node.desk.proposals import Proposals
+from node.desk.sessions import Sessions
+from node.desk.sign_in import SignIn
+from node.desk.tries import Tries
 from node.light.answers import Answers
 from node.light.api import Api
 from node.light.config import COPY_FILE, SENT_FILE, TRUST_DIRECTORY, LightConfig, read_token
@@ -31,7 +41,6 @@ from node.web.address import WebAddress, parse_address
 from node.web.guard import Guard
 from node.web.listener import WebListener
 from node.web.names import Names
-from node.web.sign_in import SignIn
 from tallynet.genesis import Genesis, genesis_hash
 
 __all__ = ["run"]
@@ -48,11 +57,13 @@ async def run(
     sign: Sign | None,
     by_words: ByWords,
     explain: Explain,
+    office: Office,
 ) -> None:
-    """Follow and answer until SIGTERM or SIGINT; `sign` None: take no commands.
+    """Follow and answer until SIGTERM or SIGINT; `sign` None: take no commands of programs.
 
     Raises:
-        TokenError, CopyError, ListenError: the token or a secret, the copy or the address cannot be used.
+        TokenError, CopyError, AccountError, ListenError: the token or a secret, the copy, the accounts or the address
+            cannot be used.
     """
     token = read_token(directory)
     listener = WebListener(WebAddress(config.http_host, config.http_port), "http_port")
@@ -60,6 +71,7 @@ async def run(
     network, organisation = genesis_hash(genesis), bytes.fromhex(config.organisation)
     copy = Copy(directory / COPY_FILE, network, organisation)
     base = open_for(directory / SENT_FILE, network, organisation, KEPT_VERSION)
+    proposals = Proposals(directory, network, organisation)
     follower = Follower(copy, config.addresses, genesis, key, directory / TRUST_DIRECTORY)
     try:
         submitter = Submitter(SentCommands(base), follower, sign, by_words)
@@ -75,7 +87,10 @@ async def run(
             if web is not None and config.web is not None:
                 names = Names(directory / config.web.names)
                 site = LightSite(config.name, follower, answers, names)
-                nursery.start_soon(web.run, _pages(site, token, web.address))
+                chain, accounts = Chain(follower, network), Accounts(directory)
+                desk = Desk(chain, accounts, proposals, office)
+                nursery.start_soon(desk.run)
+                nursery.start_soon(web.run, _pages(site, desk, copy, token, web.address))
             structlog.get_logger("light").info(
                 "answering", host=config.http_host, port=config.http_port
             )
@@ -84,14 +99,21 @@ async def run(
     finally:
         copy.close()
         base.close()
+        proposals.close()
         listener.close()
         if web is not None:
             web.close()
 
 
-def _pages(site: LightSite, token: str, address: WebAddress) -> ASGIApp:
-    inner = Starlette(routes=pages.routes(site), exception_handlers=errors.handlers(site))
-    return Guard(SignIn(inner, site, token, address.port), address.names)
+def _pages(site: LightSite, desk: Desk, copy: Copy, token: str, address: WebAddress) -> ASGIApp:
+    sessions = Sessions(desk.accounts, time.monotonic)
+    routes = [*pages.routes(site), *desk_pages.routes(site, desk, sessions, copy)]
+    inner = Starlette(routes=routes, exception_handlers=errors.handlers(site))
+    tries = Tries(time.monotonic)
+    signed_in = SignIn(
+        inner, site, token, address.port, accounts=desk.accounts, sessions=sessions, tries=tries
+    )
+    return Guard(signed_in, address.names)
 
 
 async def _stop_signal() -> None:

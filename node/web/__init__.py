@@ -1,9 +1,10 @@
-"""Web pages of a node, and of a light node: what an operator and an accountant want to see. Read-only.
+"""Web pages of a node, and of a light node: what an operator and an accountant want to see. Read-only; what an
+accountant does in the browser is `node.desk`.
 
 address.py      where the pages are: this machine only
 listener.py     the HTTP server, with bounds on all that a client can take
 guard.py        who is answered, and the headers of every answer
-sign_in.py      pages behind a token: a light node's
+who.py          who looks, where pages ask for that
 application.py  routes put together
 pages.py        which pages there are, and how a request becomes one
 views/          one module per page: its data, which is its JSON as well

@@ -23,7 +23,8 @@ R = TypeVar("R")
 
 class PageError(TallynetError):
     """A page cannot be shown: NO_SUCH_PAGE, RECORD_NOT_FOUND, ID_UNREADABLE, NOT_AUTHORISED, NO_SUCH_BLOCK,
-    HISTORY_GONE, QUERY_INVALID, BUSY. `what` was looked for."""
+    HISTORY_GONE, QUERY_INVALID, BUSY; at the desk SIGN_IN_NEEDED, NOT_ALLOWED, FORM_FOREIGN, UPLOAD_TOO_LARGE. `what`
+    was looked for."""
 
     def __init__(
         self, code: str, what: str = "", kind: Kind | None = None, height: int = 0

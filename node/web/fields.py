@@ -20,7 +20,7 @@ _AMOUNTS: Final = frozenset(
     (
         "amount", "face", "granted", "cap", "draw_min", "draw_max", "organisation_cap", "total_cap", "min_piece",
         "sum", "start", "end", "total", "minimum", "free_below", "interest", "principal", "net", "face_amount",
-        "penalty", "fee",
+        "penalty", "fee", "face_part", "penalty_part",
     )
 )  # fmt: skip
 """Fields in minor units."""

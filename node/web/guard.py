@@ -29,7 +29,7 @@ POLICY: Final = "; ".join(
 HEADERS: Final = (
     (b"content-security-policy", POLICY.encode()),
     (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
+    (b"referrer-policy", b"same-origin"),  # so that forms say their origin
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
@@ -56,12 +56,19 @@ class Guard:
                 scope, receive, _with_headers(send)
             )
             return
-        if _is_of_foreign_page(scope):
+        if _is_of_foreign_page(scope) or self._is_foreign_form(scope):
             await PlainTextResponse("PAGE_FOREIGN: a page from elsewhere asks\n", 403)(
                 scope, receive, _with_headers(send)
             )
             return
         await self._answer(scope, receive, _with_headers(send))
+
+    def _is_foreign_form(self, scope: Scope) -> bool:
+        """Whether what is to change something comes from another page than ours. Programs say no origin."""
+        if scope["method"] in ("GET", "HEAD"):
+            return False
+        said = [value for name, value in scope["headers"] if name == b"origin"]
+        return any(origin.removeprefix(b"http://") not in self._hosts for origin in said)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         with trio.move_on_after(ANSWER_SECONDS_MAX) as limit:

@@ -80,7 +80,9 @@ def routes(site: Site) -> list[BaseRoute]:
 
 
 def _home(site: Site) -> Endpoint:
-    async def endpoint(_request: Request) -> Response:
+    async def endpoint(request: Request) -> Response:
+        if request.scope.get("who") is not None:
+            return RedirectResponse("/desk", 303)
         own = site.home if site.is_light else None
         return RedirectResponse(f"/organisations/{own.hex()}" if own else "/network", 303)
 
@@ -120,6 +122,7 @@ def frame_of(site: Site, request: Request) -> Frame:
         is_light=site.is_light,
         home=site.home,
         names={},
+        who=request.scope.get("who"),
     )
 
 

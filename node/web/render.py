@@ -14,7 +14,8 @@ from node.web import picture, shown, words
 from node.web.assets import asset
 from node.web.fields import told
 from node.web.standing import Standing
-from node.web.texts import Language, text
+from node.web.texts import TEXTS, Language, text
+from node.web.who import Who
 from tallynet.records import (
     FLAG_DISPUTED,
     FLAG_FROZEN,
@@ -49,11 +50,11 @@ _ENVIRONMENT: Final = Environment(
 )
 _ENVIRONMENT.globals.update(
     asset=asset, slabs=picture.slabs, width=picture.WIDTH, height_of_picture=picture.HEIGHT, kind_of=Kind, told=told,
-    flags_of=_flags,
+    flags_of=_flags, has_text=TEXTS.__contains__,
 )  # fmt: skip
 _ENVIRONMENT.filters.update(
     amount=shown.amount, day=shown.day, time=shown.time, seconds=shown.seconds, rate=shown.rate,
-    short=shown.short,
+    short=shown.short, heading=shown.heading,
 )  # fmt: skip
 
 
@@ -72,6 +73,8 @@ class Frame:
     is_light: bool
     home: bytes | None
     names: Mapping[bytes, str]
+    who: Who | None
+    """None: pages that ask nobody who he is, or nobody yet."""
 
 
 def render(template: str, data: Mapping[str, Any], frame: Frame) -> str:

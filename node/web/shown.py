@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
-__all__ = ["amount", "day", "rate", "seconds", "short", "time"]
+__all__ = ["EPOCH", "EXPONENTS", "amount", "day", "heading", "rate", "seconds", "short", "time"]
 
 EXPONENTS: Final = {"JPY": 0, "KRW": 0, "VND": 0}
 """Digits after the point, where they are not two (ISO 4217)."""
 SHORT_DIGITS: Final = 8
 """Of an id where it is not what is looked at: enough to tell a few dozen apart."""
-_EPOCH: Final = date(1970, 1, 1)
+EPOCH: Final = date(1970, 1, 1)
 
 
 def amount(units: int, currency: str) -> str:
@@ -24,7 +24,7 @@ def amount(units: int, currency: str) -> str:
 
 def day(number: int) -> str:
     """Days since 1970-01-01 -> `2027-05-31`; 0, which stands for no day, is a dash."""
-    return (_EPOCH + timedelta(days=number)).isoformat() if number else "–"
+    return (EPOCH + timedelta(days=number)).isoformat() if number else "–"
 
 
 def time(milliseconds: int) -> str:
@@ -46,3 +46,8 @@ def rate(ppm: int) -> str:
 def short(id: bytes) -> str:
     """The first digits of an id."""
     return id.hex()[:SHORT_DIGITS]
+
+
+def heading(words: str) -> str:
+    """`pass on` -> `Pass on`."""
+    return words[:1].upper() + words[1:]

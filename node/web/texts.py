@@ -8,6 +8,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final
 
+from node.web.desk_texts import DESK_TEXTS
+
 __all__ = ["TEXTS", "Language", "text"]
 
 
@@ -193,14 +195,6 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "light_connected": ("已连接的验证节点", "Connected validators"),
     "light_records": ("记录数", "Records"),
     "light_lies": ("不成立的回答", "Answers that did not hold"),
-    "sign_in": ("出示令牌", "Show the token"),
-    "sign_in_why": (
-        "本机轻节点只向持有令牌者展示。令牌在轻节点目录的 token 文件中。",
-        "This light node answers whoever has its token: what the file `token` in its directory holds.",
-    ),
-    "token": ("令牌", "Token"),
-    "token_wrong": ("令牌不符。", "That is not the token."),
-    "sign_in_now": ("进入", "Continue"),
     # --- network ---
     "this_node": ("本节点", "This node"),
     "newest_blocks": ("最新区块", "Newest blocks"),
@@ -366,7 +360,7 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "error_FAULT": ("本节点出错，日志中有详情。", "This node made an error; its log says more."),
     "error_title": ("无法显示", "Cannot be shown"),
     "looked_for": ("查找的内容", "What was looked for"),
-}
+} | DESK_TEXTS
 """Key -> (Chinese, English). Words in braces are filled in."""
 
 

@@ -8,6 +8,7 @@ from typing import Final
 from node.web.texts import Language
 from tallynet.messages import NodeState
 from tallynet.records import (
+    AcceptMode,
     AcquiredBy,
     FinancingKind,
     FinancingState,
@@ -63,6 +64,11 @@ WORDS: Final[dict[type[IntEnum], dict[str, tuple[str, str]]]] = {
         "BACKSTOP": ("托底", "backstop"),
         "REDISCOUNT": ("再保理", "rediscount"),
         "PREPAYMENT": ("预付款融资", "prepayment loan"),
+    },
+    AcceptMode: {
+        "IMMEDIATE": ("流转即时生效", "passed on at once"),
+        "EXPLICIT": ("流转须签收", "receivers accept"),
+        "DEEMED": ("逾期视为签收", "accepted by silence"),
     },
     FinancingState: {
         "AWAIT_PAYOUT": ("待放款", "pay-out awaited"),

@@ -30,7 +30,7 @@ from tallynet.client.link import NodeAddress
 from tallynet.client.nodes import Nodes
 from tallynet.client.penetration import ProvenPage, proven_page
 from tallynet.client.sending import SUBMIT_SECONDS, Sender
-from tallynet.client.several import is_refused, is_unknown, united_index
+from tallynet.client.several import agreed_dry_run, is_refused, is_unknown, united_index
 from tallynet.client.store import TrustStore
 from tallynet.client.submissions import Outcome, Submission
 from tallynet.client.trust import (
@@ -583,6 +583,10 @@ class Client:
         return await self._nodes.ask(
             lambda n: DryRun(n, encode(body)), DryRunResult, _dry_run_report
         )
+
+    async def agreed_dry_run(self, body: EnvelopeBody) -> UnprovenDryRun:
+        """The same as f+1 validators say it alike; see `tallynet.client.several`."""
+        return await agreed_dry_run(self._nodes, self.trust, body, _dry_run_report)
 
     async def evidence(self, kind: EvidenceKind) -> AsyncIterator[bytes]:
         """What a node keeps against validators: proofs of misbehaviour, or its archive of NewViews. Check each

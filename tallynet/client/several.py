@@ -1,15 +1,21 @@
 """What no proof can say, asked of f+1 validators of different organisations, one of whom is correct: that a list is
-whole, that something is not shown to us, and that a transaction never happened."""
+whole, that something is not shown to us, that a transaction never happened, and what would happen if we acted now."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from tallynet.client.errors import ConnectionLost, RequestFailed, StaleAnswer
 from tallynet.client.nodes import Nodes
 from tallynet.client.trust import Trust
+from tallynet.client.unproven import UnprovenDryRun
+from tallynet.codec import encode
+from tallynet.envelope import EnvelopeBody
 from tallynet.errors import RemoteProtocolError
 from tallynet.messages import (
+    DryRun,
+    DryRunResult,
     IndexPage,
     QueryIndex,
     QueryRecord,
@@ -20,7 +26,7 @@ from tallynet.messages import (
 )
 from tallynet.records import Kind
 
-__all__ = ["is_refused", "is_unknown", "united_index"]
+__all__ = ["agreed_dry_run", "is_refused", "is_unknown", "united_index"]
 
 PAGE_ENTRIES: Final = 500
 """Of an index in one answer, as a node gives at most."""
@@ -139,6 +145,37 @@ async def is_unknown(nodes: Nodes, trust: Trust, transaction: bytes) -> bool:
         if len(operators) >= trust.confirmations_needed:
             return True
     raise _unconfirmed("a transaction is unknown", len(operators), trust)
+
+
+async def agreed_dry_run(
+    nodes: Nodes,
+    trust: Trust,
+    body: EnvelopeBody,
+    report: Callable[[DryRunResult], UnprovenDryRun],
+) -> UnprovenDryRun:
+    """What f+1 say alike of an act that is tried out: one node alone could make up a price.
+
+    Raises:
+        StaleAnswer: LISTS_UNCONFIRMED: too few could be asked, or they say different things, as around a block.
+        RequestFailed: a node refuses.
+    """
+    raw = encode(body)
+    alike: dict[bytes, set[bytes]] = {}
+    for node in range(len(nodes)):
+        try:
+            link = await nodes.open(node)
+            found = await nodes.ask_link(link, lambda n: DryRun(n, raw), DryRunResult, report)
+        except ConnectionLost:
+            continue
+        operator = trust.operator(link.server_key)
+        if operator is None:
+            continue
+        operators = alike.setdefault(encode(found.receipt), set())
+        operators.add(operator)
+        if len(operators) >= trust.confirmations_needed:
+            return found
+    most = max((len(operators) for operators in alike.values()), default=0)
+    raise _unconfirmed("an act was to be tried out", most, trust)
 
 
 def _unconfirmed(what: str, operators: int, trust: Trust) -> StaleAnswer:

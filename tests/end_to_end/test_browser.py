@@ -4,71 +4,23 @@ afterwards in `build/screenshots`."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import trio
-from selenium import webdriver
-from selenium.webdriver.chrome.options import Options
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
-from selenium.webdriver.support.ui import WebDriverWait
 
 from tallynet.commands import LineSuspend
+from tests.end_to_end.browsing import Browser, chromium
 from tests.end_to_end.conftest import Story
 from tools.connect import connect, genesis_of
 from tools.participant import Participant, new_label
 
-SCREENSHOTS = Path(__file__).resolve().parents[2] / "build" / "screenshots"
-FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--window-size=1280,1000",
-)  # fmt: skip
-WAIT_SECONDS = 30
-
-
-class Browser:
-    """Chromium, and where it looks."""
-
-    def __init__(self, driver: webdriver.Chrome, base: str) -> None:
-        self.driver = driver
-        self._base = base
-
-    def open(self, path: str) -> None:
-        self.driver.get(self._base + path)
-
-    def until(self, script: str) -> None:
-        """Wait until an expression of JavaScript is true."""
-        WebDriverWait(self.driver, WAIT_SECONDS).until(
-            lambda driver: driver.execute_script(f"return {script}")
-        )
-
-    def keep(self, name: str) -> None:
-        """A picture of the whole page."""
-        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-        tall = self.driver.execute_script("return document.documentElement.scrollHeight")
-        self.driver.set_window_size(1280, min(tall + 150, 4000))
-        assert self.driver.save_screenshot(str(SCREENSHOTS / f"{name}.png"))
-        self.driver.set_window_size(1280, 1000)
-
-    def complaints(self) -> list[str]:
-        """What the console says: faults of scripts, and what the policy refused."""
-        return [entry["message"] for entry in self.driver.get_log("browser")]
-
 
 @pytest.fixture(scope="module")
 def browser(story: Story, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    options = Options()
-    options.binary_location = "/usr/bin/chromium"
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
-    try:
-        yield Browser(driver, f"http://{story.node('bank-1').web}")
-    finally:
-        driver.quit()
+    profile = tmp_path_factory.mktemp("chromium")
+    with chromium(profile, f"http://{story.node('bank-1').web}") as browser:
+        yield browser
 
 
 async def act(story: Story) -> int:

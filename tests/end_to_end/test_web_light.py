@@ -1,4 +1,4 @@
-"""The pages of a light node: the same, from its copy, to whoever has its token."""
+"""The pages of a light node: the same, from its copy, to people with an account and programs with its token."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ import html5lib
 import pytest
 import trio
 
+from node.desk.accounts import Duty
 from node.light.config import load_light, read_token
 from node.web.address import WebAddress, parse_address
 from node.web.guard import HEADERS
@@ -25,6 +26,7 @@ from node.web.plain import plain
 from tallynet.client.trust import ProvenRecord
 from tallynet.records import Kind
 from tests.end_to_end.conftest import Story
+from tests.unit.desk.people import PASSWORD, account, write
 from tools.cli import main
 from tools.connect import connect
 from tools.demo import free_ports
@@ -33,6 +35,7 @@ from tools.output import Exit
 ROOT = Path(__file__).resolve().parents[2]
 OWNER = "gate-devices"
 SECONDS_MAX = 60.0
+LOOKER = account("looker", Duty.VIEWER)
 
 
 @dataclass(frozen=True)
@@ -56,16 +59,20 @@ class Light:
             line.close()
 
     def session(self) -> str:
-        """The cookie of a browser that showed the token."""
-        status, headers, _ = self.ask("/sign-in", {"token": self.token})
-        assert (status, headers["Location"]) == (303, "/")
+        """The cookie of somebody who may look."""
+        said = {"name": LOOKER.name, "password": PASSWORD, "next": "/network"}
+        status, headers, _ = self.ask("/sign-in", said)
+        assert (status, headers["Location"]) == (303, "/network")
         cookie = headers["Set-Cookie"]
         assert "HttpOnly" in cookie and "SameSite=strict" in cookie
-        assert self.token not in cookie
         return str(cookie.partition(";")[0])
 
+    @property
+    def bearer(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"}
+
     def json(self, path: str) -> Any:
-        status, _, body = self.ask(path, Authorization=f"Bearer {self.token}")
+        status, _, body = self.ask(path, **self.bearer)
         assert status == 200, body
         return json.loads(body)
 
@@ -75,6 +82,7 @@ def light(story: Story, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Li
     directory = tmp_path_factory.mktemp("light") / "light"
     words = ("light", "init", str(directory), "--as", OWNER, "--port", str(free_ports(1)))
     assert main([*words, "--network", str(story.directory)]) == Exit.OK
+    write(directory, LOOKER)
     web = load_light(directory).web
     assert web is not None
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -100,7 +108,7 @@ def _is_proven(light: Light) -> bool:
         return False
 
 
-def test_nothing_is_shown_without_the_token(light: Light, story: Story) -> None:
+def test_nothing_is_shown_without_an_account_or_the_token(light: Light, story: Story) -> None:
     own = story.organisation(OWNER).hex()
     for path in (
         "/",
@@ -121,8 +129,8 @@ def test_nothing_is_shown_without_the_token(light: Light, story: Story) -> None:
             html5lib.HTMLParser(strict=True).parse(page)
             for name, value in HEADERS:
                 assert answered[name.decode()] == value.decode()
-    assert light.ask("/sign-in", {"token": "0" * 64})[0] == 401
-    assert light.ask("/sign-in", {"token": "0" * 10_000})[0] == 413
+    assert light.ask("/sign-in", {"name": "looker", "password": "0" * 64})[0] == 401
+    assert light.ask("/sign-in", {"name": "looker", "password": "0" * 10_000})[0] == 413
     assert light.ask("/network", Host="rebound.example")[0] == 421
 
 
@@ -140,8 +148,16 @@ def test_its_pages_are_valid_in_both_languages(light: Light, story: Story) -> No
             assert status == 200, path
             assert f'<html lang="{language}">' in page
             html5lib.HTMLParser(strict=True).parse(page)
-    status, headers, _ = light.ask("/", Cookie=cookie)
-    assert (status, headers["Location"]) == (303, f"/organisations/{own}")
+    for known, home in (({"Cookie": cookie}, "/desk"), (light.bearer, f"/organisations/{own}")):
+        status, headers, _ = light.ask("/", **known)
+        assert (status, headers["Location"]) == (303, home)
+
+
+def test_the_token_is_for_programs_that_look(light: Light) -> None:
+    for path in ("/desk", "/acts/issue", "/people"):
+        status, _, page = light.ask(path, **light.bearer)
+        assert (status, "SIGN_IN_NEEDED" in page) == (403, True)
+    assert light.ask("/acts/issue", {"promise": "x"}, **light.bearer)[0] == 403
 
 
 def test_it_has_no_pages_of_a_chain_that_it_does_not_hold(light: Light, story: Story) -> None:

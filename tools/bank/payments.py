@@ -18,6 +18,7 @@ from tallynet.codec import Wire
 from tallynet.commands import InstructionSend
 from tallynet.envelope import Mode
 from tallynet.errors import TallynetError
+from tallynet.names import commitment
 from tallynet.records import Account, InstructionPurpose, InstructionState, Kind
 from tools.arguments import UsageError
 from tools.bank.orders import Order, read_order
@@ -25,7 +26,6 @@ from tools.bank.pain001 import PAYMENTS_MAX, Party, Payment
 from tools.bank.record import PaymentRecord
 from tools.bank.references import PARTS_MAX, reference_of
 from tools.participant import Participant, new_label
-from tools.records_by_name import commitment
 from tools.show_cli import ID_BYTES, name_of
 
 T = TypeVar("T")

@@ -15,13 +15,13 @@ from tallynet.codec import Wire
 from tallynet.commands import InstructionSend
 from tallynet.errors import TallynetError
 from tallynet.hashing import record_id
+from tallynet.names import commitment
 from tallynet.records import BankReceipt, InstructionPurpose, InstructionState, Kind
 from tools.bank.orders import Order, read_order
 from tools.bank.record import Act, Line, PaymentRecord
 from tools.bank.references import instruction_of
 from tools.bank.reports import Row, Said
 from tools.participant import Participant, new_label
-from tools.records_by_name import commitment
 
 
 class Result(StrEnum):

@@ -16,6 +16,7 @@ from tallynet.codec import Wire
 from tallynet.envelope import Envelope, Mode
 from tallynet.errors import TallynetError
 from tallynet.hashing import record_id
+from tallynet.names import commitment
 from tallynet.receipts import CommandReceipt, EnvelopeReceipt, Event
 from tools.onboarding import (
     admission,
@@ -25,7 +26,6 @@ from tools.onboarding import (
     registration,
 )
 from tools.participant import Signatory
-from tools.records_by_name import commitment
 
 CURRENCY: Final = "CNY"
 MONDAY: Final = 20_878

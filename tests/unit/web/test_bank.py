@@ -142,7 +142,7 @@ def test_a_sealed_line_is_not_shown_as_one_of_nothing(tmp_path: Path) -> None:
     records[Kind.CREDIT_LINE, LINE] = line(0, 0, SealedLine(3, bytes(32), bytes(32), None))
     frame = Frame(
         Language.EN, "/", "?", "/.json", Standing("bank-1", 1, 0, "NOTHING_TO_DO"),
-        is_light=False, home=BANK, names={},
+        is_light=False, home=BANK, names={}, who=None,
     )  # fmt: skip
     with book(tmp_path, records) as of:
         data = bank.view(ask(of, BANK))

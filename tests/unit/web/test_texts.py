@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from string import Formatter
+from typing import get_type_hints
 
 import pytest
 
+import node.desk
 import node.ledger
 import node.web
 from consensus.statistics import WaitingReason
+from node.desk.accounts import Duty
+from node.desk.proposals import State
 from node.web.errors import STATUSES
 from node.web.provenance import Passage
 from node.web.shown import amount, day, rate, seconds, short, time
@@ -18,13 +22,32 @@ from node.web.standing import Standing
 from node.web.texts import TEXTS, Language, text
 from node.web.views.alarms import Concern
 from node.web.words import ACTS, WORDS, act, word
-from tallynet.commands import COMMAND_TYPES, command_name
+from tallynet.commands import COMMAND_TYPES, Piece, command_name
 from tallynet.envelope import Mode
+from tallynet.records import DocumentUse, Promise
 
 WEB = Path(node.web.__path__[0])
+DESK = Path(node.desk.__path__[0])
 LEDGER = Path(node.ledger.__path__[0])
 CHINESE = re.compile("[\u4e00-\u9fff]")
 ASKED = re.compile(r"""(?<![\w.])(?:t|text)\(\s*"([a-z_A-Z]+)"\s*[,)]""")
+
+
+def _names(kind: type) -> set[str]:
+    """Fields of a command, and those of what it holds."""
+    text = str(get_type_hints(kind, include_extras=True))
+    inner = [part for part in (Piece, DocumentUse, Promise) if part.__name__ in text]
+    return {name for each in (kind, *inner) for name in each.__struct_fields__}
+
+
+ENTERED = {
+    name.rstrip("_12345")
+    for path in DESK.glob("*.py")
+    for name in re.findall(r'Field\(f?"([a-z_]+)', path.read_text(encoding="utf-8"))
+}
+"""Fields of the forms of the desk."""
+SIGNED = {name for kind in COMMAND_TYPES for name in _names(kind) if f"as_signed_{name}" in TEXTS}
+"""Fields of commands that are named in words; the rest stands below them as it is signed."""
 MADE = {
     "wait": {*(reason.name for reason in WaitingReason), "UNREACHED"},
     "error": set(STATUSES) | {"title"},
@@ -32,12 +55,18 @@ MADE = {
     "alarm": {concern.value for concern in Concern},
     "mode": {mode.name for mode in Mode},
     "flag": {"NO_TRANSFER", "FROZEN", "DISPUTED", "WRITTEN_OFF"},
+    "proposal": {state.value for state in State},
+    "duty": {duty.value for duty in Duty},
+    "enter": {*ENTERED, "reason"},
+    "wrong": set(re.findall(r'"(FIELD_[A-Z]+)"', (DESK / "entered.py").read_text()))
+    | {"FIELD_SUM"},
+    "as_signed": SIGNED,
 }
 """Keys that are put together: beginning -> what may follow."""
 
 
 def sources() -> str:
-    files = (*WEB.rglob("*.html"), *WEB.rglob("*.py"))
+    files = (*WEB.rglob("*.html"), *WEB.rglob("*.py"), *DESK.rglob("*.py"))
     return "\n".join(path.read_text(encoding="utf-8") for path in files)
 
 
@@ -65,7 +94,9 @@ def test_every_text_that_is_put_together_is_there(beginning: str) -> None:
 
 
 def test_no_text_is_left_over() -> None:
-    said = sources().replace((WEB / "texts.py").read_text(encoding="utf-8"), "")
+    said = sources()
+    for table in ("texts.py", "desk_texts.py"):
+        said = said.replace((WEB / table).read_text(encoding="utf-8"), "")
     made = {f"{beginning}_{end}" for beginning, ends in MADE.items() for end in ends}
     assert [key for key in TEXTS if f'"{key}"' not in said and key not in made] == []
 
