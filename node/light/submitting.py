@@ -39,8 +39,8 @@ BODY_BYTES_MAX: Final = 64 * 1024
 WAITING_MAX: Final = 1_000
 """Commands without outcome: what a program sends blindly while the network is away."""
 LATE_SECONDS: Final = 60
-"""After its validity, before f+1 validators are believed that know nothing of a command: a correct one among them may
-be some blocks behind."""
+"""After its validity, before f+1 validators are believed that know nothing of a command: the time of a block may lie
+some seconds before that of the clock here."""
 AGAIN_SECONDS: Final = 5.0
 """Before a command that got no outcome is sent, or asked about, again."""
 LABEL_BYTES: Final = 16
@@ -207,10 +207,10 @@ class Submitter:
 
     async def _never_happened(self, client: Client, sent: Sent) -> bool:
         """Its validity is over, everything up to then was taken in, and f+1 validators know nothing of it."""
-        proven_at = self._follower.copy.proven_at
-        if proven_at is None or proven_at <= sent.valid_until + LATE_SECONDS:
+        copy = self._follower.copy
+        if copy.proven_at is None or copy.proven_at <= sent.valid_until + LATE_SECONDS:
             return False
-        return await client.is_unknown(sent.transaction)
+        return await client.is_unknown(sent.transaction, copy.height)
 
 
 def digest_of(command: Wire) -> bytes:

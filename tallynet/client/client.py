@@ -569,13 +569,13 @@ class Client:
         """Whether f+1 validators do not show a record; see `tallynet.client.several`."""
         return await is_refused(self._nodes, self.trust, kind, id)
 
-    async def is_unknown(self, transaction: bytes) -> bool:
-        """Whether f+1 validators know nothing of a transaction, and no receipt comes meanwhile; see
-        `tallynet.client.several`."""
+    async def is_unknown(self, transaction: bytes, height: int) -> bool:
+        """Whether f+1 validators that have all blocks up to `height` know nothing of a transaction, and no receipt
+        comes meanwhile; see `tallynet.client.several`."""
         unknown = False
         with anyio.CancelScope() as known:
             with self._sender.watching(transaction, lambda _receipt: known.cancel()):
-                unknown = await is_unknown(self._nodes, self.trust, transaction)
+                unknown = await is_unknown(self._nodes, self.trust, transaction, height)
         return unknown and not known.cancel_called
 
     async def dry_run(self, body: EnvelopeBody) -> UnprovenDryRun:

@@ -17,8 +17,10 @@ from tallynet.messages import (
     DryRun,
     DryRunResult,
     IndexPage,
+    NodeStatus,
     QueryIndex,
     QueryRecord,
+    QueryStatus,
     QueryTransaction,
     RecordProof,
     TransactionPhase,
@@ -121,9 +123,9 @@ async def is_refused(nodes: Nodes, trust: Trust, kind: Kind, id: bytes) -> bool:
     raise _unconfirmed("a record is not shown", len(operators), trust)
 
 
-async def is_unknown(nodes: Nodes, trust: Trust, transaction: bytes) -> bool:
-    """Whether validators of f+1 organisations know nothing of a transaction; False as soon as one does. After
-    `valid_until` that means that it never happened, unless the correct one among them is behind.
+async def is_unknown(nodes: Nodes, trust: Trust, transaction: bytes, height: int) -> bool:
+    """Whether validators of f+1 organisations that have all blocks up to `height` know nothing of a transaction;
+    False as soon as one does. If no later block can hold it, it never happened.
 
     Raises:
         StaleAnswer: LISTS_UNCONFIRMED: too few could be asked.
@@ -132,6 +134,7 @@ async def is_unknown(nodes: Nodes, trust: Trust, transaction: bytes) -> bool:
     for node in range(len(nodes)):
         try:
             link = await nodes.open(node)
+            status = await link.ask(QueryStatus, NodeStatus)
             state = await nodes.ask_link(
                 link, lambda n: QueryTransaction(n, transaction), TransactionState, lambda s: s
             )
@@ -140,7 +143,7 @@ async def is_unknown(nodes: Nodes, trust: Trust, transaction: bytes) -> bool:
         if state.phase is not TransactionPhase.UNKNOWN:
             return False
         operator = trust.operator(link.server_key)
-        if operator is not None:
+        if operator is not None and status.committed >= height:
             operators.add(operator)
         if len(operators) >= trust.confirmations_needed:
             return True

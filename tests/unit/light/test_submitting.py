@@ -138,10 +138,20 @@ async def test_one_nodes_word_is_not_enough_to_give_a_command_up() -> None:
     with serving() as servers:
         async with Client.connect([servers[0].address], GENESIS, STRANGER) as client:
             with pytest.raises(TallynetError) as caught:
-                await client.is_unknown(envelope.transaction)
+                await client.is_unknown(envelope.transaction, 0)
             assert caught.value.code == "LISTS_UNCONFIRMED"
             await client.submit(envelope)
-            assert not await client.is_unknown(envelope.transaction), "its receipt came instead"
+            assert not await client.is_unknown(envelope.transaction, 0), "its receipt came instead"
+
+
+async def test_who_lags_behind_the_log_is_not_asked_what_never_happened() -> None:
+    with serving() as servers:
+        async with Client.connect([s.address for s in servers], GENESIS, STRANGER) as client:
+            height = (await client.status()).committed
+            assert await client.is_unknown(b"t" * 32, height)
+            with pytest.raises(TallynetError) as caught:
+                await client.is_unknown(b"t" * 32, height + 1)
+            assert caught.value.code == "LISTS_UNCONFIRMED"
 
 
 async def test_what_a_request_gave_up_waiting_for_goes_on(tmp_path: Path) -> None:
