@@ -130,6 +130,22 @@ def follow_only(directory: Path, name: str, other: str) -> None:
     )
 
 
+async def test_whom_it_follows_cannot_be_reloaded_away(directory: Path) -> None:
+    config = directory / FIRST / "node.toml"
+    head, _, peers = config.read_text().partition("[[peers]]")
+    for text, event in (
+        (f"peers = []\n{head}", "not reloaded"),
+        (f"{head}[[peers]]{peers}", "reloaded"),
+    ):
+        config.write_text(text)
+        told = len(logged(directory, FIRST))
+        testnet_processes.kill(directory, FIRST, signal.SIGHUP)
+        with trio.fail_after(WAIT_SECONDS):
+            while f"configuration {event}" not in logged(directory, FIRST)[told:]:
+                await trio.sleep(0.05)
+    assert '"code": "NOTHING_TO_FOLLOW"' in (directory / FIRST / "node.log").read_text()
+
+
 async def test_it_follows_serves_dies_and_catches_up(directory: Path) -> None:
     await caught_up(directory, FIRST, await work(directory, 3, "before"))
     async with connect(directory, only=FIRST) as client:
