@@ -505,6 +505,7 @@ class Validator:
             has_backlog=lambda: self._driver.has_backlog,
             answers=self.config.limits.answers,
             names=Names(self._directory / names if names else None),
+            recent=self._recorder.recent,
         )
 
     # --- traffic ------------------------------------------------------------------------------
