@@ -76,7 +76,7 @@ function drawChart(place, flow) {
     height: 190,
     legend: { show: false },
     cursor: { show: false },
-    axes: [{ ...axis, values: (_chart, ticks) => ticks.map((at) => new Date(at * 1000).toISOString().slice(11, 19)) }, axis],
+    axes: [{ ...axis, values: (_chart, ticks) => ticks.map((at) => new Date(at * 1000).toISOString().slice(11, 19)), space: 80 }, axis],
     scales: { y: { range: (_chart, _least, most) => [0, most * 1.1 || 1] } },
     series: [{}, ...lines.map((line, number) => ({
       stroke: colour(LINES[line]), width: 1.5, fill: number ? undefined : colour(LINES[line]) + "22", spanGaps: true,
