@@ -35,7 +35,7 @@ from tallynet.keyfile import KeyFileError
 from tools.arguments import UsageError
 from tools.command_table import COMMANDS, Reading
 from tools.ledger_cli import DEFAULT_NETWORK, AsOption, NetworkOption, OutputOption, build
-from tools.output import Output, print_json, print_rows
+from tools.output import Output, print_json, print_rows, told
 from tools.participant import Signatory
 from tools.records_by_name import AddressBook
 from tools.testnet_files import (
@@ -79,6 +79,7 @@ def init(
         bool,
         Parameter(negative="", help="sign what programs with the token ask for, with all keys"),
     ] = False,
+    output: OutputOption = Output.table,
 ) -> None:
     """Make the directory of a light node: whose copy it keeps, which nodes it asks, where it answers.
 
@@ -104,7 +105,12 @@ def init(
         _config_text(wallet, keys, nodes, port, commands) + _web_text(network, port),
         encoding="utf-8",
     )
-    print(f"{directory}: light node of {wallet.name}; start it with: tally light run {directory}")
+    told(
+        output,
+        f"{directory}: light node of {wallet.name}; start it with: tally light run {directory}",
+        directory=str(directory),
+        wallet=wallet.name,
+    )
 
 
 def _config_text(wallet: Wallet, keys: Path, nodes: NetworkFile, port: int, commands: bool) -> str:

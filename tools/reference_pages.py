@@ -49,6 +49,11 @@ OWN_COMMANDS: Final[tuple[tuple[str, str], ...]] = (
     ("recovery adopt", "Let the wallet use the recovered keys once their time lock has passed."),
     ("key add", "Make and register a key for a further person."),
     ("key rotate", "Replace a person's key by a new one."),
+    ("context add", "Name defaults for --network, --as and --output."),
+    ("context use", "Take the defaults of a context from now on."),
+    ("context list", "The contexts, and which one is in use."),
+    ("context show", "Which defaults hold here."),
+    ("context remove", "Forget a context."),
     ("wallet list", "The organisations whose wallets are here."),
     ("key reading", "Make and register the key under which documents are encrypted for one."),
     ("document register", "Seal an invoice file, bring its ciphertext to a node, register it."),
@@ -144,7 +149,12 @@ def commands_page() -> str:
             "    --label TEXT          name of what is created; default: random\n"
             "    --sign-as P:ROLE,...  who signs; default: the people whom the policy asks for\n"
             "    --dry-run             ask a node what would happen, order nothing\n"
-            "    --output json         for programs\n"
+            "    --output json         for programs; `table` otherwise\n"
+        ),
+        (
+            "What is typed counts first, then `TALLY_NETWORK`, then the context in use (`tally context add`, `TALLY_CONTEXT`"
+            " for one shell). A context's wallet and output count only for its own network. Errors are one line on"
+            " stderr that opens with a [code](errors.md); results go to stdout.\n"
         ),
         "## Exit codes\n",
         "| code | meaning |\n| --- | --- |",

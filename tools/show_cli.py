@@ -44,13 +44,15 @@ from tools.connect import connect
 from tools.ledger_cli import DEFAULT_NETWORK, AsOption, NetworkOption, OutputOption
 from tools.organisation_cli import one_of
 from tools.output import (
-    OUT,
     Exit,
     Output,
+    json_text,
     print_json,
     print_record,
     print_rows,
+    printable,
     stop,
+    told,
 )
 from tools.records_by_name import AddressBook
 
@@ -330,7 +332,12 @@ async def _show(network: Path, acting: str, kind_name: str, reference: str, outp
 def status(
     *, network: NetworkOption = DEFAULT_NETWORK, output: OutputOption = Output.table
 ) -> None:
-    """What is proven about the network now: newest block, business date, validators."""
+    """What is proven about the network now: newest block, business date, validators.
+
+    For example:
+
+        tally status
+    """
     trio.run(_status, network, output)
 
 
@@ -338,7 +345,8 @@ async def _status(network: Path, output: Output) -> None:
     async with connect(network) as client:
         node = await client.status()
         if node.committed == 0:
-            OUT.print(f"{node.name}: no block yet; the first act makes one", markup=False)
+            text = f"{node.name}: no block yet; the first act makes one"
+            told(output, text, height=0, asked=node.name)
             return
         proven = await client.read_proven(Kind.NETWORK, NETWORK_ID)
     record = proven.record
@@ -400,18 +408,16 @@ def events(
 async def _events(
     network: Path, acting: str, height: int, cursor: str, follow: bool, output: Output
 ) -> None:
-    import json
-
     names = AddressBook(network).names()
     async with connect(network, acting=acting) as client:
         async for entry in client.events(height, follow=follow, cursor=cursor):
             if output is Output.json:
                 place = {"height": entry.height, "index": entry.index, "time": entry.time}
                 event = {"hidden": True} if entry.event is None else to_plain(entry.event)
-                line = json.dumps(place | event, ensure_ascii=False)
+                line = json_text(place | event)
             else:
                 line = event_line(entry.height, entry.index, entry.time, entry.event, names)
-            print(line, flush=follow)
+            print(printable(line), flush=follow)
 
 
 def event_line(

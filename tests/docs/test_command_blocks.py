@@ -42,7 +42,12 @@ def place(tmp_path: Path) -> Iterator[Path]:
 
 
 def run_block(block: str, directory: Path, base_port: int) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "TALLY_BASE_PORT": str(base_port or 7100)}
+    environment = os.environ | {
+        "PYTHONPATH": str(ROOT),
+        "TALLY_BASE_PORT": str(base_port or 7100),
+        "XDG_CONFIG_HOME": str(directory / "config"),
+    }
+    environment.pop("TALLY_CONTEXT", None)
     return subprocess.run(
         ["/bin/sh", "-e", "-c", block],
         cwd=directory,
