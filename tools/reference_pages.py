@@ -1,4 +1,4 @@
-"""The reference pages that are made from code: commands.md, errors.md, metrics.md, planted-bugs.md of docs/reference.
+"""The reference pages that are made from code: commands, errors, glossary, metrics, planted bugs of docs/reference.
 
 `python -m tools.reference_pages` writes them; a test compares them, so that they cannot go stale.
 """
@@ -17,6 +17,7 @@ from tallynet.documents import DOCUMENT_REMEDIES, INVOICE_REMEDIES
 from tallynet.errors import ERROR_CODES
 from tools.command_table import COMMANDS, CommandEntry, Option
 from tools.explanations import CLIENT, EXPLANATIONS, LOCAL, PROOF
+from tools.glossary import GLOSSARY
 from tools.output import Exit
 from tools.simulator.planted import PLANTS
 
@@ -267,9 +268,34 @@ def kind_of(metric: Metric) -> str:
     return str(metric.kind("any", "any").type)
 
 
+def glossary_page() -> str:
+    """docs/reference/glossary.md."""
+    parts = [
+        GENERATED,
+        "# Glossary · 词汇表\n",
+        (
+            "The words of the trade and of the network. The web pages say the same: both are made of one table. The last column says"
+            " where a word is explained.\n"
+        ),
+    ]
+    for chapter, entries in GLOSSARY.items():
+        parts.append(
+            f"## {chapter}\n\n| English | 中文 | in one sentence | more |\n| --- | --- | --- | --- |"
+        )
+        for entry in entries:
+            chinese, english = entry.words
+            name = entry.page.rpartition("/")[2].removesuffix(".md").replace("-", " ")
+            parts.append(
+                f"| {english} | {chinese} | {entry.sentence} | [{name}](../{entry.page}) |"
+            )
+        parts.append("")
+    return "\n".join(parts)
+
+
 PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "commands.md": commands_page,
     "errors.md": errors_page,
+    "glossary.md": glossary_page,
     "metrics.md": metrics_page,
     "planted-bugs.md": planted_page,
 }
