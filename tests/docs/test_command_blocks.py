@@ -77,6 +77,19 @@ def test_command_blocks_run(page: Path, place: Path) -> None:
         )
 
 
+def test_the_chinese_readme_is_the_same_tour() -> None:
+    """What is run of one is not run of the other: it is the same."""
+    english, chinese = (
+        (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh.md")
+    )
+    assert BLOCK.findall(english) == BLOCK.findall(chinese)
+    for shape in (r"^(#+) ", r"^(\| [`-])", r"^(- )", r"\]\((?!README)([\w./]+)\)"):
+        found = [re.findall(shape, text, re.MULTILINE) for text in (english, chinese)]
+        assert set(found[0]) <= set(found[1])
+        if shape.startswith("^"):
+            assert found[0] == found[1]
+
+
 def test_the_readme_has_a_tour() -> None:
     text = "".join(
         block for _, block in BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8"))
