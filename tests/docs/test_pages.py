@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from cyclopts import CoercionError, CycloptsError, MissingArgumentError
 
+from consensus.statistics import WaitingReason
 from tools.cli import app
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -64,3 +65,9 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_files_that_are_named_are_there(page: Path) -> None:
     for path in PATH.findall(page.read_text(encoding="utf-8")):
         assert (ROOT / path).exists(), path
+
+
+def test_every_reason_why_there_is_no_block_is_explained() -> None:
+    text = (ROOT / "docs" / "operate" / "logs.md").read_text(encoding="utf-8")
+    explained = re.findall(r"^\| `([A-Z_]+)` \|", text, re.MULTILINE)
+    assert set(explained) >= {*(reason.name for reason in WaitingReason), "UNREACHED"}
