@@ -13,7 +13,7 @@ from cyclopts import App, Parameter
 from tallynet.names import Fact, opens
 from tallynet.records import Kind, Organisation
 from tools.arguments import UsageError
-from tools.connect import connect
+from tools.connect import asking
 from tools.kept_documents import read_file, write_private
 from tools.ledger_cli import DEFAULT_NETWORK, AsOption, NetworkOption, OutputOption
 from tools.onboarding import OPENING_FILE
@@ -95,7 +95,7 @@ def check(
 
 
 async def _organisation(network: Path, id: bytes) -> Organisation:
-    async with connect(network) as client:
+    async with asking(network) as client:
         record = await client.read(Kind.ORGANISATION, id)
     if not isinstance(record, Organisation):
         raise UsageError("RECORD_NOT_FOUND", f"no organisation {id.hex()}")

@@ -19,7 +19,9 @@ from typing import Any, Final, NoReturn
 
 import msgspec
 from rich.console import Console
+from rich.live import Live
 from rich.markup import escape
+from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
@@ -110,8 +112,17 @@ def table_of(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) 
 
 
 def working(text: str) -> AbstractContextManager[object]:
-    """A line that moves while something takes more than a second, where somebody looks at a terminal."""
-    return ERRORS.status(text) if ERRORS.is_terminal else nullcontext()
+    """A line that moves while something takes more than a second, where somebody looks at a terminal. What is printed
+    meanwhile goes to where it belongs, and not to the terminal alone."""
+    if not ERRORS.is_terminal:
+        return nullcontext()
+    return Live(
+        Spinner("dots", text),
+        console=ERRORS,
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
 
 
 _AMOUNT_FIELDS: Final = frozenset(

@@ -17,7 +17,7 @@ from tallynet.documents import Disclosure, decode_disclosure, find_lie, verify_d
 from tallynet.hashing import reader_hint
 from tallynet.records import Document, Kind, ReadingKey, ReadingSuite
 from tools.arguments import UsageError
-from tools.connect import connect
+from tools.connect import asking, connect
 from tools.document_access import Grantee, grants, load_document, reading_keys_of
 from tools.document_cli import LabelOption
 from tools.kept_documents import (
@@ -203,7 +203,7 @@ def load_disclosure(file: Path) -> tuple[bytes, Disclosure]:
 
 
 async def _document(network: Path, id: bytes, acting: str) -> Document:
-    async with connect(network, acting=acting) as client:
+    async with asking(network, acting=acting) as client:
         return await load_document(client, id)
 
 

@@ -40,7 +40,7 @@ from tallynet.records import (
     lot_id,
 )
 from tools.arguments import UsageError, format_amount, format_day, format_rate
-from tools.connect import connect
+from tools.connect import asking, connect
 from tools.ledger_cli import DEFAULT_NETWORK, AsOption, NetworkOption, OutputOption
 from tools.organisation_cli import one_of
 from tools.output import (
@@ -102,7 +102,7 @@ def voucher_show(
 async def _voucher_show(network: Path, acting: str, reference: str, output: Output) -> None:
     book = AddressBook(network)
     id = book.record(Kind.VOUCHER, reference)
-    async with connect(network, acting=acting) as client:
+    async with asking(network, acting=acting) as client:
         proven = await client.read_proven(Kind.VOUCHER, id)
         voucher = proven.record
         if not isinstance(voucher, Voucher):
@@ -214,7 +214,7 @@ async def _voucher_list(network: Path, acting: str, output: Output) -> None:
     holder = book.organisation(acting)
     names = book.names()
     found: list[tuple[bytes, Voucher, Lot]] = []
-    async with connect(network, acting=acting) as client:
+    async with asking(network, acting=acting) as client:
         entries = [entry async for entry in client.unproven_index_all(Index.OPEN_LOTS, holder)]
         vouchers: dict[bytes, ProvenRecord] = {}
         for entry in entries:
@@ -314,7 +314,7 @@ async def _show(network: Path, acting: str, kind_name: str, reference: str, outp
     book = AddressBook(network)
     kind = Kind.CREDIT_LINE if kind_name == "line" else one_of(Kind, kind_name)
     id = record_reference(book, kind, reference)
-    async with connect(network, acting=acting) as client:
+    async with asking(network, acting=acting) as client:
         proven = await client.read_proven(kind, id)
     if proven.record is None:
         raise NotFound(
@@ -519,7 +519,7 @@ async def _instruction_list(network: Path, acting: str, ids: bool, output: Outpu
     book = AddressBook(network)
     bank = book.organisation(acting)
     found: list[tuple[bytes, Instruction]] = []
-    async with connect(network, acting=acting) as client:
+    async with asking(network, acting=acting) as client:
         async for entry in client.unproven_index_all(Index.BANK_INSTRUCTIONS, bank):
             record = await client.read(Kind.INSTRUCTION, entry[ID_BYTES:])
             if isinstance(record, Instruction) and record.bank == bank:
@@ -574,7 +574,7 @@ def financing_requests(
 async def _financing_requests(network: Path, acting: str, output: Output) -> None:
     book = AddressBook(network)
     found: list[tuple[bytes, FinancingRequest]] = []
-    async with connect(network, acting=acting) as client:
+    async with asking(network, acting=acting) as client:
         async for entry in client.unproven_index_all(
             Index.PARTY_REQUESTS, book.organisation(acting)
         ):

@@ -10,6 +10,7 @@ import pytest
 from cyclopts import CoercionError, CycloptsError, MissingArgumentError
 
 from consensus.statistics import WaitingReason
+from node.store.tables import TABLES
 from tools.cli import app
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -71,3 +72,12 @@ def test_every_reason_why_there_is_no_block_is_explained() -> None:
     text = (ROOT / "docs" / "operate" / "logs.md").read_text(encoding="utf-8")
     explained = re.findall(r"^\| `([A-Z_]+)` \|", text, re.MULTILINE)
     assert set(explained) >= {*(reason.name for reason in WaitingReason), "UNREACHED"}
+
+
+def test_the_map_of_the_code_names_every_table_of_the_store() -> None:
+    text = (ROOT / "docs" / "internals" / "code-map.md").read_text(encoding="utf-8")
+    _, _, chapter = text.partition("## The tables of the store")
+    named = re.findall(
+        r"`([a-z_ ]+)`", "".join(re.findall(r"^\| ([^|]+) \|", chapter, re.MULTILINE))
+    )
+    assert set(named) == {table.removesuffix(".2") for table in TABLES}
