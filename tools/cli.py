@@ -84,6 +84,10 @@ Commands that act take --as WALLET and --dry-run. All take --network DIR (or
 TALLY_NETWORK, default ./network) and --output json; tally context add names
 such words once for all. tally test and tally check run the project's own
 tests and checks.
+
+Errors are one line on stderr that opens with a code. Exit codes: 0 done,
+1 refused, 2 wrong command line, 3 not known yet (ask again), 4 no node
+reached, 5 a file or process here, 6 a difference was found.
 """
 
 app = App(
