@@ -13,7 +13,7 @@ from typing import Final, Protocol
 from consensus.config import ReplicaConfig, Tip
 from consensus.events import Event, Received
 from consensus.replica import Replica
-from consensus.statistics import ReplicaStatus
+from consensus.statistics import ReplicaStatus, WaitingReason
 from consensus.votes import Sign, Verify
 from node.config import STATE_SYNC_BLOCKS, Limits
 from node.executor import ExecutedBlock, Executor, Head
@@ -498,11 +498,14 @@ class Machine:
         names = self._names(waiting.validators)
         text = waiting.reason.value + (f": {', '.join(names)}" if names else "")
         text = self._upkeep.progress or text
-        code = waiting.reason.name
+        code, state = waiting.reason.name, _STATES[numbers.status]
         connected, observes = self._peers.connected(), self._life.observes
         if observes and not connected and numbers.status is ReplicaStatus.OBSERVER:
             text, code = _UNREACHED, "UNREACHED"
         head = self.executor.head
+        if state is NodeState.RETIRED and head.height < numbers.committed:
+            # Its part is over with a block that is durable here; until then it has yet to write that one.
+            state, code, text = NodeState.NORMAL, WaitingReason.DISK.name, WaitingReason.DISK.value
         network = self.executor.view.get(Kind.NETWORK, NETWORK_ID)
         index = len(self._members) if observes else self._life.index
         return NodeStatus(
@@ -520,7 +523,7 @@ class Machine:
             len(self._pool),
             connected,
             text[:WAITING_TEXT_MAX],
-            _STATES[numbers.status],
+            state,
             code,
             names,
             waiting.height,

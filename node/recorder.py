@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from consensus.events import Transaction
 from node.executor import ExecutedBlock
+from node.recent import RecentLatency
 from node.watch import Watch
 from tallynet.messages import WINDOW_MAX
 
@@ -82,6 +83,7 @@ class Recorder(Watch):
         """Transaction -> when a client here brought it."""
         self._executing = 0.0
         self.commit_latency: Final = Distribution()
+        self.recent: Final = RecentLatency()
         self.transaction_latency: Final = Distribution()
         self.execution: Final = Distribution()
         self.write: Final = Distribution()
@@ -137,7 +139,9 @@ class Recorder(Watch):
     def committed(self, block: ExecutedBlock) -> None:
         begun = self._ordered.pop(block.block, None)
         if begun is not None:
-            self.commit_latency.add(perf_counter() - begun)
+            seconds = perf_counter() - begun
+            self.commit_latency.add(seconds)
+            self.recent.add(block.header.time_ms, seconds)
         admitted = len(block.result.admitted)
         self.blocks += 1
         self.admitted += admitted

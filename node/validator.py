@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -136,16 +136,18 @@ class Validator:
         Raises:
             ConfigError: NOTHING_TO_FOLLOW; PEER_MISSING, if the addresses have to be `complete`.
         """
-        links = links_of(
-            life, genesis=self.genesis_hash, key=self._key, peers=self._listed_peers(),
-            names=self._succession(),
-        )  # fmt: skip
+        links = self._dialled(life, self._listed_peers())
         missing = [key.hex() for key in links.missing]
         if missing and complete:
             raise ConfigError("PEER_MISSING", f"no address for: {', '.join(missing)}")
         for public in missing:
             self._log.error("no address for a validator of the new set", public_key=public)
         return links
+
+    def _dialled(self, life: Life, peers: Iterable[PeerAddress]) -> Links:
+        return links_of(
+            life, genesis=self.genesis_hash, key=self._key, peers=peers, names=self._succession()
+        )
 
     def _listed_peers(self) -> tuple[PeerAddress, ...]:
         """As the configuration file says now; a file that was spoiled meanwhile stops no running node."""
@@ -162,6 +164,8 @@ class Validator:
         is wrong, or needs a new start, nothing changes; the log says what and why."""
         try:
             config = load_config(self._directory)
+            if self._serving:
+                self._dialled(self._machine.life, config.peers)
         except ConfigError as error:
             self._log.error("configuration not reloaded", code=error.code, reason=error.message)
             return
@@ -501,6 +505,7 @@ class Validator:
             has_backlog=lambda: self._driver.has_backlog,
             answers=self.config.limits.answers,
             names=Names(self._directory / names if names else None),
+            recent=self._recorder.recent,
         )
 
     # --- traffic ------------------------------------------------------------------------------

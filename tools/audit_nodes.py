@@ -26,7 +26,7 @@ from rich.progress import (
 from node.store import StoreError
 from tools.arguments import format_amount
 from tools.audit import Report, audit_node, node_directories
-from tools.output import ERRORS, OUT, Exit, Output, print_rows
+from tools.output import ERRORS, Exit, Output, print_rows, say
 
 POLL_SECONDS: Final = 0.2
 """How often the children are asked how far they are."""
@@ -87,7 +87,7 @@ def _print(reports: Sequence[Report]) -> None:
     print_rows("Every fen: face = live + redeemed + cancelled", columns, rows)
     for report in reports:
         for difference in report.differences:
-            OUT.print(f"{report.node}: {difference}")
+            say(f"{report.node}: {difference}")
 
 
 def audit_nodes(directories: Sequence[Path], watch: Watch = lambda *_: None) -> list[Report]:

@@ -29,7 +29,7 @@ from tools.bench_measure import (
 from tools.bench_network import network
 from tools.bench_world import BenchFailed, Site
 from tools.machine import machine
-from tools.output import ERRORS, OUT
+from tools.output import ERRORS, say
 
 TRANSFERS, MIXED, READS = "transfers", "mixed", "reads"
 """Workloads: transfers of a fen each, everything that a region's enterprises do in a day, or proofs asked for."""
@@ -162,7 +162,7 @@ def run_bench(
         "machine": machine(),
     }
     text = json.dumps(figures, indent=2)
-    OUT.print(text, markup=False)
+    say(text)
     if budget:
         show(figures["budget_us"])
     if json_file is not None:

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from cyclopts import App, CycloptsError, Parameter
-from rich.markup import escape
 
 from tallynet.client.errors import (
     ClientBusy,
@@ -36,6 +35,7 @@ from tools.arguments import UsageError
 from tools.bank.cli import add_bank_commands
 from tools.branch_cli import add_branch_commands
 from tools.chaos.cli import add_chaos_command
+from tools.context_cli import add_context_commands
 from tools.debug_cli import debug
 from tools.doctor.cli import add_doctor_commands
 from tools.document_cli import add_document_commands
@@ -49,7 +49,7 @@ from tools.membership_cli import add_membership_commands
 from tools.model.cli import add_model_command
 from tools.name_cli import add_name_commands
 from tools.organisation_cli import add_organisation_commands
-from tools.output import OUT, Exit, Output, print_json, print_rows, stop
+from tools.output import Exit, Output, print_json, print_rows, say, stop
 from tools.participant import Refusal
 from tools.penetration_cli import add_penetration_commands
 from tools.proof_cli import add_proof_commands
@@ -81,8 +81,13 @@ First steps:
     tally explain CODE            what a code means and what to do
 
 Commands that act take --as WALLET and --dry-run. All take --network DIR (or
-TALLY_NETWORK, default ./network) and --output json. tally test and tally
-check run the project's own tests and checks.
+TALLY_NETWORK, default ./network) and --output json; tally context add names
+such words once for all. tally test and tally check run the project's own
+tests and checks.
+
+Errors are one line on stderr that opens with a code. Exit codes: 0 done,
+1 refused, 2 wrong command line, 3 not known yet (ask again), 4 no node
+reached, 5 a file or process here, 6 a difference was found.
 """
 
 app = App(
@@ -123,6 +128,7 @@ app.register_install_completion_command(
     help="Let the shell complete commands and options (bash, zsh, fish)."
 )
 add_bank_commands(app)
+add_context_commands(app)
 
 
 @app.command
@@ -143,7 +149,13 @@ def demo(
         Parameter(name="--pages", negative=(), help="then show it in web pages, until Ctrl-C"),
     ] = False,
 ) -> None:
-    """Four banks on this machine, a voucher's whole life, and a leader that is killed on the way."""
+    """Four banks on this machine, a voucher's whole life, and a leader that is killed on the way.
+
+    For example:
+
+        tally demo
+        tally demo --pages
+    """
     from tools.demo import run_demo
 
     leave(run_demo(script_only=script_only, keep=keep, invoices=invoices, pages=pages))
@@ -268,17 +280,22 @@ def explain(code: str, *, output: OutputOption = Output.table) -> None:
         print_json({"code": wanted, "family": family, "meaning": EXPLANATIONS[wanted]})
         return
     place = f" ({family.lower()})" if family else ""
-    OUT.print(f"{wanted}{place}: {EXPLANATIONS[wanted]}", markup=False)
+    say(f"{wanted}{place}: {EXPLANATIONS[wanted]}")
 
 
 @app.command
 def rules(
     *,
-    json: Annotated[bool, Parameter(name="--json", negative=(), help="as JSON")] = False,
+    output: OutputOption = Output.table,
 ) -> None:
-    """The voucher law as this program executes it: each command, who signs, what may be refused."""
+    """The voucher law as this program executes it: each command, who signs, what may be refused.
+
+    For example:
+
+        tally rules --output json
+    """
     found = rule_table()
-    if json:
+    if output is Output.json:
         print_json(found)
         return
     rows = [
@@ -402,12 +419,12 @@ def report(error: BaseException) -> int:
         return EXIT_PIPE
     try:
         if isinstance(error, CycloptsError):
-            stop(Exit.USAGE, "USAGE", escape(usage_text(error)))
+            stop(Exit.USAGE, "USAGE", usage_text(error))
         if isinstance(error, TallynetError):
-            stop(exit_of(error), error.code, escape(advice(error)))
+            stop(exit_of(error), error.code, advice(error))
         if isinstance(error, OSError) and error.filename is not None:
             text = f"{error.filename}: {error.strerror}"
-            stop(Exit.ENVIRONMENT, "FILE_UNUSABLE", escape(text))
+            stop(Exit.ENVIRONMENT, "FILE_UNUSABLE", text)
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else EXIT_FAULT
     traceback.print_exception(error)

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tallynet.client import Client, NodeAddress, TrustStore
 from tallynet.genesis import Genesis, genesis_hash
 from tallynet.keyfile import KeyFileError
+from tools.output import working
 from tools.testnet_files import GENESIS_FILE, NetworkFile, load_genesis, load_network
 from tools.wallet import load_wallet, private_key
 
@@ -66,3 +67,13 @@ async def connect(
     store = TrustStore(network / TRUST_DIRECTORY) if os.access(network, os.W_OK) else None
     async with Client.connect(nodes, genesis, asking, store=store) as client:
         yield client
+
+
+@asynccontextmanager
+async def asking(
+    network: Path, *, key: Ed25519PrivateKey | None = None, acting: str = ""
+) -> AsyncIterator[Client]:
+    """The same for questions whose answers take a while: a line moves meanwhile. Print when it is over."""
+    with working("asking the network"):
+        async with connect(network, key=key, acting=acting) as client:
+            yield client

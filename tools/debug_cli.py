@@ -10,7 +10,7 @@ from cyclopts import App, Parameter
 from tools.bundle import write_bundle
 from tools.doctor.cli import ConfigOption, node_directories
 from tools.ledger_cli import DEFAULT_NETWORK, NetworkOption, OutputOption
-from tools.output import OUT, Output, print_json, working
+from tools.output import Output, print_json, say, working
 
 debug = App(name="debug", help="For whoever looks for the cause of trouble")
 
@@ -40,7 +40,7 @@ def bundle(
     if output is Output.json:
         print_json({"file": str(out), "bytes": size})
         return
-    OUT.print(f"{out}: {size} bytes", markup=False)
+    say(f"{out}: {size} bytes")
 
 
 __all__ = ["debug"]

@@ -48,7 +48,7 @@ from tools.kept_documents import (
 from tools.ledger_cli import DEFAULT_NETWORK, AsOption, Common, NetworkOption, OutputOption, execute
 from tools.onboarding import document
 from tools.organisation_cli import DryRunOption, SignAsOption, made_for_the_act
-from tools.output import ERRORS, OUT, Output, print_json, print_rows
+from tools.output import ERRORS, Output, print_json, print_rows, say, told
 from tools.penetration_cli import asking_key
 from tools.records_by_name import AddressBook, label_bytes
 from tools.wallet import Wallet, WalletError, load_wallet
@@ -128,7 +128,7 @@ def register_document(
             *grants(document_id(sealed), key, hint_key, grantees),
         )
     if output is Output.table:
-        OUT.print(f"document {document_id(sealed).hex()}")
+        say(f"document {document_id(sealed).hex()}")
 
 
 async def _prepare(
@@ -168,6 +168,7 @@ def upload(
     label: LabelOption,
     node: NodeOption = "",
     network: NetworkOption = DEFAULT_NETWORK,
+    output: OutputOption = Output.table,
 ) -> None:
     """Bring a kept document's ciphertext to a node again, or to one more.
 
@@ -179,7 +180,12 @@ def upload(
     """
     secret, ciphertext = load_kept(directory_of(network, load_wallet(network, as_), label))
     trio.run(_upload, network, as_, node, bytes.fromhex(secret.document), ciphertext)
-    OUT.print(f"{len(ciphertext)} bytes of ciphertext are kept")
+    told(
+        output,
+        f"{len(ciphertext)} bytes of ciphertext are kept",
+        document=secret.document,
+        bytes=len(ciphertext),
+    )
 
 
 async def _upload(
@@ -200,8 +206,8 @@ def open_command(
     document: Annotated[
         str, Parameter(name="--document", help="document of somebody else: OWNER/LABEL or id")
     ] = "",
-    save: Annotated[
-        Path | None, Parameter(name="--save", help="write the original file here")
+    out: Annotated[
+        Path | None, Parameter(name="--out", help="write the original file here")
     ] = None,
     node: NodeOption = "",
     network: NetworkOption = DEFAULT_NETWORK,
@@ -228,8 +234,8 @@ def open_command(
         if not (directory_of(network, wallet, label) / SECRET_FILE).exists():
             trio.run(partial(_fetch, network, wallet, id, node))
     secret, opened = open_kept(directory_of(network, wallet, label))
-    if save is not None:
-        write_private(save, opened.source)
+    if out is not None:
+        write_private(out, opened.source)
     show_opened(secret, opened, output)
 
 

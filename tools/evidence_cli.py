@@ -32,7 +32,7 @@ from tools.arguments import UsageError
 from tools.audit import stopped_store
 from tools.connect import connect, genesis_of
 from tools.ledger_cli import DEFAULT_NETWORK, NetworkOption, OutputOption
-from tools.output import ERRORS, OUT, Exit, Output, print_json, print_rows
+from tools.output import ERRORS, Exit, Output, print_json, print_rows, say, told
 from tools.testnet_files import load_network
 
 ASK_SECONDS_MAX: Final = 10.0
@@ -171,11 +171,11 @@ def _print_evidence(
         table = [(node, *_conviction_row(conviction, succession)) for node, conviction in rows]
         print_rows("proofs of misbehaviour, checked", columns, table)
     else:
-        OUT.print("no proofs of misbehaviour")
+        say("no proofs of misbehaviour")
     for name, divergence in diverged.items():
-        OUT.print(f"{name}: {_divergence_text(divergence)}", markup=False)
+        say(f"{name}: {_divergence_text(divergence)}")
     for problem in problems:
-        OUT.print(problem, markup=False)
+        say(problem)
 
 
 def _name_of(conviction: Conviction, succession: Succession) -> str:
@@ -240,6 +240,7 @@ def evidence_save(
         int, Parameter(name="--blocks", help="certificates of the newest blocks")
     ] = 64,
     network: NetworkOption = DEFAULT_NETWORK,
+    output: OutputOption = Output.table,
 ) -> None:
     """Save to a file what a running node keeps: proofs, NewViews, certificates.
 
@@ -256,10 +257,14 @@ def evidence_save(
         raise UsageError("USAGE", f"--blocks {blocks}: 0 to {BLOCKS_SAVED_MAX}")
     saved = trio.run(_save, network, node, blocks)
     file.write_bytes(evidence_text(saved))
-    OUT.print(
+    told(
+        output,
         f"{file}: {len(saved.proofs)} proofs, {len(saved.new_views)} NewViews,"
         f" {len(saved.certificates)} certificates",
-        markup=False,
+        file=str(file),
+        proofs=len(saved.proofs),
+        new_views=len(saved.new_views),
+        certificates=len(saved.certificates),
     )
 
 
@@ -438,18 +443,18 @@ def _print_forensics(
     refused: int,
 ) -> None:
     if fork is None:
-        OUT.print("no two of these certificates contradict each other")
+        say("no two of these certificates contradict each other")
     else:
-        OUT.print(f"two chains from height {fork} on")
+        say(f"two chains from height {fork} on")
     columns = ("validator", "what it did", "epoch", "view", "height")
     if proven:
         print_rows("proven", columns, [_conviction_row(c, succession) for c in proven])
     if fork is not None:
         names = ", ".join(culprits) or "nobody"
         more = "" if enough else "; the rest needs the evidence of the other honest nodes"
-        OUT.print(f"convicted: {names} ({len(culprits)}){more}", markup=False)
+        say(f"convicted: {names} ({len(culprits)}){more}")
     if refused:
-        OUT.print(f"{refused} messages in the sources are not signed by whom they name")
+        say(f"{refused} messages in the sources are not signed by whom they name")
 
 
 def load_sources(sources: Sequence[Path], network: Path) -> tuple[Genesis, list[Source]]:

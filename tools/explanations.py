@@ -251,6 +251,10 @@ PROOF: Final[dict[str, str]] = {
 LOCAL: Final[dict[str, str]] = {
     "USAGE": "The command line cannot be understood. The text shows the expected form;"
     " `--help` shows examples.",
+    "CONTEXT_MISSING": "There is no context of this name. `tally context list` shows the known ones;"
+    " TALLY_CONTEXT may name one that was removed.",
+    "CONTEXT_INVALID": "contexts.json cannot be read, or the name is none: small letters, digits and hyphens."
+    " Correct the file, or remove it.",
     "WALLET_EXISTS": "A wallet of this name exists. Choose another name; keys are never overwritten.",
     "WALLET_MISSING": "There is no wallet of this name. `tally wallet list` shows the known ones.",
     "RECOVERY_MISSING": "No recovery of this organisation was started from this network directory"

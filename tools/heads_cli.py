@@ -8,7 +8,7 @@ import trio
 from cyclopts import App
 
 from tallynet.client import HeadComparison
-from tools.connect import connect
+from tools.connect import asking
 from tools.ledger_cli import DEFAULT_NETWORK, NetworkOption, OutputOption
 from tools.output import Output, print_json, print_rows
 
@@ -40,7 +40,7 @@ def heads(*, network: NetworkOption = DEFAULT_NETWORK, output: OutputOption = Ou
 
 
 async def _heads(network: Path) -> HeadComparison:
-    async with connect(network) as client:
+    async with asking(network) as client:
         return await client.compare_heads()
 
 

@@ -21,10 +21,11 @@ from tallynet.plain import to_plain
 from tallynet.receipts import EnvelopeReceipt
 from tallynet.records import Kind, Role
 from tools.arguments import UsageError
-from tools.command_table import COMMANDS, CommandEntry, Reading
+from tools.command_table import COMMANDS, CommandEntry, Reading, organisation
+from tools.completers import wallet_names
 from tools.connect import connect, genesis_of
 from tools.kept_lines import with_uses
-from tools.output import ERRORS, Exit, Output, print_json, print_rows, stop
+from tools.output import ERRORS, Exit, Output, print_json, print_rows, stop, working
 from tools.participant import Outcome, Participant, new_label
 from tools.records_by_name import AddressBook, label_bytes
 from tools.wallet import Person
@@ -65,11 +66,15 @@ NOUNS: Final = {
     "warehouse": "Goods in store: receipts, pledges, releases",
 }
 
+NETWORK_VARIABLE: Final = "TALLY_NETWORK"
 NetworkOption = Annotated[
     Path,
-    Parameter(name="--network", help="network directory", env_var="TALLY_NETWORK"),
+    Parameter(name="--network", help="network directory", env_var=NETWORK_VARIABLE),
 ]
-AsOption = Annotated[str, Parameter(name="--as", help="acting organisation: a wallet's name")]
+AsOption = Annotated[
+    str,
+    Parameter(name="--as", help="acting organisation: a wallet's name", completer=wallet_names),
+]
 OutputOption = Annotated[Output, Parameter(name="--output", help="table or json")]
 DEFAULT_NETWORK: Final = Path("network")
 
@@ -123,7 +128,11 @@ def _parameters(entry: CommandEntry) -> list[inspect.Parameter]:
     for name, option in entry.options.items():
         kind: Any = list[str] if option.many else str
         parameter = Parameter(
-            name="--" + name.replace("_", "-"), help=option.help, negative=(), show_default=True
+            name="--" + name.replace("_", "-"),
+            help=option.help,
+            negative=(),
+            show_default=True,
+            completer=wallet_names if option.read is organisation else None,
         )
         default: Any = option.default if option.default is not None else inspect.Parameter.empty
         if option.many and name in _OPTIONAL_LISTS:
@@ -224,7 +233,8 @@ async def _execute(common: Common, commands: Sequence[Wire]) -> None:
             _show(common, None, receipt, result.reasons)
         else:
             try:
-                outcome = await participant.submit(envelope)
+                with working("waiting for the certified receipt"):
+                    outcome = await participant.submit(envelope)
             except KeyboardInterrupt:
                 id = envelope.transaction.hex()
                 ERRORS.print(f"sent, outcome unknown; ask with: tally transaction {id}")

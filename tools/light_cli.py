@@ -47,7 +47,7 @@ from tools.ledger_cli import (
     explain,
 )
 from tools.office import office_of
-from tools.output import ERRORS, Exit, Output, print_json, print_rows
+from tools.output import ERRORS, Exit, Output, print_json, print_rows, told
 from tools.participant import Signatory
 from tools.person_cli import people
 from tools.records_by_name import AddressBook
@@ -96,6 +96,7 @@ def init(
         bool,
         Parameter(negative="", help="sign what programs with the token ask for, with all keys"),
     ] = False,
+    output: OutputOption = Output.table,
 ) -> None:
     """Make the directory of a light node: whose copy it keeps, which nodes it asks, where it answers.
 
@@ -109,7 +110,12 @@ def init(
         Made new; holds light.toml, a copy of the genesis file, and the token that programs show.
     """
     wallet = make_light(directory, as_, network, port, commands=commands)
-    print(f"{directory}: light node of {wallet.name}; start it with: tally light run {directory}")
+    told(
+        output,
+        f"{directory}: light node of {wallet.name}; start it with: tally light run {directory}",
+        directory=str(directory),
+        wallet=wallet.name,
+    )
 
 
 def make_light(

@@ -38,7 +38,7 @@ from tools.ledger_cli import (
     execute,
 )
 from tools.organisation_cli import DryRunOption, SignAsOption, check_name, read_json
-from tools.output import OUT, Output
+from tools.output import Output, told
 from tools.participant import new_label
 from tools.records_by_name import AddressBook
 from tools.testnet_files import add_node, load_genesis
@@ -52,6 +52,7 @@ def join(
     host: str = "127.0.0.1",
     observer: Annotated[bool, Parameter(name="--observer", negative=())] = False,
     network: NetworkOption = DEFAULT_NETWORK,
+    output: OutputOption = Output.table,
 ) -> None:
     """Make the directory of a further node, and add its address to those of the others.
 
@@ -75,7 +76,12 @@ def join(
     """
     check_name(name)
     node = add_node(network, name, host, port, observer=observer)
-    OUT.print(f"{network / name}: key {node.public_key}", markup=False)
+    told(
+        output,
+        f"{network / name}: key {node.public_key}",
+        directory=str(network / name),
+        public_key=node.public_key,
+    )
 
 
 def ready(
@@ -84,6 +90,7 @@ def ready(
     *,
     organisation: str,
     network: NetworkOption = DEFAULT_NETWORK,
+    output: OutputOption = Output.table,
 ) -> None:
     """Let a node's key sign that it knows the newest state: what the banks ask for before they add it.
 
@@ -103,7 +110,8 @@ def ready(
     id = AddressBook(network).organisation(organisation)
     command = trio.run(readiness, directory, id)
     file.write_text(json.dumps(to_plain(command), indent=1) + "\n", encoding="utf-8")
-    OUT.print(f"{file}: ready at height {command.ready.height}", markup=False)
+    height = command.ready.height
+    told(output, f"{file}: ready at height {height}", file=str(file), height=height)
 
 
 async def readiness(directory: Path, organisation: bytes) -> c.ValidatorAdd:

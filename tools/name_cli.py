@@ -13,11 +13,11 @@ from cyclopts import App, Parameter
 from tallynet.names import Fact, opens
 from tallynet.records import Kind, Organisation
 from tools.arguments import UsageError
-from tools.connect import connect
+from tools.connect import asking
 from tools.kept_documents import read_file, write_private
 from tools.ledger_cli import DEFAULT_NETWORK, AsOption, NetworkOption, OutputOption
 from tools.onboarding import OPENING_FILE
-from tools.output import OUT, Exit, Output, print_json, print_rows, stop
+from tools.output import Exit, Output, print_json, print_rows, stop, told
 from tools.wallet import WALLETS, WalletError, load_wallet
 
 
@@ -38,6 +38,7 @@ def disclose(
     out: Annotated[Path, Parameter(name="--out", help="file to write")],
     fact: Annotated[Fact, Parameter(name="--fact", help="name or tax-id")] = Fact.name,
     network: NetworkOption = DEFAULT_NETWORK,
+    output: OutputOption = Output.table,
 ) -> None:
     """Write a file that shows the acting organisation's name, or its tax id, and not the other.
 
@@ -56,7 +57,13 @@ def disclose(
         raise WalletError("WALLET_INVALID", f"{path}: {error}") from None
     text = json.dumps(msgspec.to_builtins(shown), indent=1, ensure_ascii=False) + "\n"
     write_private(out, text.encode())
-    OUT.print(f"{out}: the {fact.value} of {wallet.organisation}", markup=False)
+    told(
+        output,
+        f"{out}: the {fact.value} of {wallet.organisation}",
+        file=str(out),
+        fact=fact.value,
+        organisation=wallet.organisation,
+    )
 
 
 def check(
@@ -88,7 +95,7 @@ def check(
 
 
 async def _organisation(network: Path, id: bytes) -> Organisation:
-    async with connect(network) as client:
+    async with asking(network) as client:
         record = await client.read(Kind.ORGANISATION, id)
     if not isinstance(record, Organisation):
         raise UsageError("RECORD_NOT_FOUND", f"no organisation {id.hex()}")

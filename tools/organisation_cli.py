@@ -40,6 +40,7 @@ from tools.onboarding import admission, new_key, new_organisation, registration
 from tools.output import Output, print_json, print_rows
 from tools.participant import new_label
 from tools.records_by_name import AddressBook, label_bytes
+from tools.testnet_files import load_network
 from tools.wallet import (
     WALLETS,
     Person,
@@ -422,7 +423,13 @@ wallet_app = App(name="wallet", help="Wallets of this network directory: keys an
 def list_wallets(
     *, network: NetworkOption = DEFAULT_NETWORK, output: OutputOption = Output.table
 ) -> None:
-    """The organisations whose wallets are here, with their people's roles."""
+    """The organisations whose wallets are here, with their people's roles.
+
+    For example:
+
+        tally wallet list
+    """
+    load_network(network)
     wallets = load_wallets(network)
     if output is Output.json:
         print_json([msgspec.to_builtins(wallet) for wallet in wallets])

@@ -1,5 +1,8 @@
 """Printing for people and for machines: `--output table|json`, errors on stderr, exit codes.
 
+What is printed may come from a peer or from a file of somebody else, so nothing that is printed here steers the
+terminal: characters that do not show are replaced, and no text is read as markup.
+
 Exit codes are stable: 0 done; 1 the network refused (the code says why); 2 the command line is
 wrong; 3 the outcome is not known yet, ask again; 4 no node could be reached; 5 a file, directory or
 process is not as it must be; 6 a check found a difference.
@@ -16,7 +19,11 @@ from typing import Any, Final, NoReturn
 
 import msgspec
 from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
+from rich.spinner import Spinner
 from rich.table import Table
+from rich.text import Text
 
 from tallynet.plain import to_plain
 from tallynet.records import CreditLine, Financing, RateBand
@@ -47,14 +54,46 @@ class Exit(IntEnum):
     DIFFERENCE = 6
 
 
+def printable(text: str) -> str:
+    """What cannot steer a terminal: line ends and tabs stay, other characters that do not show become `?`."""
+    return "".join(char if char.isprintable() or char in "\n\t" else "?" for char in text)
+
+
+def one_line(text: str) -> str:
+    """The same, and no further line that would pass for one of ours."""
+    return " ".join(printable(text).split("\n"))
+
+
 def stop(code: Exit, error_code: str, message: str) -> NoReturn:
     """Print an error with its stable code on stderr and leave."""
-    ERRORS.print(f"[bold red]{error_code}[/]: {message}", markup=True)
+    code_text, text = escape(one_line(error_code)), escape(one_line(message))
+    ERRORS.print(f"[bold red]{code_text}[/]: {text}", markup=True)
     raise SystemExit(int(code))
 
 
+def say(text: str) -> None:
+    """A line for people."""
+    OUT.print(printable(text), markup=False)
+
+
+def told(output: Output, text: str, **facts: object) -> None:
+    """What was done: `text` for people, `facts` for programs."""
+    if output is Output.json:
+        print_json(facts)
+    else:
+        say(text)
+
+
 def print_json(value: object) -> None:
-    sys.stdout.write(json.dumps(to_plain(value), indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.write(json_text(value, indent=2) + "\n")
+
+
+def json_text(value: object, *, indent: int | None = None) -> str:
+    """JSON in which characters that do not show are escaped: C1 controls would steer a terminal as well."""
+    text = json.dumps(to_plain(value), indent=indent, ensure_ascii=False)
+    return "".join(
+        char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text
+    )
 
 
 def print_rows(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -62,17 +101,28 @@ def print_rows(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
 
 
 def table_of(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    table = Table(title=title or None, title_justify="left", title_style="bold")
+    table = Table(
+        title=Text(printable(title)) if title else None, title_justify="left", title_style="bold"
+    )
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(Text(printable(cell)) for cell in row))
     return table
 
 
 def working(text: str) -> AbstractContextManager[object]:
-    """A line that moves while something takes more than a second, where somebody looks at a terminal."""
-    return ERRORS.status(text) if ERRORS.is_terminal else nullcontext()
+    """A line that moves while something takes more than a second, where somebody looks at a terminal. What is printed
+    meanwhile goes to where it belongs, and not to the terminal alone."""
+    if not ERRORS.is_terminal:
+        return nullcontext()
+    return Live(
+        Spinner("dots", text),
+        console=ERRORS,
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
 
 
 _AMOUNT_FIELDS: Final = frozenset(
@@ -144,6 +194,6 @@ def print_record(
 
 
 __all__ = [
-    "ERRORS", "OUT", "Exit", "Output", "print_json", "print_record",
-    "print_rows", "readable", "stop", "table_of", "working",
+    "ERRORS", "OUT", "Exit", "Output", "json_text", "print_json", "print_record", "print_rows",
+    "one_line", "printable", "readable", "say", "stop", "table_of", "told", "working",
 ]  # fmt: skip

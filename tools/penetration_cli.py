@@ -45,7 +45,7 @@ from tallynet.penetration.evaluate import Row
 from tallynet.plain import to_plain
 from tallynet.records import Kind, Role
 from tools.arguments import UsageError, format_amount, format_day
-from tools.connect import connect
+from tools.connect import asking
 from tools.ledger_cli import DEFAULT_NETWORK, AsOption, NetworkOption, OutputOption
 from tools.output import Output, print_json, print_rows
 from tools.records_by_name import AddressBook
@@ -99,7 +99,7 @@ def ask(network: Path, book: AddressBook, acting: str, question: Question) -> An
 
 async def _ask(network: Path, key: Ed25519PrivateKey, question: Question) -> Answer:
     answer = Answer()
-    async with connect(network, key=key) as client:
+    async with asking(network, key=key) as client:
         async for proven in client.penetrate_all(question):
             answer.rows.extend(proven.page.rows)
             answer.heights.append(proven.block.height)

@@ -41,7 +41,7 @@ from tools.kept_documents import directory_of, open_kept, read_file
 from tools.ledger_cli import DEFAULT_NETWORK, AsOption, NetworkOption, OutputOption
 from tools.machine import machine
 from tools.organisation_cli import one_of
-from tools.output import OUT, Exit, Output, print_json, stop
+from tools.output import Exit, Output, print_json, say, stop, told, working
 from tools.proof_mutations import Original, Outcome, mutate, published
 from tools.proof_sources import ClientSource, ProofError, Source, StoreSource, stopped_source
 from tools.proof_text import print_proven, proven_plain
@@ -81,6 +81,7 @@ class Asked:
     """From files, not from a node that runs."""
     acting: str
     """Wallet whose key a running node sees; empty: a fresh key."""
+    output: Output
 
 
 @asynccontextmanager
@@ -96,15 +97,20 @@ async def _source(asked: Asked) -> AsyncIterator[Source]:
 async def _write(asked: Asked, out: Path, make: MakeStatement) -> None:
     network = asked.network
     genesis, _ = genesis_of(network)
-    async with _source(asked) as source:
-        statement = await make(source)
-        data = make_proof(genesis, await source.handovers(), statement)
+    with working("collecting the parts of the proof"):
+        async with _source(asked) as source:
+            statement = await make(source)
+            data = make_proof(genesis, await source.handovers(), statement)
     proven = verify_proof(data, (network / GENESIS_FILE).read_bytes())
     write_whole(out, data)
-    OUT.print(
-        f"{out}: {len(data):,} bytes, proven by block {proven.block.header.height}."
+    height = proven.block.header.height
+    told(
+        asked.output,
+        f"{out}: {len(data):,} bytes, proven by block {height}."
         f" Check it with: tally verify {out} --genesis {network / GENESIS_FILE}",
-        markup=False,
+        file=str(out),
+        bytes=len(data),
+        height=height,
     )
 
 
@@ -132,6 +138,7 @@ def proof(
         ),
     ] = False,
     network: NetworkOption = DEFAULT_NETWORK,
+    output: OutputOption = Output.table,
 ) -> None:
     """Write a proof file of some voucher of a stopped network, for a try; see the commands for more.
 
@@ -150,7 +157,7 @@ def proof(
         id = source.any_voucher()
         return VoucherStatement((found := await source.voucher(id))[0], id, found[1])
 
-    trio.run(_write, Asked(network, True, ""), out, make)
+    trio.run(_write, Asked(network, True, "", output), out, make)
 
 
 @proof_app.command(name="record")
@@ -162,6 +169,7 @@ def record_command(
     stopped: StoppedOption = False,
     as_: AskingOption = "",
     network: NetworkOption = DEFAULT_NETWORK,
+    output: OutputOption = Output.table,
 ) -> None:
     """Prove the value of a record, or that there is none: a line, a key, a document, an instruction, ...
 
@@ -179,7 +187,9 @@ def record_command(
     wanted = Kind.CREDIT_LINE if kind == "line" else one_of(Kind, kind)
     id = record_reference(AddressBook(network), wanted, reference)
 
-    trio.run(_write, Asked(network, stopped, as_), out, partial(_record_statement, wanted, id))
+    trio.run(
+        _write, Asked(network, stopped, as_, output), out, partial(_record_statement, wanted, id)
+    )
 
 
 async def _record_statement(kind: Kind, id: bytes, source: Source) -> Statement:
@@ -200,6 +210,7 @@ def voucher_command(
     stopped: StoppedOption = False,
     as_: AskingOption = "",
     network: NetworkOption = DEFAULT_NETWORK,
+    output: OutputOption = Output.table,
 ) -> None:
     """Prove a voucher and every lot of it: who holds which part, and that none is left out.
 
@@ -219,7 +230,7 @@ def voucher_command(
         require_voucher(shown.record, reference)
         return VoucherStatement(block, id, shown)
 
-    trio.run(_write, Asked(network, stopped, as_), out, make)
+    trio.run(_write, Asked(network, stopped, as_, output), out, make)
 
 
 def require_voucher(record: bytes | None, reference: str) -> Voucher:
@@ -239,6 +250,7 @@ def history_command(
     stopped: StoppedOption = False,
     as_: AskingOption = "",
     network: NetworkOption = DEFAULT_NETWORK,
+    output: OutputOption = Output.table,
 ) -> None:
     """Prove a voucher, its lots, and everything that ever happened to it, nothing left out.
 
@@ -258,7 +270,7 @@ def history_command(
         events = await source.log(id, require_voucher(shown.record, reference).event_count)
         return HistoryStatement(block, id, shown, events)
 
-    trio.run(_write, Asked(network, stopped, as_), out, make)
+    trio.run(_write, Asked(network, stopped, as_, output), out, make)
 
 
 @proof_app.command(name="lot")
@@ -269,6 +281,7 @@ def lot_command(
     stopped: StoppedOption = False,
     as_: AskingOption = "",
     network: NetworkOption = DEFAULT_NETWORK,
+    output: OutputOption = Output.table,
 ) -> None:
     """Prove one lot: who holds this part of a voucher, without showing the other holders.
 
@@ -282,7 +295,9 @@ def lot_command(
         OWNER/LABEL:START, START in minor units.
     """
     id = record_reference(AddressBook(network), Kind.LOT, reference)
-    trio.run(_write, Asked(network, stopped, as_), out, partial(_record_statement, Kind.LOT, id))
+    trio.run(
+        _write, Asked(network, stopped, as_, output), out, partial(_record_statement, Kind.LOT, id)
+    )
 
 
 @proof_app.command(name="receipt")
@@ -296,6 +311,7 @@ def receipt_command(
     stopped: StoppedOption = False,
     as_: AskingOption = "",
     network: NetworkOption = DEFAULT_NETWORK,
+    output: OutputOption = Output.table,
 ) -> None:
     """Prove what became of a transaction; with its envelope also what was asked, and who signed.
 
@@ -317,7 +333,7 @@ def receipt_command(
     async def make(source: Source) -> Statement:
         return await source.execution(bytes.fromhex(id), asked)
 
-    trio.run(_write, Asked(network, stopped, as_), out, make)
+    trio.run(_write, Asked(network, stopped, as_, output), out, make)
 
 
 @proof_app.command(name="events")
@@ -329,6 +345,7 @@ def events_command(
     stopped: StoppedOption = False,
     as_: AskingOption = "",
     network: NetworkOption = DEFAULT_NETWORK,
+    output: OutputOption = Output.table,
 ) -> None:
     """Prove everything that happened from one block to another, nothing left out between.
 
@@ -340,7 +357,7 @@ def events_command(
     async def make(source: Source) -> Statement:
         return EventsStatement(from_, to, await source.events(from_, to))
 
-    trio.run(_write, Asked(network, stopped, as_), out, make)
+    trio.run(_write, Asked(network, stopped, as_, output), out, make)
 
 
 @proof_app.command(name="document")
@@ -352,6 +369,7 @@ def document_command(
     out: OutOption,
     stopped: StoppedOption = False,
     network: NetworkOption = DEFAULT_NETWORK,
+    output: OutputOption = Output.table,
 ) -> None:
     """Prove some fields of a document that the wallet keeps; the others stay hidden.
 
@@ -369,7 +387,7 @@ def document_command(
             raise ProofError("RECORD_NOT_FOUND", f"document {label} is not registered")
         return DocumentStatement(block, id, proven, len(shown.fields), shown)
 
-    trio.run(_write, Asked(network, stopped, as_), out, make)
+    trio.run(_write, Asked(network, stopped, as_, output), out, make)
 
 
 # --- checking -------------------------------------------------------------------------------------------
@@ -459,12 +477,12 @@ def mutate_command(
 
 def print_outcome(outcome: Outcome) -> None:
     """How many were accepted, and with what the others were refused."""
-    OUT.print(
+    say(
         f"{len(outcome.accepted)} accepted of {outcome.mutations:,} mutations,"
         f" {outcome.cpu_seconds} s of CPU; refused with"
     )
     for code, times in sorted(outcome.refused.items(), key=lambda item: -item[1]):
-        OUT.print(f"  {times:>9,}  {code}")
+        say(f"  {times:>9,}  {code}")
 
 
 def add_proof_commands(app: App) -> None:

@@ -26,7 +26,7 @@ from tallynet.proofs import (
 from tallynet.receipts import Event
 from tallynet.records import Kind, Lot, Voucher, lot_id
 from tools.arguments import format_amount
-from tools.output import OUT, print_record, print_rows
+from tools.output import print_record, print_rows, say
 from tools.show_cli import event_line, lot_row, name_of, voucher_rows
 
 BUSINESS_ZONE: Final = timezone(timedelta(hours=8), "UTC+8")
@@ -52,7 +52,7 @@ def known_names(proven: Proven) -> dict[bytes, str]:
 def print_proven(proven: Proven) -> None:
     """Statement, witnesses, values."""
     names = known_names(proven)
-    OUT.print(f"PROVEN: {sentence(proven.fact)}", markup=False)
+    say(f"PROVEN: {sentence(proven.fact)}")
     print_rows("", ("", "who says so, and as of when"), witness_rows(proven))
     _print_fact(proven.fact, names)
 
@@ -124,7 +124,7 @@ def _print_fact(fact: Fact, names: Mapping[bytes, str]) -> None:
             for entry in fact.events:
                 seconds = entry.time_ms // 1000
                 line = event_line(entry.height, entry.index, seconds, entry.event, names)
-                OUT.print(line, markup=False)
+                say(line)
         case FieldsFact():
             fields = [(path, field_text(value)) for path, value in fact.fields.items()]
             print_rows("fields", ("field", "value"), fields)

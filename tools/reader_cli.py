@@ -17,7 +17,7 @@ from tallynet.documents import Disclosure, decode_disclosure, find_lie, verify_d
 from tallynet.hashing import reader_hint
 from tallynet.records import Document, Kind, ReadingKey, ReadingSuite
 from tools.arguments import UsageError
-from tools.connect import connect
+from tools.connect import asking, connect
 from tools.document_access import Grantee, grants, load_document, reading_keys_of
 from tools.document_cli import LabelOption
 from tools.kept_documents import (
@@ -31,7 +31,7 @@ from tools.kept_documents import (
 )
 from tools.ledger_cli import DEFAULT_NETWORK, AsOption, Common, NetworkOption, OutputOption, execute
 from tools.organisation_cli import DryRunOption, SignAsOption, made_for_the_act, put_key_aside
-from tools.output import OUT, Exit, Output, print_json, print_rows, stop
+from tools.output import ERRORS, Exit, Output, print_json, print_rows, say, stop, told
 from tools.participant import new_label
 from tools.records_by_name import AddressBook
 from tools.wallet import WalletError, load_wallet
@@ -77,7 +77,10 @@ def reading(
         try:
             execute(Common(network, as_, "", sign_as, dry_run, output), command)
         except OutcomeUnknown:
-            OUT.print(f"{path} is kept; see with: tally show reading-key {wallet.organisation}")
+            ERRORS.print(
+                f"{path} is kept; see with: tally show reading-key {wallet.organisation}",
+                markup=False,
+            )
             raise
 
 
@@ -133,6 +136,7 @@ def disclose(
     fields: FieldsOption,
     out: Annotated[Path, Parameter(name="--out", help="file to write")],
     network: NetworkOption = DEFAULT_NETWORK,
+    output: OutputOption = Output.table,
 ) -> None:
     """Write a file that shows some fields of a kept document, and nothing of the others.
 
@@ -147,7 +151,13 @@ def disclose(
     shown = opened.sealed.disclose([path for path in fields.split(",") if path])
     file = DisclosureFile(secret.document, encode(shown).hex())
     write_private(out, (json.dumps(msgspec.to_builtins(file), indent=1) + "\n").encode())
-    OUT.print(f"{out}: {len(shown.fields)} of {len(opened.fields)} fields", markup=False)
+    told(
+        output,
+        f"{out}: {len(shown.fields)} of {len(opened.fields)} fields",
+        file=str(out),
+        shown=len(shown.fields),
+        fields=len(opened.fields),
+    )
 
 
 def check(
@@ -193,7 +203,7 @@ def load_disclosure(file: Path) -> tuple[bytes, Disclosure]:
 
 
 async def _document(network: Path, id: bytes, acting: str) -> Document:
-    async with connect(network, acting=acting) as client:
+    async with asking(network, acting=acting) as client:
         return await load_document(client, id)
 
 
@@ -238,7 +248,7 @@ def complain(
     command = DocumentComplaint(new_label(), id, secret, tuple(opened))
     execute(Common(network, as_, "", sign_as, dry_run, output), command)
     if output is Output.table:
-        OUT.print(f"reader {reader_hint(secret, id, wallet.id).hex()}: {len(opened)} fields opened")
+        say(f"reader {reader_hint(secret, id, wallet.id).hex()}: {len(opened)} fields opened")
 
 
 def add_reader_commands(nouns: dict[str, App]) -> None:

@@ -19,7 +19,7 @@ from tallynet.client import Client
 from tallynet.plain import to_plain
 from tallynet.records import AnchorAttestation, Kind, ReconciliationAnchor
 from tools.arguments import UsageError, format_amount, format_day, parse_day
-from tools.connect import connect
+from tools.connect import asking
 from tools.ledger_cli import DEFAULT_NETWORK, NetworkOption, OutputOption
 from tools.output import Output, print_json, print_rows
 from tools.records_by_name import AddressBook
@@ -54,7 +54,7 @@ def reconciliation_show(
 
 async def _show(network: Path, debtor: str, day: int | None, output: Output) -> None:
     book = AddressBook(network)
-    async with connect(network) as client:
+    async with asking(network) as client:
         if debtor:
             anchors = await _of_debtor(client, book.organisation(debtor), day)
         else:

@@ -34,7 +34,7 @@ from tools.organisation_cli import (
     registered_key,
     replace_key,
 )
-from tools.output import OUT, Output
+from tools.output import Output, told
 from tools.participant import new_label
 from tools.wallet import WALLETS, Person, Wallet, WalletError, load_wallet, person_commitment
 
@@ -93,7 +93,12 @@ def recovered_key(network: Path, genesis: bytes, wallet: Wallet, person: Person)
     return msgspec.structs.replace(new, person_commitment=same)
 
 
-def adopt(*, organisation: str, network: NetworkOption = DEFAULT_NETWORK) -> None:
+def adopt(
+    *,
+    organisation: str,
+    network: NetworkOption = DEFAULT_NETWORK,
+    output: OutputOption = Output.table,
+) -> None:
     """Let the wallet use the recovered keys once their time lock has passed.
 
     For example:
@@ -114,7 +119,11 @@ def adopt(*, organisation: str, network: NetworkOption = DEFAULT_NETWORK) -> Non
         if key is None or key.revoked:
             raise WalletError("RECOVERY_PENDING", f"the new key of {old.name} is not in force")
     adopt_keys(network, wallet)
-    OUT.print(f"wallet {organisation} signs with its recovered keys", markup=False)
+    told(
+        output,
+        f"wallet {organisation} signs with its recovered keys",
+        wallet=organisation,
+    )
 
 
 def waiting(network: Path, wallet: Wallet) -> list[Person]:

@@ -1,5 +1,4 @@
-"""The reference pages that are made from code: commands.md, errors.md, metrics.md, openapi.json, planted-bugs.md of
-docs/reference.
+"""The reference pages that are made from code: commands, errors, glossary, metrics, openapi.json, planted bugs of docs/reference.
 
 `python -m tools.reference_pages` writes them; a test compares them, so that they cannot go stale.
 """
@@ -21,6 +20,7 @@ from tallynet.documents import DOCUMENT_REMEDIES, INVOICE_REMEDIES
 from tallynet.errors import ERROR_CODES
 from tools.command_table import COMMANDS, CommandEntry, Option
 from tools.explanations import CLIENT, EXPLANATIONS, LOCAL, PROOF
+from tools.glossary import GLOSSARY
 from tools.output import Exit
 from tools.simulator.planted import PLANTS
 
@@ -53,6 +53,11 @@ OWN_COMMANDS: Final[tuple[tuple[str, str], ...]] = (
     ("recovery adopt", "Let the wallet use the recovered keys once their time lock has passed."),
     ("key add", "Make and register a key for a further person."),
     ("key rotate", "Replace a person's key by a new one."),
+    ("context add", "Name defaults for --network, --as and --output."),
+    ("context use", "Take the defaults of a context from now on."),
+    ("context list", "The contexts, and which one is in use."),
+    ("context show", "Which defaults hold here."),
+    ("context remove", "Forget a context."),
     ("wallet list", "The organisations whose wallets are here."),
     ("key reading", "Make and register the key under which documents are encrypted for one."),
     ("document register", "Seal an invoice file, bring its ciphertext to a node, register it."),
@@ -150,7 +155,12 @@ def commands_page() -> str:
             "    --label TEXT          name of what is created; default: random\n"
             "    --sign-as P:ROLE,...  who signs; default: the people whom the policy asks for\n"
             "    --dry-run             ask a node what would happen, order nothing\n"
-            "    --output json         for programs\n"
+            "    --output json         for programs; `table` otherwise\n"
+        ),
+        (
+            "What is typed counts first, then `TALLY_NETWORK`, then the context in use (`tally context add`, `TALLY_CONTEXT`"
+            " for one shell). A context's wallet and output count only for its own network. Errors are one line on"
+            " stderr that opens with a [code](errors.md); results go to stdout.\n"
         ),
         "## Exit codes\n",
         "| code | meaning |\n| --- | --- |",
@@ -268,9 +278,34 @@ def openapi() -> str:
     return json.dumps(document(ENDPOINTS), indent=1, ensure_ascii=False) + "\n"
 
 
+def glossary_page() -> str:
+    """docs/reference/glossary.md."""
+    parts = [
+        GENERATED,
+        "# Glossary · 词汇表\n",
+        (
+            "The words of the trade and of the network. The web pages say the same: both are made of one table. The last column says"
+            " where a word is explained.\n"
+        ),
+    ]
+    for chapter, entries in GLOSSARY.items():
+        parts.append(
+            f"## {chapter}\n\n| English | 中文 | in one sentence | more |\n| --- | --- | --- | --- |"
+        )
+        for entry in entries:
+            chinese, english = entry.words
+            name = entry.page.rpartition("/")[2].removesuffix(".md").replace("-", " ")
+            parts.append(
+                f"| {english} | {chinese} | {entry.sentence} | [{name}](../{entry.page}) |"
+            )
+        parts.append("")
+    return "\n".join(parts)
+
+
 PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "commands.md": commands_page,
     "errors.md": errors_page,
+    "glossary.md": glossary_page,
     "metrics.md": metrics_page,
     "openapi.json": openapi,
     "planted-bugs.md": planted_page,

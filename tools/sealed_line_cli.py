@@ -27,7 +27,7 @@ from tallynet.sealed_line import (
     restated,
 )
 from tools.arguments import UsageError, format_amount, format_day, parse_amount, parse_day
-from tools.connect import connect
+from tools.connect import asking
 from tools.kept_documents import read_file
 from tools.kept_lines import (
     keep_state,
@@ -144,7 +144,7 @@ def change_sealed(
 
 
 async def _read(network: Path, acting: str, line: bytes) -> tuple[CreditLine, SealedLine]:
-    async with connect(network, acting=acting) as client:
+    async with asking(network, acting=acting) as client:
         return await read_sealed(client, line)
 
 

@@ -51,7 +51,7 @@ from tools.arguments import (
     parse_day,
     parse_rate,
 )
-from tools.connect import connect
+from tools.connect import asking, connect
 from tools.document_access import reading_keys_of
 from tools.kept_documents import read_file, reading_keys, write_private
 from tools.ledger_cli import DEFAULT_NETWORK, AsOption, Common, NetworkOption, OutputOption, execute
@@ -244,7 +244,7 @@ async def _open_quotes(
     all. Raises DocumentError TERMS_MALFORMED."""
     found = []
     book = AddressBook(network)
-    async with connect(network, key=asking_key(network, book, wallet.name)) as client:
+    async with asking(network, key=asking_key(network, book, wallet.name)) as client:
         asked, voucher = await _request(client, id)
         for given in asked.quotes:
             if given.sealed is None or funder not in (None, given.funder):
@@ -353,7 +353,7 @@ def open_deal(financing: Financing, opening: Path) -> Deal:
 
 
 async def _financing(network: Path, id: bytes, acting: str) -> Financing:
-    async with connect(network, acting=acting) as client:
+    async with asking(network, acting=acting) as client:
         financing = await client.read(Kind.FINANCING, id)
     if not isinstance(financing, Financing):
         raise UsageError("RECORD_NOT_FOUND", f"no financing {id.hex()} is open")

@@ -41,17 +41,19 @@ from tallynet.records import (
     lot_id,
 )
 from tools.arguments import UsageError, format_amount, format_day, format_rate
-from tools.connect import connect
+from tools.connect import asking, connect
 from tools.ledger_cli import DEFAULT_NETWORK, AsOption, NetworkOption, OutputOption
 from tools.organisation_cli import one_of
 from tools.output import (
-    OUT,
     Exit,
     Output,
+    json_text,
     print_json,
     print_record,
     print_rows,
+    printable,
     stop,
+    told,
 )
 from tools.records_by_name import AddressBook
 
@@ -102,7 +104,7 @@ def voucher_show(
 async def _voucher_show(network: Path, acting: str, reference: str, output: Output) -> None:
     book = AddressBook(network)
     id = book.record(Kind.VOUCHER, reference)
-    async with connect(network, acting=acting) as client:
+    async with asking(network, acting=acting) as client:
         proven = await client.read_proven(Kind.VOUCHER, id)
         voucher = proven.record
         if not isinstance(voucher, Voucher):
@@ -214,7 +216,7 @@ async def _voucher_list(network: Path, acting: str, output: Output) -> None:
     holder = book.organisation(acting)
     names = book.names()
     found: list[tuple[bytes, Voucher, Lot]] = []
-    async with connect(network, acting=acting) as client:
+    async with asking(network, acting=acting) as client:
         entries = [entry async for entry in client.unproven_index_all(Index.OPEN_LOTS, holder)]
         vouchers: dict[bytes, ProvenRecord] = {}
         for entry in entries:
@@ -314,7 +316,7 @@ async def _show(network: Path, acting: str, kind_name: str, reference: str, outp
     book = AddressBook(network)
     kind = Kind.CREDIT_LINE if kind_name == "line" else one_of(Kind, kind_name)
     id = record_reference(book, kind, reference)
-    async with connect(network, acting=acting) as client:
+    async with asking(network, acting=acting) as client:
         proven = await client.read_proven(kind, id)
     if proven.record is None:
         raise NotFound(
@@ -332,7 +334,12 @@ async def _show(network: Path, acting: str, kind_name: str, reference: str, outp
 def status(
     *, network: NetworkOption = DEFAULT_NETWORK, output: OutputOption = Output.table
 ) -> None:
-    """What is proven about the network now: newest block, business date, validators."""
+    """What is proven about the network now: newest block, business date, validators.
+
+    For example:
+
+        tally status
+    """
     trio.run(_status, network, output)
 
 
@@ -340,7 +347,8 @@ async def _status(network: Path, output: Output) -> None:
     async with connect(network) as client:
         node = await client.status()
         if node.committed == 0:
-            OUT.print(f"{node.name}: no block yet; the first act makes one", markup=False)
+            text = f"{node.name}: no block yet; the first act makes one"
+            told(output, text, height=0, asked=node.name)
             return
         proven = await client.read_proven(Kind.NETWORK, NETWORK_ID)
     record = proven.record
@@ -402,18 +410,16 @@ def events(
 async def _events(
     network: Path, acting: str, height: int, cursor: str, follow: bool, output: Output
 ) -> None:
-    import json
-
     names = AddressBook(network).names()
     async with connect(network, acting=acting) as client:
         async for entry in client.events(height, follow=follow, cursor=cursor):
             if output is Output.json:
                 place = {"height": entry.height, "index": entry.index, "time": entry.time}
                 event = {"hidden": True} if entry.event is None else to_plain(entry.event)
-                line = json.dumps(place | event, ensure_ascii=False)
+                line = json_text(place | event)
             else:
                 line = event_line(entry.height, entry.index, entry.time, entry.event, names)
-            print(line, flush=follow)
+            print(printable(line), flush=follow)
 
 
 def event_line(
@@ -515,7 +521,7 @@ async def _instruction_list(network: Path, acting: str, ids: bool, output: Outpu
     book = AddressBook(network)
     bank = book.organisation(acting)
     found: list[tuple[bytes, Instruction]] = []
-    async with connect(network, acting=acting) as client:
+    async with asking(network, acting=acting) as client:
         async for entry in client.unproven_index_all(Index.BANK_INSTRUCTIONS, bank):
             record = await client.read(Kind.INSTRUCTION, entry[ID_BYTES:])
             if isinstance(record, Instruction) and record.bank == bank:
@@ -570,7 +576,7 @@ def financing_requests(
 async def _financing_requests(network: Path, acting: str, output: Output) -> None:
     book = AddressBook(network)
     found: list[tuple[bytes, FinancingRequest]] = []
-    async with connect(network, acting=acting) as client:
+    async with asking(network, acting=acting) as client:
         async for entry in client.unproven_index_all(
             Index.PARTY_REQUESTS, book.organisation(acting)
         ):

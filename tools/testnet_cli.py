@@ -20,8 +20,8 @@ from tallynet.plain import to_plain
 from tools import testnet_processes
 from tools.arguments import UsageError, format_day, parse_day
 from tools.connect import connect
-from tools.ledger_cli import OutputOption
-from tools.output import OUT, Output, print_json, print_rows, table_of, working
+from tools.ledger_cli import NETWORK_VARIABLE, OutputOption
+from tools.output import OUT, Output, print_json, print_rows, say, table_of, working
 from tools.testnet_files import NetworkFile, NodeEntry, Plan, init, load_network
 
 BUSINESS_ZONE: Final = timezone(timedelta(hours=8))
@@ -33,8 +33,8 @@ WATCH_SECONDS: Final = 1.0
 STATUS_SECONDS_MAX: Final = 5.0
 """A node that answers later than this is shown as not answering."""
 
-Directory = Annotated[Path, Parameter(help="network directory", env_var="TALLY_NETWORK")]
-OnlyOption = Annotated[str, Parameter(name="--only", help="this node alone, e.g. bank-2")]
+Directory = Annotated[Path, Parameter(help="network directory", env_var=NETWORK_VARIABLE)]
+NodeOption = Annotated[str, Parameter(name="--node", help="this node alone, e.g. bank-2")]
 
 testnet = App(
     name="testnet",
@@ -104,7 +104,7 @@ def init_command(
         return
     rows = [(node.name, f"{node.host}:{node.port}", node.public_key[:16]) for node in network.nodes]
     print_rows(f"network {network.name!r} in {directory}", ("node", "address", "key"), rows)
-    OUT.print(f"start it with: tally testnet up {directory}")
+    say(f"start it with: tally testnet up {directory}")
 
 
 def _network_plain(network: NetworkFile, directory: Path) -> dict[str, Any]:
@@ -129,14 +129,20 @@ def _network_plain(network: NetworkFile, directory: Path) -> dict[str, Any]:
 def up(
     directory: Directory = Path("network"),
     *,
-    only: OnlyOption = "",
+    node: NodeOption = "",
     output: OutputOption = Output.table,
 ) -> None:
-    """Start the nodes that do not run, and wait until each listens."""
-    if only:
-        _check_name(directory, only)
-        with working(f"starting {only}"):
-            testnet_processes.restart(directory, only)
+    """Start the nodes that do not run, and wait until each listens.
+
+    For example:
+
+        tally testnet up network
+        tally testnet up network --node bank-2
+    """
+    if node:
+        _check_name(directory, node)
+        with working(f"starting {node}"):
+            testnet_processes.restart(directory, node)
     else:
         with starting(directory) as report:
             testnet_processes.start_all(directory, report=report)
@@ -147,22 +153,27 @@ def up(
 def down(
     directory: Directory = Path("network"),
     *,
-    only: OnlyOption = "",
+    node: NodeOption = "",
     output: OutputOption = Output.table,
 ) -> None:
-    """Stop the nodes; they continue where they were when started again."""
-    if only:
-        _check_name(directory, only)
+    """Stop the nodes; they continue where they were when started again.
+
+    For example:
+
+        tally testnet down network
+    """
+    if node:
+        _check_name(directory, node)
     with working("stopping"):
         stopped = (
-            testnet_processes.stop(directory, [only])
-            if only
+            testnet_processes.stop(directory, [node])
+            if node
             else testnet_processes.stop_all(directory)
         )
     if output is Output.json:
         print_json({"stopped": stopped})
     else:
-        OUT.print(f"stopped: {', '.join(stopped) or 'nothing ran'}")
+        say(f"stopped: {', '.join(stopped) or 'nothing ran'}")
 
 
 @testnet.command
@@ -174,7 +185,12 @@ def status(
     ] = False,
     output: OutputOption = Output.table,
 ) -> None:
-    """One row per node: what it says about itself, and why there is no block if there is none."""
+    """One row per node: what it says about itself, and why there is no block if there is none.
+
+    For example:
+
+        tally testnet status network --watch
+    """
     if watch:
         watch_status(directory, output)
     else:
@@ -211,7 +227,7 @@ def starting(directory: Path) -> Iterator[Callable[[str, str], None]]:
 def _check_name(directory: Path, name: str) -> None:
     known = [node.name for node in load_network(directory).nodes]
     if name not in known:
-        raise UsageError("USAGE", f"--only {name}: nodes here are {', '.join(known)}")
+        raise UsageError("USAGE", f"--node {name}: nodes here are {', '.join(known)}")
 
 
 def show_status(directory: Path, output: Output) -> None:
@@ -223,7 +239,7 @@ def show_status(directory: Path, output: Output) -> None:
     OUT.print(status_table(directory))
     network = load_network(directory)
     for node in network.nodes:
-        OUT.print(f"pages of {node.name}: http://{node.web}/", markup=False)
+        say(f"pages of {node.name}: http://{node.web}/")
 
 
 def status_table(directory: Path) -> Table:

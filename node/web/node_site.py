@@ -10,6 +10,7 @@ import trio
 
 from node.door import Answers
 from node.machine import NO_ORGANISATION, PeerSeen
+from node.recent import RecentLatency
 from node.store import Store
 from node.store.errors import StoreFatal
 from node.web.book import Book, PageError
@@ -44,6 +45,7 @@ class NodeSite:
         answers: Answers,
         names: Names,
         wall_ms: Callable[[], int],
+        recent: RecentLatency,
     ) -> None:
         """`store` is the one that is open now, `time_ms` that of the newest block."""
         self.names: Final = names
@@ -53,6 +55,7 @@ class NodeSite:
         self._time_ms: Final = time_ms
         self._wall_ms: Final = wall_ms
         self._has_backlog: Final = has_backlog
+        self._recent: Final = recent
         self._answers: Final = answers
         self._turn: Final = trio.CapacityLimiter(1)
         self._waiting = 0
@@ -119,4 +122,4 @@ class NodeSite:
         )
 
     def facts(self) -> dict[str, Any]:
-        return {"node": self._describe(), "peers": self._peers()}
+        return {"node": self._describe(), "peers": self._peers(), "recent": self._recent}

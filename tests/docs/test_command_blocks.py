@@ -1,7 +1,9 @@
-"""Every block marked sh in the README and in docs/start, concepts, integrate and operate does what it says, on a real network.
+"""Every block marked sh in the README and in docs/start, concepts, operate and integrate does what it says, on a real
+network.
 
-A page's blocks run in order in one directory, where `./tally` is the command line under test and
-`tests` the project's own. The network listens on free ports and is stopped afterwards.
+A page's blocks run in order in one directory, where `./tally` is the command line under test, `tests` the project's own,
+and `.venv` its environment. A block marked `python NAME.py` is that file. The network listens on free ports and is
+stopped afterwards.
 """
 
 from __future__ import annotations
@@ -18,8 +20,9 @@ import pytest
 from tools.demo import free_ports
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-BLOCK_SECONDS_MAX = 60.0
+BLOCK = re.compile(r"^```(sh|python \w+\.py)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK_SECONDS_MAX = 300.0
+"""A block that hangs; on a busy machine one that does not takes a minute."""
 PORTS = 16
 """As many as a testnet may have nodes."""
 
@@ -35,14 +38,20 @@ def place(tmp_path: Path) -> Iterator[Path]:
     front = tmp_path / "tally"
     front.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m tools.cli "$@"\n')
     front.chmod(0o755)
-    (tmp_path / "tests").symlink_to(ROOT / "tests")
+    for name in ("tests", ".venv"):
+        (tmp_path / name).symlink_to(ROOT / name)
     yield tmp_path
     for network in tmp_path.glob("*/network.json"):
         run_block(f"./tally testnet down {network.parent.name}", tmp_path, 0)
 
 
 def run_block(block: str, directory: Path, base_port: int) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "TALLY_BASE_PORT": str(base_port or 7100)}
+    environment = os.environ | {
+        "PYTHONPATH": str(ROOT),
+        "TALLY_BASE_PORT": str(base_port or 7100),
+        "XDG_CONFIG_HOME": str(directory / "config"),
+    }
+    environment.pop("TALLY_CONTEXT", None)
     return subprocess.run(
         ["/bin/sh", "-e", "-c", block],
         cwd=directory,
@@ -58,14 +67,32 @@ def run_block(block: str, directory: Path, base_port: int) -> subprocess.Complet
 def test_command_blocks_run(page: Path, place: Path) -> None:
     base_port = free_ports(PORTS)
     blocks = BLOCK.findall(page.read_text(encoding="utf-8"))
-    for number, block in enumerate(blocks, 1):
+    for number, (kind, block) in enumerate(blocks, 1):
+        if kind != "sh":
+            (place / kind.removeprefix("python ")).write_text(block, encoding="utf-8")
+            continue
         result = run_block(block, place, base_port)
         assert result.returncode == 0, (
             f"block {number} of {page.name}:\n{block}\n{result.stdout}\n{result.stderr}"
         )
 
 
+def test_the_chinese_readme_is_the_same_tour() -> None:
+    """What is run of one is not run of the other: it is the same."""
+    english, chinese = (
+        (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh.md")
+    )
+    assert BLOCK.findall(english) == BLOCK.findall(chinese)
+    for shape in (r"^(#+) ", r"^(\| [`-])", r"^(- )", r"\]\((?!README)([\w./]+)\)"):
+        found = [re.findall(shape, text, re.MULTILINE) for text in (english, chinese)]
+        assert set(found[0]) <= set(found[1])
+        if shape.startswith("^"):
+            assert found[0] == found[1]
+
+
 def test_the_readme_has_a_tour() -> None:
-    text = "".join(BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8")))
+    text = "".join(
+        block for _, block in BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+    )
     for act in ("testnet init", "voucher issue", "financing draw", "payout-confirm", "audit"):
         assert act in text

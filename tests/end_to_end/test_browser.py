@@ -50,7 +50,7 @@ def test_the_network_is_shown_and_its_banner_renewed(
     story: Story, browser: Browser, language: str
 ) -> None:
     browser.open(f"/network?lang={language}")
-    browser.until("document.querySelector('#chart canvas') !== null")
+    browser.until("document.querySelectorAll('.chart canvas').length === 2")
     height = trio.run(act, story)
     browser.until(f"document.querySelector('#banner').textContent.includes('{height}')")
     browser.keep(f"network-{language}")

@@ -130,6 +130,30 @@ def follow_only(directory: Path, name: str, other: str) -> None:
     )
 
 
+async def answer_to_hangup(directory: Path, name: str, told: int) -> str:
+    """The first event about the configuration after so many lines of the log."""
+    with trio.fail_after(WAIT_SECONDS):
+        while True:
+            for event in logged(directory, name)[told:]:
+                if event.startswith("configuration"):
+                    return event
+            await trio.sleep(0.05)
+
+
+async def test_whom_it_follows_cannot_be_reloaded_away(directory: Path) -> None:
+    config = directory / FIRST / "node.toml"
+    head, _, peers = config.read_text().partition("[[peers]]")
+    for text, answer in (
+        (f"peers = []\n{head}", "configuration not reloaded"),
+        (f"{head}[[peers]]{peers}", "configuration reloaded"),
+    ):
+        config.write_text(text)
+        told = len(logged(directory, FIRST))
+        testnet_processes.kill(directory, FIRST, signal.SIGHUP)
+        assert await answer_to_hangup(directory, FIRST, told) == answer
+    assert '"code": "NOTHING_TO_FOLLOW"' in (directory / FIRST / "node.log").read_text()
+
+
 async def test_it_follows_serves_dies_and_catches_up(directory: Path) -> None:
     await caught_up(directory, FIRST, await work(directory, 3, "before"))
     async with connect(directory, only=FIRST) as client:

@@ -29,7 +29,7 @@ from tools.bank.receipts import MATCHED, Answer, Result, apply
 from tools.bank.record import Act, Line, PaymentRecord, opened
 from tools.bank.reports import Report, read_report
 from tools.bank.statements import Finding, Reconciliation, reconcile
-from tools.connect import connect, genesis_of
+from tools.connect import asking, genesis_of
 from tools.kept_documents import read_file, write_private
 from tools.ledger_cli import DEFAULT_NETWORK, AsOption, NetworkOption, OutputOption
 from tools.organisation_cli import DryRunOption
@@ -125,7 +125,7 @@ async def _payments(
     network: Path, acting: str, out: Path, asked: _Asked, dry_run: bool
 ) -> tuple[list[Payment], list[Held]]:
     with opened(network, load_wallet(network, acting).name) as record:
-        async with connect(network, acting=acting) as client:
+        async with asking(network, acting=acting) as client:
             participant = Participant(network, acting, client, genesis_of(network)[1])
             state = await client.read(Kind.NETWORK, NETWORK_ID)
             today = state.business_date if isinstance(state, Network) else 0
@@ -251,7 +251,7 @@ def bank_receipts(
 
 async def _receipts(network: Path, acting: str, report: Report, dry_run: bool) -> list[Answer]:
     with opened(network, load_wallet(network, acting).name) as record:
-        async with connect(network, acting=acting) as client:
+        async with asking(network, acting=acting) as client:
             participant = Participant(network, acting, client, genesis_of(network)[1])
             return await apply(participant, record, report.rows, dry_run=dry_run)
 
@@ -333,7 +333,7 @@ def bank_reconcile(
 
 async def _reconcile(network: Path, acting: str, report: Report) -> Reconciliation:
     with opened(network, load_wallet(network, acting).name) as record:
-        async with connect(network, acting=acting) as client:
+        async with asking(network, acting=acting) as client:
             participant = Participant(network, acting, client, genesis_of(network)[1])
             return await reconcile(participant, record, report)
 

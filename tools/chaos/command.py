@@ -18,14 +18,14 @@ from tools.chaos.run import Options, Outcome, Run, Script, play
 from tools.chaos.schedules import Schedule
 from tools.guard import guarded
 from tools.machine import machine
-from tools.output import OUT
+from tools.output import say
 
 
 def run_chaos(
     options: Options, schedule: Schedule, *, keep: Path | None, json_file: Path | None
 ) -> bool:
     """Play a schedule and judge it; True when a rule was violated."""
-    OUT.print(f"{options.schedule}, seed {options.seed}: {schedule.sentence}", markup=False)
+    say(f"{options.schedule}, seed {options.seed}: {schedule.sentence}")
     if keep is not None:
         keep.mkdir(parents=True)
     directory = Path(tempfile.mkdtemp(prefix="tally-chaos-")) if keep is None else keep.resolve()
@@ -40,7 +40,7 @@ def run_chaos(
         raise
     finally:
         if violated or keep is not None:
-            OUT.print(verdict.evidence_text(directory), markup=False)
+            say(verdict.evidence_text(directory))
         else:
             shutil.rmtree(directory)
     result = {
@@ -69,7 +69,7 @@ def _part(
         found = verdict.findings(outcome, run, schedule.logged)
     verdict.show(f"{options.schedule} {name}".strip() + f", seed {options.seed}", found)
     verdict.show_targets(run.targets)
-    OUT.print(json.dumps(outcome.figures, indent=2), markup=False)
+    say(json.dumps(outcome.figures, indent=2))
     targets = [dataclasses.asdict(target) for target in run.targets]
     return {"figures": outcome.figures, "targets": targets, "rules": verdict.as_json(found)}
 

@@ -21,7 +21,7 @@ from tools.chaos.load import Finish, Finished, LoadConfig, Ready, Shape
 from tools.chaos.network import ChaosError, ChaosNetwork
 from tools.chaos.record import LogWriter
 from tools.chaos.tail import Tail
-from tools.output import OUT
+from tools.output import say
 from tools.testnet_cli import ask_all
 
 POLL_SECONDS: Final = 0.1
@@ -143,10 +143,9 @@ class Run:
         self.tail.poll()
         self._said = time.monotonic()
         age = "-" if not self.tail.count else f"{self.tail.age_seconds:.2f} s ago"
-        OUT.print(
+        say(
             f"{self._said - self.began:7.1f} s  {text:<58} {self.tail.commands:>8,} committed,"
-            f" last {age}",
-            markup=False,
+            f" last {age}"
         )
 
     def note(self, what: str, nodes: Iterable[str] = (), text: str = "") -> int:

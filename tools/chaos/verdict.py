@@ -22,7 +22,7 @@ from tools.chaos.record import (
     read_log,
 )
 from tools.chaos.run import Outcome, Run, Target
-from tools.output import ERRORS, OUT, print_rows
+from tools.output import ERRORS, print_rows, say
 
 ALARMING: Final = frozenset(
     {
@@ -126,7 +126,7 @@ def show(title: str, found: list[Finding]) -> None:
     print_rows(title, ("rule", "checked", "verdict"), rows)
     for finding in found:
         for problem in finding.problems:
-            OUT.print(f"{finding.rule}: {problem}", markup=False)
+            say(f"{finding.rule}: {problem}")
 
 
 def show_targets(targets: Sequence[Target]) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import msgspec
 from cyclopts import App, Parameter
 from rich.progress import Progress, SpinnerColumn, TextColumn
+from rich.text import Text
 
 from node.config import CONFIG_FILE
 from tools.arguments import UsageError
@@ -15,7 +16,7 @@ from tools.doctor.config_check import config_faults
 from tools.doctor.findings import Finding, Verdict
 from tools.doctor.report import examine, has_fault, plain
 from tools.ledger_cli import DEFAULT_NETWORK, NetworkOption, OutputOption
-from tools.output import ERRORS, OUT, Exit, Output, print_json
+from tools.output import ERRORS, OUT, Exit, Output, print_json, say
 from tools.testnet_files import load_network
 
 ConfigOption = Annotated[
@@ -66,7 +67,7 @@ def doctor(
         print_json(plain(report))
     else:
         for name, findings in report.items():
-            OUT.print(name, style="bold", markup=False)
+            OUT.print(Text(name, "bold"))
             for finding in findings:
                 _print(finding)
     if has_fault(report):
@@ -77,7 +78,7 @@ def _print(finding: Finding) -> None:
     verdict = finding.verdict
     OUT.print(f"  [{_COLOURS[verdict]}]{verdict.value:8}[/]", end="")
     remedy = f" -- {finding.remedy}" if finding.remedy else ""
-    OUT.print(f"{finding.check}: {finding.message}{remedy}", markup=False)
+    say(f"{finding.check}: {finding.message}{remedy}")
 
 
 def check_config(file: Path, *, output: OutputOption = Output.table) -> None:
@@ -98,11 +99,11 @@ def check_config(file: Path, *, output: OutputOption = Output.table) -> None:
     if output is Output.json:
         print_json([msgspec.to_builtins(fault) for fault in faults])
     elif not faults:
-        OUT.print(f"{file}: no fault", markup=False)
+        say(f"{file}: no fault")
     for fault in faults if output is Output.table else ():
         place = f"{file}:{fault.line}" if fault.line else str(file)
         field = f"{fault.field} " if fault.field else ""
-        OUT.print(f"{place}: {field}{fault.message} -- {fault.remedy}", markup=False)
+        say(f"{place}: {field}{fault.message} -- {fault.remedy}")
     if faults:
         raise SystemExit(int(Exit.REFUSED))
 

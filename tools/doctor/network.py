@@ -35,6 +35,7 @@ from tallynet.tls import check_pin
 from tools.doctor.files import NodeFiles
 from tools.doctor.findings import Finding, fault, ok, warning
 from tools.doctor.machine import newest_block, open_files
+from tools.output import one_line
 
 PROBE_SECONDS: Final = 5.0
 """For all that is asked of one node; all are asked at once."""
@@ -84,14 +85,9 @@ async def probe(host: str, port: int, key: bytes, genesis: bytes) -> Shown:
     ) as group:  # a weak key, a name that cannot be one, a certificate that is none
         trouble = str(_first(group))
     return Shown(
-        _printable(code), _printable(trouble), found.expires, _printable(found.software), found.height,
+        one_line(code), one_line(trouble), found.expires, one_line(found.software), found.height,
         found.time_ms, found.status,
     )  # fmt: skip
-
-
-def _printable(text: str) -> str:
-    """What somebody else's program says, without what would steer a terminal."""
-    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 class _Probe:

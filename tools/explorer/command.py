@@ -19,7 +19,7 @@ from tools.explorer.scenarios import SCENARIOS, TWO_WAY
 from tools.explorer.scope import EXPLORATIONS
 from tools.explorer.search import Explorer, Report
 from tools.explorer.twins import Tally, replay, run_range
-from tools.output import ERRORS, OUT, Exit, print_rows
+from tools.output import ERRORS, Exit, print_rows, say
 
 CHUNK: Final = 320
 """Scenarios between two reports of progress: whole groups, a few seconds."""
@@ -85,17 +85,17 @@ def _plain(report: Report) -> dict[str, Any]:
 
 
 def _print_violation(report: Report) -> None:
-    OUT.print(f"VIOLATION in: {report.scope.describe()}", markup=False)
+    say(f"VIOLATION in: {report.scope.describe()}")
     for number, line in enumerate(report.transcript, 1):
-        OUT.print(f"{number:>4}  {line}", markup=False)
-    OUT.print(f"      {report.violation}", markup=False)
+        say(f"{number:>4}  {line}")
+    say(f"      {report.violation}")
 
 
 def replay_twins(scenario: int) -> int:
     """Tell what happens in one scenario; returns the exit code."""
     if not 0 <= scenario < SCENARIOS:
         raise UsageError("USAGE", f"--scenario {scenario}: 0 to {SCENARIOS - 1}")
-    found = replay(scenario, lambda line: OUT.print(line, markup=False))
+    found = replay(scenario, say)
     return int(Exit.DIFFERENCE if found.violation else Exit.OK)
 
 
@@ -147,7 +147,7 @@ def _print_tally(tally: Tally, seconds: float) -> None:
     ]
     print_rows("", ("twins", "figure"), rows)
     for number, what in tally.first:
-        OUT.print(f"scenario {number}: {what}; see: tally twins --scenario {number}", markup=False)
+        say(f"scenario {number}: {what}; see: tally twins --scenario {number}")
 
 
 def _tally_plain(numbers: range, jobs: int, tally: Tally, seconds: float) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from cyclopts import App, Parameter
 from tools.debian import ensure_packages
 from tools.model.checker import Outcome, check
 from tools.model.configurations import CONFIGURATIONS, Configuration
-from tools.output import ERRORS, OUT, Exit, print_rows
+from tools.output import ERRORS, Exit, print_rows, say
 
 WORDS: Final = {True: "holds", False: "fork"}
 """How an outcome is called."""
@@ -52,9 +52,9 @@ def model(
         json_file.write_text(text + "\n", encoding="utf-8")
     wrong = [(c, outcome) for c, outcome in results if outcome.holds != c.holds]
     for configuration, outcome in wrong:
-        OUT.print(f"\n{configuration.name}: {WORDS[outcome.holds]} was found", markup=False)
+        say(f"\n{configuration.name}: {WORDS[outcome.holds]} was found")
         for line in outcome.trail:
-            OUT.print(f"    {line}", markup=False)
+            say(f"    {line}")
     if wrong:
         raise SystemExit(int(Exit.DIFFERENCE))
 

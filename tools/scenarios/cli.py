@@ -16,7 +16,7 @@ from cyclopts import App, Parameter
 from tallynet.errors import TallynetError
 from tools.arguments import UsageError
 from tools.machine import machine
-from tools.output import ERRORS, OUT, Exit, print_rows
+from tools.output import ERRORS, OUT, Exit, print_rows, say
 from tools.scenarios.catalogue import SCENARIOS, Scenario
 from tools.scenarios.network_stage import Network, audit_all, on_network
 from tools.scenarios.stage import Facts
@@ -96,7 +96,7 @@ def _play(scenario: Scenario, size: int, keep: Path | None) -> dict[str, Any]:
                 failure = "; ".join(_sentences(group))
     facts.note("seconds", round(time.monotonic() - started, 1))
     for name, value in facts.values.items():
-        OUT.print(f"  {name}: {value}", markup=False)
+        say(f"  {name}: {value}")
     OUT.print("  [red]failed[/red]: " + failure if failure else "  [green]shown[/green]")
     return {
         "name": scenario.name, "size": size, "passed": not failure, "failure": failure,

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from tools.arguments import UsageError
 from tools.machine import machine
-from tools.output import ERRORS, OUT, Exit, print_rows
+from tools.output import ERRORS, Exit, print_rows, say
 from tools.simulator.options import Plan
 from tools.simulator.plan_files import describe_plan, one_line, read_plan, write_plan
 from tools.simulator.planted.gate import run_gate
@@ -104,28 +104,27 @@ def _range(text: str) -> range:
 
 def _replay(plan: Plan, events: int) -> Exit:
     for line in describe_plan(plan):
-        OUT.print(line, markup=False)
+        say(line)
     run = Run(plan, keep=max(1, events))
     with ERRORS.status("running"):
         outcome = run.go()
-    OUT.print(f"\nthe last {events} events", markup=False)
+    say(f"\nthe last {events} events")
     for line in run.last_events()[-events:] if events > 0 else ():
-        OUT.print(line, markup=False)
-    OUT.print()
+        say(line)
+    say("")
     _print_outcome(outcome)
     return Exit.REFUSED if outcome.violations else Exit.OK
 
 
 def _print_outcome(outcome: Outcome) -> None:
-    OUT.print(
+    say(
         f"{outcome.simulated_ms / 1000:.1f} s of simulated time, {outcome.events} events,"
-        f" height {outcome.height}, {outcome.acknowledged} acknowledged, trace {outcome.trace}",
-        markup=False,
+        f" height {outcome.height}, {outcome.acknowledged} acknowledged, trace {outcome.trace}"
     )
     for violation in outcome.violations:
-        OUT.print(f"BROKEN PROMISE: {violation}", markup=False)
+        say(f"BROKEN PROMISE: {violation}")
     if not outcome.violations:
-        OUT.print("every promise was kept")
+        say("every promise was kept")
 
 
 # --- many runs ------------------------------------------------------------------------------------
@@ -187,11 +186,11 @@ def _print_totals(totals: Totals, found: dict[str, Any]) -> None:
 
 
 def _print_failure(failure: Failure, directory: Path) -> None:
-    OUT.print(f"\nseed {failure.seed}: {failure.what}", markup=False)
+    say(f"\nseed {failure.seed}: {failure.what}")
     if failure.plan is None:
-        OUT.print(f"    replay: tally simulate --seed {failure.seed}", markup=False)
+        say(f"    replay: tally simulate --seed {failure.seed}")
         return
     path = directory / f"plan-{failure.seed}.json"
     write_plan(failure.plan, path)
-    OUT.print(f"    shrunk: {one_line(failure.plan)}", markup=False)
-    OUT.print(f"    replay: tally simulate --plan {path}", markup=False)
+    say(f"    shrunk: {one_line(failure.plan)}")
+    say(f"    replay: tally simulate --plan {path}")

@@ -1,4 +1,4 @@
-// Copying ids, the graph of a voucher, the chart of the network. Pages say everything without it.
+// Copying ids, the graph of a voucher, the charts of the network. Pages say everything without it.
 "use strict";
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -66,26 +66,37 @@ function drawGraph() {
   addEventListener("resize", () => graph.fit(undefined, 20));
 }
 
-async function drawChart() {
-  const place = document.getElementById("chart");
-  if (!place) return;
-  const answer = await fetch(place.dataset.source);
-  if (!answer.ok) return;
-  const flow = await answer.json();
-  if (flow.seconds.length < 2) { place.hidden = true; return; }
+const LINES = { per_second: "--held", mean_ms: "--held", longest_ms: "--pending" };
+
+function drawChart(place, flow) {
+  const lines = place.dataset.lines.split(" ");
   const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--rule"), width: 1 }, ticks: { stroke: colour("--rule") } };
   const chart = new uPlot({
     width: place.clientWidth,
     height: 190,
     legend: { show: false },
     cursor: { show: false },
-    axes: [{ ...axis, values: (_chart, ticks) => ticks.map((at) => new Date(at * 1000).toISOString().slice(11, 19)) }, axis],
-    series: [{ label: place.dataset.time }, {
-      label: place.dataset.transactions, stroke: colour("--held"), width: 1.5, fill: colour("--held") + "22", points: { show: false },
-    }],
-  }, [flow.seconds, flow.per_second], place);
+    axes: [{ ...axis, values: (_chart, ticks) => ticks.map((at) => new Date(at * 1000).toISOString().slice(11, 19)), space: 80 }, axis],
+    scales: { y: { range: (_chart, _least, most) => [0, most * 1.1 || 1] } },
+    series: [{}, ...lines.map((line, number) => ({
+      stroke: colour(LINES[line]), width: 1.5, fill: number ? undefined : colour(LINES[line]) + "22", spanGaps: true,
+    }))],
+  }, [flow.seconds, ...lines.map((line) => flow[line])], place);
   addEventListener("resize", () => chart.setSize({ width: place.clientWidth, height: 190 }));
 }
 
+async function drawCharts() {
+  const charts = document.querySelector(".charts");
+  if (!charts) return;
+  const answer = await fetch(charts.dataset.source);
+  if (!answer.ok) return;
+  const flow = await answer.json();
+  for (const place of charts.querySelectorAll(".chart")) {
+    const known = place.dataset.lines.split(" ").some((line) => flow[line].some((value) => value !== null));
+    if (known && flow.seconds.length > 1) drawChart(place, flow);
+    else place.closest("section").hidden = true;
+  }
+}
+
 if (typeof cytoscape === "function") drawGraph();
-if (typeof uPlot === "function") drawChart();
+if (typeof uPlot === "function") drawCharts();

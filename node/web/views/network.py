@@ -19,4 +19,5 @@ def view(ask: Ask) -> Data:
     book = ask.book
     blocks = newest_rows(book, book.height + 1, BLOCKS) if isinstance(book, NodeBook) else []
     network = book.find(Kind.NETWORK, NETWORK_ID)
-    return {"height": book.height, "network": network, "blocks": blocks, **ask.facts}
+    facts = {name: said for name, said in ask.facts.items() if name != "recent"}  # the charts'
+    return {"height": book.height, "network": network, "blocks": blocks, **facts}

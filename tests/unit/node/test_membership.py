@@ -185,6 +185,25 @@ def test_a_removed_validator_signs_nothing_more_and_says_so(net: Net) -> None:
     assert "votes_stopped" not in leaving.logs
 
 
+def test_a_validator_says_that_it_is_retired_once_its_last_block_is_durable(net: Net) -> None:
+    add_fifth(net)
+    jointly(net, removal(net, "bank-4"), "bank-1", "bank-2", "bank-3", "bank-5")
+    leaving = net.nodes[3]
+    ending: list[tuple[NodeState, str]] = []
+
+    def look(_batch: object) -> str:
+        """Before the batch is written."""
+        replica = leaving.machine.replica
+        if replica.ended and leaving.height < replica.committed:
+            shown = status(leaving)
+            ending.append((shown.state, shown.waiting_code))
+        return ""
+
+    leaving.fate = look
+    assert net.run(60_000, until=lambda: status(leaving).state is NodeState.RETIRED)
+    assert ending == [(NodeState.NORMAL, "DISK")]
+
+
 def test_a_removed_validator_helps_the_others_to_its_last_block(net: Net) -> None:
     """It alone has the last block; the others learn of it from its Status and fetch it."""
     add_fifth(net)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from node.recent import SPAN_MS, STEP_MS, RecentLatency
 from node.recorder import ORDERED_MAX, SECONDS, TIMED_MAX, Distribution, Recorder
 from tallynet.messages import Ping, Submit
 from tests.unit.node.machines import ClientEnd, Net, approved_offer, mutilated
@@ -74,6 +75,15 @@ def test_a_quiet_log_costs_no_lines_and_the_numbers_go_on(tmp_path: Path, log: L
     net.close()
     assert log.lines == []
     assert recorder.blocks == 4
+
+
+def test_the_newest_steps_of_the_charts_are_remembered_and_no_more() -> None:
+    recent = RecentLatency()
+    steps = SPAN_MS // STEP_MS
+    for number in range(2 * steps):
+        recent.add(number * STEP_MS, number / 1000)
+    means, longest = recent.means_and_longest(range(2 * steps))
+    assert means == longest == [*[None] * steps, *(n / 1000 for n in range(steps, 2 * steps))]
 
 
 def test_a_block_and_its_transactions_are_counted_and_timed(net: Net, recorder: Recorder) -> None:

@@ -7,10 +7,12 @@ import re
 import shlex
 import stat
 from collections.abc import Iterator
+from inspect import cleandoc
 from pathlib import Path
 from typing import Literal
 
 import pytest
+from cyclopts import App
 
 from tallynet.client import (
     ClientBusy,
@@ -32,7 +34,7 @@ from tools.kept_documents import document_id
 from tools.ledger_cli import NOUNS
 from tools.onboarding import seal_file
 from tools.organisation_cli import made_for_the_act
-from tools.output import Exit
+from tools.output import Exit, Output
 from tools.participant import Refusal
 from tools.records_by_name import AddressBook
 from tools.show_cli import NotFound
@@ -191,47 +193,54 @@ def test_help_shows_first_steps(capsys: pytest.CaptureFixture[str]) -> None:
     assert "tally demo" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        "voucher issue",
-        "organisation register",
-        "document register",
-        "document open",
-        "document upload",
-        "document grant",
-        "document disclose",
-        "document check",
-        "document complain",
-        "key reading",
-        "organisation disclose",
-        "organisation check",
-        "financing quote-sealed",
-        "financing quotes",
-        "financing accept-sealed",
-        "financing price",
-        "financing payout-confirm-sealed",
-        "line grant-sealed",
-        "line change-sealed",
-        "line open",
-        "line check",
-        "show",
-        "audit",
-        "voucher down",
-        "lot up",
-        "position exposure",
-        "position ladder",
-        "position idle",
-        "debtor impact",
-        "debtor portfolio",
-        "debtor idle",
-        "reconciliation show",
-    ],
-)
-def test_help_of_a_command_shows_an_example(words: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*words.split(), "--help"]) == 0
-    shown = capsys.readouterr().out
-    assert f"tally {words} " in shown.split("For example:")[1]
+def leaves() -> list[str]:
+    return sorted(command_words() | {"proof"})
+
+
+def command(words: str) -> App:
+    found = app
+    for word in words.split():
+        found = found[word]
+    return found
+
+
+@pytest.mark.parametrize("words", leaves())
+def test_every_command_shows_examples_that_can_be_typed(words: str) -> None:
+    text = cleandoc(command(words).default_command.__doc__)  # type: ignore[union-attr]
+    _, _, rest = text.partition("For example:")
+    block = rest.partition("Parameters\n---")[0].replace("\n        --", " --")
+    lines = [line.partition(" #")[0].split() for line in block.splitlines() if line.strip()]
+    shown = [line for line in lines if line[: 1 + len(words.split())] == ["tally", *words.split()]]
+    assert shown, "an example of the command itself"
+    for line in shown:
+        app.parse_args(shlex.split(" ".join(line[1:])), exit_on_error=False, print_error=False)
+
+
+FIGURES = {"bench", "chaos", "explore", "model", "proof mutate", "scenario", "simulate", "twins"}
+"""Long runs: programs read the file that `--json` names."""
+SPEAK_OTHERWISE = {"demo", "light run", "light show", "node run"}
+"""A show, logs, and what is JSON anyway."""
+
+
+@pytest.mark.parametrize("words", leaves())
+def test_every_result_can_be_had_as_json(words: str) -> None:
+    options = {n for a in command(words).assemble_argument_collection() for n in a.names}
+    if words in FIGURES:
+        assert "--json" in options
+    else:
+        assert ("--output" in options) == (words not in SPEAK_OTHERWISE)
+
+
+@pytest.mark.parametrize("words", leaves())
+def test_the_same_thing_has_the_same_option(words: str) -> None:
+    """What the reader knows of one command holds for the next."""
+    for argument in command(words).assemble_argument_collection():
+        kind = argument.hint
+        for name in argument.names:
+            assert (name == "--network") <= (kind is Path)
+            assert (name == "--output") <= (kind in (Output, Output | None))
+            assert (name == "--dry-run") <= (kind is bool)
+            assert name not in ("--json-file", "--save", "--format", "--wallet")
 
 
 def test_every_receipt_code_is_explained_and_no_other() -> None:
@@ -274,7 +283,7 @@ def test_explain_suggests_near_codes(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_rules_come_from_the_rulebook(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["rules", "--json"]) == 0
+    assert main(["rules", "--output", "json"]) == 0
     rules = {rule["name"]: rule for rule in json.loads(capsys.readouterr().out)}
     assert rules["voucher.issue"]["signers"] == ["MAKER", "CHECKER", "APPROVER"]
     assert rules["governance.parameter.set"]["joint"] == "the quorum of validator banks"

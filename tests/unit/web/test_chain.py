@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from node.door import Answers
+from node.recent import STEP_MS, RecentLatency
 from node.state import CommittedState, Overlay
 from node.store import Store, open_store
 from node.web.node_book import NodeBook
@@ -80,7 +81,23 @@ def deliver(
 
 
 def ask(book: NodeBook, **path: str) -> Ask:
-    return Ask(book, path, {}, {}, {}, BANK)
+    return Ask(book, path, {}, {"recent": RecentLatency()}, {}, BANK)
+
+
+def test_the_charts_show_transactions_and_latency_by_the_same_steps(tmp_path: Path) -> None:
+    recent = RecentLatency()
+    with opened(tmp_path) as store:
+        deliver(store, 1, (suspension(BANK), suspension(OTHER_BANK)))
+        with store.reader() as snapshot:
+            book = NodeBook(snapshot, BANK, Answers.PARTIES)
+            for seconds in (0.010, 0.020):
+                recent.add(book.time_ms, seconds)
+            shown = flow.view(Ask(book, {}, {}, {"recent": recent}, {}, BANK))
+    assert shown["seconds"][-1] == book.time_ms // STEP_MS * STEP_MS // 1000
+    last = [shown[line][-1] for line in ("per_second", "mean_ms", "longest_ms")]
+    assert last == [2 * 1000 / STEP_MS, 15.0, 20.0]
+    before = [shown[line][-2] for line in ("per_second", "mean_ms", "longest_ms")]
+    assert before == [0, None, None]
 
 
 def test_who_commanded_what_is_shown_to_him_alone(tmp_path: Path) -> None:

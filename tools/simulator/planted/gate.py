@@ -22,7 +22,7 @@ from typing import Final
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from tools.machine import machine
-from tools.output import ERRORS, OUT, Exit, print_rows
+from tools.output import ERRORS, Exit, print_rows, say
 from tools.simulator.child import Line, parse_line
 from tools.simulator.planted import PLANTS
 from tools.simulator.planted.plant import Plant, PlantError, plant_into
@@ -198,4 +198,4 @@ def _print(catches: Sequence[Catch]) -> None:
     print_rows("", ("planted bug", "rule", "", "seeds", "caught by"), rows)
     caught = [c.seeds for c in catches if c.caught]
     median = statistics.median(caught) if caught else 0
-    OUT.print(f"caught {len(caught)} of {len(catches)}; median {median:g} seeds", markup=False)
+    say(f"caught {len(caught)} of {len(catches)}; median {median:g} seeds")
