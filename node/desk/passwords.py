@@ -18,14 +18,14 @@ CHARACTERS_MIN: Final = 10
 CHARACTERS_MAX: Final = 128
 """Longer ones say no more, and each is hashed."""
 COST, BLOCK, PARALLEL = 2**15, 8, 3
-"""32 MiB and some 0.2 s each: the OWASP recommendation for this much memory."""
+"""32 MiB and some 0.3 s each: the OWASP recommendation for this much memory."""
 MEMORY_MAX: Final = 64 * 1024 * 1024
 SALT_BYTES: Final = 16
 HASH_BYTES: Final = 32
 AT_ONCE_MAX: Final = 2
 """64 MiB; sign-ins beyond wait for their turn."""
 WAITING_MAX: Final = 8
-"""Sign-ins that wait: two seconds' worth."""
+"""Sign-ins that wait: three seconds' worth."""
 
 
 class PasswordError(TallynetError):

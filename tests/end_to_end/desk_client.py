@@ -65,6 +65,14 @@ class Visitor:
                 return html.unescape(found[1])
             assert time.monotonic() < until, f"no {action} waits"
 
+    def choice(self, form: str, field: str) -> str:
+        """The first that a form offers."""
+        found = re.search(
+            rf'id="{field}".*?<option value="([^"]+)"', self.get(form).text, re.DOTALL
+        )
+        assert found is not None
+        return found[1]
+
     def until(self, path: str, said: str) -> bool:
         """Whether the page says it in the end."""
         until = time.monotonic() + SECONDS_MAX

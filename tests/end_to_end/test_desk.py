@@ -276,6 +276,35 @@ def test_a_one_person_shop_acts_alone(place: Place) -> None:
     assert owner.until(path, "state-DONE")
 
 
+# --- quotes -----------------------------------------------------------------------------------------------
+
+
+def test_quotes_are_asked_for_given_and_taken(place: Place) -> None:
+    book = AddressBook(place.directory)
+    holder, bank = (place.visitor(who, "maker") for who in (SUPPLIER, BANK))
+    form = holder.task("request")
+    asked = {
+        "amount": "1,000.00",
+        f"funders.{book.organisation(BANK).hex()}": "yes",
+        "account": holder.choice(form, "account"),
+        "purpose": "GOODS",
+    }
+    _done(place, SUPPLIER, holder, holder.draft(form, **asked))
+    form = bank.task("quote")
+    lasts = str(date(1970, 1, 1) + timedelta(days=MONDAY + 30))
+    _done(place, BANK, bank, bank.draft(form, rate="4.10 %", valid_to=lasts))
+    form = holder.task("take")
+    path = holder.draft(form, funder=holder.choice(form, "funder"))
+    assert "4.1 %" in holder.get(path).text
+    _done(place, SUPPLIER, holder, path)
+
+
+def _done(place: Place, who: str, maker: Visitor, path: str) -> None:
+    assert maker.post(f"{path}/propose").status == 303
+    assert place.visitor(who, "checker").post(f"{path}/approve").status == 303
+    assert maker.until(path, "state-DONE")
+
+
 # --- strangers --------------------------------------------------------------------------------------------
 
 
