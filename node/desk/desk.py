@@ -10,7 +10,6 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, Final, final
 
 import msgspec
@@ -21,11 +20,12 @@ from node.desk.accounts import Account, Accounts, Duty
 from node.desk.chain import POLICY_CODES, VALID_SECONDS, Chain, ChainError, Trial
 from node.desk.office import KeptDocument, Office, Person
 from node.desk.proposals import Agreement, Price, Proposal, Proposals, State
-from node.light.submitting import Submitter
+from tallynet.client import OutcomeUnknown, Receipt, SubmissionRefused, UnprovenPhase
 from tallynet.codec import Wire, decode, encode
 from tallynet.commands import FinancingAccept, FinancingDraw, command_name
+from tallynet.envelope import open_envelope
 from tallynet.errors import TallynetError
-from tallynet.receipts import Created
+from tallynet.receipts import Created, EnvelopeReceipt
 from tallynet.records import Kind, Role
 
 __all__ = ["Desk", "DeskError", "new_id"]
@@ -33,6 +33,8 @@ __all__ = ["Desk", "DeskError", "new_id"]
 REASON_CHARACTERS_MAX: Final = 500
 SETTLE_SECONDS: Final = 3.0
 """How long whoever agreed last waits for the receipt, which takes a second when all is well; then the page follows."""
+RECEIPT_SECONDS: Final = 10.0
+"""How long one attempt waits; the next sends the same bytes."""
 RETRY_SECONDS: Final = 2.0
 DAY_END_SECONDS: Final = 3.0
 """Too little to be ordered in before the business day ends."""
@@ -72,14 +74,12 @@ class Desk:
         chain: Chain,
         accounts: Accounts,
         proposals: Proposals,
-        submitter: Submitter,
         office: Office,
     ) -> None:
         self.chain: Final = chain
         self.accounts: Final = accounts
         self.proposals: Final = proposals
         self.office: Final = office
-        self._submitter: Final = submitter
         self._nursery: trio.Nursery | None = None
         self._under_way: Final[dict[str, trio.Event]] = {}
         """Proposals that are being sent -> set when that ends."""
@@ -212,10 +212,9 @@ class Desk:
 
     def created(self, id: str) -> list[Created]:
         """What a proposal has made, by its receipt."""
-        receipt = self._submitter.receipt(_known(id))
-        return (
-            [] if receipt is None else [made for each in receipt.commands for made in each.created]
-        )
+        raw = self.proposals.get(id).receipt
+        commands = decode(EnvelopeReceipt, raw).commands if raw else ()
+        return [made for each in commands for made in each.created]
 
     # --- who stands for it --------------------------------------------------------------------------------
 
@@ -340,52 +339,70 @@ class Desk:
 
     async def _turn(self, id: str) -> bool:
         """One attempt; whether it was the last."""
-        proposal = self.proposals.get(id)
         try:
-            report = await self._submit(proposal)
+            receipt = await self._submit(self.proposals.get(id))
+        except OutcomeUnknown:
+            return False
         except TallynetError as error:
-            if self._is_final(id, error):
-                before = self._troubles.get(id)
-                reason = error.message + (f"; before that, {before}" if before else "")
-                self._end(proposal, State.REFUSED, code=error.code, reason=reason)
-                return True
-            log = structlog.get_logger("desk")
-            log.warning("no receipt yet", proposal=id, code=error.code, message=error.message)
-            self._troubles[id] = error
-            return False
-        if report["state"] == "PENDING":
-            return False
-        state = State.DONE if report["code"] == "OK" else State.REFUSED
-        transaction, height = bytes.fromhex(report["transaction"]), report["height"]
-        self._end(proposal, state, code=report["code"], transaction=transaction, height=height)
+            if not self._is_final(id, error):
+                log = structlog.get_logger("desk")
+                log.warning("no receipt yet", proposal=id, code=error.code, message=error.message)
+                self._troubles[id] = error
+                return False
+            before = self._troubles.get(id)
+            reason = error.message + (f"; before that, {before}" if before else "")
+            self._end(id, State.REFUSED, code=error.code, reason=reason)
+        else:
+            codes = [receipt.code, *(each.code for each in receipt.receipt.commands)]
+            code = next((code for code in codes if code not in ("OK", "ATOMIC_ABORTED")), "OK")
+            self._end(
+                id,
+                State.DONE if receipt.ok else State.REFUSED,
+                code=code,
+                receipt=encode(receipt.receipt),
+                transaction=receipt.transaction,
+                height=receipt.height,
+            )
         return True
 
     def _is_final(self, id: str, error: TallynetError) -> bool:
         """Whether it can not happen any more. What was signed can, whatever nodes say, until it has expired."""
-        if self._submitter.look(_known(id)) is None:
+        if not self.proposals.get(id).envelope:
             return isinstance(error, DeskError)
-        return error.code == _EXPIRED
+        return isinstance(error, SubmissionRefused) and error.code == _EXPIRED
 
-    async def _submit(self, proposal: Proposal) -> dict[str, Any]:
-        """Sign it, unless that was done before, and send it."""
+    async def _submit(self, proposal: Proposal) -> Receipt:
+        """Sign it, unless that was done before, and send it: always the same bytes, which the network executes once.
+
+        Raises:
+            DeskError: it is not signed.
+            OutcomeUnknown, SubmissionRefused, and whatever else keeps it from being sent.
+        """
         await self.chain.connected()
-        known = _known(proposal.id)
-        agreements = [proposal.maker, *proposal.agreed]
-        until = int(time.time()) + VALID_SECONDS
-        if self._submitter.look(known) is None:
-            until = await self._prepare(proposal, agreements, until)
-        sign = partial(self._sign, agreements, until)
-        return await self._submitter.act(known, proposal.wire, sign)
+        if not proposal.envelope:
+            agreements = [proposal.maker, *proposal.agreed]
+            until = await self._prepare(proposal, agreements)
+            envelope = self.office.sign(proposal.wire, self._signers(agreements), until)
+            proposal = msgspec.structs.replace(proposal, envelope=envelope.raw)
+            self.proposals.save(proposal)
+        envelope = open_envelope(proposal.envelope)
+        try:
+            return await self.chain.client.submit(envelope, seconds=RECEIPT_SECONDS)
+        except SubmissionRefused:
+            # It may have been executed long ago, by what nodes do not remember at the door any more.
+            outcome = await self.chain.client.outcome(envelope.transaction)
+            if isinstance(outcome, UnprovenPhase):
+                raise
+            return outcome
 
-    async def _prepare(
-        self, proposal: Proposal, agreements: Sequence[Agreement], until: int
-    ) -> int:
+    async def _prepare(self, proposal: Proposal, agreements: Sequence[Agreement]) -> int:
         """What must be there before it is signed; until when the signature may count."""
         self._require_standing(proposal)
         if proposal.document is not None:
             kept = proposal.document
             self.office.keep(proposal.id, kept)
             await self.chain.client.put_ciphertext(Kind.DOCUMENT, kept.document, kept.ciphertext)
+        until = int(time.time()) + VALID_SECONDS
         if proposal.price is None:
             return until
         network = await self.chain.network()
@@ -395,19 +412,12 @@ class Desk:
         # The price is one of this business day: the signature ends with it.
         return min(until, network.next_roll - 1)
 
-    def _sign(self, agreements: Sequence[Agreement], until: int, commands: Sequence[Wire]) -> Any:
-        return self.office.sign(commands, self._signers(agreements), until)
-
-    def _end(self, proposal: Proposal, state: State, **changes: Any) -> None:
-        at = int(time.time())
-        self.proposals.save(
-            msgspec.structs.replace(proposal, state=state, decided_at=at, **changes)
+    def _end(self, id: str, state: State, **changes: Any) -> None:
+        now = int(time.time())
+        ended = msgspec.structs.replace(
+            self.proposals.get(id), state=state, decided_at=now, **changes
         )
-
-
-def _known(id: str) -> str:
-    """Under which the submitter keeps it; no id of a program has a slash."""
-    return f"people/{id}"
+        self.proposals.save(ended)
 
 
 def _require(proposal: Proposal, *states: State) -> None:

@@ -107,6 +107,10 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     """Why it was declined, or what the code says."""
     code: str = ""
+    envelope: bytes = b""
+    """Signed; kept before it leaves."""
+    receipt: bytes = b""
+    """Encoded."""
     transaction: bytes = b""
     height: int = 0
 

@@ -72,7 +72,7 @@ async def run(
                 names = Names(directory / config.web.names)
                 site = LightSite(config.name, follower, names)
                 chain, accounts = Chain(follower, network), Accounts(directory)
-                desk = Desk(chain, accounts, proposals, submitter, office)
+                desk = Desk(chain, accounts, proposals, office)
                 nursery.start_soon(desk.run)
                 nursery.start_soon(web.run, _pages(site, desk, copy, token, web.address))
             structlog.get_logger("light").info(

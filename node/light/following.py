@@ -6,7 +6,7 @@
                  cursor moves in the transaction that puts them in place
     every 10 s   f+1 validators say which block is the newest; when that one is taken in, the copy is proven as of
                  now
-    every 30 s   credit lines, which others change unseen
+    every 30 s   credit lines, which others change unseen; requests for quotes, whose event does not name who is asked
     every hour   the lists again, for what no event showed
 
 What goes wrong is kept as `trouble`, for the status; the copy answers meanwhile.
@@ -237,10 +237,17 @@ class Follower:
                 seen, lines_at = client.trust.newest, now + LINES_SECONDS
                 lines = self.copy.listed(Kind.CREDIT_LINE)
                 await self._read(client, [Want(Kind.CREDIT_LINE, kept.id) for kept in lines])
+                await self._read(client, await self._new_requests(client))
             if now >= lists_at:
                 lists_at = now + RELIST_SECONDS
                 await self._list(client)
             await trio.sleep(CONFIRM_SECONDS)
+
+    async def _new_requests(self, client: Client) -> list[Want]:
+        """Those that it is asked in: their event names the holder alone."""
+        entries = await client.united_index(Index.PARTY_REQUESTS, self.copy.organisation)
+        ids = sorted(entry[ID_BYTES:] for entry in entries)
+        return [Want(Kind.FINANCING_REQUEST, id) for id in ids if self.copy.kind_of(id) is None]
 
     async def _confirm(self, client: Client) -> None:
         """Have f+1 validators say which block is the newest; note it when that one is taken in."""

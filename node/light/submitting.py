@@ -1,4 +1,4 @@
-"""Commands of the enterprise's programs and people: signed here, and submitted under an id that the program gives.
+"""Commands of the enterprise's programs: signed here, and submitted under an id that the program gives.
 
 The id is what makes asking again safe. The signed envelope is kept under it, durable, before it leaves; whoever asks
 again, after a lost line or a restart of either side, has the same bytes sent again, which the network executes
@@ -90,40 +90,31 @@ class Submitter:
         if self._sign is None:
             raise CommandError("COMMANDS_OFF", "light.toml does not say `commands = true`")
         request = _request(raw)
-        return await self.act(request.id, [self._command(request)], self._sign)
-
-    async def act(self, id: str, commands: Sequence[Wire], sign: Sign) -> dict[str, Any]:
-        """The same with commands in one envelope; signed by `sign`, unless they were signed under this id before.
-
-        Raises:
-            CommandError, ClientBusy, ForkSeen, CopyError, and what signing raises.
-        """
-        digest = sha256(b"".join(command_name(c).encode() + encode(c) for c in commands)).digest()
+        command = self._command(request)
+        digest = sha256(command_name(command).encode() + encode(command)).digest()
         # No checkpoint from here to `keep`: the same id twice at once is one envelope.
-        sent = self._kept.get(id)
+        sent = self._kept.get(request.id)
         if sent is None:
             now = int(time.time())
             if self._kept.waiting(now) >= WAITING_MAX:
                 raise CommandError(
                     "CLIENT_BUSY", f"{WAITING_MAX} commands have no receipt; ask for those"
                 )
-            envelope = sign(commands)
-            sent = Sent(id, digest, envelope.raw, envelope.body.valid_until)
+            envelope = self._sign([command])
+            sent = Sent(request.id, digest, envelope.raw, envelope.body.valid_until)
             self._kept.keep(sent, now)
             if self._nursery is not None:
                 self._nursery.start_soon(self._go_on, sent)
         elif sent.digest != digest:
-            raise CommandError("COMMAND_ID_USED", f"{id} was another command")
+            raise CommandError("COMMAND_ID_USED", f"{request.id} was another command")
         return _report(sent if sent.receipt else await self._send(sent, RECEIPT_SECONDS))
 
     async def run(self) -> None:
         """Go on with what has no receipt, as long as it is valid: what requests gave up waiting for, and, with each
         connection, what a stop or the connection before has left."""
-        if self._sign is None:
-            return
         client: Client | None = None
         async with trio.open_nursery() as self._nursery:
-            while True:
+            while self._sign is not None:
                 client = await self._follower.connection(client)
                 for sent in self._kept.unanswered(int(time.time())):
                     self._nursery.start_soon(self._go_on, sent)
@@ -141,11 +132,6 @@ class Submitter:
         """What is known of an id, without asking anybody."""
         sent = self._kept.get(id)
         return None if sent is None else _report(sent)
-
-    def receipt(self, id: str) -> EnvelopeReceipt | None:
-        """Of what was sent under an id; None: there is none yet."""
-        sent = self._kept.get(id)
-        return decode(EnvelopeReceipt, sent.receipt) if sent and sent.receipt else None
 
     def _command(self, request: CommandRequest) -> Wire:
         label = sha256(b"tallynet/light/" + request.id.encode()).digest()[:LABEL_BYTES].hex()

@@ -21,8 +21,6 @@ from node.desk.office import KeptDocument, Office, Person, Signers
 from node.desk.proposals import Agreement, Proposal, Proposals, State
 from node.light.copy import Copy
 from node.light.following import Follower
-from node.light.sent import SentCommands
-from node.light.submitting import Submitter
 from tallynet.client import build_envelope, key_id
 from tallynet.codec import Wire, decode, encode
 from tallynet.commands import FinancingDraw, LotAccept
@@ -100,18 +98,13 @@ async def room(directory: Path, *accounts: Account, servers: list[Server]) -> As
     if accounts:
         write(directory, *accounts)
     copy = Copy(directory / "copy.sqlite", GENESIS_HASH, ORGANISATION)
-    kept = SentCommands(directory / "commands.sqlite", GENESIS_HASH, ORGANISATION)
     proposals = Proposals(directory, GENESIS_HASH, ORGANISATION)
     addresses = [server.address for server in servers]
     follower = Follower(copy, addresses, GENESIS, STRANGER, directory / "trust")
 
-    def no_words(words: str, _options: object) -> Wire:
-        raise TallynetError("USAGE", words)
-
-    submitter = Submitter(kept, follower, None, no_words)
     documents: list[tuple[str, KeptDocument]] = []
     office = Office(PEOPLE, sign, lambda label, it: documents.append((label, it)), lambda _code: "")
-    desk = Desk(Chain(follower, GENESIS_HASH), Accounts(directory), proposals, submitter, office)
+    desk = Desk(Chain(follower, GENESIS_HASH), Accounts(directory), proposals, office)
     made = Room(desk, servers, documents)
     made.says()
     try:
@@ -124,7 +117,6 @@ async def room(directory: Path, *accounts: Account, servers: list[Server]) -> As
             nursery.cancel_scope.cancel()
     finally:
         copy.close()
-        kept.close()
         proposals.close()
 
 
