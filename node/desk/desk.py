@@ -23,7 +23,7 @@ from node.desk.proposals import Agreement, Price, Proposal, Proposals, State
 from tallynet.client import OutcomeUnknown, Receipt, SubmissionRefused, UnprovenPhase
 from tallynet.codec import Wire, decode, encode
 from tallynet.commands import FinancingAccept, FinancingDraw, command_name
-from tallynet.envelope import open_envelope
+from tallynet.envelope import SIGNERS_MAX, open_envelope
 from tallynet.errors import TallynetError
 from tallynet.receipts import Created, EnvelopeReceipt
 from tallynet.records import Kind, Role
@@ -244,15 +244,22 @@ class Desk:
         self._agreement(account, Duty.MAKER)
         return proposal
 
-    def _possible(self, maker: Agreement) -> list[Agreement]:
-        """Everybody who might check what this one makes."""
+    def _others(self, maker: Agreement) -> list[Account]:
+        """Who might check what this one makes."""
         return [
-            Agreement(account.name, account.person, maker.at)
+            account
             for account in self.accounts.all().values()
-            if account.may(Duty.CHECKER)
-            and account.person != maker.person
-            and account.person in self.office.people
+            if account.may(Duty.CHECKER) and account.person != maker.person
         ]
+
+    def _possible(self, maker: Agreement) -> list[Agreement]:
+        """Those of them who have a key, as many as an envelope takes."""
+        found = [
+            Agreement(account.name, account.person, maker.at)
+            for account in self._others(maker)
+            if account.person in self.office.people
+        ]
+        return found[: SIGNERS_MAX - 1]
 
     def _require_standing(self, proposal: Proposal) -> None:
         """Everybody who stood for it still may: an account that was taken away signs nothing more."""
@@ -277,18 +284,17 @@ class Desk:
     async def _advance(self, proposal: Proposal) -> None:
         """Keep who agreed; send it when they are enough."""
         self._require_standing(proposal)
-        possible = self._possible(proposal.maker)
         all_of_them = [proposal.maker, *proposal.agreed]
         trial = await self._try_out(proposal.wire, all_of_them)
-        enough = trial.code not in POLICY_CODES and (bool(proposal.agreed) or not possible)
+        alone = not proposal.agreed and not self._others(proposal.maker)
+        enough = trial.code not in POLICY_CODES and (bool(proposal.agreed) or alone)
         if trial.code in POLICY_CODES:
-            others = [
-                each for each in possible if each.person not in {a.person for a in all_of_them}
-            ]
-            if not others:
+            stand = {each.person for each in all_of_them}
+            more = [each for each in self._possible(proposal.maker) if each.person not in stand]
+            if not more:
                 raise DeskError(trial.code, trial.reason)
             # What else is in the way shows only to those who may.
-            trial = await self._try_out(proposal.wire, [*all_of_them, *others])
+            trial = await self._try_out(proposal.wire, [*all_of_them, *more][:SIGNERS_MAX])
         self._check(proposal, trial)
         state = State.SENDING if enough else State.OPEN
         self.proposals.save(msgspec.structs.replace(proposal, state=state))

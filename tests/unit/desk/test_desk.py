@@ -198,6 +198,18 @@ async def test_where_nobody_else_may_check_one_person_acts_alone_if_the_policy_l
             assert len(here.sent) == 1
 
 
+async def test_a_checker_without_a_key_is_a_checker_all_the_same(tmp_path: Path) -> None:
+    gone = account("gone", Duty.CHECKER, person="nobody-of-the-wallet")
+    with serving() as servers:
+        async with room(tmp_path, MAKER, gone, servers=servers) as here:
+            id = await opened(here)
+            assert here.desk.proposals.get(id).state is State.OPEN
+            with pytest.raises(DeskError) as keyless:
+                await here.desk.approve(id, gone)
+            assert keyless.value.code == "PERSON_MISSING"
+            assert here.sent == []
+
+
 async def test_the_policy_on_the_chain_says_how_many_must_agree(tmp_path: Path) -> None:
     with serving() as servers:
         async with room(tmp_path, MAKER, CHECKER, APPROVER, servers=servers) as here:
