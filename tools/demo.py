@@ -14,14 +14,13 @@ from typing import Final
 
 import trio
 from rich.console import Console
-from rich.table import Table
 
 from tallynet.errors import TallynetError
 from tallynet.records import Kind
 from tools import testnet_processes
 from tools.audit_nodes import run_audit
 from tools.connect import genesis_of
-from tools.demo_people import make_password, open_light, stop_lights
+from tools.demo_people import make_password, open_lights, stop_lights
 from tools.demo_story import (
     CHAPTERS,
     CORE,
@@ -203,14 +202,12 @@ def _show_pages(directory: Path, network: NetworkFile, teller: Teller) -> None:
 def _open_desks(directory: Path, teller: Teller) -> None:
     """Start light nodes, with accounts, and say how to get in."""
     password, base = make_password(), free_ports(len(CAST))
-    table = Table(box=None)
-    for column in ("who", "address", "accounts", "password"):
-        table.add_column(column, no_wrap=True)
-    for number, name in enumerate(CAST):
-        opened = open_light(directory, name, base + number, password)
-        table.add_row(name, opened.address, ", ".join(opened.accounts), password)
+    opened = open_lights(directory, CAST, base, password)
     teller.chapter(len(CHAPTERS) + 2, "Now you: sign in and act")
-    teller.console.print(table)
+    rows = [("who", "address", "accounts", "password")]
+    rows += [(each.who, each.address, ", ".join(each.accounts), password) for each in opened]
+    for who, address, accounts, secret in rows:
+        teller.console.print(f"   {who:<15} {address:<22} {accounts:<24} {secret}")
     teller.console.print(
         "\n[bold]For this demo only: one password for all, printed here, gone with the network.[/bold]\n"
         f"An invoice to upload, from {DEVICES} to {CORE}: {UPLOAD}\n"

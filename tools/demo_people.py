@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from node.desk.accounts import Account, Duty, change, new_account
+from node.desk.accounts import Account, Accounts, Duty, change, new_account
 from node.desk.passwords import hash_password
-from node.light.config import LIGHT_FILE, load_light
+from node.light.config import load_light
 from tallynet.errors import TallynetError
 from tallynet.records import Role
 from tools import testnet_processes
 from tools.light_cli import LightError, ask, make_light
 from tools.wallet import Wallet, load_wallet
 
-__all__ = ["LIGHTS", "Opened", "make_password", "open_light", "stop_lights"]
+__all__ = ["LIGHTS", "Opened", "make_password", "open_lights", "stop_lights"]
 
 LIGHTS: Final = "light"
 """Of the network directory; holds a light node each."""
@@ -49,24 +49,28 @@ def make_password() -> str:
     return "-".join(secrets.token_hex(2) for _ in range(PASSWORD_WORDS))
 
 
-def open_light(network: Path, name: str, port: int, password: str) -> Opened:
-    """Make and start the light node of a wallet, with an account for each person who signs by hand, and wait until
-    its copy is proven. Raises TallynetError."""
+def open_lights(network: Path, names: Sequence[str], port: int, password: str) -> list[Opened]:
+    """Make and start light nodes of wallets, at ports from this one on, with an account for each person who signs by
+    hand, and wait until their copies are proven. Raises TallynetError."""
+    for number, name in enumerate(names):
+        _start(network, name, port + number, password)
+    return [_opened(network, name) for name in names]
+
+
+def _start(network: Path, name: str, port: int, password: str) -> None:
     directory = network / LIGHTS / name
-    if not (directory / LIGHT_FILE).exists():
-        make_light(directory, name, network, port)
+    make_light(directory, name, network, port)
     accounts = _accounts(load_wallet(network, name), password)
-
-    def edit(known: dict[str, Account]) -> None:
-        known.clear()
-        known.update({account.name: account for account in accounts})
-
-    change(directory, edit)
+    change(directory, lambda known: known.update({each.name: each for each in accounts}))
     testnet_processes.start(network / LIGHTS, name, module="tools.light_run")
+
+
+def _opened(network: Path, name: str) -> Opened:
+    directory = network / LIGHTS / name
     _wait(directory)
     web = load_light(directory).web
     address = f"http://{web.listen}" if web is not None else ""
-    return Opened(name, address, tuple(account.name for account in accounts))
+    return Opened(name, address, tuple(Accounts(directory).all()))
 
 
 def _accounts(wallet: Wallet, password: str) -> list[Account]:

@@ -21,7 +21,7 @@ from tests.end_to_end.desk_client import Visitor
 from tools import testnet_processes
 from tools.connect import connect, genesis_of
 from tools.demo import UPLOAD, free_ports, invoice_files
-from tools.demo_people import Opened, open_light, stop_lights
+from tools.demo_people import Opened, open_lights, stop_lights
 from tools.demo_story import CHAPTERS, on_stage, read_invoices
 from tools.records_by_name import AddressBook
 from tools.testnet_files import NetworkFile, Plan, init
@@ -63,8 +63,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     testnet_processes.start_all(directory)
     try:
         trio.run(_tell, directory, network)
-        base = free_ports(len(WHO))
-        opened = [open_light(directory, who, base + i, PASSWORD) for i, who in enumerate(WHO)]
+        opened = open_lights(directory, WHO, free_ports(len(WHO)), PASSWORD)
         yield Place(directory, {each.who: each for each in opened})
     finally:
         stop_lights(directory, WHO)
