@@ -50,7 +50,7 @@ class Variant:
     """Share of plans that begin with a prepared market. In small runs it took a third of
     the time (profile)."""
     spares: int = 0
-    """Banks that may become validators. Nobody lies then: liars know their place in one set only."""
+    """Banks that may become validators."""
 
 
 _OPENERS: Final = Variant(
@@ -183,13 +183,22 @@ VARIANTS: Final[dict[str, Variant]] = {
         lying_percent=100,
         behaviours=("invalid leader",),
     ),
+    "swindlers": Variant(
+        sizes=(4, 4, 7),
+        lengths_ms=(6_000,),
+        requests=(30, 60),
+        faults=(0, 4),
+        faulty_percent=100,
+        lying_percent=100,
+        behaviours=("reply liar",),
+    ),
     "members": Variant(
         sizes=(4, 4, 5),
         lengths_ms=(8_000, 12_000),
         requests=(60, 120),
         faults=(2, 8),
         epoch_lengths=(20,),
-        faulty_percent=0,
+        lying_percent=100,
         losses=(0, 0, 20, 100),
         spares=2,
     ),
@@ -208,6 +217,7 @@ _RARE: Final = (
     (50, "usurpers"),
     (20, "members"),
     (25, "spoilers"),
+    (30, "swindlers"),
 )
 """Every so many-th seed, counted from its own end."""
 
