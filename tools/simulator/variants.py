@@ -183,6 +183,16 @@ VARIANTS: Final[dict[str, Variant]] = {
         lying_percent=100,
         behaviours=("invalid leader",),
     ),
+    "alone": Variant(
+        sizes=(1,),
+        lengths_ms=(5_000,),
+        requests=(30, 60),
+        faults=(8, 16),
+        kinds=(_K.CRASH, _K.CRASH, _K.FAIL_COMMIT, _K.SLOW_DISK, _K.SLOW_DISK),
+        longest_ms=(100, 600),
+        storm_percent=100,
+        faulty_percent=0,
+    ),
     "swindlers": Variant(
         sizes=(4, 4, 7),
         lengths_ms=(6_000,),
@@ -218,6 +228,7 @@ _RARE: Final = (
     (20, "members"),
     (25, "spoilers"),
     (30, "swindlers"),
+    (45, "alone"),
 )
 """Every so many-th seed, counted from its own end."""
 

@@ -32,7 +32,7 @@ class BankAct(Act):
             *super().choices(), self._verify, self._lines, self._offer, self._pay, self._fund,
             self._settle, self._joint, self._sponsor, self._repaid,
             *(partial(act, self) for act in MORE),
-            *([self._membership] * (6 if self.town.founders < len(self.town.banks) else 0)),
+            *([self._membership] * (6 if self.town.spares else 0)),
         ]  # fmt: skip
 
     def _verify(self) -> Sequence[Wire]:
@@ -147,7 +147,7 @@ class BankAct(Act):
         inside = {validator.organisation for validator in network.validators}
         if network.next is not None or self.party.id not in inside or network.height < 2:
             return ()
-        spares = range(town.founders, len(town.banks))
+        spares = town.spares
         proposals: list[Wire] = [
             town.ready(number) for number in spares if town.banks[number].id not in inside
         ]
