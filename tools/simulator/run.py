@@ -394,6 +394,7 @@ class Run:
             self.handovers.append(handover)
             self.coverage["changes of the validator set"] += 1
             self.note(node.name, f"keeps the set since epoch {self.succession.newest.since}")
+            self.faults.set_changed()
             for other in self.nodes:
                 spare = other.index >= self.plan.n
                 if spare if not other.alive else other.behaviour is None:
