@@ -16,14 +16,14 @@ from tallynet.messages import Submit
 from tallynet.records import DocumentType, Role
 from tests.sim.plans import calm
 from tools.simulator.acts.base import CURRENCY
-from tools.simulator.clients import SimulatedClient
+from tools.simulator.clients import Session, SimulatedClient
 from tools.simulator.node import SimulatedNode
 from tools.simulator.run import Run
 
 VALIDITY_SECONDS = 600
 
 
-class _Deaf:
+class _Deaf(Session):
     """A session whose client does not listen."""
 
     def send(self, message: bytes) -> None:
@@ -72,7 +72,9 @@ class DrivenRun(Run):
         for envelope in envelopes:
             self.submitted(self._client_of(envelope), envelope)
         if envelopes:
-            node.ask(_Deaf(), Submit(tuple(envelope.raw for envelope in envelopes)))
+            node.ask(
+                _Deaf(self.clients[0], node), Submit(tuple(envelope.raw for envelope in envelopes))
+            )
 
     def replica(self, index: int) -> Replica:
         """The consensus core of a validator that runs."""

@@ -63,6 +63,15 @@ def test_all_validators_lose_their_memory_again_and_again() -> None:
     assert {node.starts for node in run.nodes} == {1 + len(crashes)}
 
 
+def test_B1_a_single_validator_tells_nobody_what_it_may_forget() -> None:
+    """Nobody else has the block: oracle 6 judges. A slow disk leaves much time to die in."""
+    slow = Fault(FaultKind.SLOW_DISK, 50, 0, 2_500, 0)
+    crashes = tuple(Fault(FaultKind.CRASH, at, 0, 30, at) for at in range(100, 2_500, 300))
+    run = kept(calm(n=1, requests=every(40, 2_500), length_ms=2_500, faults=(slow, *crashes)))
+    assert run.nodes[0].starts == 1 + len(crashes)
+    assert run.core[0].height > 0
+
+
 def test_A11_after_two_minutes_without_a_link_all_is_decided_in_time() -> None:
     """The run itself judges the time: 30 s and two caps of the back-off."""
     outage = Fault(FaultKind.OUTAGE, 500, -1, 119_500, 0)

@@ -75,7 +75,7 @@ class Messages:
         self._block = block_hash(self._header)
 
     def signed(self, kind: SignedKind, body: Wire, signer: int = LIAR) -> Signed:
-        return Ring(self._run, ()).sign_as(signer, kind, body)
+        return Ring(self._run, ()).sign_as(signer, kind, body, signer)
 
     def certificate(self, kind: SignedKind, vote: Wire) -> Certificate:
         signatures = tuple(self.signed(kind, vote, i).signature for i in range(3))
@@ -141,7 +141,7 @@ def mutations(run: Run, message: Wire) -> list[Mutation]:
     every = EveryChoice()
 
     def sign(signer: int, kind: SignedKind, body: bytes) -> Signed | None:
-        return run.ring.sign_as(signer, kind, body) if signer == LIAR else None
+        return run.ring.sign_as(signer, kind, body, signer) if signer == LIAR else None
 
     mutator = Mutator(every, Seen(), sign)
     return [mutator.mutate(message) for _ in every.runs()]

@@ -11,7 +11,16 @@ from tallynet.client.trust import Receipt, Trust
 from tallynet.codec import decode
 from tallynet.envelope import Envelope
 from tallynet.errors import RemoteProtocolError
-from tallynet.messages import ClientReply, Receipts, Refused, Submit
+from tallynet.messages import (
+    ClientReply,
+    ClientRequest,
+    EvidenceKind,
+    EvidencePage,
+    QueryEvidence,
+    Receipts,
+    Refused,
+    Submit,
+)
 from tools.simulator.node import SimulatedNode
 from tools.simulator.town import Party
 from tools.simulator.workload import next_envelope
@@ -95,10 +104,41 @@ class SimulatedClient:
         pending.tries += 1
 
     def _ask(self, node: SimulatedNode, pending: Pending) -> None:
-        session = self._sessions.setdefault(node.number, Session(self, node))
+        session = self._sessions.get(node.number)
+        if session is None or session.machine is not node.machine:
+            session = self._sessions[node.number] = Session(self, node)
+            self._ask_for_sets(session)
         request = Submit((pending.envelope.raw,))
+        if session.waiting is None:
+            self._send(session, request)
+        else:
+            session.waiting.append(request)
+
+    def _ask_for_sets(self, session: Session) -> None:
+        """How the validator set has changed, first of all on a new connection: a node closes those it has when
+        its set changes, so what comes over this one can be judged."""
+        newest = self.trust.succession.newest.since
+        after = newest.to_bytes(8, "big") if newest else b""
+        self._send(session, QueryEvidence(0, EvidenceKind.HANDOVERS, after))
+
+    def _send(self, session: Session, request: ClientRequest) -> None:
         delay = 50 + self._random.randrange(CLIENT_DELAY_US)
-        self._run.scheduler.after(delay, node.ask, session, request)
+        self._run.scheduler.after(delay, session.node.ask, session, request)
+
+    def hung_up(self, node: SimulatedNode) -> None:
+        """The connection to a process is lost."""
+        self._sessions.pop(node.number, None)
+
+    def _learned(self, session: Session, page: EvidencePage) -> None:
+        """Raises as `Trust.learn`."""
+        before = self.trust.succession.count
+        self.trust.learn(entry.data for entry in page.entries)
+        if page.more and self.trust.succession.count > before:
+            self._ask_for_sets(session)
+            return
+        waiting, session.waiting = session.waiting, None
+        for request in waiting or ():
+            self._send(session, request)
 
     def is_over(self, pending: Pending) -> bool:
         """No block can hold it any more, or more than f validators refused it for good."""
@@ -106,18 +146,19 @@ class SimulatedClient:
             self._run.newest_seconds >= pending.envelope.body.valid_until
         )
 
-    def answered(self, node: SimulatedNode, raw: bytes) -> None:
+    def answered(self, session: Session, raw: bytes) -> None:
         """Bytes of a reply arrive; what does not prove itself is not believed."""
+        node = session.node
         try:
             reply = decode(ClientReply, raw)
-            known = self.trust.succession
-            for handover in self._run.handovers[known.count - 1 :]:
-                known.add(handover)  # as after dialling a node whose set has changed
-            if isinstance(reply, Receipts):
+            if isinstance(reply, EvidencePage):
+                self._learned(session, reply)
+            elif isinstance(reply, Receipts):
                 for receipt in self.trust.receipts(reply):
                     if receipt.code == "OK":  # else of a copy that was not admitted
                         self._acknowledged(receipt)
         except (RemoteProtocolError, ForkSeen) as error:
+            self.hung_up(node)
             self._run.misled(self, node, str(error))
             return
         if isinstance(reply, Refused):
@@ -147,16 +188,20 @@ TRANSIENT: Final = BUSY | {
 
 
 class Session:
-    """A client's connection to one validator, as the service sees it."""
+    """A client's connection to one process, as the service sees it."""
 
-    __slots__ = ("_client", "_node")
+    __slots__ = ("client", "machine", "node", "waiting")
 
     key: Final = bytes(32)
     """Nobody's: no simulated client asks what depends on who asks."""
 
     def __init__(self, client: SimulatedClient, node: SimulatedNode) -> None:
-        self._client: Final = client
-        self._node: Final = node
+        self.client: Final = client
+        self.node: Final = node
+        self.machine: Final = node.machine
+        """It ends with this one."""
+        self.waiting: list[ClientRequest] | None = []
+        """Until it is known who validates; None: it is. As many as the client has envelopes pending."""
 
     def send(self, message: bytes) -> None:
-        self._client._run.reply(self._client, self._node, message)
+        self.client._run.reply(self, message)

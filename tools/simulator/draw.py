@@ -36,7 +36,9 @@ def draw(seed: int, behaviours: tuple[str, ...]) -> Plan:
     variant = VARIANTS[variant_of(seed)]
     n = random.choice(variant.sizes)
     f = faulty_max(n)
-    faulty = random.sample(range(n), f if _happens(random, variant.faulty_percent) else 0)
+    faulty = random.sample(
+        range(n + variant.spares), f if _happens(random, variant.faulty_percent) else 0
+    )
     liars = tuple(
         Liar(node, random.choice(variant.behaviours or behaviours))
         for node in sorted(faulty)

@@ -23,6 +23,8 @@ CLOCK_JUMP_MS: Final = (1_500, 60_000, 86_400_000)
 """Just inside the window in which votes are cast, a minute, a day."""
 FUNNEL_US: Final = (30_000, 400_000)
 """How long one validator hears alone: about one exchange of votes."""
+HEIR_US: Final = 100_000
+"""Within so long all have usually come into the new set."""
 IMAGE_PERIOD_US: Final = 700_000
 """How often a disk that will be rolled back is copied."""
 COMMIT_ERRORS: Final = (
@@ -39,6 +41,8 @@ class Faults:
         self.injected: Final[Counter[str]] = Counter()
         self._images: Final[dict[int, list[tuple[int, Image]]]] = {}
         """Validator -> (life it was copied in, copy of its disk)."""
+        self._heirs: Final[list[tuple[Fault, Random]]] = []
+        """What waits for the next change of the validator set."""
 
     def schedule(self) -> None:
         for fault in self._run.plan.faults:
@@ -87,6 +91,25 @@ class Faults:
     def _crash_all(self, fault: Fault, random: Random) -> None:
         for node in self._run.nodes:
             self._crash_node(node, random.randint(1, fault.length_ms))
+
+    def _crash_heir(self, fault: Fault, random: Random) -> None:
+        """At the next change of the validator set."""
+        self._heirs.append((fault, random))
+
+    def set_changed(self) -> None:
+        """A first validator has made another set durable: in a moment its first leader dies, or somebody else
+        in it, having come there or not."""
+        keys = self._run.succession.newest.keys
+        for fault, random in self._heirs:
+            key = keys[0] if random.random() < 0.5 else random.choice(keys)
+            heir = self._node(self._run.town.number_of(key))
+            wait = random.randrange(HEIR_US)
+            self._run.scheduler.after(wait, self._end_heir, heir, fault.length_ms)
+        self._heirs.clear()
+
+    def _end_heir(self, heir: SimulatedNode, length_ms: int) -> None:
+        if not self._run.healed:
+            self._crash_node(heir, length_ms)
 
     def _pause(self, fault: Fault, random: Random) -> None:
         del random

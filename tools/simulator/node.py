@@ -7,7 +7,7 @@ the taken batch is committed after the disk's latency, and a crash forgets every
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
@@ -29,8 +29,8 @@ from tools.simulator.disk import SimulatedDisk
 from tools.simulator.network import Network
 
 if TYPE_CHECKING:
-    from node.service import Session
     from tools.simulator.byzantine import Behaviour
+    from tools.simulator.clients import Session
     from tools.simulator.run import Run
 
 COMMIT_US: Final = (200, 3_000)
@@ -100,6 +100,8 @@ class SimulatedNode:
         self.slow_disk_until_us = 0
         self.halted = ""
         """Why the process ended by itself; empty while it runs or was merely crashed."""
+        self.places: Sequence[int] = range(run.plan.n)
+        """Numbers of the validators by their indices in the set that it lives in."""
         self.starts = 0
         self.voted_life = 0
         """The newest start after which it let a vote go."""
@@ -211,6 +213,8 @@ class SimulatedNode:
             state_sync_blocks=run.plan.state_sync_blocks,
             keep_blocks=run.plan.keep_blocks,
         )
+        if run.plan.spares:
+            self.places = [town.number_of(key) for key in self.machine.life.voters.keys]
         return self.machine
 
     def _replace_machine(self, old: Machine, store: Store) -> None:
@@ -327,16 +331,13 @@ class SimulatedNode:
         except RemoteProtocolError:
             self._run.refused_messages += 1
             return
+        if source not in self.places:
+            return  # in another set, the door is closed
+        source = self.places.index(source)
         if self.behaviour is not None:
             message = self.behaviour.receive(source, raw, message)
             if message is None:
                 return
-        if self._run.plan.spares:
-            keys = machine.life.voters.keys
-            public = self._run.town.validators[source].public_key().public_bytes_raw()
-            if public not in keys:
-                return  # in another set, the door is closed
-            source = keys.index(public)
         for_core, invalid = machine.receive(source, (message,))
         self._run.refused_messages += invalid
         self._inbox.extend(Received(source, message) for message in for_core)
@@ -347,7 +348,7 @@ class SimulatedNode:
             self._guard(self._asked, session, request)
 
     def _asked(self, session: Session, request: ClientRequest) -> None:
-        if self.machine is not None:
+        if self.machine is not None and self.machine is session.machine:
             self.machine.service.handle(session, (request,))
 
     def _guard(self, act: Callable[..., None], *arguments: Any) -> None:
@@ -454,25 +455,21 @@ class _Peers:
             node.behaviour.send(to, message)
             return
         node._run.sent(node, to, message)
-        if node._run.plan.spares and node.machine is not None:
-            to = node._run.town.number_of(node.machine.life.voters.keys[to])
-        self._network.send(node.number, to, message)
+        self._network.send(node.number, node.places[to], message)
 
     def broadcast(self, message: bytes) -> None:
         node = self._node
         if node.behaviour is not None:
-            for to in range(node._run.plan.n):
-                if to != node.index:
-                    node.behaviour.send(to, message)
+            for to in node.behaviour.others:
+                node.behaviour.send(to, message)
             return
         node._run.sent(node, ALL, message)
-        if node._run.plan.spares and node.machine is not None:
-            for key in node.machine.life.voters.keys:
-                number = node._run.town.number_of(key)
+        if node._run.plan.spares:
+            for number in node.places:
                 if number != node.index:
                     self._network.send(node.number, number, message)
             return
         self._network.broadcast(node.number, message)
 
     def connected(self) -> int:
-        return self._node._run.plan.n - 1
+        return len(self._node.places) - 1

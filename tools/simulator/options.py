@@ -28,6 +28,7 @@ class FaultKind(Enum):
     CRASH = "crash"
     CRASH_LEADER = "crash leader"
     CRASH_ALL = "crash all"
+    CRASH_HEIR = "crash at a change of the validator set"
     PAUSE = "pause"
     PARTITION = "partition"
     ONE_WAY = "one-way partition"
@@ -53,7 +54,8 @@ CHARGED_KINDS: Final = (
 
 
 DYING_KINDS: Final = frozenset(CHARGED_KINDS) | {
-    FaultKind.CRASH, FaultKind.CRASH_LEADER, FaultKind.CRASH_ALL, FaultKind.FAIL_COMMIT,
+    FaultKind.CRASH, FaultKind.CRASH_LEADER, FaultKind.CRASH_ALL, FaultKind.CRASH_HEIR,
+    FaultKind.FAIL_COMMIT,
 }  # fmt: skip
 """Faults that end a process."""
 

@@ -26,7 +26,7 @@ from tallynet.receipts import EnvelopeReceipt
 from tallynet.validators import Handover, Succession
 from tools.simulator.byzantine import BEHAVIOURS, Behaviour, Ring
 from tools.simulator.byzantine.mutation import BODIES
-from tools.simulator.clients import CLIENT_DELAY_US, RETRY_US, Pending, SimulatedClient
+from tools.simulator.clients import CLIENT_DELAY_US, RETRY_US, Pending, Session, SimulatedClient
 from tools.simulator.faults import Faults
 from tools.simulator.network import Network
 from tools.simulator.node import JOIN_US, SimulatedNode
@@ -394,6 +394,7 @@ class Run:
             self.handovers.append(handover)
             self.coverage["changes of the validator set"] += 1
             self.note(node.name, f"keeps the set since epoch {self.succession.newest.since}")
+            self.faults.set_changed()
             for other in self.nodes:
                 spare = other.index >= self.plan.n
                 if spare if not other.alive else other.behaviour is None:
@@ -456,14 +457,14 @@ class Run:
         for oracle in self.oracles:
             oracle.misled(client, node, why)
 
-    def reply(self, client: SimulatedClient, node: SimulatedNode, message: bytes) -> None:
-        if node.behaviour is not None:
-            changed = node.behaviour.reply(message)
+    def reply(self, session: Session, message: bytes) -> None:
+        if session.node.behaviour is not None:
+            changed = session.node.behaviour.reply(message)
             if changed is None:
                 return
             message = changed
         delay = 50 + self.scheduler.random.randrange(CLIENT_DELAY_US)
-        self.scheduler.after(delay, client.answered, node, message)
+        self.scheduler.after(delay, session.client.answered, session, message)
 
     def some_correct_node(self, detail: int) -> SimulatedNode | None:
         """A correct process that runs, for a client to look at."""
@@ -481,8 +482,13 @@ class Run:
             return None
         return node.machine.replica.statistics().leader
 
-    def is_faulty(self, index: int) -> bool:
-        return self.nodes[index].faulty
+    def is_faulty(self, number: int) -> bool:
+        return self.nodes[number].faulty
+
+    def is_faulty_in(self, epoch: int, index: int) -> bool:
+        """Of the validator with this index in the set of an epoch."""
+        key = self.succession.set_of(epoch).keys[index]
+        return self.is_faulty(self.town.number_of(key))
 
     # --- looking back ---------------------------------------------------------------------------
 

@@ -29,6 +29,8 @@ MONDAY: Final = 20_878
 FOREVER: Final = 2**40
 API_CAP: Final = 10**9
 """What a machine key may move alone, fen."""
+BANKS_MIN: Final = 4
+"""As many act, whether they have nodes or not."""
 SUPPLIERS: Final = ("devices", "shop", "cafe")
 COURT: Final = "court"
 PEOPLE: Final[dict[str, tuple[Role, ...]]] = {
@@ -104,13 +106,18 @@ class Town:
         return ValidatorAdd(b"-", bank.id, bank.name, public, Ready(1, self.hash, signature))
 
     @property
+    def spares(self) -> range:
+        """Numbers of the nodes, and of their banks, that may become validators."""
+        return range(self.founders, len(self.validators))
+
+    @property
     def banks(self) -> Sequence[Party]:
-        return self.parties[: len(self.validators)]
+        return [party for party in self.parties if party.is_bank]
 
     @property
     def clients(self) -> Sequence[Party]:
         """Who acts: four banks, the core enterprise, the suppliers, the court."""
-        return (*self.parties[:4], *self.parties[len(self.validators) :])
+        return (*self.parties[:BANKS_MIN], *self.parties[len(self.banks) :])
 
     def envelope(
         self,
@@ -144,7 +151,7 @@ def town_of(
     keys = validator_keys(n, real=real_signatures) + spare_keys(spares, real=real_signatures)
     banks = [
         party_of(f"bank-{i + 1}", (OrganisationKind.BANK, OrganisationKind.CLEARING), Size.LARGE)
-        for i in range(n + spares)
+        for i in range(max(n, BANKS_MIN) + spares)
     ]
     others = [party_of("core", (OrganisationKind.CORE,), Size.LARGE)]
     others += [
@@ -156,7 +163,7 @@ def town_of(
     others.append(party_of(COURT, (OrganisationKind.COURT_AGENT,), Size.LARGE))
     validators = tuple(
         Validator(bank.id, key.public_key().public_bytes_raw(), bank.name)
-        for bank, key in zip(banks[:n], keys[:n], strict=True)
+        for bank, key in zip(banks, keys[:n], strict=False)
     )
     start_seconds = MONDAY * 86_400 - 8 * 3600 + 10 * 3600
     genesis = Genesis(

@@ -50,7 +50,7 @@ class Variant:
     """Share of plans that begin with a prepared market. In small runs it took a third of
     the time (profile)."""
     spares: int = 0
-    """Banks that may become validators. Nobody lies then: liars know their place in one set only."""
+    """Banks that may become validators."""
 
 
 _OPENERS: Final = Variant(
@@ -183,13 +183,34 @@ VARIANTS: Final[dict[str, Variant]] = {
         lying_percent=100,
         behaviours=("invalid leader",),
     ),
+    "alone": Variant(
+        sizes=(1,),
+        lengths_ms=(5_000,),
+        requests=(30, 60),
+        faults=(8, 16),
+        kinds=(_K.CRASH, _K.CRASH, _K.FAIL_COMMIT, _K.SLOW_DISK, _K.SLOW_DISK),
+        longest_ms=(100, 600),
+        storm_percent=100,
+        faulty_percent=0,
+    ),
+    "swindlers": Variant(
+        sizes=(4,),
+        lengths_ms=(6_000, 8_000),
+        requests=(60, 90),
+        faults=(0, 4),
+        epoch_lengths=(5, 20),
+        faulty_percent=100,
+        lying_percent=100,
+        behaviours=("reply liar",),
+        spares=2,
+    ),
     "members": Variant(
         sizes=(4, 4, 5),
         lengths_ms=(8_000, 12_000),
         requests=(60, 120),
         faults=(2, 8),
-        epoch_lengths=(20,),
-        faulty_percent=0,
+        kinds=(*COMMON, _K.ISOLATE, _K.CRASH_HEIR, _K.CRASH_HEIR, _K.CRASH_HEIR),
+        epoch_lengths=(5, 20, 20),
         losses=(0, 0, 20, 100),
         spares=2,
     ),
@@ -208,6 +229,8 @@ _RARE: Final = (
     (50, "usurpers"),
     (20, "members"),
     (25, "spoilers"),
+    (30, "swindlers"),
+    (45, "alone"),
 )
 """Every so many-th seed, counted from its own end."""
 

@@ -25,6 +25,9 @@ PLAIN: Final = (
 )  # fmt: skip
 """Instructions that have no command of their own."""
 
+CAMPAIGN_BLOCKS: Final = 20
+"""For so long all banks want the same change of the validator set."""
+
 
 class BankAct(Act):
     def choices(self) -> list[Choice]:
@@ -32,7 +35,7 @@ class BankAct(Act):
             *super().choices(), self._verify, self._lines, self._offer, self._pay, self._fund,
             self._settle, self._joint, self._sponsor, self._repaid,
             *(partial(act, self) for act in MORE),
-            *([self._membership] * (6 if self.town.founders < len(self.town.banks) else 0)),
+            *([self._membership] * (6 if self.town.spares else 0)),
         ]  # fmt: skip
 
     def _verify(self) -> Sequence[Wire]:
@@ -142,19 +145,19 @@ class BankAct(Act):
         return ()
 
     def _membership(self) -> Sequence[Wire]:
-        """One change at a time, the same for all banks in one epoch, so that consents add up."""
+        """One change at a time, the same for all banks for a while, so that consents add up."""
         network, town = self.get(r.Kind.NETWORK, r.NETWORK_ID), self.town
         inside = {validator.organisation for validator in network.validators}
         if network.next is not None or self.party.id not in inside or network.height < 2:
             return ()
-        spares = range(town.founders, len(town.banks))
+        spares = town.spares
         proposals: list[Wire] = [
             town.ready(number) for number in spares if town.banks[number].id not in inside
         ]
         if len(inside) > VALIDATORS_MIN:
             leaving = [town.banks[town.founders - 1], *(town.banks[number] for number in spares)]
             proposals += [c.ValidatorRemove(b"-", b.id) for b in leaving if b.id in inside]
-        chosen = proposals[network.epoch % len(proposals)]
+        chosen = proposals[network.height // CAMPAIGN_BLOCKS % len(proposals)]
         consent = self.view.get(r.Kind.CONSENT, record_id(r.Kind.CONSENT, hash_of(chosen), b""))
         if isinstance(consent, r.Consent) and self.party.id in consent.organisations:
             return ()

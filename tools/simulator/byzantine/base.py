@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from consensus.events import Event
 from consensus.state import State
 from node.machine import Machine
+from node.store.tables import BlockRow
 from tallynet.codec import Wire, decode, encode
 from tallynet.envelope import SignedEnvelope
 from tallynet.errors import RemoteProtocolError
@@ -86,7 +87,7 @@ def kind_of(message: PeerMessage) -> str:
 
 
 class Ring:
-    """The liars of one run. They share their keys and what they hear."""
+    """The liars of one run, by their numbers. They share their keys and what they hear."""
 
     def __init__(self, run: Run, members: tuple[int, ...]) -> None:
         self._run: Final = run
@@ -106,12 +107,12 @@ class Ring:
         self._run.lies += 1
         return True
 
-    def sign_as(self, member: int, kind: SignedKind, body: Wire | bytes) -> Signed:
-        """Sign anything with a liar's key, past every guard."""
+    def sign_as(self, member: int, kind: SignedKind, body: Wire | bytes, signer: int) -> Signed:
+        """Sign anything with a liar's key, past every guard, as the validator of this index."""
         raw = body if isinstance(body, bytes) else encode(body)
         key: Any = self._run.town.validators[member]
         message = signed_bytes(DOMAINS[kind], self._run.town.hash, raw)
-        return Signed(kind, raw, member, key.sign(message))
+        return Signed(kind, raw, signer, key.sign(message))
 
 
 def mutilated(raw: bytes, random: Random) -> bytes:
@@ -135,8 +136,9 @@ class Behaviour:
     """A correct validator, as it stands. Subclasses distort."""
 
     def __init__(self, run: Run, index: int) -> None:
+        """`index` is its place in the first validator set, and its number for ever."""
         self.run: Final = run
-        self.index: Final = index
+        self.number: Final = index
         self.ring: Final = run.ring
         self.random: Final = Random(run.scheduler.random.getrandbits(64))
         self.node: SimulatedNode
@@ -150,7 +152,7 @@ class Behaviour:
 
     def another(self) -> Behaviour:
         """The behaviour of one more copy. Only asked for when `copies` is more than 1."""
-        return type(self)(self.run, self.index)
+        return type(self)(self.run, self.number)
 
     # --- what happens to it; subclasses override these ------------------------------------------
 
@@ -197,19 +199,19 @@ class Behaviour:
 
     def emit(self, to: int, message: bytes) -> None:
         """Let a message of the machine go as it is."""
-        self.run.network.send(self.node.number, to, message)
+        self.run.network.send(self.node.number, self.node.places[to], message)
 
     def lie(self, to: int, message: Wire | bytes, wait_us: int = 0) -> bool:
         """Send something that the machine did not say, perhaps later; False when it has lied enough
         in this second."""
-        if not self.ring.may_lie(self.index):
+        if not self.ring.may_lie(self.number):
             return False
         raw = message if isinstance(message, bytes) else encode(message)
-        network = self.run.network
+        network, number = self.run.network, self.node.places[to]
         if wait_us:
-            self.run.scheduler.after(wait_us, network.send, self.node.number, to, raw)
+            self.run.scheduler.after(wait_us, network.send, self.node.number, number, raw)
         else:
-            network.send(self.node.number, to, raw)
+            network.send(self.node.number, number, raw)
         return True
 
     def lie_to_all(self, message: Wire | bytes) -> None:
@@ -223,7 +225,11 @@ class Behaviour:
 
     def sign(self, kind: SignedKind, body: Wire | bytes) -> Signed:
         """Sign anything with the own key, past every guard."""
-        return self.ring.sign_as(self.index, kind, body)
+        return self.ring.sign_as(self.number, kind, body, self.index)
+
+    def sign_as(self, ally: int, kind: SignedKind, body: Wire | bytes) -> Signed:
+        """The same with the key of the liar with this index."""
+        return self.ring.sign_as(self.node.places[ally], kind, body, ally)
 
     def heard_changes(self, epoch: int) -> list[ViewChange]:
         """Bodies of ViewChanges that were heard, of one epoch, oldest first."""
@@ -244,15 +250,35 @@ class Behaviour:
         """What its own replica knows, to the last detail."""
         return self.machine.replica._s
 
+    def stored_block(self, height: int) -> BlockRow | None:
+        """What its own machine has at a height."""
+        store = self.node.store
+        if store is None:
+            return None
+        with store.reader() as reader:
+            return reader.block(height)
+
     @property
     def leads(self) -> bool:
         return self.core.leads
 
     @property
+    def index(self) -> int:
+        """Own place in the validator set that its machine lives in."""
+        return self.node.signer
+
+    @property
     def others(self) -> list[int]:
-        return [i for i in range(self.run.plan.n) if i != self.index]
+        return [i for i in range(len(self.node.places)) if i != self.index]
+
+    @property
+    def allies(self) -> list[int]:
+        """The liars of this set, itself among them."""
+        members = self.ring.members
+        return [i for i, number in enumerate(self.node.places) if number in members]
 
     @property
     def victims(self) -> list[int]:
         """Those who do not lie."""
-        return [i for i in range(self.run.plan.n) if i not in self.ring.members]
+        members = self.ring.members
+        return [i for i, number in enumerate(self.node.places) if number not in members]

@@ -32,7 +32,9 @@ class Sides:
             self._until_us = now + random.randint(*SIDE_US)
             apart = random.random() < 0.8
             choices = range(self._copies) if apart else (-1,)
-            self._side = {i: random.choice(choices) for i in range(self._run.plan.n)}
+            self._side = {
+                i: random.choice(choices) for i in range(self._run.plan.n + self._run.plan.spares)
+            }
         return self._side[other] in (copy, -1)
 
 
@@ -49,7 +51,7 @@ class Twin(Behaviour):
 
     def another(self) -> Twin:
         self._made += 1
-        return Twin(self.run, self.index, self._sides, self._made - 1)
+        return Twin(self.run, self.number, self._sides, self._made - 1)
 
     def send(self, to: int, message: bytes) -> None:
         if self._sides.joined(to, self._copy):

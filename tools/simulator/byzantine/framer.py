@@ -33,7 +33,7 @@ class Framer(Behaviour):
         kinds = [k for k in archive.kinds() if k in _SOURCES]
         for _ in range(FRAMES_PER_BEAT if kinds else 0):
             _, _, message = self.random.choice(archive.all(self.random.choice(kinds)))
-            votes = [v for v in _votes_in(message) if v.signer not in self.ring.members]
+            votes = [v for v in _votes_in(message) if v.signer not in self.allies]
             if votes:
                 forged = self._spliced(self.random.choice(votes))
                 self.lie(self.random.choice(self.victims), forged)

@@ -42,7 +42,7 @@ class GossipLiar(Behaviour):
         return [
             raw
             for source, _, message in self.ring.archive.all("Bodies")
-            if isinstance(message, Bodies) and source not in self.ring.members
+            if isinstance(message, Bodies) and source not in self.allies
             for raw in message.bodies
         ]
 

@@ -132,7 +132,7 @@ def _misplaced(liar: InvalidLeader, signed: Signed, vote: Prepare) -> Signed:
         (
             replace(vote, block=header_block, height=vote.height + 1),
             replace(vote, block=header_block, height=max(0, vote.height - 1)),
-            replace(vote, block=header_block, view=vote.view + liar.run.plan.n),
+            replace(vote, block=header_block, view=vote.view + liar.core.n),
             replace(vote, block=header_block, epoch=vote.epoch + 1),
         )
     )
@@ -174,7 +174,7 @@ def _number(liar: InvalidLeader, header: Header, ids: tuple[bytes, ...]) -> Part
         replace(header, version=header.version + 1),
         replace(header, genesis=liar.random.randbytes(32)),
         replace(header, next_validators=liar.random.randbytes(32)),
-        replace(header, proposer=(header.proposer + 1) % liar.run.plan.n),
+        replace(header, proposer=(header.proposer + 1) % liar.core.n),
         replace(header, proposer=60_000),
     )
     return liar.random.choice(changed), ids

@@ -47,7 +47,7 @@ class Echo(Behaviour):
         del raw
         if (
             isinstance(message, Signed)
-            and message.signer not in self.ring.members
+            and message.signer not in self.allies
             and message.kind in (SignedKind.PREPARE, SignedKind.COMMIT)
         ):
             self.vote(source, message.kind, message.body)
@@ -59,10 +59,10 @@ class Echo(Behaviour):
             if (receiver, body) in self._echoed:
                 continue
             self._echoed[(receiver, body)] = None
-            if len(self._echoed) > PLACES_MAX * self.run.plan.n:
+            if len(self._echoed) > PLACES_MAX * self.core.n:
                 self._echoed.popitem(last=False)
-            for member in self.ring.members:
-                self.lie(receiver, self.ring.sign_as(member, kind, body))
+            for member in self.allies:
+                self.lie(receiver, self.sign_as(member, kind, body))
 
 
 def own_proposal(index: int, message: PeerMessage) -> tuple[PrePrepare, Signed, Prepare] | None:
@@ -115,7 +115,7 @@ class Equivocator(Echo):
         if chosen is None or self.random.random() > self._loyal:
             chosen = self._next_of(place, to, len(rivals))
             self._given[(place, to)] = chosen
-            if len(self._given) > PLACES_MAX * self.run.plan.n:
+            if len(self._given) > PLACES_MAX * self.core.n:
                 self._given.popitem(last=False)
         if chosen and self.lie(to, rivals[chosen]):
             rival = decode(Signed, rivals[chosen].prepare)

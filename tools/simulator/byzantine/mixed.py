@@ -43,7 +43,7 @@ class Mixed(Behaviour):
 
     def _drawn(self) -> Behaviour:
         drawn = self.random.choice(MIXED)
-        return drawn(self.run, self.index)
+        return drawn(self.run, self.number)
 
     def placed(self, node: SimulatedNode) -> None:
         super().placed(node)

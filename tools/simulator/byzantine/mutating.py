@@ -26,7 +26,7 @@ class Mutating(Behaviour):
         self._share: Final = self.random.choice((0.02, 0.2, 0.8))
 
     def _signed(self, signer: int, kind: SignedKind, body: bytes) -> Signed | None:
-        return self.ring.sign_as(signer, kind, body) if signer in self.ring.members else None
+        return self.sign_as(signer, kind, body) if signer in self.allies else None
 
     def heard(self, source: int, raw: bytes, message: PeerMessage) -> PeerMessage | None:
         if self.random.randrange(100) < LEARN_PERCENT:

@@ -110,10 +110,7 @@ class StaleNewView(Echo):
         oldest = ViewChange(core.epoch, view, core.tip_header, core.tip_certificate, ())
         if bases and self.random.random() < 0.5:
             oldest = replace(bases[0], to_view=view, prepared=())
-        return [
-            self.ring.sign_as(member, SignedKind.VIEW_CHANGE, oldest)
-            for member in self.ring.members
-        ]
+        return [self.sign_as(member, SignedKind.VIEW_CHANGE, oldest) for member in self.allies]
 
     def announce(self, changes: list[OpenViewChange], view: int) -> NewView:
         """A NewView that these ViewChanges select."""
@@ -166,7 +163,7 @@ def _forged(liar: StaleNewView, true: NewView) -> NewView:
 
 def _liars_twice(liar: StaleNewView, true: NewView) -> NewView:
     """One signer several times, until there are q."""
-    changes = [c for c in liar.changes(true.view) if c.signed.signer in liar.ring.members]
+    changes = [c for c in liar.changes(true.view) if c.signed.signer in liar.allies]
     chosen = (changes * liar.core.q)[: liar.core.q]
     return liar.announce(chosen, true.view)
 

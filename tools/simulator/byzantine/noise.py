@@ -44,7 +44,7 @@ class FutureFlooder(Behaviour):
         if kind == 1:
             roots = (random.randbytes(32), random.randbytes(32))
             return self.sign(SignedKind.COMMIT, Commit(epoch, view, height, block, *roots))
-        view += (self.index - view) % self.run.plan.n  # one that it leads
+        view += (self.index - view) % self.core.n  # one that it leads
         content = build_content(
             core.config, height=height, parent=core.tip_block, time_ms=core.tip_time_ms + 1,
             envelopes=(random.randbytes(32),),

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
-from tallynet.blocks import Certificate, Commit, Header, quorum
+from tallynet.blocks import Commit, Header
 from tallynet.codec import decode, encode
-from tallynet.genesis import validators_hash
 from tallynet.hashing import block_hash
 from tallynet.merkle import list_root
 from tallynet.messages import (
@@ -23,8 +22,10 @@ from tallynet.messages import (
     StateHead,
     Status,
 )
-from tallynet.validators import Handover
+from tallynet.validators import HANDOVERS_MAX
 from tools.simulator.byzantine.base import Behaviour, mutilated, opened
+from tools.simulator.byzantine.false_handovers import false_handovers
+from tools.simulator.byzantine.forgery import certificate_over
 
 if TYPE_CHECKING:
     from tools.simulator.run import Run
@@ -57,27 +58,11 @@ class SyncLiar(Behaviour):
         elif isinstance(value, Blocks | Proposal | Bodies):
             self._answer(to, message, value)
         elif isinstance(value, StateHead) and self.random.random() < 0.5:
-            if not self.lie(to, replace(value, handovers=(self._usurpation(),))):
+            told = false_handovers(self, value.handovers)[:HANDOVERS_MAX]
+            if not self.lie(to, replace(value, handovers=told)):
                 self.emit(to, message)
         else:
             self.emit(to, message)
-
-    def _usurpation(self) -> Handover:
-        """A change of the validator set that nobody decided on and the liar alone signed."""
-        config, genesis = self.core.config, self.run.town.genesis
-        members = tuple(replace(v, name=f"{v.name} too") for v in genesis.validators)
-        height = config.epoch_length
-        header = encode(
-            Header(
-                config.genesis, 1, 0, height, self.random.randbytes(32), list_root(()),
-                genesis.time_ms + height, self.index, validators_hash(members),
-            )
-        )  # fmt: skip
-        vote = Commit(0, 0, height, block_hash(header), bytes(32), bytes(32))
-        signed = self.sign(SignedKind.COMMIT, vote)
-        signers = range(quorum(len(members)))
-        certificate = Certificate(signed.body, tuple(signers), (signed.signature,) * len(signers))
-        return Handover(header, certificate, members)
 
     def _claim(self, to: int, message: bytes, value: Signed) -> None:
         status = decode(Status, value.body)
@@ -207,16 +192,7 @@ def _forged(liar: SyncLiar, block: CertifiedBlock) -> CertifiedBlock:
     vote = replace(
         decode(Commit, block.certificate.vote), block=block_hash(raw), height=other.height
     )
-    own = {
-        member: liar.ring.sign_as(member, SignedKind.COMMIT, vote).signature
-        for member in liar.ring.members
-    }
-    if random.random() < 0.5:  # one liar as often as is needed
-        signers = tuple([liar.index] * liar.core.q)
-    else:
-        signers = tuple(range(liar.core.q))
-    signatures = tuple(own.get(i) or random.randbytes(64) for i in signers)
-    return replace(block, header=raw, certificate=Certificate(encode(vote), signers, signatures))
+    return replace(block, header=raw, certificate=certificate_over(liar, SignedKind.COMMIT, vote))
 
 
 def _other_envelopes(liar: SyncLiar, block: CertifiedBlock) -> CertifiedBlock:

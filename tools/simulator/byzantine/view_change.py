@@ -43,25 +43,25 @@ class Spammer(Behaviour):
         core, random = self.core, self.random
         epoch = random.choice((core.epoch, core.epoch, core.epoch + 1, 2**62))
         view = core.voted_view + random.choice(AHEAD)
-        member = random.choice(self.ring.members)
+        member = random.choice(self.allies)
         kind = random.randrange(4)
         if kind == 0:
             reason = random.choice(list(ComplaintReason))
             body: Complaint | ViewChange | NewView = Complaint(epoch, view, reason)
-            return self.ring.sign_as(member, SignedKind.COMPLAINT, body)
+            return self.sign_as(member, SignedKind.COMPLAINT, body)
         change = ViewChange(epoch, view, core.tip_header, core.tip_certificate, ())
         if kind <= 2:
-            return self.ring.sign_as(member, SignedKind.VIEW_CHANGE, change)
-        view += (member - view) % self.run.plan.n  # one that it would lead
+            return self.sign_as(member, SignedKind.VIEW_CHANGE, change)
+        view += (member - view) % self.core.n  # one that it would lead
         changes = [
-            encode(self.ring.sign_as(i, SignedKind.VIEW_CHANGE, replace(change, to_view=view)))
-            for i in self.ring.members
+            encode(self.sign_as(i, SignedKind.VIEW_CHANGE, replace(change, to_view=view)))
+            for i in self.allies
         ]
         heard = [raw for _, raw, _ in self.ring.archive.all("VIEW_CHANGE")]
         several = (*changes, *random.sample(heard, min(len(heard), core.q - 1)))
         by_signer = {decode(Signed, raw).signer: raw for raw in several}
         body = NewView(epoch, view, tuple(by_signer[i] for i in sorted(by_signer)), (), ())
-        return self.ring.sign_as(member, SignedKind.NEW_VIEW, body)
+        return self.sign_as(member, SignedKind.NEW_VIEW, body)
 
 
 class Grumbler(Behaviour):
@@ -71,10 +71,10 @@ class Grumbler(Behaviour):
     def beat(self) -> None:
         core = self.core
         body = Complaint(core.epoch, core.voted_view, self.random.choice(list(ComplaintReason)))
-        own = self.ring.sign_as(self.index, SignedKind.COMPLAINT, body)
+        own = self.sign(SignedKind.COMPLAINT, body)
         for victim in self.victims:
             self.lie(victim, own)
-            other = self.random.randrange(self.run.plan.n)
+            other = self.random.randrange(self.core.n)
             forged = Signed(SignedKind.COMPLAINT, own.body, other, self.random.randbytes(64))
             self.lie(victim, forged)
 

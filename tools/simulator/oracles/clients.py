@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tallynet.client.trust import Receipt
+from tallynet.codec import decode
+from tallynet.validators import Handover
 from tools.simulator.oracles.base import Committed, Oracle
 
 if TYPE_CHECKING:
@@ -14,8 +16,8 @@ if TYPE_CHECKING:
 
 
 class LightClients(Oracle):
-    """What a client took for certified is the block that correct validators hold at that height; and
-    what a correct validator answers is never refused."""
+    """What a client took for certified is the block that correct validators hold at that height, and whom it
+    takes for validators are those that they know; and what a correct validator answers is never refused."""
 
     name = "light client"
 
@@ -40,3 +42,15 @@ class LightClients(Oracle):
         for height, header in self._believed.items():
             if self._chain.get(height) != header:
                 raise self.violated(f"a client believes another block at height {height}")
+        for client in self.run.clients:
+            self._check_sets(client)
+
+    def _check_sets(self, client: SimulatedClient) -> None:
+        """Every change of the validator set that it followed is one that correct validators have kept."""
+        kept = [(handover.header, handover.validators) for handover in self.run.handovers]
+        for raw in client.trust.handovers:
+            followed = decode(Handover, raw)
+            if (followed.header, followed.validators) not in kept:
+                raise self.violated(
+                    f"{client.party.name} believes validators that nobody decided on"
+                )

@@ -37,7 +37,7 @@ class Steadfast(Oracle):
         if event == "complained" and fields["reason"] in ACCUSATIONS:
             epoch, view = int(str(fields["epoch"])), int(str(fields["view"]))
             leader = view % len(self.run.succession.set_of(epoch).keys)
-            if not self.run.is_faulty(leader) and (epoch, view) >= self._newest:
+            if not self.run.is_faulty_in(epoch, leader) and (epoch, view) >= self._newest:
                 raise self.violated(
                     f"{node} accuses the correct leader {leader}: {fields['reason']}"
                 )

@@ -40,7 +40,7 @@ class EvidenceSoundness(Oracle):
 
     def at_end(self) -> None:
         for conviction, _ in self._statements.convictions():
-            if not self.run.is_faulty(conviction.signer):
+            if not self.run.is_faulty_in(conviction.epoch, conviction.signer):
                 raise self.violated(f"what it said convicts a correct validator: {conviction}")
 
     def evidence(self, node: SimulatedNode, proof: bytes) -> None:
@@ -48,7 +48,7 @@ class EvidenceSoundness(Oracle):
             found = culprit(proof, self._electorate, self.run.check)
         except RemoteProtocolError as error:
             raise self.violated(f"{node} keeps a proof that proves nothing: {error}") from None
-        if not self.run.is_faulty(found.signer):
+        if not self.run.is_faulty_in(found.epoch, found.signer):
             raise self.violated(
                 f"{node} keeps a proof against the correct validator {found.signer}: {found}"
             )

@@ -27,7 +27,7 @@ DURABILITY: Final = (
         "            turn.delivered.append((executed, delivery.certificate))\n",
         "            turn.delivered.append((executed, delivery.certificate))\n"
         "            self._on_committed(executed, delivery.certificate)\n",
-        "crashes",
+        "alone",
     ),
     Plant(
         "slot-not-written", "B1", _NORMAL,

@@ -102,16 +102,18 @@ LAW: Final = (
         "client-believes-without-certificate", "B6, E9", _VALIDATORS,
         "        commit = self.committed(certificate)\n",
         "        commit = decode(Commit, certificate.vote)\n",
+        "swindlers",
     ),
     Plant(
         "client-believes-without-proof", "C7, E9", _TRUST,
         "        if not verify_list_proof(block.commit.receipts_root, proven.receipt, proven.proof):\n",
         "        if proven.proof.count < 1:\n",
+        "swindlers",
     ),
     Plant(
         "client-believes-another-header", "E9", _VALIDATORS,
         "        if commit.block != block_hash(header_bytes):\n",
         "        if not commit.block:\n",
-        variant="liars",
+        "swindlers",
     ),
 )  # fmt: skip

@@ -38,4 +38,10 @@ MEMBERS: Final = (
         "            pass\n",
         "members",
     ),
+    Plant(
+        "any-heirs-are-believed", "5.8, E9", "tallynet/validators.py",
+        "        if header.next_validators != validators_hash(handover.validators):\n",
+        "        if not handover.validators:\n",
+        "swindlers",
+    ),
 )  # fmt: skip
