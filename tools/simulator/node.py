@@ -6,6 +6,8 @@ the taken batch is committed after the disk's latency, and a crash forgets every
 
 from __future__ import annotations
 
+import errno
+import os
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +25,7 @@ from node.signer import Signer
 from node.store import CRASH_POINTS, Store, StoreError, StoreFatal, WriteBatch
 from node.store.mark import Mark
 from node.store.scan import scan_environment
+from node.store.tables import BLOCKS, JOURNAL
 from tallynet.errors import InvariantViolated, RemoteProtocolError
 from tallynet.messages import ClientRequest, SignedKind
 from tools.simulator.disk import SimulatedDisk
@@ -45,8 +48,7 @@ BACKLOG_MAX: Final = 20_000
 """Messages that a paused process finds in its sockets afterwards; more were lost."""
 
 
-DURABLE_POINTS: Final = ("after-commit", "after-mark")
-"""Crash points of the store behind which the batch is on the disk."""
+Votes = dict[bytes, None]
 
 
 class _PowerLost(BaseException):
@@ -61,7 +63,7 @@ class _WatchedSigner(Signer):
         self._node: Final = node
 
     def sign(self, kind: SignedKind, body: bytes) -> bytes:
-        self._node.signs(kind)
+        self._node.signs(kind, body)
         return super().sign(kind, body)
 
 
@@ -71,11 +73,15 @@ class SimulatedMark:
     def __init__(self, name: str) -> None:
         self.path: Final = Path(name)
         self.marks: dict[bytes, Mark] = {}
+        self.fails = False
+        """It cannot be written: its disk is full, or read-only."""
 
     def read(self, genesis: bytes) -> Mark | None:
         return self.marks.get(genesis)
 
     def write(self, genesis: bytes, mark: Mark) -> None:
+        if self.fails:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self.marks[genesis] = mark
 
 
@@ -103,10 +109,17 @@ class SimulatedNode:
         self.starts = 0
         self.voted_life = 0
         """The newest start after which it let a vote go."""
-        self.silent_since_us: int | None = None
-        """When it said that it votes no more."""
+        self.taken = 0
+        """Turns whose batch was handed to the disk."""
+        self.durable = 0
+        """The newest of them that is on it."""
+        self.silent_turn: int | None = None
+        """The turn in which it said that it votes no more."""
         self.barred = False
-        """Its disk was lost or rolled back in a way that the key mark shows: it must not vote (B12)."""
+        """Its disk was lost or rolled back in a way that the key mark shows, or its register is missing: it
+        must not vote (B12)."""
+        self.votes: Votes = {}
+        """Bodies of Commits that were signed in the history that its disk holds; of charged validators only."""
         self._paused_until_us = 0
         self._backlog: Final[deque[tuple[Callable[..., None], tuple[Any, ...]]]] = deque()
         self._inbox: Final[deque[Event]] = deque()
@@ -156,6 +169,7 @@ class SimulatedNode:
         self._inbox.clear()
         self._backlog.clear()
         self._paused_until_us = 0
+        self.disk.begin_life()
         directory = Path(self.name)
         key = town.validators[self.index]
         try:
@@ -247,29 +261,41 @@ class SimulatedNode:
     def _die_within(self, store: Store, batch: WriteBatch) -> None:
         """The commit that was under way gets as far as one of the store's crash points, or is done."""
         self._crash_at = self._random.choice((*CRASH_POINTS, ""))
+        landed = self.disk.landed
         try:
             store.commit(batch)
-        except StoreFatal:
-            return  # the disk failed before it came so far
-        except _PowerLost:
-            if self._crash_at not in DURABLE_POINTS:
-                return
+        except (StoreFatal, _PowerLost):
+            pass  # it is on the disk or not, whatever ended it
         finally:
             self._crash_at = ""
+        if self.disk.landed > landed:
+            self._stored(batch)
+
+    def _stored(self, batch: WriteBatch) -> None:
+        self.durable = self.taken
         self._run.stored(self, batch)
 
     def _at_crash_point(self, name: str) -> None:
         if name == self._crash_at:
             raise _PowerLost
 
-    def remembers_until(self, life: int, *, mark_lost: bool) -> None:
-        """The disk is now as it was in that life; 0: empty. Without its mark nothing on this machine
-        knows of votes since; with it, the node must see that it has voted since (B12)."""
+    def remembers_until(self, life: int, votes: Votes, *, mark_lost: bool) -> None:
+        """The disk is now as it was in that life, with these votes; 0: empty. Without its mark nothing on this
+        machine knows of votes since; with it, the node must see that it has voted since (B12)."""
         if mark_lost:
             self.mark.marks.clear()
             self.voted_life = 0
         self.barred = self.voted_life > life
-        self.silent_since_us = None
+        self.votes = votes
+        self.silent_turn = None
+
+    def forgets_votes(self) -> None:
+        """The disk holds the chain, but not the register any more."""
+        self.disk.empty(JOURNAL)
+        blocks = self.disk.tables.get(BLOCKS)
+        if blocks is not None and blocks.rows:
+            self.barred = True
+        self.votes = {}
 
     def _end(self) -> None:
         self._life += 1
@@ -310,7 +336,9 @@ class SimulatedNode:
 
     # --- events ---------------------------------------------------------------------------------
 
-    def signs(self, kind: SignedKind) -> None:
+    def signs(self, kind: SignedKind, body: bytes) -> None:
+        if kind is SignedKind.COMMIT and self.index in self._run.charged:
+            self.votes[body] = None
         self._run.signed(self, kind)
 
     def receive(self, source: int, raw: bytes) -> None:
@@ -364,6 +392,8 @@ class SimulatedNode:
             self._halt(error.code, error.message)
         except InvariantViolated as error:
             self._broken(error)
+        if self.disk.breach:
+            self._run.breached(self)
         if life == self._life:
             self._schedule_tick()
 
@@ -375,6 +405,7 @@ class SimulatedNode:
             batch = machine.shell.take()
             if batch is None:
                 return
+            self.taken += 1
             if len(batch):
                 self._writing = batch
                 latency = self._random.randint(*COMMIT_US)
@@ -382,6 +413,7 @@ class SimulatedNode:
                     latency = self._random.randrange(SLOW_COMMIT_US)
                 self._run.scheduler.after(latency, self._commit, self._life)
                 return
+            self.durable = self.taken
             self._inbox.append(machine.shell.written())
 
     def _step(self, machine: Machine, event: Event) -> None:
@@ -400,9 +432,13 @@ class SimulatedNode:
         batch, store, machine = self._writing, self.store, self.machine
         if batch is None or store is None or machine is None:
             return
-        store.commit(batch)
-        self._writing = None
-        self._run.stored(self, batch)
+        landed = self.disk.landed
+        try:
+            store.commit(batch)
+        finally:
+            self._writing = None
+            if self.disk.landed > landed:
+                self._stored(batch)
         self._inbox.append(machine.shell.written())
         if machine.shell.finished:
             self._replace_machine(machine, store)
