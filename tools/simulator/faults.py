@@ -56,7 +56,7 @@ class Faults:
         """A backup, taken while the node runs; the mark stays beside the key."""
         if not self._run.healed:
             node = self._node(index)
-            self._images[index].append((node.starts, dict(node.votes), node.disk.image()))
+            self._images[index].append((node.starts, node.votes.copy(), node.disk.image()))
             self._run.scheduler.after(IMAGE_PERIOD_US, self._copy, index)
 
     def _node(self, index: int) -> SimulatedNode:
@@ -222,9 +222,9 @@ class Faults:
         node = self._node(fault.node)
         images = self._images[fault.node]
         node.crash()
-        life, votes, image = random.choice(images) if images else (0, {}, {})
+        life, votes, image = random.choice(images) if images else (0, Votes(), {})
         node.disk.restore(image)
-        node.remembers_until(life, dict(votes), mark_lost=random.random() < 0.5)
+        node.remembers_until(life, votes.copy(), mark_lost=random.random() < 0.5)
         self._run.scheduler.after(fault.length_ms * 1000, self._start, node)
 
     def _reformat(self, fault: Fault, random: Random) -> None:
@@ -232,7 +232,7 @@ class Faults:
         node = self._node(fault.node)
         node.crash()
         node.disk.wipe()
-        node.remembers_until(0, {}, mark_lost=random.random() < 0.3)
+        node.remembers_until(0, Votes(), mark_lost=random.random() < 0.3)
         self._run.scheduler.after(fault.length_ms * 1000, self._start, node)
 
     def _unregister(self, fault: Fault, random: Random) -> None:

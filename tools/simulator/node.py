@@ -26,6 +26,8 @@ from node.store import CRASH_POINTS, Store, StoreError, StoreFatal, WriteBatch
 from node.store.mark import Mark
 from node.store.scan import scan_environment
 from node.store.tables import BLOCKS, JOURNAL
+from tallynet.blocks import Prepare
+from tallynet.codec import decode
 from tallynet.errors import InvariantViolated, RemoteProtocolError
 from tallynet.messages import ClientRequest, SignedKind
 from tools.simulator.disk import SimulatedDisk
@@ -48,7 +50,26 @@ BACKLOG_MAX: Final = 20_000
 """Messages that a paused process finds in its sockets afterwards; more were lost."""
 
 
-Votes = dict[bytes, None]
+class Votes:
+    """What one key has voted for, as its register should know."""
+
+    def __init__(self) -> None:
+        self.commits: dict[bytes, None] = {}
+        """Their bodies."""
+        self.prepared: dict[tuple[int, int], int] = {}
+        """(epoch, height) -> newest view of a Prepare."""
+
+    def add(self, kind: SignedKind, body: bytes) -> None:
+        if kind is SignedKind.COMMIT:
+            self.commits[body] = None
+        elif kind is SignedKind.PREPARE:
+            vote = decode(Prepare, body)
+            self.prepared[vote.epoch, vote.height] = vote.view  # views only grow
+
+    def copy(self) -> Votes:
+        made = Votes()
+        made.commits, made.prepared = dict(self.commits), dict(self.prepared)
+        return made
 
 
 class _PowerLost(BaseException):
@@ -118,8 +139,8 @@ class SimulatedNode:
         self.barred = False
         """Its disk was lost or rolled back in a way that the key mark shows, or its register is missing: it
         must not vote (B12)."""
-        self.votes: Votes = {}
-        """Bodies of Commits that were signed in the history that its disk holds; of charged validators only."""
+        self.votes = Votes()
+        """What was signed in the history that its disk holds; of charged validators only."""
         self._paused_until_us = 0
         self._backlog: Final[deque[tuple[Callable[..., None], tuple[Any, ...]]]] = deque()
         self._inbox: Final[deque[Event]] = deque()
@@ -295,7 +316,7 @@ class SimulatedNode:
         blocks = self.disk.tables.get(BLOCKS)
         if blocks is not None and blocks.rows:
             self.barred = True
-        self.votes = {}
+        self.votes = Votes()
 
     def _end(self) -> None:
         self._life += 1
@@ -337,8 +358,8 @@ class SimulatedNode:
     # --- events ---------------------------------------------------------------------------------
 
     def signs(self, kind: SignedKind, body: bytes) -> None:
-        if kind is SignedKind.COMMIT and self.index in self._run.charged:
-            self.votes[body] = None
+        if self.index in self._run.charged:
+            self.votes.add(kind, body)
         self._run.signed(self, kind)
 
     def receive(self, source: int, raw: bytes) -> None:

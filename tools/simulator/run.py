@@ -29,7 +29,7 @@ from tools.simulator.byzantine.mutation import BODIES
 from tools.simulator.clients import CLIENT_DELAY_US, RETRY_US, Pending, SimulatedClient
 from tools.simulator.faults import Faults
 from tools.simulator.network import Network
-from tools.simulator.node import JOIN_US, SimulatedNode
+from tools.simulator.node import JOIN_US, SimulatedNode, Votes
 from tools.simulator.opening import opening
 from tools.simulator.options import CALM, Plan
 from tools.simulator.oracles import ORACLES, UNCONDITIONAL, Committed, Forks, Oracle, Violation
@@ -415,7 +415,7 @@ class Run:
                 raise Violation("durability", f"{node} finds its store damaged: {why}")
             # The operator moves the data away and keeps the key: the node follows without a vote.
             node.disk.wipe()
-            node.remembers_until(0, {}, mark_lost=False)
+            node.remembers_until(0, Votes(), mark_lost=False)
             self.scheduler.after(RESTART_US, node.start)
 
     def invariant_broken(self, node: SimulatedNode, error: InvariantViolated) -> None:

@@ -154,7 +154,8 @@ VARIANTS: Final[dict[str, Variant]] = {
     "disks": Variant(
         sizes=(4, 4, 7),
         lengths_ms=(6_000,),
-        kinds=(_K.CRASH, _K.CRASH_ALL, _K.FAIL_COMMIT, _K.SLOW_DISK),
+        kinds=(_K.CRASH, _K.CRASH_LEADER, _K.CRASH_LEADER, _K.CRASH_ALL, _K.FAIL_COMMIT, _K.SLOW_DISK),
+        epoch_lengths=(5, 5, 20, 1000),
         faulty_percent=100,
         lying_percent=0,
     ),

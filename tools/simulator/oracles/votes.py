@@ -135,15 +135,14 @@ class Amnesia(Oracle):
             node.silent_turn = None  # it ended before it could write that down
 
     def put_by(self, node: SimulatedNode, certificate: Certificate) -> None:
-        """Its own Commit is in there. A view below the present one it has left, and the register no longer says
-        what was voted on there."""
-        said = self._said.get(node.index)
-        if said is None or node.machine is None or node.signer not in certificate.signers:
+        """Its own Commit is in there, so its register must hold it. Of a view that was left it holds nothing but
+        the certificate under that Commit, or a later one: there it need not notice."""
+        said, own = self._said.get(node.index), node.signer in certificate.signers
+        if said is None or not own or certificate.vote not in said or node.silent_turn is not None:
             return
-        if certificate.vote not in said or certificate.vote in node.votes:
-            return
-        vote, here = decode(Commit, certificate.vote), node.machine.replica.statistics()
-        if (vote.epoch, vote.view) >= (here.epoch, here.view) and node.silent_turn is None:
+        vote = decode(Commit, certificate.vote)
+        later = node.votes.prepared.get((vote.epoch, vote.height), -1) > vote.view
+        if certificate.vote not in node.votes.commits and not later:
             node.silent_turn = node.durable
             self.run.note(node.name, "was shown a Commit of its own that it has forgotten")
 
