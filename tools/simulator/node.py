@@ -311,12 +311,12 @@ class SimulatedNode:
         self.silent_turn = None
 
     def forgets_votes(self) -> None:
-        """The disk holds the chain, but not the register any more."""
-        self.disk.empty(JOURNAL)
+        """The disk holds the chain, but not the register any more; nobody puts together a database without one."""
         blocks = self.disk.tables.get(BLOCKS)
         if blocks is not None and blocks.rows:
+            self.disk.empty(JOURNAL)
             self.barred = True
-        self.votes = Votes()
+            self.votes = Votes()
 
     def _end(self) -> None:
         self._life += 1
