@@ -20,8 +20,8 @@ import lmdb
 from node.store.tables import CHECKSUM_BYTES, SEEDS, sealed
 
 MAIN: Final = "main"
-SECTOR_VALUES_MAX: Final = 8
-"""Neighbouring values that are damaged together: they share a page."""
+PAGE_VALUES: Final = 40
+"""Neighbouring values that are damaged together at most: as many share a page of 4 KiB."""
 Rows = dict[bytes, bytes]
 
 
@@ -121,9 +121,12 @@ class SimulatedDisk:
         if not names:
             return "an empty disk"
         name = random.choice(names)
+        if random.random() < 0.5:  # else the small tables, on which all stands, would seldom be met
+            sizes = [len(self.tables[name].rows) for name in names]
+            (name,) = random.choices(names, sizes)
         table = self.tables[name]
         first = random.randrange(len(table.keys))
-        for key in table.keys[first : first + random.randint(1, SECTOR_VALUES_MAX)]:
+        for key in table.keys[first : first + random.randint(1, PAGE_VALUES)]:
             if isinstance(table.rows[key], _Damaged):
                 continue
             value = bytearray(table.rows[key])

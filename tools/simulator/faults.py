@@ -205,7 +205,7 @@ class Faults:
         """Found at the next start, or when the value is read before."""
         node = self._node(fault.node)
         self._run.note("fault", f"flipped a bit in {node.disk.flip(random)} of {node}")
-        if random.random() < 0.7:
+        if random.random() < 0.5:
             self._crash_node(node, fault.length_ms)
 
     def _miscompute(self, fault: Fault, random: Random) -> None:
