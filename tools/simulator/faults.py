@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from node.state.tables import RECORDS, record_key
-from node.sync import BLOCKS_MAX
 from tallynet.codec import decode, encode
-from tallynet.messages import FetchBlocks
 from tallynet.records import NETWORK_ID, Kind, Network
 from tools.simulator.disk import CommitFailure, Image
 from tools.simulator.hoarding import Hoarding
@@ -204,16 +202,13 @@ class Faults:
     # --- disks that lie: charged to f -----------------------------------------------------------
 
     def _bit_flip(self, fault: Fault, random: Random) -> None:
-        """Found at the next start, or when the value is read before: by somebody who was away, and asks for the
-        chain from its beginning."""
+        """Found at the next start, or when the value is read before, for somebody who asks for all there is."""
         node = self._node(fault.node)
         self._run.note("fault", f"flipped a bit in {node.disk.flip(random)} of {node}")
         if random.random() < 0.5:
             self._crash_node(node, fault.length_ms)
-            return
-        asking = random.choice([other for other in range(self._run.plan.n) if other != fault.node])
-        for first in range(1, node.height + 1, BLOCKS_MAX):
-            node.receive(asking, encode(FetchBlocks(first)))
+        else:
+            node.read_all()
 
     def _miscompute(self, fault: Fault, random: Random) -> None:
         """A bit flipped in memory and was written with a good checksum: the results of this process

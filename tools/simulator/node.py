@@ -22,10 +22,21 @@ from node.config import Limits
 from node.handovers import keep_handovers
 from node.machine import Clock, Machine, NoMember, prepare_store
 from node.signer import Signer
+from node.state.tables import STATE_TABLES
 from node.store import CRASH_POINTS, Store, StoreError, StoreFatal, WriteBatch
 from node.store.mark import Mark
 from node.store.scan import scan_environment
-from node.store.tables import BLOCKS, JOURNAL
+from node.store.tables import (
+    BLOCKS,
+    BODIES,
+    EVIDENCE,
+    HANDOVERS,
+    JOURNAL,
+    META,
+    RECEIPTS,
+    TRANSACTIONS,
+    VIEWS,
+)  # fmt: skip
 from tallynet.blocks import Prepare
 from tallynet.codec import decode
 from tallynet.errors import InvariantViolated, RemoteProtocolError
@@ -48,6 +59,12 @@ JOIN_US: Final = 50_000
 """When a process asks how the validator set has changed."""
 BACKLOG_MAX: Final = 20_000
 """Messages that a paused process finds in its sockets afterwards; more were lost."""
+
+
+ASKED: Final = (
+    *STATE_TABLES, BLOCKS, BODIES, RECEIPTS, TRANSACTIONS, EVIDENCE, VIEWS, HANDOVERS, JOURNAL, META,
+)  # fmt: skip
+"""Tables whose rows answer questions."""
 
 
 class Votes:
@@ -394,6 +411,19 @@ class SimulatedNode:
         """A client's request arrives."""
         if self.machine is not None:
             self._guard(self._asked, session, request)
+
+    def read_all(self) -> None:
+        """Somebody asks for everything that is stored, as an audit does."""
+        if self.machine is not None:
+            self._guard(self._read_all)
+
+    def _read_all(self) -> None:
+        if self.store is None:
+            return
+        with self.store.reader() as reader:
+            for table in ASKED:
+                for _ in reader.dump(table):
+                    pass
 
     def _asked(self, session: Session, request: ClientRequest) -> None:
         if self.machine is not None:
