@@ -408,7 +408,8 @@ def test_a_silence_that_was_not_written_down_ends_with_the_process() -> None:
     oracle.signed(node, SignedKind.COMMIT)
     oracle.logged(node, "diverged", {})
     node.durable = node.taken = node.taken + 1
-    oracle.started(node)
+    with pytest.raises(Violation, match="amnesia: n1 starts and does not know"):
+        oracle.started(node)
     with pytest.raises(Violation, match="amnesia: n1 signs a COMMIT"):
         oracle.signed(node, SignedKind.COMMIT)
 

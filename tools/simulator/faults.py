@@ -33,7 +33,10 @@ COMMIT_FAILURES: Final = (
 )
 """None: the database is well, but the key mark beside the key cannot be written."""
 RESTARTS: Final = 2
-"""How often a process is started again while its disk still fails, as its supervisor would."""
+"""How often a process is started again while its disk still fails, as its supervisor would, or after it has
+stopped with other results than the others."""
+RESTART_MS_MAX: Final = 3_000
+"""After its first start."""
 
 
 class Faults:
@@ -82,6 +85,11 @@ class Faults:
 
     def _start(self, node: SimulatedNode) -> None:
         if not self._run.healed:
+            node.start()
+
+    def _restart(self, node: SimulatedNode) -> None:
+        if not self._run.healed:
+            node.crash()
             node.start()
 
     def _crash_leader(self, fault: Fault, random: Random) -> None:
@@ -212,12 +220,14 @@ class Faults:
 
     def _miscompute(self, fault: Fault, random: Random) -> None:
         """A bit flipped in memory and was written with a good checksum: the results of this process
-        are no longer those of the others, from the next block on."""
-        del random
+        are no longer those of the others, from the next block on. Somebody who sees it stop starts it again."""
         node = self._node(fault.node)
         node.crash()
         node.disk.change_record(RECORDS, record_key(Kind.NETWORK, NETWORK_ID), _wrong_calendar)
         self._run.scheduler.after(fault.length_ms * 1000, self._start, node)
+        for _ in range(RESTARTS):
+            after_ms = fault.length_ms + random.randrange(RESTART_MS_MAX)
+            self._run.scheduler.after(after_ms * 1000, self._restart, node)
 
     def _rollback(self, fault: Fault, random: Random) -> None:
         """An older copy of the data directory is put back; half of the time the key mark with it."""

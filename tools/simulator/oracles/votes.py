@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from consensus.statistics import ReplicaStatus
 from tallynet.blocks import Certificate, Commit
 from tallynet.codec import decode
 from tallynet.messages import (
@@ -133,6 +134,11 @@ class Amnesia(Oracle):
     def started(self, node: SimulatedNode) -> None:
         if node.silent_turn is not None and node.durable < node.silent_turn:
             node.silent_turn = None  # it ended before it could write that down
+        if node.silent_turn is None or node.barred or node.machine is None:
+            return
+        status = node.machine.replica.statistics().status
+        if status not in (ReplicaStatus.MUTE, ReplicaStatus.DIVERGED):
+            raise self.violated(f"{node} starts and does not know that it may vote no more")
 
     def put_by(self, node: SimulatedNode, certificate: Certificate) -> None:
         """Its own Commit is in there, so its register must hold it. Of a view that was left it holds nothing but
