@@ -99,7 +99,9 @@ class BankAct(Act):
             elif draw < 0.25:
                 found.append(c.PayoutFail(self.label, id))
             else:
-                found.append(c.PayoutConfirm(self.label, id, instruction.amount, self.bank_receipt()))
+                found.append(
+                    c.PayoutConfirm(self.label, id, instruction.amount, self.bank_receipt())
+                )
         return found
 
     def _fund(self) -> Sequence[Wire]:
