@@ -32,7 +32,7 @@ COMMIT_FAILURES: Final = (
     None,
 )
 """None: the database is well, but the key mark beside the key cannot be written."""
-RESTARTS: Final = 2
+RESTARTS: Final = 1
 """How often a process is started again while its disk still fails, as its supervisor would, or after it has
 stopped with other results than the others."""
 RESTART_MS_MAX: Final = 3_000
@@ -213,9 +213,10 @@ class Faults:
         """Found at the next start, or when the value is read before, for somebody who asks for all there is."""
         node = self._node(fault.node)
         self._run.note("fault", f"flipped a bit in {node.disk.flip(random)} of {node}")
-        if random.random() < 0.5:
+        what = random.random()
+        if what < 0.4:
             self._crash_node(node, fault.length_ms)
-        else:
+        elif what < 0.7:
             node.read_all()
 
     def _miscompute(self, fault: Fault, random: Random) -> None:
