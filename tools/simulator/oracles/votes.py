@@ -136,6 +136,8 @@ class Amnesia(Oracle):
             node.silent_turn = None  # it ended before it could write that down
         if node.silent_turn is None or node.barred or node.machine is None:
             return
+        if node.behaviour is not None:
+            return
         status = node.machine.replica.statistics().status
         if status not in (ReplicaStatus.MUTE, ReplicaStatus.DIVERGED):
             raise self.violated(f"{node} starts and does not know that it may vote no more")
