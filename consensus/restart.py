@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from consensus.events import Transaction
 from consensus.journal import (
+    MUTE,
     VIEW,
     Journal,
     ViewRecord,
@@ -65,10 +66,11 @@ def restore(state: State, views: Views, journal: Journal) -> str | None:
 
 
 def rebase(
-    entries: Mapping[bytes, bytes], *, height: int, epoch_length: int
+    entries: Mapping[bytes, bytes], *, height: int, epoch_length: int, signed: bool = False
 ) -> dict[bytes, bytes | None]:
     """Changes of the journal when this replica continues above the certified `height` although it never
-    saw the blocks up to there (decision 0040); None deletes an entry.
+    saw the blocks up to there (decision 0040); None deletes an entry. `signed`: the commit certificate of `height`
+    carries a signature of this replica's key.
 
     Why it may go on voting. The register is complete: it holds every vote of the epoch in which it
     stands. Votes, certificates and own Commits up to `height` go, because nothing is voted on at a
@@ -77,7 +79,9 @@ def rebase(
     nothing is accepted, prepared or committed further up than that (INV-7). In the same epoch the view
     numbers stay, so no vote can follow in a view that was left. In a later epoch this key has not voted:
     nobody votes there before its last block below is committed, and this replica had not committed it.
-    Views start at 0 in every epoch and votes never cross one. What silences the replica stays.
+    Views start at 0 in every epoch and votes never cross one. What silences the replica stays. Who signed a
+    Commit for `height` that the register does not hold has one that is older than its votes, and is silent from now
+    on (B12).
 
     Raises:
         InvariantViolated: INV-7, there is a vote above `height`; INV-12, an unreadable entry.
@@ -96,6 +100,8 @@ def rebase(
     if journal.view is not None and journal.view.epoch != epoch:
         invariant(journal.view.epoch < epoch, "INV-1 an epoch above the height of a fetched state")
         changes[VIEW] = encode(ViewRecord(epoch, 0, 0, b"", b""))
+    if signed and height not in journal.commits:
+        changes[MUTE] = b"\x01"
     return changes
 
 

@@ -432,13 +432,22 @@ class State:
     def check_own(self, message: Signed, epoch: int, view: int, height: int) -> None:
         """A verified message carries our own signature. If the register does not know it, the
         register is older than our votes: amnesia (B12)."""
-        if (epoch, view) > (self.epoch, self.voted_view):
+        if not self._remembers(message, epoch, view, height):
             self.fall_silent("a vote of ours that the register does not hold")
-        elif (epoch, view) == (self.epoch, self.view) and height > self.committed:
-            slot = self.slots.get(height)
-            own = None
-            if slot is not None:
-                is_prepare = message.kind == SignedKind.PREPARE
-                own = slot.own_prepare if is_prepare else slot.own_commit
-            if own is None or own.body != message.body:
-                self.fall_silent("a vote of ours that the register does not hold")
+
+    def _remembers(self, message: Signed, epoch: int, view: int, height: int) -> bool:
+        """Whether an own vote can be of the history that the register holds."""
+        if (epoch, view) > (self.epoch, self.view):
+            return False  # nobody votes in a view before it is entered, which is written down
+        if epoch < self.epoch or height <= self.committed:
+            return True
+        is_prepare = message.kind == SignedKind.PREPARE
+        if view < self.view:
+            # Votes in views that were left are deleted. The certificate under a Commit is sticky (INV-4b).
+            prepared = self.prepared.get(height)
+            return is_prepare or (prepared is not None and prepared.view >= view)
+        slot = self.slots.get(height)
+        if slot is None:
+            return False
+        own = slot.own_prepare if is_prepare else slot.own_commit
+        return own is not None and own.body == message.body

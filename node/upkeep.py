@@ -29,7 +29,7 @@ from node.state.tables import INDEXES, RECORDS, STATE_TABLES, STATE_TREE, record
 from node.state_sync import Head, StateSync, Step
 from node.store import Snapshot, Staging, Store, WriteBatch
 from node.store.tables import BODIES, RECEIPTS, TRANSACTIONS, VOUCHER_LOG, height_key
-from tallynet.blocks import Header
+from tallynet.blocks import Certificate, Header
 from tallynet.codec import decode_trusted, encode
 from tallynet.envelope import SignedEnvelope
 from tallynet.errors import invariant
@@ -351,6 +351,7 @@ class Upkeep:
             (root, block) == (commit.state_root, commit.block),
             "INV-22 the fetched state has changed",
         )
+        signed = self._signed_by_us(staging.certificate, commit.epoch)
         with self._store.reader() as reader:
             tip = reader.tip()
             below = 0 if tip is None else tip.height
@@ -365,10 +366,21 @@ class Upkeep:
                     dict(reader.journal()),
                     height=commit.height,
                     epoch_length=self._config.epoch_length,
+                    signed=signed,
                 ),
                 candidates=_candidates(reader, below, self._config.window),
             )
         self._log("state_adopted", {"height": commit.height, "before": below})
+        if signed:
+            self._log("votes_stopped", {"reason": "the fetched state's block holds a vote of ours"})
+
+    def _signed_by_us(self, certificate: Certificate, epoch: int) -> bool:
+        config = self._config
+        if config.observes:
+            return False
+        voters = self._succession.set_of(epoch).keys
+        own = config.validators[config.index]
+        return any(voters[signer] == own for signer in certificate.signers)
 
 
 def _candidates(reader: Snapshot, below: int, window: int) -> list[bytes]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from consensus.constants import CATCH_UP_BLOCKS_MAX
+from consensus.slots import Content
 from consensus.statistics import ReplicaStatus, WaitingReason
 from tallynet.blocks import Certificate
 from tallynet.errors import InvariantViolated
@@ -154,6 +155,45 @@ def test_B12_a_certificate_with_our_unknown_signature_means_no_votes() -> None:
     backup.receive(2, Blocks((certified(backup, one, (1, 2, 3)),)))
     assert backup.replica.statistics().status is ReplicaStatus.MUTE
     assert backup.heights == [1]
+
+
+def in_view_1(backup: Bench, prepared: Content | None) -> None:
+    """View 0 ends, in which this validator saw q Prepares for that block, or for none."""
+    if prepared is not None:
+        backup.propose(prepared)
+        for index in (1, 2):
+            backup.receive(index, backup.prepare(index, prepared))
+    for index in (0, 1, 2):
+        backup.receive(index, backup.complaint(index))
+    changes = [backup.view_change(i, 1) for i in (0, 1, 2)]
+    if prepared is not None:
+        certificate = backup.prepared_certificate(prepared, 0, (0, 1, 2))
+        changes[0] = backup.view_change(0, 1, [(prepared, certificate)])
+    backup.receive(1, backup.new_view(1, changes, [] if prepared is None else [prepared]))
+    assert backup.replica.statistics().view == 1
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_B12_a_commit_of_ours_in_a_view_that_was_left_needs_the_certificate_under_it(
+    whole: bool,
+) -> None:
+    """An older copy of the register was put back, and the next view entered from there."""
+    backup = Bench(index=3)
+    (one,) = backup.chain(1)
+    in_view_1(backup, one if whole else None)
+    backup.receive(2, backup.commit(3, one))
+    silent = backup.replica.statistics().status is ReplicaStatus.MUTE
+    assert silent is not whole
+
+
+def test_B12_a_vote_of_ours_in_a_view_that_we_only_move_to_means_no_votes() -> None:
+    backup = Bench(index=3)
+    (one,) = backup.chain(1)
+    for index in (0, 1, 2):
+        backup.receive(index, backup.complaint(index))
+    assert backup.replica.statistics().status is ReplicaStatus.CHANGING
+    backup.receive(2, backup.commit(3, one, view=1))
+    assert backup.replica.statistics().status is ReplicaStatus.MUTE
 
 
 def test_B12_another_view_change_of_ours_for_the_same_view_means_no_votes() -> None:

@@ -190,6 +190,11 @@ def test_who_was_silent_stays_silent() -> None:
     assert backup.prepares() == []
 
 
+def test_B12_whose_own_vote_is_in_the_certificate_is_silent() -> None:
+    """A complete register holds no vote above the window: this one is older than the key's votes."""
+    assert rebase({}, height=100, epoch_length=1_000, signed=True) == {MUTE: b"\x01"}
+
+
 def test_an_empty_register_stays_empty_and_means_no_votes() -> None:
     """B12: a chain without a register is a lost disk, wherever the chain comes from."""
     assert rebase({}, height=100, epoch_length=1_000) == {}

@@ -673,11 +673,12 @@ def test_INV_13_below_the_base_of_its_new_view_a_replica_does_not_vote() -> None
     ids = transactions(2, tag="other")
     backup.hold(ids)
     other = backup.block(1, GENESIS, ids[:1], by=1)
-    certificate = backup.commit_certificate(final, 0, (0, 1, 2))
+    certificate = backup.commit_certificate(final, 0, (0, 1, 3))
+    prepared = [(final, backup.prepared_certificate(final, 0, (0, 1, 3)))]
     changes = [
-        backup.view_change(0, 1, [(final, backup.prepared_certificate(final, 0, (0, 1, 2)))]),
+        backup.view_change(0, 1, prepared),
         backup.view_change(1, 1, committed=(final, certificate)),
-        backup.view_change(3, 1),
+        backup.view_change(3, 1, prepared),
     ]
     backup.receive(1, backup.new_view(1, changes))
     backup.propose(other, view=1)

@@ -9,10 +9,12 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
+import lmdb
 import msgspec
 import pytest
 
 from node.state.tables import RECORDS, record_key
+from node.store.tables import SEEDS, intact, sealed
 from tallynet.blocks import Certificate, Commit, Prepare
 from tallynet.client.trust import Receipt
 from tallynet.codec import decode, encode
@@ -33,7 +35,8 @@ from tallynet.signatures import KIND_COMMIT
 from tallynet.validators import Handover
 from tests.sim.plans import calm, every
 from tools.simulator.clients import Pending, SimulatedClient
-from tools.simulator.node import SimulatedNode
+from tools.simulator.disk import CommitFailure, SimulatedDisk
+from tools.simulator.node import SimulatedNode, Votes
 from tools.simulator.oracles import Committed, Oracle, Violation
 from tools.simulator.oracles.agreement import Agreement
 from tools.simulator.oracles.agreement import list_root as independent_root
@@ -367,12 +370,49 @@ def test_a_barred_key_that_signs() -> None:
     node = run.nodes[1]
     oracle = Amnesia(run)
     assert node.voted_life == 1, "it has voted in its first life"
-    node.remembers_until(0, mark_lost=False)
+    node.remembers_until(0, Votes(), mark_lost=False)
     oracle.signed(node, SignedKind.STATUS)
     with pytest.raises(Violation, match="amnesia: n1 signs a PREPARE"):
         oracle.signed(node, SignedKind.PREPARE)
-    node.remembers_until(0, mark_lost=True)
+    node.remembers_until(0, Votes(), mark_lost=True)
     oracle.signed(node, SignedKind.PREPARE)
+
+
+def test_a_key_whose_register_is_missing_and_signs() -> None:
+    run, _ = finished()
+    node = run.nodes[1]
+    node.forgets_votes()
+    with pytest.raises(Violation, match="amnesia: n1 signs a COMPLAINT"):
+        Amnesia(run).signed(node, SignedKind.COMPLAINT)
+
+
+def test_a_key_that_was_shown_a_forgotten_commit_and_signs() -> None:
+    """Its disk was put back: what it has let go, its register does not hold."""
+    run, record = finished(charged=(1,))
+    certificate = next(b.certificate for _, b in record.blocks if 1 in b.certificate.signers)
+    node, oracle = run.nodes[1], Amnesia(run)
+    own = signed(run, 1, SignedKind.COMMIT, decode(Commit, certificate.vote))
+    oracle.sent(node, encode(own))
+    oracle.put_by(node, certificate)
+    oracle.signed(node, SignedKind.COMMIT)
+    node.remembers_until(0, Votes(), mark_lost=True)
+    oracle.put_by(node, certificate)
+    with pytest.raises(Violation, match="amnesia: n1 signs a COMMIT"):
+        oracle.signed(node, SignedKind.COMMIT)
+
+
+def test_a_silence_that_was_not_written_down_ends_with_the_process() -> None:
+    run, _ = finished()
+    node, oracle = run.nodes[1], Amnesia(run)
+    oracle.logged(node, "diverged", {})
+    oracle.started(node)
+    oracle.signed(node, SignedKind.COMMIT)
+    oracle.logged(node, "diverged", {})
+    node.durable = node.taken = node.taken + 1
+    with pytest.raises(Violation, match="amnesia: n1 starts and does not know"):
+        oracle.started(node)
+    with pytest.raises(Violation, match="amnesia: n1 signs a COMMIT"):
+        oracle.signed(node, SignedKind.COMMIT)
 
 
 @pytest.mark.parametrize("event", ["votes_stopped", "diverged"])
@@ -447,6 +487,46 @@ def test_a_process_that_starts_on_a_damaged_disk() -> None:
         Integrity(run).started(node)
     node.disk.wipe()
     Integrity(run).started(node)
+
+
+def test_a_process_that_uses_what_has_changed_or_writes_where_a_commit_failed() -> None:
+    disk = SimulatedDisk()
+    with disk.begin(write=True) as transaction:
+        disk.open_db(b"meta", txn=transaction)
+        transaction.put(b"key", sealed(SEEDS["meta"], b"key", b"value"), db="meta")
+    disk.flip(Random(1))
+    stored = disk.begin().get(b"key", db="meta")
+    assert stored is not None
+    assert not intact(SEEDS["meta"], b"key", stored) and disk.breach == ""
+    assert stored[:-4] and disk.breach == "uses a damaged value"
+    disk.breach = ""
+    disk.failure = CommitFailure("mdb_txn_commit: Input/output error")
+    with pytest.raises(lmdb.Error), disk.begin(write=True) as transaction:
+        transaction.put(b"other", b"value", db="meta")
+    assert disk.begin().get(b"other", db="meta") is None and disk.breach == ""
+    disk.begin_life()
+    with disk.begin(write=True) as transaction:
+        assert disk.breach == "", "another process may"
+    with pytest.raises(lmdb.Error), disk.begin(write=True) as transaction:
+        transaction.put(b"other", b"value", db="meta")
+    with disk.begin(write=True):
+        assert disk.breach == "writes again after a commit has failed"
+    run, _ = finished()
+    node = run.nodes[2]
+    node.disk.breach = disk.breach
+    with pytest.raises(Violation, match="integrity: n2 writes again"):
+        run.breached(node)
+
+
+def test_a_commit_that_fails_after_it_has_landed_is_there_at_the_next_start() -> None:
+    disk = SimulatedDisk()
+    with disk.begin(write=True) as transaction:
+        disk.open_db(b"meta", txn=transaction)
+    landed = disk.landed
+    disk.failure = CommitFailure("mdb_txn_commit: Input/output error", lands=True)
+    with pytest.raises(lmdb.Error), disk.begin(write=True) as transaction:
+        transaction.put(b"key", b"value", db="meta")
+    assert disk.begin().get(b"key", db="meta") == b"value" and disk.landed == landed + 1
 
 
 def test_more_than_a_bound_is_held() -> None:

@@ -1,23 +1,27 @@
 """A simulated disk: behaves like an LMDB environment, loses what was not committed, and breaks.
 
 `node.store.Store` runs on it unchanged. A transaction that is not ended by its `with` block leaves no
-trace. Read transactions see the state of their beginning. Damage is done by `flip`; `fail_commits`
-makes commits raise as LMDB does on a broken or full disk.
+trace. Read transactions see the state of their beginning. Damage is done by `flip`; `failure` makes
+commits raise as LMDB does on a broken or full disk. What a process must not do on such a disk is noted in
+`breach`: to use a damaged value (B10), to write again after a commit has failed (B11).
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from random import Random
 from types import TracebackType
-from typing import Final
+from typing import Any, Final
 
 import lmdb
 
 from node.store.tables import CHECKSUM_BYTES, SEEDS, sealed
 
 MAIN: Final = "main"
+PAGE_VALUES: Final = 40
+"""Neighbouring values that are damaged together at most: as many share a page of 4 KiB."""
 Rows = dict[bytes, bytes]
 
 
@@ -51,16 +55,48 @@ Image = dict[str, Rows]
 """Everything on a disk at one moment."""
 
 
+@dataclass(frozen=True, slots=True)
+class CommitFailure:
+    """How commits fail until the disk is mended."""
+
+    text: str
+    """Of LMDB's error."""
+    lands: bool = False
+    """The last write of all failed, after everything had reached the disk: the process hears of a failure,
+    and finds the batch at its next start."""
+
+
+class _Damaged(bytes):
+    """A stored value in which a bit has flipped: a checksum may be computed over it, but whoever takes
+    something out of it uses it."""
+
+    disk: SimulatedDisk
+
+    def __getitem__(self, at: Any) -> Any:
+        self.disk.breach = "uses a damaged value"
+        return super().__getitem__(at)
+
+
 class SimulatedDisk:
     """What survives a crash of the process: named tables. Also stands for the LMDB environment."""
 
     def __init__(self) -> None:
         self.tables: dict[str, Table] = {}
-        self.fail_commits = ""
-        """Text of the error that the next commits raise; empty: they work."""
+        self.failure: CommitFailure | None = None
+        """What the next commits end with; None: they work."""
+        self.landed = 0
+        """Write transactions that reached the disk."""
+        self.breach = ""
+        """What a process did that it must not; empty: nothing."""
+        self._failed = False
+        """A commit of the process that runs has failed."""
         self._readers = 0
-        self._flipped: list[tuple[str, bytes, bytes]] = []
+        self._damaged: list[tuple[str, bytes, bytes]] = []
         """(table, key, value) as left by `flip`."""
+
+    def begin_life(self) -> None:
+        """Another process opens the database."""
+        self._failed = False
 
     # --- faults ---------------------------------------------------------------------------------
 
@@ -75,35 +111,45 @@ class SimulatedDisk:
     def wipe(self) -> None:
         self.tables = {}
 
+    def empty(self, name: str) -> None:
+        """Lose one table, as a copy made record by record that leaves it out."""
+        self.tables[name] = Table()
+
     def flip(self, random: Random) -> str:
-        """Flip one bit of one stored value; says where."""
+        """Flip one bit in each of some neighbouring values; says where."""
         names = sorted(name for name, table in self.tables.items() if table.rows)
         if not names:
             return "an empty disk"
         name = random.choice(names)
+        if random.random() < 0.5:  # else the small tables, on which all stands, would seldom be met
+            sizes = [len(self.tables[name].rows) for name in names]
+            (name,) = random.choices(names, sizes)
         table = self.tables[name]
-        key = table.keys[random.randrange(len(table.keys))]
-        value = bytearray(table.rows[key])
-        if not value:
-            return "an empty value"
-        at = random.randrange(len(value) * 8)
-        value[at >> 3] ^= 1 << (at & 7)
-        table.rows[key] = bytes(value)
-        self._flipped.append((name, key, table.rows[key]))
-        return f"{name}/{key[:12].hex()}"
+        first = random.randrange(len(table.keys))
+        for key in table.keys[first : first + random.randint(1, PAGE_VALUES)]:
+            if isinstance(table.rows[key], _Damaged):
+                continue
+            value = bytearray(table.rows[key])
+            at = random.randrange(len(value) * 8)
+            value[at >> 3] ^= 1 << (at & 7)
+            damaged = table.rows[key] = _Damaged(value)
+            damaged.disk = self
+            self._damaged.append((name, key, damaged))
+        return f"{name}/{table.keys[first][:12].hex()}"
 
     def is_damaged(self) -> bool:
-        """Whether a flipped value is still there."""
+        """Whether a damaged value is still there."""
         return any(
             (table := self.tables.get(name)) is not None and table.rows.get(key) is value
-            for name, key, value in self._flipped
+            for name, key, value in self._damaged
         )
 
     def change_record(self, name: str, key: bytes, change: Callable[[bytes], bytes]) -> None:
-        """Change a stored value and its checksum with it, if it is there."""
+        """Change a stored value and its checksum with it, if it is there undamaged."""
         table = self.tables.get(name)
-        if table is not None and key in table.rows:
-            value = change(table.rows[key][:-CHECKSUM_BYTES])
+        stored = None if table is None else table.rows.get(key)
+        if table is not None and stored is not None and not isinstance(stored, _Damaged):
+            value = change(stored[:-CHECKSUM_BYTES])
             table.rows[key] = sealed(SEEDS[name], key, value)
 
     # --- the LMDB environment -------------------------------------------------------------------
@@ -148,7 +194,10 @@ class Transaction:
     def __enter__(self) -> Transaction:
         if not self._write:
             self._disk._readers += 1
-        elif self._disk._readers:
+            return self
+        if self._disk._failed:
+            self._disk.breach = "writes again after a commit has failed"
+        if self._disk._readers:
             # Readers keep what they see: the writer works on copies.
             tables = self._disk.tables
             self._tables = self._disk.tables = {n: t.copy() for n, t in tables.items()}
@@ -160,18 +209,25 @@ class Transaction:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        disk = self._disk
         if not self._write:
-            self._disk._readers -= 1
+            disk._readers -= 1
             return
-        if kind is None and not self._disk.fail_commits:
-            return
+        failure = disk.failure if self._undo else None  # where nothing changed LMDB writes nothing
+        if kind is None and (failure is None or failure.lands):
+            disk.landed += 1
+        else:
+            self._take_back()
+        if kind is None and failure is not None:
+            disk._failed = True
+            raise lmdb.Error(failure.text)
+
+    def _take_back(self) -> None:
         for name, key, value in reversed(self._undo):
             if value is None:
                 self._tables[name].delete(key)
             else:
                 self._tables[name].put(key, value)
-        if kind is None:
-            raise lmdb.Error(self._disk.fail_commits)
 
     def _note(self, name: str, key: bytes) -> Table:
         table = self._tables[name]

@@ -11,9 +11,9 @@ from msgspec.structs import replace
 from node.state.tables import RECORDS, record_key
 from tallynet.codec import decode, encode
 from tallynet.records import NETWORK_ID, Kind, Network
-from tools.simulator.disk import Image
+from tools.simulator.disk import CommitFailure, Image
 from tools.simulator.hoarding import Hoarding
-from tools.simulator.node import SimulatedNode
+from tools.simulator.node import SimulatedNode, Votes
 from tools.simulator.options import Fault
 
 if TYPE_CHECKING:
@@ -27,10 +27,18 @@ HEIR_US: Final = 100_000
 """Within so long all have usually come into the new set."""
 IMAGE_PERIOD_US: Final = 700_000
 """How often a disk that will be rolled back is copied."""
-COMMIT_ERRORS: Final = (
-    "mdb_txn_commit: Input/output error",
-    "mdb_txn_commit: No space left on device",
+COMMIT_FAILURES: Final = (
+    CommitFailure("mdb_txn_commit: Input/output error"),
+    CommitFailure("mdb_txn_commit: No space left on device"),
+    CommitFailure("mdb_txn_commit: Input/output error", lands=True),
+    None,
 )
+"""None: the database is well, but the key mark beside the key cannot be written."""
+RESTARTS: Final = 1
+"""How often a process is started again while its disk still fails, as its supervisor would, or after it has
+stopped with other results than the others."""
+RESTART_MS_MAX: Final = 3_000
+"""After its first start."""
 
 
 class Faults:
@@ -39,8 +47,8 @@ class Faults:
     def __init__(self, run: Run) -> None:
         self._run: Final = run
         self.injected: Final[Counter[str]] = Counter()
-        self._images: Final[dict[int, list[tuple[int, Image]]]] = {}
-        """Validator -> (life it was copied in, copy of its disk)."""
+        self._images: Final[dict[int, list[tuple[int, Votes, Image]]]] = {}
+        """Validator -> (life it was copied in, votes until then, copy of its disk)."""
         self._heirs: Final[list[tuple[Fault, Random]]] = []
         """What waits for the next change of the validator set."""
 
@@ -55,7 +63,7 @@ class Faults:
         """A backup, taken while the node runs; the mark stays beside the key."""
         if not self._run.healed:
             node = self._node(index)
-            self._images[index].append((node.starts, node.disk.image()))
+            self._images[index].append((node.starts, node.votes.copy(), node.disk.image()))
             self._run.scheduler.after(IMAGE_PERIOD_US, self._copy, index)
 
     def _node(self, index: int) -> SimulatedNode:
@@ -81,6 +89,11 @@ class Faults:
 
     def _start(self, node: SimulatedNode) -> None:
         if not self._run.healed:
+            node.start()
+
+    def _restart(self, node: SimulatedNode) -> None:
+        if not self._run.healed:
+            node.crash()
             node.start()
 
     def _crash_leader(self, fault: Fault, random: Random) -> None:
@@ -188,13 +201,21 @@ class Faults:
         self._node(fault.node).slow_disk_until_us = until
 
     def _fail_commit(self, fault: Fault, random: Random) -> None:
-        """The next commit raises, the process halts; later the disk works and it is started again."""
+        """The next commit raises, the process halts, at every start again; later the disk works. The mark is
+        written after a start only: there the process dies first."""
         node = self._node(fault.node)
-        node.disk.fail_commits = random.choice(COMMIT_ERRORS)
+        node.disk.failure = random.choice(COMMIT_FAILURES)
+        if node.disk.failure is None:
+            node.mark.fails = True
+            node.crash()
+        for _ in range(RESTARTS):
+            after_us = random.randrange(fault.length_ms * 1000)
+            self._run.scheduler.after(after_us, self._start, node)
         self._run.scheduler.after(fault.length_ms * 1000, self._mend_disk, node)
 
     def _mend_disk(self, node: SimulatedNode) -> None:
-        node.disk.fail_commits = ""
+        node.disk.failure = None
+        node.mark.fails = False
         if not self._run.healed:
             node.start()
 
@@ -212,29 +233,34 @@ class Faults:
     # --- disks that lie: charged to f -----------------------------------------------------------
 
     def _bit_flip(self, fault: Fault, random: Random) -> None:
-        """Found at the next start, or when the value is read before."""
+        """Found at the next start, or when the value is read before, for somebody who asks for all there is."""
         node = self._node(fault.node)
         self._run.note("fault", f"flipped a bit in {node.disk.flip(random)} of {node}")
-        if random.random() < 0.7:
+        what = random.random()
+        if what < 0.4:
             self._crash_node(node, fault.length_ms)
+        elif what < 0.7:
+            node.read_all()
 
     def _miscompute(self, fault: Fault, random: Random) -> None:
         """A bit flipped in memory and was written with a good checksum: the results of this process
-        are no longer those of the others, from the next block on."""
-        del random
+        are no longer those of the others, from the next block on. Somebody who sees it stop starts it again."""
         node = self._node(fault.node)
         node.crash()
         node.disk.change_record(RECORDS, record_key(Kind.NETWORK, NETWORK_ID), _wrong_calendar)
         self._run.scheduler.after(fault.length_ms * 1000, self._start, node)
+        for _ in range(RESTARTS):
+            after_ms = fault.length_ms + random.randrange(RESTART_MS_MAX)
+            self._run.scheduler.after(after_ms * 1000, self._restart, node)
 
     def _rollback(self, fault: Fault, random: Random) -> None:
         """An older copy of the data directory is put back; half of the time the key mark with it."""
         node = self._node(fault.node)
         images = self._images[fault.node]
         node.crash()
-        life, image = random.choice(images) if images else (0, {})
+        life, votes, image = random.choice(images) if images else (0, Votes(), {})
         node.disk.restore(image)
-        node.remembers_until(life, mark_lost=random.random() < 0.5)
+        node.remembers_until(life, votes.copy(), mark_lost=random.random() < 0.5)
         self._run.scheduler.after(fault.length_ms * 1000, self._start, node)
 
     def _reformat(self, fault: Fault, random: Random) -> None:
@@ -242,7 +268,16 @@ class Faults:
         node = self._node(fault.node)
         node.crash()
         node.disk.wipe()
-        node.remembers_until(0, mark_lost=random.random() < 0.3)
+        node.remembers_until(0, Votes(), mark_lost=random.random() < 0.3)
+        self._run.scheduler.after(fault.length_ms * 1000, self._start, node)
+
+    def _unregister(self, fault: Fault, random: Random) -> None:
+        """The database was put together again from what could be read of it, or from a backup record by record:
+        the chain is there, and the vote register is not (B3)."""
+        del random
+        node = self._node(fault.node)
+        node.crash()
+        node.forgets_votes()
         self._run.scheduler.after(fault.length_ms * 1000, self._start, node)
 
 

@@ -6,6 +6,8 @@ the taken batch is committed after the disk's latency, and a crash forgets every
 
 from __future__ import annotations
 
+import errno
+import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,9 +22,23 @@ from node.config import Limits
 from node.handovers import keep_handovers
 from node.machine import Clock, Machine, NoMember, prepare_store
 from node.signer import Signer
+from node.state.tables import STATE_TABLES
 from node.store import CRASH_POINTS, Store, StoreError, StoreFatal, WriteBatch
 from node.store.mark import Mark
 from node.store.scan import scan_environment
+from node.store.tables import (
+    BLOCKS,
+    BODIES,
+    EVIDENCE,
+    HANDOVERS,
+    JOURNAL,
+    META,
+    RECEIPTS,
+    TRANSACTIONS,
+    VIEWS,
+)  # fmt: skip
+from tallynet.blocks import Prepare
+from tallynet.codec import decode
 from tallynet.errors import InvariantViolated, RemoteProtocolError
 from tallynet.messages import ClientRequest, SignedKind
 from tools.simulator.disk import SimulatedDisk
@@ -45,8 +61,32 @@ BACKLOG_MAX: Final = 20_000
 """Messages that a paused process finds in its sockets afterwards; more were lost."""
 
 
-DURABLE_POINTS: Final = ("after-commit", "after-mark")
-"""Crash points of the store behind which the batch is on the disk."""
+ASKED: Final = (
+    *STATE_TABLES, BLOCKS, BODIES, RECEIPTS, TRANSACTIONS, EVIDENCE, VIEWS, HANDOVERS, JOURNAL, META,
+)  # fmt: skip
+"""Tables whose rows answer questions."""
+
+
+class Votes:
+    """What one key has voted for, as its register should know."""
+
+    def __init__(self) -> None:
+        self.commits: dict[bytes, None] = {}
+        """Their bodies."""
+        self.prepared: dict[tuple[int, int], int] = {}
+        """(epoch, height) -> newest view of a Prepare."""
+
+    def add(self, kind: SignedKind, body: bytes) -> None:
+        if kind is SignedKind.COMMIT:
+            self.commits[body] = None
+        elif kind is SignedKind.PREPARE:
+            vote = decode(Prepare, body)
+            self.prepared[vote.epoch, vote.height] = vote.view  # views only grow
+
+    def copy(self) -> Votes:
+        made = Votes()
+        made.commits, made.prepared = dict(self.commits), dict(self.prepared)
+        return made
 
 
 class _PowerLost(BaseException):
@@ -61,7 +101,7 @@ class _WatchedSigner(Signer):
         self._node: Final = node
 
     def sign(self, kind: SignedKind, body: bytes) -> bytes:
-        self._node.signs(kind)
+        self._node.signs(kind, body)
         return super().sign(kind, body)
 
 
@@ -71,11 +111,15 @@ class SimulatedMark:
     def __init__(self, name: str) -> None:
         self.path: Final = Path(name)
         self.marks: dict[bytes, Mark] = {}
+        self.fails = False
+        """It cannot be written: its disk is full, or read-only."""
 
     def read(self, genesis: bytes) -> Mark | None:
         return self.marks.get(genesis)
 
     def write(self, genesis: bytes, mark: Mark) -> None:
+        if self.fails:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self.marks[genesis] = mark
 
 
@@ -105,10 +149,17 @@ class SimulatedNode:
         self.starts = 0
         self.voted_life = 0
         """The newest start after which it let a vote go."""
-        self.silent_since_us: int | None = None
-        """When it said that it votes no more."""
+        self.taken = 0
+        """Turns whose batch was handed to the disk."""
+        self.durable = 0
+        """The newest of them that is on it."""
+        self.silent_turn: int | None = None
+        """The turn in which it said that it votes no more."""
         self.barred = False
-        """Its disk was lost or rolled back in a way that the key mark shows: it must not vote (B12)."""
+        """Its disk was lost or rolled back in a way that the key mark shows, or its register is missing: it
+        must not vote (B12)."""
+        self.votes = Votes()
+        """What was signed in the history that its disk holds; of charged validators only."""
         self._paused_until_us = 0
         self._backlog: Final[deque[tuple[Callable[..., None], tuple[Any, ...]]]] = deque()
         self._inbox: Final[deque[Event]] = deque()
@@ -158,6 +209,7 @@ class SimulatedNode:
         self._inbox.clear()
         self._backlog.clear()
         self._paused_until_us = 0
+        self.disk.begin_life()
         directory = Path(self.name)
         key = town.validators[self.index]
         try:
@@ -251,29 +303,41 @@ class SimulatedNode:
     def _die_within(self, store: Store, batch: WriteBatch) -> None:
         """The commit that was under way gets as far as one of the store's crash points, or is done."""
         self._crash_at = self._random.choice((*CRASH_POINTS, ""))
+        landed = self.disk.landed
         try:
             store.commit(batch)
-        except StoreFatal:
-            return  # the disk failed before it came so far
-        except _PowerLost:
-            if self._crash_at not in DURABLE_POINTS:
-                return
+        except (StoreFatal, _PowerLost):
+            pass  # it is on the disk or not, whatever ended it
         finally:
             self._crash_at = ""
+        if self.disk.landed > landed:
+            self._stored(batch)
+
+    def _stored(self, batch: WriteBatch) -> None:
+        self.durable = self.taken
         self._run.stored(self, batch)
 
     def _at_crash_point(self, name: str) -> None:
         if name == self._crash_at:
             raise _PowerLost
 
-    def remembers_until(self, life: int, *, mark_lost: bool) -> None:
-        """The disk is now as it was in that life; 0: empty. Without its mark nothing on this machine
-        knows of votes since; with it, the node must see that it has voted since (B12)."""
+    def remembers_until(self, life: int, votes: Votes, *, mark_lost: bool) -> None:
+        """The disk is now as it was in that life, with these votes; 0: empty. Without its mark nothing on this
+        machine knows of votes since; with it, the node must see that it has voted since (B12)."""
         if mark_lost:
             self.mark.marks.clear()
             self.voted_life = 0
         self.barred = self.voted_life > life
-        self.silent_since_us = None
+        self.votes = votes
+        self.silent_turn = None
+
+    def forgets_votes(self) -> None:
+        """The disk holds the chain, but not the register any more; nobody puts together a database without one."""
+        blocks = self.disk.tables.get(BLOCKS)
+        if blocks is not None and blocks.rows:
+            self.disk.empty(JOURNAL)
+            self.barred = True
+            self.votes = Votes()
 
     def _end(self) -> None:
         self._life += 1
@@ -314,7 +378,9 @@ class SimulatedNode:
 
     # --- events ---------------------------------------------------------------------------------
 
-    def signs(self, kind: SignedKind) -> None:
+    def signs(self, kind: SignedKind, body: bytes) -> None:
+        if self.index in self._run.charged:
+            self.votes.add(kind, body)
         self._run.signed(self, kind)
 
     def receive(self, source: int, raw: bytes) -> None:
@@ -347,6 +413,19 @@ class SimulatedNode:
         if self.machine is not None:
             self._guard(self._asked, session, request)
 
+    def read_all(self) -> None:
+        """Somebody asks for everything that is stored, as an audit does."""
+        if self.machine is not None:
+            self._guard(self._read_all)
+
+    def _read_all(self) -> None:
+        if self.store is None:
+            return
+        with self.store.reader() as reader:
+            for table in ASKED:
+                for _ in reader.dump(table):
+                    pass
+
     def _asked(self, session: Session, request: ClientRequest) -> None:
         if self.machine is not None and self.machine is session.machine:
             self.machine.service.handle(session, (request,))
@@ -365,6 +444,8 @@ class SimulatedNode:
             self._halt(error.code, error.message)
         except InvariantViolated as error:
             self._broken(error)
+        if self.disk.breach:
+            self._run.breached(self)
         if life == self._life:
             self._schedule_tick()
 
@@ -375,7 +456,11 @@ class SimulatedNode:
                 self._step(machine, self._inbox.popleft())
             batch = machine.shell.take()
             if batch is None:
+                if self._writing is None:  # nothing of what was said needs the disk
+                    self.taken += 1
+                    self.durable = self.taken
                 return
+            self.taken += 1
             if len(batch):
                 self._writing = batch
                 latency = self._random.randint(*COMMIT_US)
@@ -383,6 +468,7 @@ class SimulatedNode:
                     latency = self._random.randrange(SLOW_COMMIT_US)
                 self._run.scheduler.after(latency, self._commit, self._life)
                 return
+            self.durable = self.taken
             self._inbox.append(machine.shell.written())
 
     def _step(self, machine: Machine, event: Event) -> None:
@@ -401,9 +487,13 @@ class SimulatedNode:
         batch, store, machine = self._writing, self.store, self.machine
         if batch is None or store is None or machine is None:
             return
-        store.commit(batch)
-        self._writing = None
-        self._run.stored(self, batch)
+        landed = self.disk.landed
+        try:
+            store.commit(batch)
+        finally:
+            self._writing = None
+            if self.disk.landed > landed:
+                self._stored(batch)
         self._inbox.append(machine.shell.written())
         if machine.shell.finished:
             self._replace_machine(machine, store)

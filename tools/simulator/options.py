@@ -45,10 +45,12 @@ class FaultKind(Enum):
     BIT_FLIP = "bit flip"
     ROLLBACK = "rolled-back disk"
     REFORMAT = "lost disk"
+    UNREGISTER = "lost vote register"
 
 
 CHARGED_KINDS: Final = (
     FaultKind.MISCOMPUTE, FaultKind.BIT_FLIP, FaultKind.ROLLBACK, FaultKind.REFORMAT,
+    FaultKind.UNREGISTER,
 )  # fmt: skip
 """Faults that make a validator count as faulty: its promise to remember is broken (B12)."""
 

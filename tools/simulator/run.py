@@ -29,7 +29,7 @@ from tools.simulator.byzantine.mutation import BODIES
 from tools.simulator.clients import CLIENT_DELAY_US, RETRY_US, Pending, Session, SimulatedClient
 from tools.simulator.faults import Faults
 from tools.simulator.network import Network
-from tools.simulator.node import JOIN_US, SimulatedNode
+from tools.simulator.node import JOIN_US, SimulatedNode, Votes
 from tools.simulator.opening import opening
 from tools.simulator.options import CALM, Plan
 from tools.simulator.oracles import ORACLES, UNCONDITIONAL, Committed, Forks, Oracle, Violation
@@ -244,7 +244,8 @@ class Run:
         self.network.calm()
         for node in self.nodes:
             node.slow_disk_until_us = 0
-            node.disk.fail_commits = ""
+            node.disk.failure = None
+            node.mark.fails = False
             node.offset_ms = 0
             if node.index in self.plan.dead:
                 node.crash()
@@ -372,6 +373,9 @@ class Run:
             height = int.from_bytes(key, "big")
             self._last.append((self.scheduler.now_us, node.name, "commits", height))
             if node.faulty:
+                if node.behaviour is None:
+                    for oracle in self.oracles:
+                        oracle.put_by(node, row.certificate)
                 continue
             block = Committed(
                 height, row.block, header, row.header, row.certificate,
@@ -400,6 +404,10 @@ class Run:
                 if spare if not other.alive else other.behaviour is None:
                     self.scheduler.after(JOIN_US, other.hears_of_sets)
 
+    def breached(self, node: SimulatedNode) -> None:
+        for oracle in self.oracles:
+            oracle.breached(node, node.disk.breach)
+
     def halted(self, node: SimulatedNode, code: str, why: str) -> None:
         """A process ended because of its disk; only a disk that lies may not be started again."""
         self.note(node.name, f"halts: {code} {why[:80]}")
@@ -408,7 +416,7 @@ class Run:
                 raise Violation("durability", f"{node} finds its store damaged: {why}")
             # The operator moves the data away and keeps the key: the node follows without a vote.
             node.disk.wipe()
-            node.remembers_until(0, mark_lost=False)
+            node.remembers_until(0, Votes(), mark_lost=False)
             self.scheduler.after(RESTART_US, node.start)
 
     def invariant_broken(self, node: SimulatedNode, error: InvariantViolated) -> None:

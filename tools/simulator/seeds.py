@@ -19,7 +19,7 @@ def plan_of(seed: int) -> Plan:
     """What the sweeps run for this seed, and what `tally simulate --seed` replays."""
     plan = _drawn(seed)
     die = plan.spares or any(fault.kind in DYING_KINDS for fault in plan.faults)
-    return replace(plan, patient=not die and seed % 2 == 0)
+    return replace(plan, patient=not die and seed // 3 % 2 == 0)  # of every variant some
 
 
 def _drawn(seed: int) -> Plan:

@@ -107,7 +107,7 @@ VARIANTS: Final[dict[str, Variant]] = {
         lengths_ms=(8_000,),
         requests=(20, 50),
         faults=(2, 4),
-        kinds=(_K.HOARD, _K.HOARD, _K.CRASH_LEADER),
+        kinds=(_K.HOARD, _K.HOARD, _K.PAUSE, _K.CRASH_LEADER),
         longest_ms=(600,),
         losses=(0,),
         delays_us=(500, 5_000, 30_000),
@@ -154,7 +154,8 @@ VARIANTS: Final[dict[str, Variant]] = {
     "disks": Variant(
         sizes=(4, 4, 7),
         lengths_ms=(6_000,),
-        kinds=(_K.CRASH, _K.CRASH_ALL, _K.FAIL_COMMIT, _K.SLOW_DISK),
+        kinds=(_K.CRASH, _K.CRASH_LEADER, _K.CRASH_LEADER, _K.CRASH_ALL, _K.FAIL_COMMIT, _K.SLOW_DISK),
+        epoch_lengths=(5, 5, 20, 1000),
         faulty_percent=100,
         lying_percent=0,
     ),
@@ -204,6 +205,16 @@ VARIANTS: Final[dict[str, Variant]] = {
         behaviours=("reply liar",),
         spares=2,
     ),
+    "market": Variant(
+        sizes=(4,),
+        lengths_ms=(12_000,),
+        requests=(150, 250),
+        faults=(0, 2),
+        epoch_lengths=(20, 1000),
+        storm_percent=30,
+        faulty_percent=0,
+        opening_percent=100,
+    ),
     "members": Variant(
         sizes=(4, 4, 5),
         lengths_ms=(8_000, 12_000),
@@ -223,6 +234,7 @@ _ROTA: Final = (
 )  # fmt: skip
 """The variant of seed s stands at s modulo the length, but for those that take long."""
 _RARE: Final = (
+    (150, "market"),
     (200, "molasses"),
     (40, "outage"),
     (100, "heirs"),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from consensus.statistics import ReplicaStatus
 from node.state.tables import INDEXES, RECORDS, STATE_TABLES
 from node.store import WriteBatch
 from node.store.batch import STAGED
@@ -132,6 +133,26 @@ def test_a_new_validator_s_first_block_is_a_fetched_state(net: Net) -> None:
     net.heal()
     assert net.run(10_000, net.agree)
     assert one_vote_counts(net, 2)
+
+
+def test_B12_who_finds_its_own_vote_under_the_fetched_state_votes_no_more(net: Net) -> None:
+    """Its disk and its key mark were lost: nothing but that vote tells that its key has voted."""
+    net.cut_off(3)
+    grow(net, 10)
+    node = net.nodes[2]
+    node.machine.close()
+    node.store.close()
+    for path in sorted(node.directory.iterdir()):
+        path.unlink()
+    node.start()
+    net.heal()
+    no_block_passes(net, 2)
+    assert net.run(10_000, lambda: "state_adopted" in node.logs)
+    assert ("votes_stopped", {"reason": "the fetched state's block holds a vote of ours"}) in (
+        node.told
+    )
+    node.restart()
+    assert node.machine.replica.statistics().status is ReplicaStatus.MUTE
 
 
 def test_no_vote_is_cast_twice_for_one_place(net: Net) -> None:

@@ -33,7 +33,7 @@ class BankAct(Act):
     def choices(self) -> list[Choice]:
         return [
             *super().choices(), self._verify, self._lines, self._offer, self._pay, self._fund,
-            self._settle, self._joint, self._sponsor, self._repaid,
+            self._settle, self._pay, self._fund, self._settle, self._joint, self._sponsor, self._repaid,
             *(partial(act, self) for act in MORE),
             *([self._membership] * (6 if self.town.spares else 0)),
         ]  # fmt: skip
@@ -93,7 +93,7 @@ class BankAct(Act):
             instruction = self.get(r.Kind.INSTRUCTION, id)
             if instruction.purpose in PLAIN:
                 amount = instruction.amount
-                found.append(c.InstructionConfirm(self.label, id, amount, self.digest()))
+                found.append(c.InstructionConfirm(self.label, id, amount, self.bank_receipt()))
             if instruction.purpose is not r.InstructionPurpose.PAYOUT:
                 continue
             draw = self.random.random()
@@ -102,7 +102,9 @@ class BankAct(Act):
             elif draw < 0.25:
                 found.append(c.PayoutFail(self.label, id))
             else:
-                found.append(c.PayoutConfirm(self.label, id, instruction.amount, self.digest()))
+                found.append(
+                    c.PayoutConfirm(self.label, id, instruction.amount, self.bank_receipt())
+                )
         return found
 
     def _fund(self) -> Sequence[Wire]:
@@ -115,7 +117,7 @@ class BankAct(Act):
             )  # fmt: skip
             if voucher.clearing_bank == self.party.id and due and open_ > 0:
                 part = open_ if self.random.random() < 0.6 else self.random.randint(1, open_)
-                return [c.FundsReceived(self.label, id, part, 0, self.digest())]
+                return [c.FundsReceived(self.label, id, part, 0, self.bank_receipt())]
         return []
 
     def _settle(self) -> Sequence[Wire]:
@@ -131,7 +133,7 @@ class BankAct(Act):
             if self.random.random() < 0.1:
                 found.append(c.SettlementFailed(self.label, id))
             elif left > 0:
-                found.append(c.SettlementPaid(self.label, id, left, self.digest()))
+                found.append(c.SettlementPaid(self.label, id, left, self.bank_receipt()))
         return found
 
     def _repaid(self) -> Sequence[Wire]:
@@ -141,7 +143,7 @@ class BankAct(Act):
                 if self.random.random() < 0.1:
                     return (c.InstructionFail(self.label, id),)
                 amount = instruction.amount
-                return (c.RepayConfirm(self.label, id, amount, self.digest()),)
+                return (c.RepayConfirm(self.label, id, amount, self.bank_receipt()),)
         return ()
 
     def _membership(self) -> Sequence[Wire]:

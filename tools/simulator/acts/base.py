@@ -20,6 +20,8 @@ from tallynet.signatures import KIND_REGISTER
 from tools.simulator.town import FOREVER, Party, Town
 
 CURRENCY: Final = "CNY"
+REUSED_OF_256: Final = 128
+"""Share of payments whose receipt number was used before, perhaps."""
 LOOK_MAX: Final = 40
 """Records looked at when choosing one."""
 
@@ -77,6 +79,11 @@ class Act:
 
     def digest(self) -> bytes:
         return self.random.randbytes(32)
+
+    def bank_receipt(self) -> bytes:
+        """Of a payment. Some banks number theirs from one again every morning; each may be used once (I8)."""
+        fresh = self.digest()
+        return bytes((fresh[1] % 2,)) * 32 if fresh[0] < REUSED_OF_256 else fresh
 
     def get(self, kind: r.Kind, id: bytes) -> Any:
         return self.view.get(kind, id)

@@ -168,7 +168,7 @@ def rediscount(act: Act) -> Sequence[Wire]:
         if deal.state is r.FinancingState.REQUESTED and deal.funder == party.id:
             return (c.RediscountAccept(act.label, id, deal.net),)
         if deal.state is r.FinancingState.AWAIT_PAYOUT and deal.obligor == party.id:
-            return (c.RediscountConfirm(act.label, id, deal.net, act.digest()),)
+            return (c.RediscountConfirm(act.label, id, deal.net, act.bank_receipt()),)
         if random.random() < 0.1:
             return (c.RediscountCancel(act.label, id),)
     bought = [
@@ -206,7 +206,7 @@ def stand_by(act: Act) -> Sequence[Wire]:
             if call_id(voucher, order.start) == id:
                 return (
                     c.GuaranteePayConfirm(
-                        act.label, voucher, order.start, order.amount, act.digest()
+                        act.label, voucher, order.start, order.amount, act.bank_receipt()
                     ),
                 )
     return ()

@@ -142,5 +142,5 @@ def escrow(act: Act) -> Sequence[Wire]:
             continue
         lot = act.get(r.Kind.LOT, r.lot_id(order.reference, order.start))
         if isinstance(lot, r.Lot) and lot.covered and lot.flags & r.FLAG_FROZEN:
-            return (c.SettlementEscrow(act.label, id, lot.covered, act.digest()),)
+            return (c.SettlementEscrow(act.label, id, lot.covered, act.bank_receipt()),)
     return ()

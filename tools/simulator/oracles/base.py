@@ -50,6 +50,12 @@ class Oracle:
     def violated(self, what: str) -> Violation:
         return Violation(self.name, what)
 
+    def breached(self, node: SimulatedNode, what: str) -> None:
+        """A process does on its disk what it must not do."""
+
+    def put_by(self, node: SimulatedNode, certificate: Certificate) -> None:
+        """A block with this certificate is durable at a process whose disk may have lied."""
+
     def started(self, node: SimulatedNode) -> None:
         """A process has started from its disk."""
 

@@ -67,10 +67,14 @@ class HeaderTime(Oracle):
 
 
 class Integrity(Oracle):
-    """B10: no process runs on a disk with a changed value in it; the scan at its start finds it."""
+    """B10: no process runs on a disk with a changed value in it; the scan at its start finds it. Nor uses one
+    that changed later. B11: where a commit has failed nothing more is written."""
 
     name = "integrity"
 
     def started(self, node: SimulatedNode) -> None:
         if node.disk.is_damaged():
             raise self.violated(f"{node} starts on a damaged disk")
+
+    def breached(self, node: SimulatedNode, what: str) -> None:
+        raise self.violated(f"{node} {what}")

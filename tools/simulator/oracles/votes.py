@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from consensus.statistics import ReplicaStatus
+from tallynet.blocks import Certificate, Commit
 from tallynet.codec import decode
 from tallynet.messages import (
     Complaint,
@@ -115,37 +117,61 @@ class Grounds(Oracle):
 
 SILENT: Final = ("votes_stopped", "diverged", "forked")
 """Log lines after which a key signs nothing any more."""
-WRITTEN_US: Final = 3_000_000
-"""What was said so long ago is durable, on the slowest disk."""
 
 
 class Amnesia(Oracle):
-    """B12: a key whose register was lost or rolled back, as its mark shows, signs nothing but Status;
-    nor does one that has said so once, or that has other results than the others. What it signed
-    before may still leave, and be passed on."""
+    """B12: a key whose register is missing, or was lost or rolled back, as its mark shows or a Commit of its
+    own that it does not hold, signs nothing but Status; nor does one that has said so once, or that has
+    other results than the others. What it signed before may still leave, and be passed on."""
 
     name = "amnesia"
 
+    def __init__(self, run: Run) -> None:
+        super().__init__(run)
+        self._said: Final[dict[int, dict[bytes, None]]] = {index: {} for index in run.charged}
+        """Validator whose disk may lie -> bodies of the Commits that it ever let go."""
+
     def started(self, node: SimulatedNode) -> None:
-        since = node.silent_since_us
-        if since is not None and self.run.scheduler.now_us - since < WRITTEN_US:
-            node.silent_since_us = None  # it ended before it could write that down
+        if node.silent_turn is not None and node.durable < node.silent_turn:
+            node.silent_turn = None  # it ended before it could write that down
+        if node.silent_turn is None or node.barred or node.machine is None:
+            return
+        if node.behaviour is not None:
+            return
+        status = node.machine.replica.statistics().status
+        if status not in (ReplicaStatus.MUTE, ReplicaStatus.DIVERGED):
+            raise self.violated(f"{node} starts and does not know that it may vote no more")
+
+    def put_by(self, node: SimulatedNode, certificate: Certificate) -> None:
+        """Its own Commit is in there, so its register must hold it. Of a view that was left it holds nothing but
+        the certificate under that Commit, or a later one: there it need not notice."""
+        said, own = self._said.get(node.index), node.signer in certificate.signers
+        if said is None or not own or certificate.vote not in said or node.silent_turn is not None:
+            return
+        vote = decode(Commit, certificate.vote)
+        later = node.votes.prepared.get((vote.epoch, vote.height), -1) > vote.view
+        if certificate.vote not in node.votes.commits and not later:
+            node.silent_turn = node.durable
+            self.run.note(node.name, "was shown a Commit of its own that it has forgotten")
 
     def logged(self, node: SimulatedNode, event: str, fields: dict[str, object]) -> None:
         del fields
-        if event in SILENT and node.silent_since_us is None:
-            node.silent_since_us = self.run.scheduler.now_us
+        if event in SILENT and node.silent_turn is None:
+            node.silent_turn = node.taken + 1
 
     def signed(self, node: SimulatedNode, kind: SignedKind) -> None:
         if kind is SignedKind.STATUS or node.behaviour is not None:
             return
-        if node.barred or node.silent_since_us is not None:
+        if node.barred or node.silent_turn is not None:
             raise self.violated(f"{node} signs a {kind.name} although it may vote no more")
 
     def sent(self, node: SimulatedNode, message: bytes) -> None:
-        if node.voted_life == node.starts:
+        said = self._said.get(node.index)
+        if node.voted_life == node.starts and said is None:
             return
         value = self.run.decoded(message)
         own = isinstance(value, Signed) and value.signer == node.signer
+        if own and said is not None and value.kind is SignedKind.COMMIT:
+            said[value.body] = None
         if isinstance(value, PrePrepare) or (own and value.kind is not SignedKind.STATUS):
             node.voted_life = node.starts

@@ -91,8 +91,14 @@ DURABILITY: Final = (
     ),
     Plant(
         "own-vote-not-recognised", "B12", _STATE,
-        "        if (epoch, view) > (self.epoch, self.voted_view):\n            self.fall_silent",
-        "        if epoch > self.epoch + 1_000:\n            self.fall_silent",
+        "        if not self._remembers(message, epoch, view, height):\n",
+        "        if epoch > self.epoch + 1_000:\n",
+        "disks",
+    ),
+    Plant(
+        "own-commit-of-a-left-view-passes", "B12", _STATE,
+        "            return is_prepare or (prepared is not None and prepared.view >= view)\n",
+        "            return is_prepare or prepared is None or prepared.view >= view\n",
         "disks",
     ),
     Plant(
@@ -114,10 +120,10 @@ DURABILITY: Final = (
         "disks",
     ),
     Plant(
-        "mark-not-compared", "B12", _MARK,
-        "    if mark.store != store:\n",
-        '    if mark.store == b"":\n',
-        "disks",
+        "mark-before-not-remembered", "B12", _STORE,
+        "        _put_meta(transaction, table, MARKED_KEY, self._marked_boot)\n",
+        "",
+        "crashes",
     ),
     Plant(
         "older-copy-not-noticed", "B12", _MARK,
@@ -176,6 +182,20 @@ DURABILITY: Final = (
         "        if not intact(SEEDS[table], key, stored):\n",
         "        if not stored:\n",
         "disks",
+    ),
+    Plant(
+        "checksums-unchecked-in-execution", "B10", "node/store/snapshot.py",
+        "        if not intact(SEEDS[place], key, stored):\n",
+        "        if not stored:\n",
+        "disks",
+    ),
+    Plant(
+        "failed-commit-is-tried-again", "B11", _STORE,
+        "            self._failed = True\n            raise commit_failure(error, self.directory) from error\n",
+        "            if not hasattr(batch, 'again'):\n                batch.again = True\n"
+        "                return self.commit(batch)\n"
+        "            raise commit_failure(error, self.directory) from error\n",
+        "crashes",
     ),
     Plant(
         "failed-commit-is-ignored", "B11", _STORE,

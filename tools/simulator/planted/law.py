@@ -77,6 +77,7 @@ LAW: Final = (
         "bank-receipt-used-twice", "I8", "node/ledger/bank_receipts.py",
         "    if context.find(BankReceipt, id) is not None:\n",
         "    if context.find(BankReceipt, used_by) is not None:\n",
+        "market",
     ),
     Plant(
         "line-not-used-at-issue", "I3", "node/ledger/vouchers.py",

@@ -219,6 +219,7 @@ NORMAL_CASE: Final = (
         "in-flight-for-ever", "A10", "consensus/pool.py",
         "(envelope in flying and is_known(transaction)):",
         "envelope in flying:",
+        "hoards",
     ),
     Plant(
         "bodies-asked-for-once", "A9", _CATCH_UP,
