@@ -14,7 +14,7 @@ from node.desk.passwords import Hash, hash_password
 from node.light.config import load_light
 from tools.arguments import UsageError
 from tools.ledger_cli import OutputOption
-from tools.output import OUT, Output, print_json, print_rows
+from tools.output import Output, print_json, print_rows, told
 from tools.wallet import load_wallet
 
 __all__ = ["people"]
@@ -45,6 +45,7 @@ def add(
     roles: RolesOption,
     person: WalletPersonOption = "",
     password_file: PasswordFileOption = None,
+    output: OutputOption = Output.table,
 ) -> None:
     """Let somebody sign in.
 
@@ -76,7 +77,7 @@ def add(
         accounts[name] = account
 
     change(directory, edit)
-    OUT.print(f"{name} may sign in as {', '.join(account.duties)}")
+    _say(output, name, account.duties)
 
 
 @people.command(name="list")
@@ -105,7 +106,12 @@ def list_people(directory: Path, *, output: OutputOption = Output.table) -> None
 
 @people.command
 def role(
-    directory: Path, name: str, *, roles: RolesOption, person: WalletPersonOption = ""
+    directory: Path,
+    name: str,
+    *,
+    roles: RolesOption,
+    person: WalletPersonOption = "",
+    output: OutputOption = Output.table,
 ) -> None:
     """Change what somebody may do; open sessions of theirs end.
 
@@ -129,11 +135,17 @@ def role(
         accounts[name] = new_account(name, duties, chosen, known.password)
 
     change(directory, edit)
-    OUT.print(f"{name} may sign in as {', '.join(sorted(duties))}")
+    _say(output, name, tuple(sorted(duties)))
 
 
 @people.command
-def password(directory: Path, name: str, *, password_file: PasswordFileOption = None) -> None:
+def password(
+    directory: Path,
+    name: str,
+    *,
+    password_file: PasswordFileOption = None,
+    output: OutputOption = Output.table,
+) -> None:
     """Give somebody another password; open sessions of theirs end.
 
     For example:
@@ -155,11 +167,11 @@ def password(directory: Path, name: str, *, password_file: PasswordFileOption = 
         accounts[name] = new_account(name, known.duties, known.person, hashed)
 
     change(directory, edit)
-    OUT.print(f"{name} has a new password")
+    told(output, f"{name} has a new password", name=name)
 
 
 @people.command
-def remove(directory: Path, name: str) -> None:
+def remove(directory: Path, name: str, *, output: OutputOption = Output.table) -> None:
     """Let somebody in no more; open sessions of theirs end, and what they have proposed is not signed any more.
 
     For example:
@@ -178,7 +190,12 @@ def remove(directory: Path, name: str) -> None:
         del accounts[_known(accounts, name).name]
 
     change(directory, edit)
-    OUT.print(f"{name} may not sign in any more")
+    told(output, f"{name} may not sign in any more", name=name)
+
+
+def _say(output: Output, name: str, roles: tuple[Duty, ...]) -> None:
+    text = f"{name} may sign in as {', '.join(roles)}"
+    told(output, text, name=name, roles=[str(role) for role in roles])
 
 
 def _known(accounts: dict[str, Account], name: str) -> Account:

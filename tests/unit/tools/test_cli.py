@@ -163,13 +163,12 @@ def test_every_example_is_a_valid_command_line(words: str) -> None:
     assert required <= given
 
 
-def command_words() -> set[str]:
+def command_words(of: App = app, before: str = "") -> set[str]:
     found = set()
-    for name in app:
-        if name.startswith("-"):
-            continue
-        verbs = [verb for verb in app[name] if not verb.startswith("-")]
-        found |= {f"{name} {verb}" for verb in verbs} if verbs else {name}
+    for name in of:
+        if not name.startswith("-"):
+            words = f"{before} {name}".strip()
+            found |= command_words(of[name], words) or {words}
     return found
 
 
