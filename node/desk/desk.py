@@ -152,13 +152,14 @@ class Desk:
             await self._advance(proposal)
         await self._settled(id)
 
-    def withdraw(self, id: str, account: Account) -> None:
+    async def withdraw(self, id: str, account: Account) -> None:
         """By its maker, before it is sent. Raises DeskError NOT_ALLOWED, PROPOSAL_DECIDED; ProposalError."""
-        proposal = self._own(id, account)
-        if proposal.state is State.WITHDRAWN:
-            return
-        _require(proposal, State.DRAFT, State.OPEN)
-        self._decide(proposal, State.WITHDRAWN, account)
+        async with self._deciding:
+            proposal = self._own(id, account)
+            if proposal.state is State.WITHDRAWN:
+                return
+            _require(proposal, State.DRAFT, State.OPEN)
+            self._decide(proposal, State.WITHDRAWN, account)
 
     # --- checking -----------------------------------------------------------------------------------------
 
@@ -185,17 +186,18 @@ class Desk:
             await self._advance(msgspec.structs.replace(proposal, agreed=agreed))
         await self._settled(id)
 
-    def decline(self, id: str, account: Account, reason: str) -> None:
+    async def decline(self, id: str, account: Account, reason: str) -> None:
         """Refuse a proposal of somebody else. Raises DeskError NOT_ALLOWED, OWN_PROPOSAL, PROPOSAL_DECIDED,
         REASON_MISSING; ProposalError."""
-        proposal = self.proposals.get(id)
-        self._checks(proposal, account)
-        if proposal.state is State.DECLINED and proposal.decided_by == account.name:
-            return
-        _require(proposal, State.OPEN)
-        if not reason.strip():
-            raise DeskError("REASON_MISSING", "say why, so that its maker can do better")
-        self._decide(proposal, State.DECLINED, account, reason.strip()[:REASON_CHARACTERS_MAX])
+        async with self._deciding:
+            proposal = self.proposals.get(id)
+            self._checks(proposal, account)
+            if proposal.state is State.DECLINED and proposal.decided_by == account.name:
+                return
+            _require(proposal, State.OPEN)
+            if not reason.strip():
+                raise DeskError("REASON_MISSING", "say why, so that its maker can do better")
+            self._decide(proposal, State.DECLINED, account, reason.strip()[:REASON_CHARACTERS_MAX])
 
     def may_check(self, proposal: Proposal, account: Account) -> bool:
         """Whether the account can agree to it, or decline it, now."""

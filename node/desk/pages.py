@@ -188,9 +188,9 @@ class _Pages:
                 case "approve":
                     await desk.approve(id, account)
                 case "decline":
-                    desk.decline(id, account, sent.fields.get("reason", ""))
+                    await desk.decline(id, account, sent.fields.get("reason", ""))
                 case "withdraw":
-                    desk.withdraw(id, account)
+                    await desk.withdraw(id, account)
                 case other:
                     raise PageError("NO_SUCH_PAGE", other[:80])
         except PageError:

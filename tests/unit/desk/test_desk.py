@@ -11,11 +11,12 @@ from pathlib import Path
 import msgspec
 import pytest
 import trio
+import trio.testing
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from node.desk import desk as desking
 from node.desk.accounts import Account, Accounts, Duty
-from node.desk.chain import Chain
+from node.desk.chain import Chain, Trial
 from node.desk.desk import Desk, DeskError, new_id, role_of_each
 from node.desk.office import KeptDocument, Office, Person, Signers
 from node.desk.proposals import Agreement, Proposal, Proposals, State
@@ -173,7 +174,7 @@ async def test_nobody_checks_his_own_proposal_and_roles_are_kept_to(tmp_path: Pa
                     await here.desk.approve(id, who)
                 assert refused.value.code == code
                 with pytest.raises(DeskError) as silent:
-                    here.desk.decline(id, who, "no")
+                    await here.desk.decline(id, who, "no")
                 assert silent.value.code == code
             renamed = account("second", Duty.CHECKER, person="maker")
             with pytest.raises(DeskError) as same:
@@ -240,11 +241,41 @@ async def test_clicks_and_restarts_do_nothing_twice(tmp_path: Path) -> None:
             first = await ended(here, id)
             await here.desk.approve(id, CHECKER)
             with pytest.raises(DeskError) as late:
-                here.desk.withdraw(id, MAKER)
+                await here.desk.withdraw(id, MAKER)
             assert late.value.code == "PROPOSAL_DECIDED"
         async with room(tmp_path, servers=servers) as here:
             assert here.desk.proposals.get(id) == first
             assert len(here.sent) == 1
+
+
+async def test_who_decides_while_the_network_is_asked_is_told_the_truth(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is told that a proposal was declined or withdrawn which is sent all the same."""
+    with serving() as servers:
+        async with room(tmp_path, MAKER, CHECKER, APPROVER, servers=servers) as here:
+            ask, asked = here.desk.chain.try_out, trio.Event()
+
+            async def slowly(commands: Sequence[Wire], signers: Signers) -> Trial:
+                asked.set()
+                await trio.testing.wait_all_tasks_blocked()
+                return await ask(commands, signers)
+
+            for late in (
+                lambda id: here.desk.decline(id, APPROVER, "no"),
+                lambda id: here.desk.withdraw(id, MAKER),
+            ):
+                id = await opened(here)
+                monkeypatch.setattr(here.desk.chain, "try_out", slowly)
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(here.desk.approve, id, CHECKER)
+                    await asked.wait()
+                    with pytest.raises(DeskError) as decided:
+                        await late(id)
+                assert decided.value.code == "PROPOSAL_DECIDED"
+                assert (await ended(here, id)).state is State.DONE
+                monkeypatch.setattr(here.desk.chain, "try_out", ask)
+                asked = trio.Event()
 
 
 async def test_what_was_agreed_goes_on_after_a_stop_with_the_same_bytes(
@@ -288,7 +319,7 @@ async def test_who_lost_the_account_stands_for_nothing_any_more(tmp_path: Path) 
             with pytest.raises(DeskError) as gone:
                 await here.desk.approve(id, CHECKER)
             assert gone.value.code == "PROPOSER_GONE"
-            here.desk.decline(id, CHECKER, "  its maker has left  ")
+            await here.desk.decline(id, CHECKER, "  its maker has left  ")
             declined = here.desk.proposals.get(id)
             assert (declined.state, declined.reason) == (State.DECLINED, "its maker has left")
             assert here.sent == []
