@@ -20,7 +20,9 @@ from node.desk.chain import Chain, Trial
 from node.desk.desk import Desk, DeskError, new_id, role_of_each
 from node.desk.office import KeptDocument, Office, Person, Signers
 from node.desk.proposals import Agreement, Proposal, Proposals, State
+from node.light import following
 from node.light.copy import Copy
+from node.light.database import CopyError
 from node.light.following import Follower
 from tallynet.client import build_envelope, key_id
 from tallynet.codec import Wire, decode, encode
@@ -79,6 +81,7 @@ class Room:
     """A desk, and what is around it."""
 
     desk: Desk
+    follower: Follower
     servers: list[Server]
     kept: list[tuple[str, KeptDocument]]
 
@@ -106,7 +109,7 @@ async def room(directory: Path, *accounts: Account, servers: list[Server]) -> As
     documents: list[tuple[str, KeptDocument]] = []
     office = Office(PEOPLE, sign, lambda label, it: documents.append((label, it)), lambda _code: "")
     desk = Desk(Chain(follower, GENESIS_HASH), Accounts(directory), proposals, office)
-    made = Room(desk, servers, documents)
+    made = Room(desk, follower, servers, documents)
     made.says()
     try:
         async with trio.open_nursery() as nursery:
@@ -309,6 +312,74 @@ async def test_what_was_agreed_and_not_signed_before_a_stop_is_signed_once(tmp_p
         async with room(tmp_path, servers=servers) as here:
             assert (await ended(here, id)).state is State.DONE
             assert len(here.sent) == 1
+
+
+async def agreed(room: Room, seconds: int) -> str:
+    """A proposal that was agreed on and signed, for so many seconds, before a stop."""
+    id = await opened(room)
+    proposal = room.desk.proposals.get(id)
+    until = int(time.time()) + seconds
+    envelope = sign(proposal.wire, [(PEOPLE["maker"], Role.MAKER)], until)
+    room.desk.proposals.save(
+        msgspec.structs.replace(
+            proposal,
+            state=State.SENDING,
+            agreed=(Agreement("checker", "checker", int(time.time())),),
+            envelope=envelope.raw,
+        )
+    )
+    return id
+
+
+async def test_what_was_signed_may_still_happen_whatever_nodes_say_at_the_door(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desking, "RETRY_SECONDS", 0.05)
+    with serving() as servers:
+        async with room(tmp_path, MAKER, CHECKER, servers=servers) as here:
+            id = await agreed(here, 120)
+        for server in servers:
+            server.refuse = [("EXPIRED", "valid_until passed")] * 3
+        async with room(tmp_path, servers=servers) as here:
+            done = await ended(here, id)
+            assert (done.state, done.code) == (State.DONE, "OK")
+
+
+async def test_what_f_plus_1_know_nothing_of_after_its_validity_never_happened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desking, "RETRY_SECONDS", 0.05)
+    with serving() as servers:
+        async with room(tmp_path, MAKER, CHECKER, servers=servers) as here:
+            id = await agreed(here, -1)
+        async with room(tmp_path, servers=servers) as here:
+            client = here.desk.chain.client
+            assert not await here.follower.never_happened(client, bytes(32), int(time.time()))
+            assert here.desk.proposals.get(id).state is State.SENDING, "a block may come late"
+        monkeypatch.setattr(following, "LATE_SECONDS", -3)
+        async with room(tmp_path, servers=servers) as here:
+            never = await ended(here, id)
+            assert (never.state, never.code, here.sent) == (State.REFUSED, "EXPIRED", [])
+
+
+async def test_a_full_disk_delays_the_receipt_and_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desking, "RETRY_SECONDS", 0.05)
+    with serving() as servers:
+        async with room(tmp_path, MAKER, CHECKER, servers=servers) as here:
+            id, save, full = await opened(here), here.desk.proposals.save, [True, True]
+
+            def saving(proposal: Proposal) -> None:
+                if proposal.state is State.DONE and full:
+                    full.pop()
+                    raise CopyError("COPY_UNUSABLE", "database or disk is full")
+                save(proposal)
+
+            monkeypatch.setattr(here.desk.proposals, "save", saving)
+            await here.desk.approve(id, CHECKER)
+            assert (await ended(here, id)).state is State.DONE
+            assert (full, len(here.sent)) == ([], 1)
 
 
 async def test_who_lost_the_account_stands_for_nothing_any_more(tmp_path: Path) -> None:
