@@ -99,7 +99,8 @@ class _Pages:
 
     async def form(self, request: Request) -> Response:
         account, action = _maker(request), _action(request)
-        fields = dict(request.query_params)
+        # A link says what it is about; what is entered, nobody enters for somebody else.
+        fields = {name: request.query_params.get(name, "") for name in action.about}
         return await self._form(request, account, action, Sent(fields, b"", ""), None)
 
     async def draft(self, request: Request) -> Response:
