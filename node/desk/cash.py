@@ -100,6 +100,18 @@ def _funders(case: Case) -> list[Choice]:
     return [Choice(id.hex(), name) for name, id in others]
 
 
+async def _money_facts(case: Case, kind: FinancingKind | None, account: bytes) -> list[Fact]:
+    """What is signed as ids only: whether it is sold or lent on, and whose account is paid to."""
+    to = await case.chain.require(Account, Kind.ACCOUNT, account)
+    whose = f"{case.name(to.organisation)}, {case.name(to.bank)}, {short(account)}"
+    facts = [Fact("enter_account", "text", whose)]
+    return facts if kind is None else [_kind_fact(case, kind), *facts]
+
+
+def _kind_fact(case: Case, kind: FinancingKind) -> Fact:
+    return Fact("field_kind", "text", word(kind, case.language))
+
+
 # --- draw -----------------------------------------------------------------------------------------------
 
 
@@ -116,13 +128,15 @@ async def _draw_form(case: Case) -> Form:
 async def _draw(case: Case) -> Draft:
     id, voucher, lot = await case.lot()
     entered = case.entered
-    chosen = entered.id("offer")
-    offer = await case.chain.require(Offer, Kind.OFFER, chosen)
+    chosen, account = entered.id("offer"), entered.id("account")
     command = FinancingDraw(
-        case.label, chosen, id, lot.start, entered.amount("amount", voucher.currency), entered.id("account"),
+        case.label, chosen, id, lot.start, entered.amount("amount", voucher.currency), account,
         entered.word("purpose", Purpose),
     )  # fmt: skip
-    return lot_draft(case, voucher, lot, command, [Fact("field_funder", "org", offer.funder)])
+    offer = await case.chain.require(Offer, Kind.OFFER, chosen)
+    facts = [Fact("field_funder", "org", offer.funder)]
+    facts += await _money_facts(case, offer.kind, account)
+    return lot_draft(case, voucher, lot, command, facts)
 
 
 # --- request, quote, accept -----------------------------------------------------------------------------
@@ -142,11 +156,12 @@ async def _request(case: Case) -> Draft:
     id, voucher, lot = await case.lot()
     entered = case.entered
     funders = sorted({bytes.fromhex(part) for part in entered.ids("funders")})
+    account = entered.id("account")
     command = FinancingRequestOpen(
-        case.label, id, lot.start, entered.amount("amount", voucher.currency), entered.id("account"),
+        case.label, id, lot.start, entered.amount("amount", voucher.currency), account,
         entered.word("purpose", Purpose), tuple(funders),
     )  # fmt: skip
-    return lot_draft(case, voucher, lot, command)
+    return lot_draft(case, voucher, lot, command, await _money_facts(case, None, account))
 
 
 async def _asked(case: Case) -> tuple[bytes, FinancingRequest]:
@@ -193,8 +208,12 @@ async def _take_form(case: Case) -> Form:
 
 async def _take(case: Case) -> Draft:
     id, asked = await _asked(case)
-    command = FinancingAccept(case.label, id, case.entered.id("funder"))
-    return Draft(asked.currency, [command], case.notes(_request_facts(asked), asked.currency))
+    funder = case.entered.id("funder")
+    kinds = [quote.kind for quote in asked.quotes if quote.funder == funder]
+    facts = [*_request_facts(asked), *(_kind_fact(case, kind) for kind in kinds)]
+    facts += await _money_facts(case, None, asked.payee)
+    command = FinancingAccept(case.label, id, funder)
+    return Draft(asked.currency, [command], case.notes(facts, asked.currency))
 
 
 # --- repay ----------------------------------------------------------------------------------------------

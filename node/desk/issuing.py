@@ -8,6 +8,7 @@ from typing import Final
 import trio
 
 from node.desk.case import Action, Case, Choice, Draft, Fact, Field, Form
+from node.desk.entered import FieldError
 from node.desk.office import KeptDocument
 from node.light.copy import Kept
 from node.state.view import Index
@@ -128,10 +129,12 @@ async def _issue(case: Case) -> Draft:
         register = [_register(case, sealed, payee)]
         notes = _invoice_notes(invoice)
     else:
+        if not entered.get("document"):
+            raise FieldError("FIELD_MISSING", "invoice")
         document = entered.id("document")
         known = await case.chain.require(Document, Kind.DOCUMENT, document)
         currency, left = known.currency, known.total - known.occupied
-        register, notes, kept = [], [], None
+        register, notes, kept = [], case.notes(_document_facts(known), currency), None
     face = entered.amount("face", currency) if entered.get("face") else left
     issue = VoucherIssue(
         case.label, payee, currency, face, maturity, Promise(promise, True, True, True),
@@ -170,6 +173,15 @@ def _invoice_notes(invoice: Invoice) -> list[tuple[str, str]]:
     if invoice.payee is not None:
         notes.append(("invoice_payee", invoice.payee.name))
     return notes
+
+
+def _document_facts(document: Document) -> list[Fact]:
+    return [
+        Fact("as_signed_creditor", "org", document.creditor),
+        Fact("as_signed_total", "money", document.total),
+        Fact("promised_before", "money", document.occupied),
+        Fact("as_signed_delivery_day", "day", document.delivery_day or 0),
+    ]
 
 
 # --- claim, reject --------------------------------------------------------------------------------------

@@ -203,7 +203,6 @@ class Submitter:
         return sent
 
 
-
 def digest_of(command: Wire) -> bytes:
     """By which a command is known again."""
     return sha256(command_name(command).encode() + encode(command)).digest()

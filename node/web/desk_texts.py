@@ -61,6 +61,8 @@ DESK_TEXTS: Final[dict[str, tuple[str, str]]] = {
     "funds_in": ("已到账", "Funds received"),
     "enter_invoice": ("发票文件（XML）", "Invoice file (XML)"),
     "enter_document": ("或已登记的发票", "Or a registered invoice"),
+    "promised_before": ("已用于其他凭证", "Promised on it before"),
+    "name_or_id": ("名录中的名称，或机构编号", "A name in the address book, or an id"),
     "enter_payee": ("收款人", "Payee"),
     "enter_face": ("面额，留空为发票金额", "Face amount; empty: what the invoice leaves"),
     "enter_maturity": ("付款日", "Day of payment"),
