@@ -129,14 +129,14 @@ async def _draw(case: Case) -> Draft:
     id, voucher, lot = await case.lot()
     entered = case.entered
     chosen, account = entered.id("offer"), entered.id("account")
+    units = entered.amount("amount", voucher.currency)
     command = FinancingDraw(
-        case.label, chosen, id, lot.start, entered.amount("amount", voucher.currency), account,
-        entered.word("purpose", Purpose),
-    )  # fmt: skip
+        case.label, chosen, id, lot.start, units, account, entered.word("purpose", Purpose)
+    )
     offer = await case.chain.require(Offer, Kind.OFFER, chosen)
     facts = [Fact("field_funder", "org", offer.funder)]
     facts += await _money_facts(case, offer.kind, account)
-    return lot_draft(case, voucher, lot, command, facts)
+    return lot_draft(case, voucher, lot, command, amount=units, with_whom=offer.funder, more=facts)
 
 
 # --- request, quote, accept -----------------------------------------------------------------------------
@@ -156,12 +156,13 @@ async def _request(case: Case) -> Draft:
     id, voucher, lot = await case.lot()
     entered = case.entered
     funders = sorted({bytes.fromhex(part) for part in entered.ids("funders")})
-    account = entered.id("account")
+    account, units = entered.id("account"), entered.amount("amount", voucher.currency)
     command = FinancingRequestOpen(
-        case.label, id, lot.start, entered.amount("amount", voucher.currency), account,
-        entered.word("purpose", Purpose), tuple(funders),
-    )  # fmt: skip
-    return lot_draft(case, voucher, lot, command, await _money_facts(case, None, account))
+        case.label, id, lot.start, units, account, entered.word("purpose", Purpose), tuple(funders)
+    )
+    facts = await _money_facts(case, None, account)
+    whom = funders[0] if len(funders) == 1 else b""
+    return lot_draft(case, voucher, lot, command, amount=units, with_whom=whom, more=facts)
 
 
 async def _asked(case: Case) -> tuple[bytes, FinancingRequest]:
@@ -189,7 +190,8 @@ async def _quote(case: Case) -> Draft:
         case.label, id, asked.end - asked.start, FinancingKind.SALE, case.entered.rate("rate"), BASIS, FULL_BPS,
         (LineKind.DEBTOR_EXPOSURE,), False, case.entered.day("valid_to"),
     )  # fmt: skip
-    return Draft(asked.currency, [command], case.notes(_request_facts(asked), asked.currency))
+    notes = case.notes(_request_facts(asked), asked.currency)
+    return Draft(asked.currency, asked.end - asked.start, asked.holder, [command], notes)
 
 
 async def _take_form(case: Case) -> Form:
@@ -213,7 +215,8 @@ async def _take(case: Case) -> Draft:
     facts = [*_request_facts(asked), *(_kind_fact(case, kind) for kind in kinds)]
     facts += await _money_facts(case, None, asked.payee)
     command = FinancingAccept(case.label, id, funder)
-    return Draft(asked.currency, [command], case.notes(facts, asked.currency))
+    notes = case.notes(facts, asked.currency)
+    return Draft(asked.currency, asked.end - asked.start, funder, [command], notes)
 
 
 # --- repay ----------------------------------------------------------------------------------------------
@@ -226,7 +229,8 @@ async def _loan(case: Case) -> tuple[bytes, Financing]:
 
 async def _repay_form(case: Case) -> Form:
     _, loan = await _loan(case)
-    default = {"amount": amount(loan.principal - loan.repaid, loan.currency)}
+    left = loan.principal - loan.repaid - loan.repayment_pending
+    default = {"amount": amount(left, loan.currency)}
     fields = (Field("amount", "amount"),)
     return Form(fields, _loan_facts(loan), defaults=default, currency=loan.currency)
 
@@ -241,8 +245,10 @@ def _loan_facts(loan: Financing) -> list[Fact]:
 
 async def _repay(case: Case) -> Draft:
     id, loan = await _loan(case)
-    command = FinancingRepay(case.label, id, case.entered.amount("amount", loan.currency))
-    return Draft(loan.currency, [command], case.notes(_loan_facts(loan), loan.currency))
+    units = case.entered.amount("amount", loan.currency)
+    command = FinancingRepay(case.label, id, units)
+    notes = case.notes(_loan_facts(loan), loan.currency)
+    return Draft(loan.currency, units, loan.funder, [command], notes)
 
 
 _LOT: Final = ("voucher", "start")

@@ -17,8 +17,9 @@ import structlog
 import trio
 
 from node.desk.accounts import Account, Accounts, Duty
+from node.desk.case import Draft
 from node.desk.chain import POLICY_CODES, VALID_SECONDS, Chain, ChainError, Trial
-from node.desk.office import KeptDocument, Office, Person
+from node.desk.office import Office, Person
 from node.desk.proposals import Agreement, Price, Proposal, Proposals, State
 from tallynet.client import OutcomeUnknown, Receipt, SubmissionRefused
 from tallynet.codec import Wire, decode, encode
@@ -102,10 +103,7 @@ class Desk:
         id: str,
         action: str,
         subject: str,
-        currency: str,
-        commands: Sequence[Wire],
-        notes: Sequence[tuple[str, str]] = (),
-        document: KeptDocument | None = None,
+        drafted: Draft,
     ) -> Proposal:
         """Keep what is to be shown, if the network would do it now.
 
@@ -116,7 +114,7 @@ class Desk:
         maker = self._agreement(account, Duty.MAKER)
         self._require_new(subject)
         # What no node could read is found here, and not when it is signed.
-        wire = [decode(type(command), encode(command)) for command in commands]
+        wire = [decode(type(command), encode(command)) for command in drafted.commands]
         trial = await self._try_out(wire, [maker, *self._possible(maker)])
         if trial.code != "OK":
             raise DeskError(trial.code, trial.reason)
@@ -124,10 +122,12 @@ class Desk:
             id=id,
             action=action,
             subject=subject,
-            currency=currency,
+            currency=drafted.currency,
+            amount=drafted.amount,
+            with_whom=drafted.with_whom,
             commands=tuple((command_name(each), encode(each)) for each in wire),
-            notes=tuple(notes),
-            document=document,
+            notes=tuple(drafted.notes),
+            document=drafted.document,
             price=_price(wire, trial),
             maker=maker,
         )

@@ -141,7 +141,7 @@ async def _issue(case: Case) -> Draft:
         (DocumentUse(document, face),), programme, entered.id("issue_line"), bank,
     )  # fmt: skip
     notes.append(("enter_promise", entered.text("promise")))
-    return Draft(currency, [*register, issue], notes, kept)
+    return Draft(currency, face, payee, [*register, issue], notes, kept)
 
 
 def _seal(source: bytes) -> tuple[Invoice, Registration, KeptDocument]:
@@ -214,7 +214,7 @@ async def _reject(case: Case) -> Draft:
 
 def _answer(case: Case, voucher: Voucher, command: Wire) -> Draft:
     notes = case.notes(_voucher_facts(voucher), voucher.currency)
-    return Draft(voucher.currency, [command], notes)
+    return Draft(voucher.currency, voucher.face, voucher.debtor, [command], notes)
 
 
 ACTIONS: Final = (

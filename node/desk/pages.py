@@ -118,10 +118,7 @@ class _Pages:
                 id=id,
                 action=action.name,
                 subject=action.subject(case.entered) or f"{action.name}:{id}",
-                currency=drafted.currency,
-                commands=drafted.commands,
-                notes=drafted.notes,
-                document=drafted.document,
+                drafted=drafted,
             )
         except TallynetError as error:
             return await self._form(request, account, action, sent, error)

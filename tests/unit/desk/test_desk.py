@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from node.desk import desk as desking
 from node.desk.accounts import Account, Accounts, Duty
+from node.desk.case import Draft
 from node.desk.chain import Chain, Trial
 from node.desk.desk import Desk, DeskError, new_id, role_of_each
 from node.desk.office import KeptDocument, Office, Person, Signers
@@ -127,8 +128,9 @@ async def room(directory: Path, *accounts: Account, servers: list[Server]) -> As
 async def drafted(room: Room, account: Account = MAKER, command: Wire | None = None) -> str:
     id = new_id()
     act = command or LotAccept(id.encode(), b"v" * 16, 3)
+    what = Draft("CNY", 3, b"w" * 16, [act])
     proposal = await room.desk.draft(
-        account, id=id, action="accept", subject=f"accept:{id}", currency="CNY", commands=[act]
+        account, id=id, action="accept", subject=f"accept:{id}", drafted=what
     )
     return proposal.id
 
