@@ -132,12 +132,14 @@ class _Pages:
         sent: Sent,
         error: TallynetError | None,
     ) -> Response:
-        """With everything in it that was entered."""
+        """With everything in it that was entered. Raises PageError NO_SUCH_PAGE: the address is about nothing."""
         case = self._case(request, sent, "")
         try:
             form = await action.form(case)
         except TallynetError as away:
             error, form = error or away, Form(())
+        if isinstance(error, FieldError) and error.field in action.about:
+            raise PageError("NO_SUCH_PAGE", f"{action.name}?{error.field}=")
         kept = self._files.keep(account.name, sent.file_name, sent.file) if sent.file else ""
         data = {
             "action": action,

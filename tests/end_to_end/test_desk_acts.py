@@ -130,6 +130,15 @@ def _drawn(place: Place, bank: str, amount: str) -> None:
     place.agreed(bank, payer, payer.draft(form, amount=units[1], receipt=f"PAID-{bank}"))
 
 
+def test_an_address_that_is_about_nothing_is_no_page(place: Place) -> None:
+    maker = place.visitor(DEVICES, "maker")
+    for path in ("/acts/transfer", "/acts/draw?voucher=" + "0" * 31, "/acts/repay?financing=x"):
+        assert maker.get(path).status == 404
+        assert maker.post(path, amount="1.00").status == 404
+    again = maker.get("/sign-in")
+    assert (again.status, again.location) == (303, "/")
+
+
 def _told(visitor: Visitor, path: str) -> str:
     """The words of a page."""
     answer = visitor.get(path)
