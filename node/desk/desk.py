@@ -316,7 +316,12 @@ class Desk:
     def _decide(self, proposal: Proposal, state: State, account: Account, reason: str = "") -> None:
         now = int(time.time())
         decided = msgspec.structs.replace(
-            proposal, state=state, decided_by=account.name, decided_at=now, reason=reason
+            proposal,
+            state=state,
+            decided_by=account.name,
+            decided_at=now,
+            reason=reason,
+            document=None,
         )
         self.proposals.save(decided)
 
@@ -427,8 +432,9 @@ class Desk:
 
     def _end(self, id: str, state: State, **changes: Any) -> None:
         now = int(time.time())
+        # A document of megabytes is in the wallet by now; lists read whole proposals.
         ended = msgspec.structs.replace(
-            self.proposals.get(id), state=state, decided_at=now, **changes
+            self.proposals.get(id), state=state, decided_at=now, document=None, **changes
         )
         self.proposals.save(ended)
 

@@ -125,10 +125,15 @@ async def room(directory: Path, *accounts: Account, servers: list[Server]) -> As
         proposals.close()
 
 
-async def drafted(room: Room, account: Account = MAKER, command: Wire | None = None) -> str:
+async def drafted(
+    room: Room,
+    account: Account = MAKER,
+    command: Wire | None = None,
+    document: KeptDocument | None = None,
+) -> str:
     id = new_id()
     act = command or LotAccept(id.encode(), b"v" * 16, 3)
-    what = Draft("CNY", 3, b"w" * 16, [act])
+    what = Draft("CNY", 3, b"w" * 16, [act], document=document)
     proposal = await room.desk.draft(
         account, id=id, action="accept", subject=f"accept:{id}", drafted=what
     )
@@ -382,6 +387,26 @@ async def test_a_full_disk_delays_the_receipt_and_ends_nothing(
             await here.desk.approve(id, CHECKER)
             assert (await ended(here, id)).state is State.DONE
             assert (full, len(here.sent)) == ([], 1)
+
+
+async def test_a_document_is_in_the_wallet_before_it_is_signed_and_goes_from_the_proposal_then(
+    tmp_path: Path,
+) -> None:
+    document = KeptDocument(b"d" * 16, b"r" * 32, b"s" * 32, b"k" * 32, b"h" * 32, b"sealed")
+    with serving() as servers:
+        async with room(tmp_path, MAKER, CHECKER, servers=servers) as here:
+            taken: list[bytes] = []
+
+            async def put(_kind: Kind, _id: bytes, ciphertext: bytes) -> None:
+                assert here.kept == [(id, document)] and not here.sent
+                taken.append(ciphertext)
+
+            here.desk.chain.client.put_ciphertext = put  # type: ignore[method-assign]  # no node stores here
+            id = await drafted(here, document=document)
+            await here.desk.propose(id, MAKER)
+            await here.desk.approve(id, CHECKER)
+            done = await ended(here, id)
+            assert (done.state, done.document, taken) == (State.DONE, None, [b"sealed"])
 
 
 async def test_who_lost_the_account_stands_for_nothing_any_more(tmp_path: Path) -> None:
