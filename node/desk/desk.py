@@ -390,6 +390,8 @@ class Desk:
         if not proposal.envelope:
             agreements = [proposal.maker, *proposal.agreed]
             until = await self._prepare(proposal, agreements)
+            # Last of all: nothing is waited for between this and the signature.
+            self._require_standing(proposal)
             envelope = self.office.sign(proposal.wire, self._signers(agreements), until)
             proposal = msgspec.structs.replace(proposal, envelope=envelope.raw)
             self.proposals.save(proposal)
@@ -415,7 +417,6 @@ class Desk:
 
     async def _prepare(self, proposal: Proposal, agreements: Sequence[Agreement]) -> int:
         """What must be there before it is signed; until when the signature may count."""
-        self._require_standing(proposal)
         if proposal.document is not None:
             kept = proposal.document
             self.office.keep(proposal.id, kept)

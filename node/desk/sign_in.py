@@ -111,6 +111,7 @@ class SignIn:
             return self._form(request, 401, name, wrong="sign_in_wrong")
         self._tries.succeeded(name, browser)
         log.info("signed in", account=name)
+        self._sessions.end(request.cookies.get(self._cookie, ""))
         return self._signed_in(account, shown, _inside(fields.get("next", "")))
 
     def _signed_in(self, account: Account, browser: str, onward: str) -> Response:

@@ -16,7 +16,7 @@ from tallynet import commands as c
 from tallynet import records as r
 from tallynet.hashing import record_id
 from tests.end_to_end.desk_client import Visitor
-from tests.end_to_end.desk_place import Place, opened_place
+from tests.end_to_end.desk_place import PASSWORD, Place, opened_place
 from tools.demo_story import (
     CORE,
     DEVICES,
@@ -137,6 +137,8 @@ def test_an_address_that_is_about_nothing_is_no_page(place: Place) -> None:
         assert maker.post(path, amount="1.00").status == 404
     again = maker.get("/sign-in")
     assert (again.status, again.location) == (303, "/")
+    assert maker.try_to_sign_in("maker", PASSWORD).status == 303
+    assert maker.get("/desk").status == 401, "the session before has ended"
 
 
 def _told(visitor: Visitor, path: str) -> str:

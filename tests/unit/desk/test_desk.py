@@ -389,6 +389,25 @@ async def test_a_full_disk_delays_the_receipt_and_ends_nothing(
             assert (full, len(here.sent)) == ([], 1)
 
 
+async def test_who_lost_the_account_between_agreement_and_signature_signs_nothing(
+    tmp_path: Path,
+) -> None:
+    with serving() as servers:
+        async with room(tmp_path, MAKER, CHECKER, servers=servers) as here:
+            id = await opened(here)
+            ask = here.desk.chain.connected
+
+            async def slowly() -> None:
+                write(tmp_path, MAKER)
+                await ask()
+
+            here.desk.chain.connected = slowly  # type: ignore[method-assign]  # what happens meanwhile
+            await here.desk.approve(id, CHECKER)
+            refused = await ended(here, id)
+            assert (refused.state, refused.code) == (State.REFUSED, "PROPOSER_GONE")
+            assert here.sent == []
+
+
 async def test_a_document_is_in_the_wallet_before_it_is_signed_and_goes_from_the_proposal_then(
     tmp_path: Path,
 ) -> None:
