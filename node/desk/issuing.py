@@ -35,8 +35,6 @@ __all__ = ["ACTIONS"]
 
 KEY_BYTES: Final = 32
 _ISSUE: Final = (
-    Field("invoice", "file", optional=True),
-    Field("document", "choice", optional=True),
     Field("payee", "organisation"),
     Field("face", "amount", optional=True),
     Field("maturity", "day"),
@@ -57,13 +55,15 @@ async def _issue_form(case: Case) -> Form:
     facts = [Fact("field_business_date", "day", network.business_date)]
     if network.day_seconds < 86_400:
         facts.append(Fact("day_lasts", "text", f"{network.day_seconds} s"))
+    documents = [Choice(kept.id.hex(), _document_label(case, kept)) for kept in _documents(case)]
+    source = [Field("invoice", "file", optional=bool(documents))]
+    if documents:
+        source.append(Field("document", "choice", optional=True))
     return Form(
-        _ISSUE,
+        [*source, *_ISSUE],
         facts,
         {
-            "document": [
-                Choice(kept.id.hex(), _document_label(case, kept)) for kept in _documents(case)
-            ],
+            "document": documents,
             "programme": await _programmes(case),
             "issue_line": [
                 Choice(id.hex(), f"{case.name(line.grantor)}, {_free(line)}") for id, line in lines

@@ -86,7 +86,7 @@ DESK_TEXTS: Final[dict[str, tuple[str, str]]] = {
     "enter_face_part": ("到账本金", "Money for the face"),
     "enter_penalty_part": ("到账违约金", "Money for the penalty"),
     "enter_reason": ("拒绝的理由", "Reason for declining"),
-    "wrong_FIELD_MISSING": ("请填写。", "enter something."),
+    "wrong_FIELD_MISSING": ("不能为空。", "this is needed."),
     "wrong_FIELD_AMOUNT": (
         "金额应写作 1,234.50，且大于零。",
         "write an amount like 1,234.50, above zero.",
@@ -125,6 +125,10 @@ DESK_TEXTS: Final[dict[str, tuple[str, str]]] = {
     "open_lead": (
         "等待复核。复核人数足够后签名并发送。",
         "Somebody else has to check it. It is signed and sent when enough people have agreed.",
+    ),
+    "agreed_lead": (
+        "您已同意，还须他人复核。",
+        "You have agreed; somebody else has to as well.",
     ),
     "sending_lead": (
         "已同意，正在签名、发送并等待回执。本页自动刷新。",
