@@ -130,6 +130,13 @@ def _drawn(place: Place, bank: str, amount: str) -> None:
     place.agreed(bank, payer, payer.draft(form, amount=units[1], receipt=f"PAID-{bank}"))
 
 
+def test_a_link_enters_nothing_in_a_form(place: Place) -> None:
+    maker = place.visitor(DEVICES, "maker")
+    form = maker.get(maker.task("transfer") + "&receiver_1=stranger&amount_1=9.00").text
+    assert 'id="receiver_1"' in form
+    assert 'value="stranger"' not in form and 'value="9.00"' not in form
+
+
 def test_an_address_that_is_about_nothing_is_no_page(place: Place) -> None:
     maker = place.visitor(DEVICES, "maker")
     for path in ("/acts/transfer", "/acts/draw?voucher=" + "0" * 31, "/acts/repay?financing=x"):
