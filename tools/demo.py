@@ -211,6 +211,7 @@ def _open_desks(directory: Path, teller: Teller) -> None:
     teller.console.print(
         "\n[bold]For this demo only: one password for all, printed here, gone with the network.[/bold]\n"
         f"An invoice to upload, from {DEVICES} to {CORE}: {UPLOAD}\n"
+        f"Begin as the maker of {CORE}: Issue, to be paid to {DEVICES}; its checker and its approver agree. Then {DEVICES} claims it.\n"
         f"A business day lasts {PAGES_DAY_SECONDS} s: choose a day of payment some days ahead, and wait for it."
     )
 

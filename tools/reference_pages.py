@@ -97,7 +97,7 @@ OWN_COMMANDS: Final[tuple[tuple[str, str], ...]] = (
     ("bank payments", "Write what a bank has to pay into an ISO 20022 pain.001 file."),
     ("bank receipts", "Confirm what a bank's pain.002, camt.054 or camt.053 file says was paid."),
     ("bank reconcile", "Compare a camt.053 statement with the ledger."),
-    ("bank notice", "Write the file that tells a debtor who bought claims on it"),
+    ("bank notice", "Write the file that tells a debtor who bought claims on it."),
     ("light init", "Make the directory of an enterprise's light node"),
     ("light run", "Run a light node: a verified copy, answered over HTTP"),
     ("light status", "How old a light node's copy is, and why"),

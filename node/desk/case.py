@@ -60,6 +60,10 @@ class Form:
 @dataclass(frozen=True, slots=True)
 class Draft:
     currency: str
+    amount: int
+    """What it is about, in the currency's smallest unit; with whom: by these a proposal is known in a list."""
+    with_whom: bytes
+    """Empty: several."""
     commands: Sequence[Wire]
     notes: Sequence[tuple[str, str]] = ()
     """Key of a text, and what was read."""

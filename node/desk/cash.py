@@ -100,6 +100,18 @@ def _funders(case: Case) -> list[Choice]:
     return [Choice(id.hex(), name) for name, id in others]
 
 
+async def _money_facts(case: Case, kind: FinancingKind | None, account: bytes) -> list[Fact]:
+    """What is signed as ids only: whether it is sold or lent on, and whose account is paid to."""
+    to = await case.chain.require(Account, Kind.ACCOUNT, account)
+    whose = f"{case.name(to.organisation)}, {case.name(to.bank)}, {short(account)}"
+    facts = [Fact("enter_account", "text", whose)]
+    return facts if kind is None else [_kind_fact(case, kind), *facts]
+
+
+def _kind_fact(case: Case, kind: FinancingKind) -> Fact:
+    return Fact("field_kind", "text", word(kind, case.language))
+
+
 # --- draw -----------------------------------------------------------------------------------------------
 
 
@@ -116,13 +128,15 @@ async def _draw_form(case: Case) -> Form:
 async def _draw(case: Case) -> Draft:
     id, voucher, lot = await case.lot()
     entered = case.entered
-    chosen = entered.id("offer")
-    offer = await case.chain.require(Offer, Kind.OFFER, chosen)
+    chosen, account = entered.id("offer"), entered.id("account")
+    units = entered.amount("amount", voucher.currency)
     command = FinancingDraw(
-        case.label, chosen, id, lot.start, entered.amount("amount", voucher.currency), entered.id("account"),
-        entered.word("purpose", Purpose),
-    )  # fmt: skip
-    return lot_draft(case, voucher, lot, command, [Fact("field_funder", "org", offer.funder)])
+        case.label, chosen, id, lot.start, units, account, entered.word("purpose", Purpose)
+    )
+    offer = await case.chain.require(Offer, Kind.OFFER, chosen)
+    facts = [Fact("field_funder", "org", offer.funder)]
+    facts += await _money_facts(case, offer.kind, account)
+    return lot_draft(case, voucher, lot, command, amount=units, with_whom=offer.funder, more=facts)
 
 
 # --- request, quote, accept -----------------------------------------------------------------------------
@@ -142,11 +156,13 @@ async def _request(case: Case) -> Draft:
     id, voucher, lot = await case.lot()
     entered = case.entered
     funders = sorted({bytes.fromhex(part) for part in entered.ids("funders")})
+    account, units = entered.id("account"), entered.amount("amount", voucher.currency)
     command = FinancingRequestOpen(
-        case.label, id, lot.start, entered.amount("amount", voucher.currency), entered.id("account"),
-        entered.word("purpose", Purpose), tuple(funders),
-    )  # fmt: skip
-    return lot_draft(case, voucher, lot, command)
+        case.label, id, lot.start, units, account, entered.word("purpose", Purpose), tuple(funders)
+    )
+    facts = await _money_facts(case, None, account)
+    whom = funders[0] if len(funders) == 1 else b""
+    return lot_draft(case, voucher, lot, command, amount=units, with_whom=whom, more=facts)
 
 
 async def _asked(case: Case) -> tuple[bytes, FinancingRequest]:
@@ -174,7 +190,8 @@ async def _quote(case: Case) -> Draft:
         case.label, id, asked.end - asked.start, FinancingKind.SALE, case.entered.rate("rate"), BASIS, FULL_BPS,
         (LineKind.DEBTOR_EXPOSURE,), False, case.entered.day("valid_to"),
     )  # fmt: skip
-    return Draft(asked.currency, [command], case.notes(_request_facts(asked), asked.currency))
+    notes = case.notes(_request_facts(asked), asked.currency)
+    return Draft(asked.currency, asked.end - asked.start, asked.holder, [command], notes)
 
 
 async def _take_form(case: Case) -> Form:
@@ -193,8 +210,13 @@ async def _take_form(case: Case) -> Form:
 
 async def _take(case: Case) -> Draft:
     id, asked = await _asked(case)
-    command = FinancingAccept(case.label, id, case.entered.id("funder"))
-    return Draft(asked.currency, [command], case.notes(_request_facts(asked), asked.currency))
+    funder = case.entered.id("funder")
+    kinds = [quote.kind for quote in asked.quotes if quote.funder == funder]
+    facts = [*_request_facts(asked), *(_kind_fact(case, kind) for kind in kinds)]
+    facts += await _money_facts(case, None, asked.payee)
+    command = FinancingAccept(case.label, id, funder)
+    notes = case.notes(facts, asked.currency)
+    return Draft(asked.currency, asked.end - asked.start, funder, [command], notes)
 
 
 # --- repay ----------------------------------------------------------------------------------------------
@@ -207,7 +229,8 @@ async def _loan(case: Case) -> tuple[bytes, Financing]:
 
 async def _repay_form(case: Case) -> Form:
     _, loan = await _loan(case)
-    default = {"amount": amount(loan.principal - loan.repaid, loan.currency)}
+    left = loan.principal - loan.repaid - loan.repayment_pending
+    default = {"amount": amount(left, loan.currency)}
     fields = (Field("amount", "amount"),)
     return Form(fields, _loan_facts(loan), defaults=default, currency=loan.currency)
 
@@ -222,8 +245,10 @@ def _loan_facts(loan: Financing) -> list[Fact]:
 
 async def _repay(case: Case) -> Draft:
     id, loan = await _loan(case)
-    command = FinancingRepay(case.label, id, case.entered.amount("amount", loan.currency))
-    return Draft(loan.currency, [command], case.notes(_loan_facts(loan), loan.currency))
+    units = case.entered.amount("amount", loan.currency)
+    command = FinancingRepay(case.label, id, units)
+    notes = case.notes(_loan_facts(loan), loan.currency)
+    return Draft(loan.currency, units, loan.funder, [command], notes)
 
 
 _LOT: Final = ("voucher", "start")

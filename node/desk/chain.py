@@ -10,9 +10,9 @@ from typing import Final, TypeVar, final
 from node.desk.office import Signers
 from node.light.following import Follower
 from node.state.view import Index
-from tallynet.client import Client
+from tallynet.client import Client, Receipt, UnprovenPhase
 from tallynet.codec import Wire
-from tallynet.envelope import EnvelopeBody, Mode, Signer
+from tallynet.envelope import Envelope, EnvelopeBody, Mode, Signer
 from tallynet.errors import TallynetError
 from tallynet.records import NETWORK_ID, Kind, Network
 
@@ -29,7 +29,7 @@ R = TypeVar("R")
 
 class ChainError(TallynetError):
     """NOT_CONNECTED: the network is away; RECORD_NOT_FOUND: there is no such record, or it is not shown; DAY_ENDS: a
-    price would change meanwhile."""
+    price would change meanwhile; EXPIRED: it never happened, and never will."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,22 @@ class Chain:
         if found is None:
             raise ChainError("NOT_CONNECTED", "the network cannot be reached now; try again")
         return found
+
+    async def outcome(self, envelope: Envelope) -> Receipt | None:
+        """What became of it; None: nobody can say yet.
+
+        Raises:
+            ChainError: EXPIRED.
+            NotConnected, StaleAnswer: nobody, or too few, to ask.
+        """
+        found = await self.client.outcome(envelope.transaction)
+        if not isinstance(found, UnprovenPhase):
+            return found
+        until = envelope.body.valid_until
+        if await self._follower.never_happened(self.client, envelope.transaction, until):
+            why = "its two minutes are over, and validators of f+1 organisations know nothing of it"
+            raise ChainError("EXPIRED", why)
+        return None
 
     async def connected(self) -> None:
         """Waits for the network."""

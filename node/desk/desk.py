@@ -17,13 +17,14 @@ import structlog
 import trio
 
 from node.desk.accounts import Account, Accounts, Duty
+from node.desk.case import Draft
 from node.desk.chain import POLICY_CODES, VALID_SECONDS, Chain, ChainError, Trial
-from node.desk.office import KeptDocument, Office, Person
+from node.desk.office import Office, Person
 from node.desk.proposals import Agreement, Price, Proposal, Proposals, State
-from tallynet.client import OutcomeUnknown, Receipt, SubmissionRefused, UnprovenPhase
+from tallynet.client import OutcomeUnknown, Receipt, SubmissionRefused
 from tallynet.codec import Wire, decode, encode
 from tallynet.commands import FinancingAccept, FinancingDraw, command_name
-from tallynet.envelope import SIGNERS_MAX, open_envelope
+from tallynet.envelope import SIGNERS_MAX, Envelope, open_envelope
 from tallynet.errors import TallynetError
 from tallynet.receipts import Created, EnvelopeReceipt
 from tallynet.records import Kind, Role
@@ -39,8 +40,6 @@ RETRY_SECONDS: Final = 2.0
 DAY_END_SECONDS: Final = 3.0
 """Too little to be ordered in before the business day ends."""
 _ORDER: Final = (Role.MAKER, Role.CHECKER, Role.APPROVER)
-_EXPIRED: Final = "EXPIRED"
-"""f+1 validators say that it can no longer happen."""
 
 
 class DeskError(TallynetError):
@@ -104,10 +103,7 @@ class Desk:
         id: str,
         action: str,
         subject: str,
-        currency: str,
-        commands: Sequence[Wire],
-        notes: Sequence[tuple[str, str]] = (),
-        document: KeptDocument | None = None,
+        drafted: Draft,
     ) -> Proposal:
         """Keep what is to be shown, if the network would do it now.
 
@@ -118,7 +114,7 @@ class Desk:
         maker = self._agreement(account, Duty.MAKER)
         self._require_new(subject)
         # What no node could read is found here, and not when it is signed.
-        wire = [decode(type(command), encode(command)) for command in commands]
+        wire = [decode(type(command), encode(command)) for command in drafted.commands]
         trial = await self._try_out(wire, [maker, *self._possible(maker)])
         if trial.code != "OK":
             raise DeskError(trial.code, trial.reason)
@@ -126,10 +122,12 @@ class Desk:
             id=id,
             action=action,
             subject=subject,
-            currency=currency,
+            currency=drafted.currency,
+            amount=drafted.amount,
+            with_whom=drafted.with_whom,
             commands=tuple((command_name(each), encode(each)) for each in wire),
-            notes=tuple(notes),
-            document=document,
+            notes=tuple(drafted.notes),
+            document=drafted.document,
             price=_price(wire, trial),
             maker=maker,
         )
@@ -152,13 +150,14 @@ class Desk:
             await self._advance(proposal)
         await self._settled(id)
 
-    def withdraw(self, id: str, account: Account) -> None:
+    async def withdraw(self, id: str, account: Account) -> None:
         """By its maker, before it is sent. Raises DeskError NOT_ALLOWED, PROPOSAL_DECIDED; ProposalError."""
-        proposal = self._own(id, account)
-        if proposal.state is State.WITHDRAWN:
-            return
-        _require(proposal, State.DRAFT, State.OPEN)
-        self._decide(proposal, State.WITHDRAWN, account)
+        async with self._deciding:
+            proposal = self._own(id, account)
+            if proposal.state is State.WITHDRAWN:
+                return
+            _require(proposal, State.DRAFT, State.OPEN)
+            self._decide(proposal, State.WITHDRAWN, account)
 
     # --- checking -----------------------------------------------------------------------------------------
 
@@ -185,17 +184,18 @@ class Desk:
             await self._advance(msgspec.structs.replace(proposal, agreed=agreed))
         await self._settled(id)
 
-    def decline(self, id: str, account: Account, reason: str) -> None:
+    async def decline(self, id: str, account: Account, reason: str) -> None:
         """Refuse a proposal of somebody else. Raises DeskError NOT_ALLOWED, OWN_PROPOSAL, PROPOSAL_DECIDED,
         REASON_MISSING; ProposalError."""
-        proposal = self.proposals.get(id)
-        self._checks(proposal, account)
-        if proposal.state is State.DECLINED and proposal.decided_by == account.name:
-            return
-        _require(proposal, State.OPEN)
-        if not reason.strip():
-            raise DeskError("REASON_MISSING", "say why, so that its maker can do better")
-        self._decide(proposal, State.DECLINED, account, reason.strip()[:REASON_CHARACTERS_MAX])
+        async with self._deciding:
+            proposal = self.proposals.get(id)
+            self._checks(proposal, account)
+            if proposal.state is State.DECLINED and proposal.decided_by == account.name:
+                return
+            _require(proposal, State.OPEN)
+            if not reason.strip():
+                raise DeskError("REASON_MISSING", "say why, so that its maker can do better")
+            self._decide(proposal, State.DECLINED, account, reason.strip()[:REASON_CHARACTERS_MAX])
 
     def may_check(self, proposal: Proposal, account: Account) -> bool:
         """Whether the account can agree to it, or decline it, now."""
@@ -316,7 +316,12 @@ class Desk:
     def _decide(self, proposal: Proposal, state: State, account: Account, reason: str = "") -> None:
         now = int(time.time())
         decided = msgspec.structs.replace(
-            proposal, state=state, decided_by=account.name, decided_at=now, reason=reason
+            proposal,
+            state=state,
+            decided_by=account.name,
+            decided_at=now,
+            reason=reason,
+            document=None,
         )
         self.proposals.save(decided)
 
@@ -346,64 +351,72 @@ class Desk:
     async def _turn(self, id: str) -> bool:
         """One attempt; whether it was the last."""
         try:
-            receipt = await self._submit(self.proposals.get(id))
+            try:
+                receipt = await self._submit(self.proposals.get(id))
+            except DeskError as never:
+                before = self._troubles.get(id)
+                reason = never.message + (f"; before that, {before}" if before else "")
+                self._end(id, State.REFUSED, code=never.code, reason=reason)
+            else:
+                self._take_in(id, receipt)
         except OutcomeUnknown:
             return False
-        except TallynetError as error:
-            if not self._is_final(id, error):
-                log = structlog.get_logger("desk")
-                log.warning("no receipt yet", proposal=id, code=error.code, message=error.message)
-                self._troubles[id] = error
-                return False
-            before = self._troubles.get(id)
-            reason = error.message + (f"; before that, {before}" if before else "")
-            self._end(id, State.REFUSED, code=error.code, reason=reason)
-        else:
-            codes = [receipt.code, *(each.code for each in receipt.receipt.commands)]
-            code = next((code for code in codes if code not in ("OK", "ATOMIC_ABORTED")), "OK")
-            self._end(
-                id,
-                State.DONE if receipt.ok else State.REFUSED,
-                code=code,
-                receipt=encode(receipt.receipt),
-                transaction=receipt.transaction,
-                height=receipt.height,
-            )
+        except TallynetError as error:  # the next connection, or a mended disk, may bring it
+            log = structlog.get_logger("desk")
+            log.warning("no receipt yet", proposal=id, code=error.code, message=error.message)
+            self._troubles[id] = error
+            return False
         return True
 
-    def _is_final(self, id: str, error: TallynetError) -> bool:
-        """Whether it can not happen any more. What was signed can, whatever nodes say, until it has expired."""
-        if not self.proposals.get(id).envelope:
-            return isinstance(error, DeskError)
-        return isinstance(error, SubmissionRefused) and error.code == _EXPIRED
+    def _take_in(self, id: str, receipt: Receipt) -> None:
+        codes = [receipt.code, *(each.code for each in receipt.receipt.commands)]
+        self._end(
+            id,
+            State.DONE if receipt.ok else State.REFUSED,
+            code=next((code for code in codes if code not in ("OK", "ATOMIC_ABORTED")), "OK"),
+            receipt=encode(receipt.receipt),
+            transaction=receipt.transaction,
+            height=receipt.height,
+        )
 
     async def _submit(self, proposal: Proposal) -> Receipt:
         """Sign it, unless that was done before, and send it: always the same bytes, which the network executes once.
 
         Raises:
-            DeskError: it is not signed.
+            DeskError: it is not signed, or has expired: it never happens.
             OutcomeUnknown, SubmissionRefused, and whatever else keeps it from being sent.
         """
         await self.chain.connected()
         if not proposal.envelope:
             agreements = [proposal.maker, *proposal.agreed]
             until = await self._prepare(proposal, agreements)
+            # Last of all: nothing is waited for between this and the signature.
+            self._require_standing(proposal)
             envelope = self.office.sign(proposal.wire, self._signers(agreements), until)
             proposal = msgspec.structs.replace(proposal, envelope=envelope.raw)
             self.proposals.save(proposal)
-        envelope = open_envelope(proposal.envelope)
+        return await self._send(open_envelope(proposal.envelope))
+
+    async def _send(self, envelope: Envelope) -> Receipt:
+        """What nodes refuse at the door may have been executed long ago, or lie in a block that is being ordered."""
+        trouble: TallynetError = OutcomeUnknown(envelope.transaction, "its validity is over")
+        if time.time() < envelope.body.valid_until:
+            try:
+                return await self.chain.client.submit(envelope, seconds=RECEIPT_SECONDS)
+            except SubmissionRefused as refused:
+                trouble = refused
         try:
-            return await self.chain.client.submit(envelope, seconds=RECEIPT_SECONDS)
-        except SubmissionRefused:
-            # It may have been executed long ago, by what nodes do not remember at the door any more.
-            outcome = await self.chain.client.outcome(envelope.transaction)
-            if isinstance(outcome, UnprovenPhase):
-                raise
-            return outcome
+            outcome = await self.chain.outcome(envelope)
+        except ChainError as error:
+            if error.code == "EXPIRED":
+                raise DeskError(error.code, error.message) from None
+            raise
+        if outcome is None:
+            raise trouble
+        return outcome
 
     async def _prepare(self, proposal: Proposal, agreements: Sequence[Agreement]) -> int:
         """What must be there before it is signed; until when the signature may count."""
-        self._require_standing(proposal)
         if proposal.document is not None:
             kept = proposal.document
             self.office.keep(proposal.id, kept)
@@ -420,8 +433,9 @@ class Desk:
 
     def _end(self, id: str, state: State, **changes: Any) -> None:
         now = int(time.time())
+        # A document of megabytes is in the wallet by now; lists read whole proposals.
         ended = msgspec.structs.replace(
-            self.proposals.get(id), state=state, decided_at=now, **changes
+            self.proposals.get(id), state=state, decided_at=now, document=None, **changes
         )
         self.proposals.save(ended)
 

@@ -15,7 +15,8 @@ from tallynet.fields import AMOUNT_MAX
 __all__ = ["Entered", "FieldError"]
 
 TEXT_CHARACTERS_MAX: Final = 200
-_AMOUNT: Final = re.compile(r"([0-9]{1,17})(?:\.([0-9]{1,6}))?")
+_AMOUNT: Final = re.compile(r"([0-9]{1,17}|[0-9]{1,3}(?:[,，][0-9]{3}){1,5})(?:\.([0-9]{1,6}))?")
+"""A comma stands before three digits, or `1,50` would be read as 150."""
 _ID: Final = re.compile("[0-9a-f]{32}")
 _RATE: Final = re.compile(r"([0-9]{1,2})(?:\.([0-9]{1,4}))?\s*%?")
 E = TypeVar("E", bound=IntEnum)
@@ -35,7 +36,9 @@ class Entered:
     def __init__(self, fields: Mapping[str, str], names: Mapping[bytes, str]) -> None:
         """`names`: the address book."""
         self.fields: Final = fields
-        self._ids: Final = {name: id for id, name in names.items()}
+        known = list(names.values())
+        self._ids: Final = {name: id for id, name in names.items() if known.count(name) == 1}
+        """Who is meant by a name that stands for two?"""
 
     def get(self, field: str) -> str:
         """Empty when nothing was entered."""
@@ -53,10 +56,11 @@ class Entered:
     def amount(self, field: str, currency: str) -> int:
         """`500,000.00` -> 50000000 fen; exact, above zero."""
         exponent = EXPONENTS.get(currency, 2)
-        match = _AMOUNT.fullmatch(self.text(field).replace(",", "").replace("，", ""))
+        match = _AMOUNT.fullmatch(self.text(field))
         if match is None or len(match[2] or "") > exponent:
             raise FieldError("FIELD_AMOUNT", field)
-        units = int(match[1] + (match[2] or "").ljust(exponent, "0"))
+        major = match[1].replace(",", "").replace("，", "")
+        units = int(major + (match[2] or "").ljust(exponent, "0"))
         if not 0 < units <= AMOUNT_MAX:
             raise FieldError("FIELD_AMOUNT", field)
         return units

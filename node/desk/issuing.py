@@ -8,6 +8,7 @@ from typing import Final
 import trio
 
 from node.desk.case import Action, Case, Choice, Draft, Fact, Field, Form
+from node.desk.entered import FieldError
 from node.desk.office import KeptDocument
 from node.light.copy import Kept
 from node.state.view import Index
@@ -34,8 +35,6 @@ __all__ = ["ACTIONS"]
 
 KEY_BYTES: Final = 32
 _ISSUE: Final = (
-    Field("invoice", "file", optional=True),
-    Field("document", "choice", optional=True),
     Field("payee", "organisation"),
     Field("face", "amount", optional=True),
     Field("maturity", "day"),
@@ -56,13 +55,15 @@ async def _issue_form(case: Case) -> Form:
     facts = [Fact("field_business_date", "day", network.business_date)]
     if network.day_seconds < 86_400:
         facts.append(Fact("day_lasts", "text", f"{network.day_seconds} s"))
+    documents = [Choice(kept.id.hex(), _document_label(case, kept)) for kept in _documents(case)]
+    source = [Field("invoice", "file", optional=bool(documents))]
+    if documents:
+        source.append(Field("document", "choice", optional=True))
     return Form(
-        _ISSUE,
+        [*source, *_ISSUE],
         facts,
         {
-            "document": [
-                Choice(kept.id.hex(), _document_label(case, kept)) for kept in _documents(case)
-            ],
+            "document": documents,
             "programme": await _programmes(case),
             "issue_line": [
                 Choice(id.hex(), f"{case.name(line.grantor)}, {_free(line)}") for id, line in lines
@@ -128,17 +129,19 @@ async def _issue(case: Case) -> Draft:
         register = [_register(case, sealed, payee)]
         notes = _invoice_notes(invoice)
     else:
+        if not entered.get("document"):
+            raise FieldError("FIELD_MISSING", "invoice")
         document = entered.id("document")
         known = await case.chain.require(Document, Kind.DOCUMENT, document)
         currency, left = known.currency, known.total - known.occupied
-        register, notes, kept = [], [], None
+        register, notes, kept = [], case.notes(_document_facts(known), currency), None
     face = entered.amount("face", currency) if entered.get("face") else left
     issue = VoucherIssue(
         case.label, payee, currency, face, maturity, Promise(promise, True, True, True),
         (DocumentUse(document, face),), programme, entered.id("issue_line"), bank,
     )  # fmt: skip
     notes.append(("enter_promise", entered.text("promise")))
-    return Draft(currency, [*register, issue], notes, kept)
+    return Draft(currency, face, payee, [*register, issue], notes, kept)
 
 
 def _seal(source: bytes) -> tuple[Invoice, Registration, KeptDocument]:
@@ -172,6 +175,15 @@ def _invoice_notes(invoice: Invoice) -> list[tuple[str, str]]:
     return notes
 
 
+def _document_facts(document: Document) -> list[Fact]:
+    return [
+        Fact("as_signed_creditor", "org", document.creditor),
+        Fact("as_signed_total", "money", document.total),
+        Fact("promised_before", "money", document.occupied),
+        Fact("as_signed_delivery_day", "day", document.delivery_day or 0),
+    ]
+
+
 # --- claim, reject --------------------------------------------------------------------------------------
 
 
@@ -202,7 +214,7 @@ async def _reject(case: Case) -> Draft:
 
 def _answer(case: Case, voucher: Voucher, command: Wire) -> Draft:
     notes = case.notes(_voucher_facts(voucher), voucher.currency)
-    return Draft(voucher.currency, [command], notes)
+    return Draft(voucher.currency, voucher.face, voucher.debtor, [command], notes)
 
 
 ACTIONS: Final = (

@@ -99,7 +99,8 @@ class _Pages:
 
     async def form(self, request: Request) -> Response:
         account, action = _maker(request), _action(request)
-        fields = dict(request.query_params)
+        # A link says what it is about; what is entered, nobody enters for somebody else.
+        fields = {name: request.query_params.get(name, "") for name in action.about}
         return await self._form(request, account, action, Sent(fields, b"", ""), None)
 
     async def draft(self, request: Request) -> Response:
@@ -117,10 +118,7 @@ class _Pages:
                 id=id,
                 action=action.name,
                 subject=action.subject(case.entered) or f"{action.name}:{id}",
-                currency=drafted.currency,
-                commands=drafted.commands,
-                notes=drafted.notes,
-                document=drafted.document,
+                drafted=drafted,
             )
         except TallynetError as error:
             return await self._form(request, account, action, sent, error)
@@ -134,12 +132,14 @@ class _Pages:
         sent: Sent,
         error: TallynetError | None,
     ) -> Response:
-        """With everything in it that was entered."""
+        """With everything in it that was entered. Raises PageError NO_SUCH_PAGE: the address is about nothing."""
         case = self._case(request, sent, "")
         try:
             form = await action.form(case)
         except TallynetError as away:
             error, form = error or away, Form(())
+        if isinstance(error, FieldError) and error.field in action.about:
+            raise PageError("NO_SUCH_PAGE", f"{action.name}?{error.field}=")
         kept = self._files.keep(account.name, sent.file_name, sent.file) if sent.file else ""
         data = {
             "action": action,
@@ -188,9 +188,9 @@ class _Pages:
                 case "approve":
                     await desk.approve(id, account)
                 case "decline":
-                    desk.decline(id, account, sent.fields.get("reason", ""))
+                    await desk.decline(id, account, sent.fields.get("reason", ""))
                 case "withdraw":
-                    desk.withdraw(id, account)
+                    await desk.withdraw(id, account)
                 case other:
                     raise PageError("NO_SUCH_PAGE", other[:80])
         except PageError:

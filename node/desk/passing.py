@@ -27,10 +27,17 @@ def lot_facts(voucher: Voucher, lot: Lot) -> list[Fact]:
 
 
 def lot_draft(
-    case: Case, voucher: Voucher, lot: Lot, command: Wire, more: Sequence[Fact] = ()
+    case: Case,
+    voucher: Voucher,
+    lot: Lot,
+    command: Wire,
+    *,
+    amount: int,
+    with_whom: bytes,
+    more: Sequence[Fact] = (),
 ) -> Draft:
     notes = case.notes([*more, *lot_facts(voucher, lot)], voucher.currency)
-    return Draft(voucher.currency, [command], notes)
+    return Draft(voucher.currency, amount, with_whom, [command], notes)
 
 
 async def _transfer_form(case: Case) -> Form:
@@ -54,9 +61,12 @@ async def _transfer(case: Case) -> Draft:
         if case.entered.get(receiver) or case.entered.get(amount) or number == 1:
             units = case.entered.amount(amount, voucher.currency)
             pieces.append(Piece(case.entered.organisation(receiver), units, None))
-    if sum(piece.amount for piece in pieces) > lot.end - lot.start:
+    total, receivers = sum(piece.amount for piece in pieces), {piece.receiver for piece in pieces}
+    if total > lot.end - lot.start:
         raise FieldError("FIELD_SUM", "amount_1")
-    return lot_draft(case, voucher, lot, LotTransfer(case.label, id, lot.start, tuple(pieces)))
+    command = LotTransfer(case.label, id, lot.start, tuple(pieces))
+    with_whom = pieces[0].receiver if len(receivers) == 1 else b""
+    return lot_draft(case, voucher, lot, command, amount=total, with_whom=with_whom)
 
 
 async def _answer_form(case: Case) -> Form:
@@ -66,12 +76,16 @@ async def _answer_form(case: Case) -> Form:
 
 async def _accept(case: Case) -> Draft:
     id, voucher, lot = await case.lot()
-    return lot_draft(case, voucher, lot, LotAccept(case.label, id, lot.start))
+    return _answer(case, voucher, lot, LotAccept(case.label, id, lot.start))
 
 
 async def _decline(case: Case) -> Draft:
     id, voucher, lot = await case.lot()
-    return lot_draft(case, voucher, lot, LotDecline(case.label, id, lot.start))
+    return _answer(case, voucher, lot, LotDecline(case.label, id, lot.start))
+
+
+def _answer(case: Case, voucher: Voucher, lot: Lot, command: Wire) -> Draft:
+    return lot_draft(case, voucher, lot, command, amount=lot.end - lot.start, with_whom=lot.holder)
 
 
 ACTIONS: Final = (

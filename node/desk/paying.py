@@ -34,9 +34,9 @@ def _receipt(case: Case) -> bytes:
     return commitment("receipt", case.home, case.entered.text("receipt"))
 
 
-def _draft(case: Case, currency: str, command: Wire, facts: Sequence[Fact]) -> Draft:
+def _notes(case: Case, currency: str, facts: Sequence[Fact]) -> list[tuple[str, str]]:
     receipt = ("enter_receipt", case.entered.text("receipt"))
-    return Draft(currency, [command], [*case.notes(facts, currency), receipt])
+    return [*case.notes(facts, currency), receipt]
 
 
 # --- instructions ---------------------------------------------------------------------------------------
@@ -63,7 +63,8 @@ def _confirm(make: Make) -> Callable[[Case], Awaitable[Draft]]:
         id, order = await case.instruction()
         units = case.entered.amount("amount", order.currency)
         command = make(case.label, id, units, _receipt(case))
-        return _draft(case, order.currency, command, _order_facts(order))
+        notes = _notes(case, order.currency, _order_facts(order))
+        return Draft(order.currency, units, order.payee, [command], notes)
 
     return build
 
@@ -91,10 +92,10 @@ async def _funds(case: Case) -> Draft:
     id, voucher = await case.voucher()
     entered, currency = case.entered, voucher.currency
     penalty = entered.amount("penalty_part", currency) if entered.get("penalty_part") else 0
-    command = FundsReceived(
-        case.label, id, entered.amount("face_part", currency), penalty, _receipt(case)
-    )
-    return _draft(case, currency, command, _funds_facts(voucher))
+    face = entered.amount("face_part", currency)
+    command = FundsReceived(case.label, id, face, penalty, _receipt(case))
+    notes = _notes(case, currency, _funds_facts(voucher))
+    return Draft(currency, face + penalty, voucher.debtor, [command], notes)
 
 
 _ORDER: Final = ("instruction",)

@@ -27,7 +27,7 @@ OPEN_MAX: Final = 1_000
 """Drafts, and what is to be checked."""
 DRAFT_SECONDS: Final = 86_400
 """Then a draft that nobody proposed goes."""
-VERSION: Final = b"1"
+VERSION: Final = b"2"
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS proposals (
     id TEXT PRIMARY KEY, state TEXT NOT NULL, subject TEXT NOT NULL, made INTEGER NOT NULL, body BLOB NOT NULL
@@ -90,6 +90,10 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True):
     subject: str
     """What it is about, so that nothing is proposed twice unseen: the action and the ids in it."""
     currency: str
+    amount: int
+    """What it is about, in the currency's smallest unit."""
+    with_whom: bytes
+    """Empty: several."""
     commands: tuple[tuple[str, bytes], ...]
     """Name and encoded command; what is signed."""
     notes: tuple[tuple[str, str], ...] = ()

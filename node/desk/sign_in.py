@@ -15,10 +15,10 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from node.desk.accounts import AccountError, Accounts
+from node.desk.accounts import Account, AccountError, Accounts
 from node.desk.passwords import PasswordError, Passwords
 from node.desk.sessions import Session, Sessions
-from node.desk.tries import Tries
+from node.desk.tries import Browsers, Tries
 from node.web.pages import frame_of, html
 from node.web.render import render
 from node.web.site import Site
@@ -26,6 +26,8 @@ from node.web.site import Site
 __all__ = ["SignIn"]
 
 FORM_BYTES_MAX: Final = 4 * 1024
+BROWSER_SECONDS: Final = 90 * 86_400
+"""Longer than a holiday."""
 _SIGN_IN, _SIGN_OUT = "/sign-in", "/sign-out"
 _BY_ITSELF: Final = frozenset(("/network/stream",))
 """What a page asks for with nobody before it."""
@@ -55,6 +57,8 @@ class SignIn:
         self._sessions: Final = sessions
         self._tries: Final = tries
         self._passwords: Final = Passwords()
+        self._browsers: Final = Browsers()
+        self._browser_cookie: Final = f"browser-{port}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -78,6 +82,8 @@ class SignIn:
             return await self._try(request)
         if session is None:
             return self._form(request, 401)
+        if path == _SIGN_IN:
+            return RedirectResponse("/", 303)
         if path == _SIGN_OUT and request.method == "POST":
             return await self._leave(request, secret, session)
         request.scope["account"], request.scope["who"] = session.account, session.who
@@ -89,10 +95,12 @@ class SignIn:
             return self._form(request, 413, wrong="sign_in_wrong")
         name, password = fields.get("name", "").strip()[:64], fields.get("password", "")
         log = structlog.get_logger("desk")
-        if not self._tries.allowed(name):
+        shown = request.cookies.get(self._browser_cookie, "")
+        browser = shown if self._browsers.knows(shown, name) else ""
+        if not self._tries.allowed(name, browser):
             log.warning("sign-in refused", reason="too many tries")
             return self._form(request, 429, name, wrong="sign_in_later")
-        self._tries.begin(name)
+        self._tries.begin(name, browser)
         account = self._accounts.get(name)
         try:
             fits = await self._passwords.fits(password, account.password if account else None)
@@ -101,11 +109,21 @@ class SignIn:
         if account is None or not fits:
             log.warning("sign-in refused", reason="wrong name or password")
             return self._form(request, 401, name, wrong="sign_in_wrong")
-        self._tries.succeeded(name)
+        self._tries.succeeded(name, browser)
         log.info("signed in", account=name)
-        response = RedirectResponse(_inside(fields.get("next", "")), 303)
-        secret = self._sessions.begin(account)
+        self._sessions.end(request.cookies.get(self._cookie, ""))
+        return self._signed_in(account, shown, _inside(fields.get("next", "")))
+
+    def _signed_in(self, account: Account, browser: str, onward: str) -> Response:
+        response = RedirectResponse(onward, 303)
+        secret, browser = (
+            self._sessions.begin(account),
+            self._browsers.remember(browser, account.name),
+        )
         response.set_cookie(self._cookie, secret, httponly=True, samesite="strict")
+        response.set_cookie(
+            self._browser_cookie, browser, max_age=BROWSER_SECONDS, httponly=True, samesite="strict"
+        )
         return response
 
     async def _leave(self, request: Request, secret: str, session: Session) -> Response:

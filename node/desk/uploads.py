@@ -50,7 +50,8 @@ async def read_form(request: Request) -> Sent:
             if isinstance(value, UploadFile):
                 file, name = await value.read(), (value.filename or "")[:NAME_CHARACTERS_MAX]
             else:
-                fields[key] = value
+                # A form may name a charset in which there are halves of characters, which no file can hold.
+                fields[key] = value.encode("utf-8", "replace").decode("utf-8")
         return Sent(fields, file, name)
 
 

@@ -113,7 +113,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         " signed or kept.",
         {200: m.Uploaded, 202: m.Upload}, (p.CHECK,), files=MEDIA_TYPES,
         errors=(
-            "COMMANDS_OFF", "UPLOAD_UNREADABLE", "UPLOAD_TOO_LARGE", "BODY_TOO_LARGE", "UPLOAD_TYPE",
+            "COMMANDS_OFF", "UPLOAD_UNREADABLE", "UPLOAD_TOO_LARGE", "BODY_TOO_LARGE", "UPLOAD_TYPE", "CLIENT_BUSY",
         ),
     ),
     Endpoint(

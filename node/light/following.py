@@ -43,6 +43,9 @@ BATCH: Final = 256
 RETRY_SECONDS: Final = 2.0
 """Before the next attempt after an error."""
 CONFIRM_SECONDS: Final = 10.0
+LATE_SECONDS: Final = 60
+"""After its validity, before f+1 validators are believed that know nothing of a transaction: the time of a block may
+lie some seconds before that of the clock here."""
 LINES_SECONDS: Final = 30.0
 RELIST_SECONDS: Final = 3_600.0
 START_BYTES: Final = 8
@@ -107,6 +110,14 @@ class Follower:
         while self._client is None or self._client is after:
             await self._opened.wait()
         return self._client
+
+    async def never_happened(self, client: Client, transaction: bytes, valid_until: int) -> bool:
+        """Whether its validity is over, everything up to then was taken in, and f+1 validators know nothing of it.
+        Raises StaleAnswer LISTS_UNCONFIRMED."""
+        proven_at = self.copy.proven_at
+        if proven_at is None or proven_at <= valid_until + LATE_SECONDS:
+            return False
+        return await client.is_unknown(transaction, self.copy.height)
 
     def connected(self) -> tuple[str, ...]:
         """Addresses of the nodes with an open connection; `lies` are counted anew with it."""

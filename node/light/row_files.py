@@ -33,8 +33,9 @@ ROWS_MAX: Final = 5_000
 """A minute or two of the network's time for one organisation."""
 COLUMNS_MAX: Final = 64
 """No command has half as many options."""
-UNPACKED_BYTES_MAX: Final = 32 * 1024 * 1024
-"""Of a workbook, which is a ZIP archive: five thousand rows take one or two megabytes."""
+UNPACKED_BYTES_MAX: Final = 16 * 1024 * 1024
+"""Of a workbook, which is a ZIP archive: five thousand rows take some megabytes, and nothing but tags takes half a
+minute and 300 MB to read."""
 FILES_MAX: Final = 1_000
 """In a workbook; one of a single sheet has a dozen."""
 PIECE_BYTES: Final = 64 * 1024

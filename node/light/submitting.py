@@ -38,9 +38,6 @@ BODY_BYTES_MAX: Final = 64 * 1024
 """Of a request: the longest command, hexadecimal, is below that."""
 WAITING_MAX: Final = 1_000
 """Commands without outcome: what a program sends blindly while the network is away."""
-LATE_SECONDS: Final = 60
-"""After its validity, before f+1 validators are believed that know nothing of a command: the time of a block may lie
-some seconds before that of the clock here."""
 AGAIN_SECONDS: Final = 5.0
 """Before a command that got no outcome is sent, or asked about, again."""
 LABEL_BYTES: Final = 16
@@ -200,17 +197,10 @@ class Submitter:
         outcome = await client.outcome(envelope.transaction)
         if not isinstance(outcome, UnprovenPhase):
             return _executed(sent, outcome)
-        if await self._never_happened(client, sent):
+        if await self._follower.never_happened(client, sent.transaction, sent.valid_until):
             why = "validators of f+1 organisations know nothing of it"
             return replace(sent, state=State.EXPIRED, code="EXPIRED", message=why)
         return sent
-
-    async def _never_happened(self, client: Client, sent: Sent) -> bool:
-        """Its validity is over, everything up to then was taken in, and f+1 validators know nothing of it."""
-        copy = self._follower.copy
-        if copy.proven_at is None or copy.proven_at <= sent.valid_until + LATE_SECONDS:
-            return False
-        return await client.is_unknown(sent.transaction, copy.height)
 
 
 def digest_of(command: Wire) -> bytes:

@@ -31,7 +31,9 @@ IN_FLIGHT: Final = 64
 """Rows under way at once, a quarter of what a node holds of one organisation: other programs send meanwhile."""
 SIGNED_WITHIN_SECONDS: Final = 3_600
 ROWS_KEPT_MAX: Final = 50_000
-"""Of all uploads; the oldest uploads go. Half of the commands that are remembered."""
+"""Of all uploads; the oldest that are signed go. Half of the commands that are remembered."""
+READ_AT_ONCE: Final = 2
+"""Files; one of a stranger may take seconds and a hundred megabytes."""
 OUTCOME_SECONDS: Final = 150.0
 """How long a row counts as under way: its validity and half a minute."""
 BUSY_SECONDS: Final = 1.0
@@ -90,6 +92,7 @@ class Uploads:
         self._submitter: Final = submitter
         self._follower: Final = follower
         self._added: Final = News()
+        self._reading: Final = trio.CapacityLimiter(READ_AT_ONCE)
 
     async def check(self, media_type: str, raw: bytes) -> list[RowState]:
         """What would become of each row; nothing is signed or kept.
@@ -99,7 +102,7 @@ class Uploads:
         """
         found: list[RowState] = []
         ids: dict[str, bytes] = {}
-        for row in await trio.to_thread.run_sync(read_rows, media_type, raw):
+        for row in await self._rows(media_type, raw):
             await trio.lowlevel.checkpoint()
             try:
                 command = self._command(row, ids)
@@ -117,14 +120,14 @@ class Uploads:
 
         Raises:
             RowFileError: the file cannot be read.
-            CommandError: COMMANDS_OFF.
+            CommandError: COMMANDS_OFF, CLIENT_BUSY.
             CopyError.
         """
         self._submitter.require_signing()
         id = sha256(media_type.encode() + b"\n" + raw).hexdigest()[:32]
         rows: list[tuple[object, ...]] = []
         ids: dict[str, bytes] = {}
-        for row in await trio.to_thread.run_sync(read_rows, media_type, raw):
+        for row in await self._rows(media_type, raw):
             await trio.lowlevel.checkpoint()
             try:
                 command = self._command(row, ids)
@@ -134,6 +137,9 @@ class Uploads:
         self._keep(id, rows)
         self._added.tell()
         return id
+
+    async def _rows(self, media_type: str, raw: bytes) -> list[FileRow]:
+        return await trio.to_thread.run_sync(read_rows, media_type, raw, limiter=self._reading)
 
     def _command(self, row: FileRow, ids: dict[str, bytes]) -> Wire:
         """`ids`: of the rows before, with what they stand for. Raises TallynetError."""
@@ -164,16 +170,20 @@ class Uploads:
             self._forget(number)
 
     def _forget(self, newest: int) -> None:
-        """The oldest uploads, when there are too many rows."""
-        query = "SELECT upload, count(*) FROM uploaded_rows GROUP BY upload ORDER BY upload"
-        counts = self._base.rows(query)
-        over = sum(count for _, count in counts) - ROWS_KEPT_MAX
-        for upload, count in counts:
-            if over <= 0 or upload == newest:
-                return
-            self._base.execute("DELETE FROM uploaded_rows WHERE upload = ?", (upload,))
-            self._base.execute("DELETE FROM uploads WHERE number = ?", (upload,))
-            over -= count
+        """The oldest uploads, when there are too many rows; none that is still to be signed: it was taken in."""
+        query = (
+            "SELECT r.upload, count(*), sum(r.name <> '' AND u.until >= ?) FROM uploaded_rows AS r"
+            " JOIN uploads AS u ON u.number = r.upload GROUP BY r.upload ORDER BY r.upload"
+        )
+        counts = self._base.rows(query, int(time.time()))
+        over = sum(count for _, count, _ in counts) - ROWS_KEPT_MAX
+        for upload, count, waiting in counts:
+            if over > 0 and upload != newest and not waiting:
+                self._base.execute("DELETE FROM uploaded_rows WHERE upload = ?", (upload,))
+                self._base.execute("DELETE FROM uploads WHERE number = ?", (upload,))
+                over -= count
+        if over > 0 and len(counts) > 1:
+            raise CommandError("CLIENT_BUSY", "too many rows wait to be signed; upload it later")
 
     # --- what became of them ------------------------------------------------------------------------------
 

@@ -61,6 +61,8 @@ DESK_TEXTS: Final[dict[str, tuple[str, str]]] = {
     "funds_in": ("已到账", "Funds received"),
     "enter_invoice": ("发票文件（XML）", "Invoice file (XML)"),
     "enter_document": ("或已登记的发票", "Or a registered invoice"),
+    "promised_before": ("已用于其他凭证", "Promised on it before"),
+    "name_or_id": ("名录中的名称，或机构编号", "A name in the address book, or an id"),
     "enter_payee": ("收款人", "Payee"),
     "enter_face": ("面额，留空为发票金额", "Face amount; empty: what the invoice leaves"),
     "enter_maturity": ("付款日", "Day of payment"),
@@ -84,7 +86,7 @@ DESK_TEXTS: Final[dict[str, tuple[str, str]]] = {
     "enter_face_part": ("到账本金", "Money for the face"),
     "enter_penalty_part": ("到账违约金", "Money for the penalty"),
     "enter_reason": ("拒绝的理由", "Reason for declining"),
-    "wrong_FIELD_MISSING": ("请填写。", "enter something."),
+    "wrong_FIELD_MISSING": ("不能为空。", "this is needed."),
     "wrong_FIELD_AMOUNT": (
         "金额应写作 1,234.50，且大于零。",
         "write an amount like 1,234.50, above zero.",
@@ -123,6 +125,10 @@ DESK_TEXTS: Final[dict[str, tuple[str, str]]] = {
     "open_lead": (
         "等待复核。复核人数足够后签名并发送。",
         "Somebody else has to check it. It is signed and sent when enough people have agreed.",
+    ),
+    "agreed_lead": (
+        "您已同意，还须他人复核。",
+        "You have agreed; somebody else has to as well.",
     ),
     "sending_lead": (
         "已同意，正在签名、发送并等待回执。本页自动刷新。",

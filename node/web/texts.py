@@ -29,7 +29,7 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "blocks": ("区块", "Blocks"),
     "organisations": ("成员机构", "Organisations"),
     "search": ("查询", "Search"),
-    "search_hint": ("编号、区块高度，或 机构/标签", "id, block height, or owner/label"),
+    "search_hint": ("编号、高度、机构/标签", "id, height, owner/label"),
     "as_data": ("以 JSON 查看本页", "This page as JSON"),
     "at_block": ("截至区块 {height}", "As of block {height}"),
     "no_block_yet": ("尚无区块", "No block yet"),

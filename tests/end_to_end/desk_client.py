@@ -65,10 +65,18 @@ class Visitor:
                 return html.unescape(found[1])
             assert time.monotonic() < until, f"no {action} waits"
 
-    def choice(self, form: str, field: str) -> str:
-        """The first that a form offers."""
+    def gone(self, action: str) -> bool:
+        """Whether nothing of that sort waits any more, in the end."""
+        until = time.monotonic() + SECONDS_MAX
+        while f"/acts/{action}?" in self.get("/desk").text:
+            if time.monotonic() > until:
+                return False
+        return True
+
+    def choice(self, form: str, field: str, label: str = "") -> str:
+        """The first that a form offers whose label begins so."""
         found = re.search(
-            rf'id="{field}".*?<option value="([^"]+)"', self.get(form).text, re.DOTALL
+            rf'id="{field}".*?<option value="([^"]+)"[^>]*>{label}', self.get(form).text, re.DOTALL
         )
         assert found is not None
         return found[1]

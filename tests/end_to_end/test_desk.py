@@ -5,9 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import date, timedelta
-from pathlib import Path
 
 import html5lib
 import pytest
@@ -17,66 +15,35 @@ from selenium.webdriver.support.ui import Select
 
 from tallynet.records import Kind, Voucher, VoucherStatus
 from tests.end_to_end.browsing import Browser, chromium
-from tests.end_to_end.desk_client import Visitor
+from tests.end_to_end.desk_place import MONDAY, PASSWORD, Place, opened_place
 from tools import testnet_processes
-from tools.connect import connect, genesis_of
-from tools.demo import UPLOAD, free_ports, invoice_files
-from tools.demo_people import Opened, open_lights, stop_lights
-from tools.demo_story import CHAPTERS, on_stage, read_invoices
+from tools.connect import connect
+from tools.demo import UPLOAD
+from tools.demo_story import CHAPTERS, Stage
 from tools.records_by_name import AddressBook
-from tools.testnet_files import NetworkFile, Plan, init
 
-PASSWORD = "three words together"
 CORE, SUPPLIER, SECOND, SHOP, BANK = (
     "vista-guide", "gate-devices", "beacon-sensors", "corner-parts", "bank-2",
 )  # fmt: skip
 WHO = (CORE, SUPPLIER, SECOND, SHOP, BANK)
 CHAPTERS_TOLD = 4
 """Enterprises, lines and offers, a voucher that is passed on as far as the shop."""
-MONDAY = 20_780
 DAY_SECONDS = 20
 TENOR_DAYS = 4
 """A minute and a half, for people to do all that."""
 SECONDS_MAX = 200.0
 
 
-@dataclass(frozen=True)
-class Place:
-    """The network, and where whose pages are."""
-
-    directory: Path
-    lights: dict[str, Opened]
-
-    def port(self, who: str) -> int:
-        return int(self.lights[who].address.rpartition(":")[2])
-
-    def visitor(self, who: str, account: str) -> Visitor:
-        return Visitor(self.port(who), account, PASSWORD)
-
-
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     directory = tmp_path_factory.mktemp("desk") / "network"
-    now = int(time.time()) * 1000
-    plan = Plan(directory, 4, ("127.0.0.1",), free_ports(4), "desk", now, MONDAY, DAY_SECONDS, 4)
-    network = init(plan)
-    testnet_processes.start_all(directory)
-    try:
-        trio.run(_tell, directory, network)
-        opened = open_lights(directory, WHO, free_ports(len(WHO)), PASSWORD)
-        yield Place(directory, {each.who: each for each in opened})
-    finally:
-        stop_lights(directory, WHO)
-        testnet_processes.stop_all(directory)
+    with opened_place(directory, WHO, DAY_SECONDS, _tell) as opened:
+        yield opened
 
 
-async def _tell(directory: Path, network: NetworkFile) -> None:
-    async with on_stage(directory, network, genesis_of(directory)[1], lambda _step: None) as stage:
-        found, _ = read_invoices(invoice_files(None))
-        chosen = max((f for f in found if f[1].currency == "CNY"), key=lambda f: f[1].total)
-        stage.invoices, stage.currency = [chosen], "CNY"
-        for _, chapter in CHAPTERS[:CHAPTERS_TOLD]:
-            await chapter(stage)
+async def _tell(stage: Stage) -> None:
+    for _, chapter in CHAPTERS[:CHAPTERS_TOLD]:
+        await chapter(stage)
 
 
 class Desk:
@@ -288,20 +255,14 @@ def test_quotes_are_asked_for_given_and_taken(place: Place) -> None:
         "account": holder.choice(form, "account"),
         "purpose": "GOODS",
     }
-    _done(place, SUPPLIER, holder, holder.draft(form, **asked))
+    place.agreed(SUPPLIER, holder, holder.draft(form, **asked))
     form = bank.task("quote")
     lasts = str(date(1970, 1, 1) + timedelta(days=MONDAY + 30))
-    _done(place, BANK, bank, bank.draft(form, rate="4.10 %", valid_to=lasts))
+    place.agreed(BANK, bank, bank.draft(form, rate="4.10 %", valid_to=lasts))
     form = holder.task("take")
     path = holder.draft(form, funder=holder.choice(form, "funder"))
     assert "4.1 %" in holder.get(path).text
-    _done(place, SUPPLIER, holder, path)
-
-
-def _done(place: Place, who: str, maker: Visitor, path: str) -> None:
-    assert maker.post(f"{path}/propose").status == 303
-    assert place.visitor(who, "checker").post(f"{path}/approve").status == 303
-    assert maker.until(path, "state-DONE")
+    place.agreed(SUPPLIER, holder, path)
 
 
 # --- strangers --------------------------------------------------------------------------------------------

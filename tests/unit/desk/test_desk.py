@@ -11,15 +11,19 @@ from pathlib import Path
 import msgspec
 import pytest
 import trio
+import trio.testing
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from node.desk import desk as desking
 from node.desk.accounts import Account, Accounts, Duty
-from node.desk.chain import Chain
+from node.desk.case import Draft
+from node.desk.chain import Chain, Trial
 from node.desk.desk import Desk, DeskError, new_id, role_of_each
 from node.desk.office import KeptDocument, Office, Person, Signers
 from node.desk.proposals import Agreement, Proposal, Proposals, State
+from node.light import following
 from node.light.copy import Copy
+from node.light.database import CopyError
 from node.light.following import Follower
 from tallynet.client import build_envelope, key_id
 from tallynet.codec import Wire, decode, encode
@@ -78,6 +82,7 @@ class Room:
     """A desk, and what is around it."""
 
     desk: Desk
+    follower: Follower
     servers: list[Server]
     kept: list[tuple[str, KeptDocument]]
 
@@ -105,7 +110,7 @@ async def room(directory: Path, *accounts: Account, servers: list[Server]) -> As
     documents: list[tuple[str, KeptDocument]] = []
     office = Office(PEOPLE, sign, lambda label, it: documents.append((label, it)), lambda _code: "")
     desk = Desk(Chain(follower, GENESIS_HASH), Accounts(directory), proposals, office)
-    made = Room(desk, servers, documents)
+    made = Room(desk, follower, servers, documents)
     made.says()
     try:
         async with trio.open_nursery() as nursery:
@@ -120,11 +125,17 @@ async def room(directory: Path, *accounts: Account, servers: list[Server]) -> As
         proposals.close()
 
 
-async def drafted(room: Room, account: Account = MAKER, command: Wire | None = None) -> str:
+async def drafted(
+    room: Room,
+    account: Account = MAKER,
+    command: Wire | None = None,
+    document: KeptDocument | None = None,
+) -> str:
     id = new_id()
     act = command or LotAccept(id.encode(), b"v" * 16, 3)
+    what = Draft("CNY", 3, b"w" * 16, [act], document=document)
     proposal = await room.desk.draft(
-        account, id=id, action="accept", subject=f"accept:{id}", currency="CNY", commands=[act]
+        account, id=id, action="accept", subject=f"accept:{id}", drafted=what
     )
     return proposal.id
 
@@ -173,7 +184,7 @@ async def test_nobody_checks_his_own_proposal_and_roles_are_kept_to(tmp_path: Pa
                     await here.desk.approve(id, who)
                 assert refused.value.code == code
                 with pytest.raises(DeskError) as silent:
-                    here.desk.decline(id, who, "no")
+                    await here.desk.decline(id, who, "no")
                 assert silent.value.code == code
             renamed = account("second", Duty.CHECKER, person="maker")
             with pytest.raises(DeskError) as same:
@@ -240,11 +251,41 @@ async def test_clicks_and_restarts_do_nothing_twice(tmp_path: Path) -> None:
             first = await ended(here, id)
             await here.desk.approve(id, CHECKER)
             with pytest.raises(DeskError) as late:
-                here.desk.withdraw(id, MAKER)
+                await here.desk.withdraw(id, MAKER)
             assert late.value.code == "PROPOSAL_DECIDED"
         async with room(tmp_path, servers=servers) as here:
             assert here.desk.proposals.get(id) == first
             assert len(here.sent) == 1
+
+
+async def test_who_decides_while_the_network_is_asked_is_told_the_truth(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is told that a proposal was declined or withdrawn which is sent all the same."""
+    with serving() as servers:
+        async with room(tmp_path, MAKER, CHECKER, APPROVER, servers=servers) as here:
+            ask, asked = here.desk.chain.try_out, trio.Event()
+
+            async def slowly(commands: Sequence[Wire], signers: Signers) -> Trial:
+                asked.set()
+                await trio.testing.wait_all_tasks_blocked()
+                return await ask(commands, signers)
+
+            for late in (
+                lambda id: here.desk.decline(id, APPROVER, "no"),
+                lambda id: here.desk.withdraw(id, MAKER),
+            ):
+                id = await opened(here)
+                monkeypatch.setattr(here.desk.chain, "try_out", slowly)
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(here.desk.approve, id, CHECKER)
+                    await asked.wait()
+                    with pytest.raises(DeskError) as decided:
+                        await late(id)
+                assert decided.value.code == "PROPOSAL_DECIDED"
+                assert (await ended(here, id)).state is State.DONE
+                monkeypatch.setattr(here.desk.chain, "try_out", ask)
+                asked = trio.Event()
 
 
 async def test_what_was_agreed_goes_on_after_a_stop_with_the_same_bytes(
@@ -280,6 +321,113 @@ async def test_what_was_agreed_and_not_signed_before_a_stop_is_signed_once(tmp_p
             assert len(here.sent) == 1
 
 
+async def agreed(room: Room, seconds: int) -> str:
+    """A proposal that was agreed on and signed, for so many seconds, before a stop."""
+    id = await opened(room)
+    proposal = room.desk.proposals.get(id)
+    until = int(time.time()) + seconds
+    envelope = sign(proposal.wire, [(PEOPLE["maker"], Role.MAKER)], until)
+    room.desk.proposals.save(
+        msgspec.structs.replace(
+            proposal,
+            state=State.SENDING,
+            agreed=(Agreement("checker", "checker", int(time.time())),),
+            envelope=envelope.raw,
+        )
+    )
+    return id
+
+
+async def test_what_was_signed_may_still_happen_whatever_nodes_say_at_the_door(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desking, "RETRY_SECONDS", 0.05)
+    with serving() as servers:
+        async with room(tmp_path, MAKER, CHECKER, servers=servers) as here:
+            id = await agreed(here, 120)
+        for server in servers:
+            server.refuse = [("EXPIRED", "valid_until passed")] * 3
+        async with room(tmp_path, servers=servers) as here:
+            done = await ended(here, id)
+            assert (done.state, done.code) == (State.DONE, "OK")
+
+
+async def test_what_f_plus_1_know_nothing_of_after_its_validity_never_happened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desking, "RETRY_SECONDS", 0.05)
+    with serving() as servers:
+        async with room(tmp_path, MAKER, CHECKER, servers=servers) as here:
+            id = await agreed(here, -1)
+        async with room(tmp_path, servers=servers) as here:
+            client = here.desk.chain.client
+            assert not await here.follower.never_happened(client, bytes(32), int(time.time()))
+            assert here.desk.proposals.get(id).state is State.SENDING, "a block may come late"
+        monkeypatch.setattr(following, "LATE_SECONDS", -3)
+        async with room(tmp_path, servers=servers) as here:
+            never = await ended(here, id)
+            assert (never.state, never.code, here.sent) == (State.REFUSED, "EXPIRED", [])
+
+
+async def test_a_full_disk_delays_the_receipt_and_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desking, "RETRY_SECONDS", 0.05)
+    with serving() as servers:
+        async with room(tmp_path, MAKER, CHECKER, servers=servers) as here:
+            id, save, full = await opened(here), here.desk.proposals.save, [True, True]
+
+            def saving(proposal: Proposal) -> None:
+                if proposal.state is State.DONE and full:
+                    full.pop()
+                    raise CopyError("COPY_UNUSABLE", "database or disk is full")
+                save(proposal)
+
+            monkeypatch.setattr(here.desk.proposals, "save", saving)
+            await here.desk.approve(id, CHECKER)
+            assert (await ended(here, id)).state is State.DONE
+            assert (full, len(here.sent)) == ([], 1)
+
+
+async def test_who_lost_the_account_between_agreement_and_signature_signs_nothing(
+    tmp_path: Path,
+) -> None:
+    with serving() as servers:
+        async with room(tmp_path, MAKER, CHECKER, servers=servers) as here:
+            id = await opened(here)
+            ask = here.desk.chain.connected
+
+            async def slowly() -> None:
+                write(tmp_path, MAKER)
+                await ask()
+
+            here.desk.chain.connected = slowly  # type: ignore[method-assign]  # what happens meanwhile
+            await here.desk.approve(id, CHECKER)
+            refused = await ended(here, id)
+            assert (refused.state, refused.code) == (State.REFUSED, "PROPOSER_GONE")
+            assert here.sent == []
+
+
+async def test_a_document_is_in_the_wallet_before_it_is_signed_and_goes_from_the_proposal_then(
+    tmp_path: Path,
+) -> None:
+    document = KeptDocument(b"d" * 16, b"r" * 32, b"s" * 32, b"k" * 32, b"h" * 32, b"sealed")
+    with serving() as servers:
+        async with room(tmp_path, MAKER, CHECKER, servers=servers) as here:
+            taken: list[bytes] = []
+
+            async def put(_kind: Kind, _id: bytes, ciphertext: bytes) -> None:
+                assert here.kept == [(id, document)] and not here.sent
+                taken.append(ciphertext)
+
+            here.desk.chain.client.put_ciphertext = put  # type: ignore[method-assign]  # no node stores here
+            id = await drafted(here, document=document)
+            await here.desk.propose(id, MAKER)
+            await here.desk.approve(id, CHECKER)
+            done = await ended(here, id)
+            assert (done.state, done.document, taken) == (State.DONE, None, [b"sealed"])
+
+
 async def test_who_lost_the_account_stands_for_nothing_any_more(tmp_path: Path) -> None:
     with serving() as servers:
         async with room(tmp_path, MAKER, CHECKER, servers=servers) as here:
@@ -288,7 +436,7 @@ async def test_who_lost_the_account_stands_for_nothing_any_more(tmp_path: Path) 
             with pytest.raises(DeskError) as gone:
                 await here.desk.approve(id, CHECKER)
             assert gone.value.code == "PROPOSER_GONE"
-            here.desk.decline(id, CHECKER, "  its maker has left  ")
+            await here.desk.decline(id, CHECKER, "  its maker has left  ")
             declined = here.desk.proposals.get(id)
             assert (declined.state, declined.reason) == (State.DECLINED, "its maker has left")
             assert here.sent == []

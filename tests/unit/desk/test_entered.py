@@ -36,6 +36,8 @@ def test_a_rate_is_read_as_pages_write_it(ppm: int) -> None:
 def test_an_organisation_has_a_name_or_an_id() -> None:
     assert entered("harbour-tours").organisation("x") == b"h" * 16
     assert entered("00" * 16).organisation("x") == bytes(16)
+    with pytest.raises(FieldError, match="x"):
+        Entered({"x": "twice"}, {b"1" * 16: "twice", b"2" * 16: "twice"}).organisation("x")
     assert entered("PAYROLL").word("x", Purpose) is Purpose.PAYROLL
     assert Entered({"x." + "00" * 16: "yes"}, {}).ids("x") == ["00" * 16]
 
@@ -48,6 +50,10 @@ def test_an_organisation_has_a_name_or_an_id() -> None:
         ("0.00", lambda e: e.amount("x", "CNY"), "FIELD_AMOUNT"),
         ("-1", lambda e: e.amount("x", "CNY"), "FIELD_AMOUNT"),
         ("1.005", lambda e: e.amount("x", "CNY"), "FIELD_AMOUNT"),
+        ("1,50", lambda e: e.amount("x", "CNY"), "FIELD_AMOUNT"),
+        ("20000,50", lambda e: e.amount("x", "CNY"), "FIELD_AMOUNT"),
+        ("1,2345.00", lambda e: e.amount("x", "CNY"), "FIELD_AMOUNT"),
+        (",500", lambda e: e.amount("x", "CNY"), "FIELD_AMOUNT"),
         ("1.5", lambda e: e.amount("x", "JPY"), "FIELD_AMOUNT"),
         ("1e3", lambda e: e.amount("x", "CNY"), "FIELD_AMOUNT"),
         ("٣", lambda e: e.amount("x", "CNY"), "FIELD_AMOUNT"),

@@ -24,6 +24,8 @@ def store(directory: Path) -> Proposals:
 def proposal(id: str, state: State = State.DRAFT, at: int = 1_000) -> Proposal:
     return Proposal(
         id=id, action="accept", subject=f"accept:{id}", currency="CNY",
+        amount=3,
+        with_whom=b"w" * 16,
         commands=(("lot.accept", encode(ACT)),), maker=Agreement("li", "maker", at), state=state,
     )  # fmt: skip
 

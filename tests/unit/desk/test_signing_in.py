@@ -13,7 +13,7 @@ from node.desk import tries as counting
 from node.desk.accounts import Accounts, Duty
 from node.desk.passwords import PasswordError, Passwords, hash_password
 from node.desk.sessions import IDLE_SECONDS, SESSION_SECONDS, Sessions
-from node.desk.tries import BY_ACCOUNT_MAX, IN_ALL_MAX, WINDOW_SECONDS, Tries
+from node.desk.tries import BY_ACCOUNT_MAX, IN_ALL_MAX, WINDOW_SECONDS, Browsers, Tries
 from tests.unit.desk.people import HASHED, PASSWORD, account, write
 
 
@@ -100,7 +100,35 @@ def test_no_more_names_are_remembered_than_there_is_room(monkeypatch: pytest.Mon
     tries = Tries(Clock())
     for i in range(9):
         tries.begin(f"a{i}")
-    assert list(tries._by_name) == ["a6", "a7", "a8"]
+    assert list(tries._by_name) == [("a6", ""), ("a7", ""), ("a8", "")]
+
+
+def test_who_tries_elsewhere_shuts_nobody_out_who_signed_in_here() -> None:
+    clock, browsers = Clock(), Browsers()
+    tries = Tries(clock)
+    here = browsers.remember("", "li")
+    assert browsers.remember(here, "wang") == here and browsers.knows(here, "wang")
+    assert browsers.remember("forged", "wang") not in ("forged", here)
+    assert not browsers.knows(here, "zhao") and not browsers.knows("", "li")
+    for i in range(IN_ALL_MAX):
+        tries.begin("li" if i < BY_ACCOUNT_MAX else f"a{i}")
+    assert not tries.allowed("li")
+    for _ in range(BY_ACCOUNT_MAX):
+        assert tries.allowed("li", here)
+        tries.begin("li", here)
+    assert not tries.allowed("li", here), "nor may be guessed there"
+    tries.succeeded("li", here)
+    assert tries.allowed("li", here) and not tries.allowed("wang")
+
+
+def test_no_more_browsers_are_remembered_than_there_is_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(counting, "BROWSERS_MAX", 2)
+    browsers = Browsers()
+    first, second, third = (browsers.remember("", name) for name in ("li", "wang", "zhao"))
+    assert [browsers.knows(first, "li"), browsers.knows(second, "wang")] == [False, True]
+    assert browsers.knows(third, "zhao")
 
 
 # --- sessions -------------------------------------------------------------------------------------------

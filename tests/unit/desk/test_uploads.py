@@ -25,7 +25,7 @@ def form(file: bytes, **fields: str) -> bytes:
     return b"".join(parts) + f"--{BOUNDARY}--\r\n".encode()
 
 
-def request(body: bytes) -> Request:
+def request(body: bytes, charset: str = "utf-8") -> Request:
     """Comes in pieces, and says nothing of its length."""
     pieces = [body[at : at + 64_000] for at in range(0, len(body), 64_000)]
 
@@ -33,7 +33,7 @@ def request(body: bytes) -> Request:
         piece = pieces.pop(0)
         return {"type": "http.request", "body": piece, "more_body": bool(pieces)}
 
-    kind = f"multipart/form-data; boundary={BOUNDARY}".encode()
+    kind = f"multipart/form-data; boundary={BOUNDARY}; charset={charset}".encode()
     scope = {"type": "http", "method": "POST", "headers": [(b"content-type", kind)]}
     return Request(scope, receive)
 
@@ -43,6 +43,11 @@ async def test_fields_and_one_file_are_read() -> None:
     assert sent.fields == {"payee": "门票", "face": "1.00"}
     assert (sent.file, sent.file_name) == (b"<xml/>" * 200_000, "发票.xml")
     assert (await read_form(request(form(b"")))).file == b""
+
+
+async def test_what_no_file_can_hold_is_replaced() -> None:
+    sent = await read_form(request(form(b"", reason="half +2AA- of one"), "utf-7"))
+    assert sent.fields == {"reason": "half ? of one"}
 
 
 async def test_nothing_is_read_beyond_the_bound() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import trio
 
-from node.light import submitting
+from node.light import following, submitting
 from node.light.copy import Copy
 from node.light.database import open_for
 from node.light.following import Follower
@@ -124,7 +124,7 @@ async def test_what_f_plus_1_know_nothing_of_after_its_validity_has_EXPIRED(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept_before(tmp_path, "late", valid_for=-1)
-    monkeypatch.setattr(submitting, "LATE_SECONDS", -3)
+    monkeypatch.setattr(following, "LATE_SECONDS", -3)
     monkeypatch.setattr(submitting, "AGAIN_SECONDS", 0.05)
     with serving() as servers:
         async with light_node(servers, tmp_path) as submitter:

@@ -142,6 +142,21 @@ async def test_a_check_signs_and_keeps_nothing(tmp_path: Path) -> None:
         assert not submitted(servers)
 
 
+async def test_rows_that_are_still_to_be_signed_are_never_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploading, "ROWS_KEPT_MAX", 4)
+    with serving() as servers:
+        pass
+    async with uploads_of(servers, tmp_path) as uploads:  # they are gone
+        first = await uploads.add(CSV, FILE)
+        with pytest.raises(CommandError) as busy:
+            await uploads.add(CSV, b"id,command,start\nd,lot decline,4\n")
+        assert busy.value.code == "CLIENT_BUSY"
+        assert uploads.counts(first) == {"NOT_SENT": 2, "QUEUED": 2}
+        assert await uploads.add(CSV, FILE) == first, "the same file is no other one"
+
+
 async def test_the_oldest_uploads_are_forgotten_their_commands_are_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

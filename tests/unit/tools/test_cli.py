@@ -193,7 +193,15 @@ def test_help_shows_first_steps(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def leaves() -> list[str]:
-    return sorted(command_words() | {"proof"})
+    return sorted({leaf for words in command_words() for leaf in below(words)} | {"proof"})
+
+
+def below(words: str) -> list[str]:
+    """The command, or those of a group within a group."""
+    found = command(words)
+    if found.default_command is not None:
+        return [words]
+    return [f"{words} {verb}" for verb in found if not verb.startswith("-")]
 
 
 def command(words: str) -> App:
@@ -217,8 +225,9 @@ def test_every_command_shows_examples_that_can_be_typed(words: str) -> None:
 
 FIGURES = {"bench", "chaos", "explore", "model", "proof mutate", "scenario", "simulate", "twins"}
 """Long runs: programs read the file that `--json` names."""
-SPEAK_OTHERWISE = {"demo", "light run", "light show", "node run"}
-"""A show, logs, and what is JSON anyway."""
+PEOPLE = {f"light person {verb}" for verb in ("add", "password", "remove", "role")}
+SPEAK_OTHERWISE = {"demo", "light run", "light show", "node run"} | PEOPLE
+"""A show, logs, what is JSON anyway, and what is done or not."""
 
 
 @pytest.mark.parametrize("words", leaves())
