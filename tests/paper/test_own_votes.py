@@ -1,7 +1,7 @@
-"""B12, the other side of it: whose register is whole is silenced by nobody who shows it its own votes.
+"""B12, the other side of it: whose register is whole is silenced by nobody who shows it what it has signed.
 
 Four correct validators on a network that loses, mixes and delays, with restarts, changes of view and of epoch. Whatever
-a validator has ever signed for a block is shown to it again and again.
+a validator has ever signed is shown to it again and again.
 """
 
 from __future__ import annotations
@@ -67,14 +67,11 @@ class Four:
             vote = decode(Signed, message.prepare)
             self.said[vote.signer][message] = None
             self._note(vote)
-        elif isinstance(message, Signed) and message.kind is SignedKind.NEW_VIEW:
-            for raw in decode(NewView, message.body).prepares:
-                self._note(decode(Signed, raw))
-        elif isinstance(message, Signed) and message.kind in (
-            SignedKind.PREPARE,
-            SignedKind.COMMIT,
-        ):
+        elif isinstance(message, Signed) and message.kind is not SignedKind.STATUS:
             self.said[message.signer][message] = None
+            if message.kind is SignedKind.NEW_VIEW:
+                for raw in decode(NewView, message.body).prepares:
+                    self._note(decode(Signed, raw))
 
     def _note_certificate(self, certificate: Certificate) -> None:
         signatures = zip(certificate.signers, certificate.signatures, strict=True)
@@ -140,6 +137,9 @@ class Four:
         here = member.replica.statistics()
         if not isinstance(message, Signed):
             return
+        if message.kind not in (SignedKind.PREPARE, SignedKind.COMMIT):
+            self.seen[message.kind.name] += 1
+            return
         kind = Prepare if message.kind is SignedKind.PREPARE else Commit
         vote = decode(kind, message.body)
         if vote.epoch < here.epoch:
@@ -175,7 +175,7 @@ def runs() -> list[Four]:
 @pytest.mark.parametrize(
     "what",
     [
-        "restart", "earlier epoch", "Prepare of this view, NORMAL", "Commit of this view, NORMAL",
+        "restart", "earlier epoch", "COMPLAINT", "VIEW_CHANGE", "NEW_VIEW", "Prepare of this view, NORMAL", "Commit of this view, NORMAL",
         "Commit of this view, CHANGING", "Prepare of a view that was left, NORMAL",
         "Commit of a view that was left, NORMAL", "Commit of a view that was left, CHANGING",
     ],
