@@ -8,7 +8,7 @@ certain, and how it came about is not its to tell.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -19,10 +19,18 @@ from node.state.tree import ROOT_PATH, Leaf, make_subtree
 from node.store import Snapshot
 from tallynet.codec import decode
 from tallynet.errors import InvariantViolated, TallynetError
-from tallynet.records import RECORD_TYPES, Kind, Lot, LotState, Record, Voucher
+from tallynet.records import (
+    RECORD_TYPES,
+    CreditLine,
+    Financing,
+    Kind,
+    Lot,
+    LotState,
+    Record,
+    Voucher,
+)
 from tallynet.state_proof import entity_key, leaf_hash, lot_row, tree_root, voucher_leaf_hash
-
-Differ = Callable[[str], None]
+from tools.audit_lines import Differ, LineSums
 
 
 @dataclass(slots=True)
@@ -52,9 +60,9 @@ class _Paper:
 
 
 def check_state(stored: Snapshot, root: bytes, differ: Differ) -> Sums:
-    """Compare tree, root and indexes with what the records give, and every voucher with its lots.
-    `root` is the certified state root; `differ` is told of every difference."""
-    sums = Sums()
+    """Compare tree, root and indexes with what the records give, and every voucher with its lots,
+    every line with what counts under it. `root` is the certified state root; `differ` is told of every difference."""
+    sums, books = Sums(), LineSums()
     leaves: list[Leaf] = []
     expected: set[bytes] = set()
     view = Overlay(CommittedState.snapshot(stored))
@@ -87,20 +95,25 @@ def check_state(stored: Snapshot, root: bytes, differ: Differ) -> Sums:
                 paper.rows += lot_row(record.start, data)
             continue
         if paper is not None:
-            leaves.append(_close(paper, sums, differ))
+            leaves.append(_close(paper, sums, books, differ))
             paper = None
+        if isinstance(record, CreditLine):
+            books.line(id, record)
+        elif isinstance(record, Financing):
+            books.financing(record)
         if isinstance(record, Voucher):
             paper = _Paper(id, data, record, b"", [])
         else:
             leaves.append((entity_key(key), leaf_hash(kind, data), key))
     if paper is not None:
-        leaves.append(_close(paper, sums, differ))
+        leaves.append(_close(paper, sums, books, differ))
+    books.check(differ)
     _compare_tree(stored, leaves, root, differ)
     _compare(stored, INDEXES, iter(sorted((key, b"") for key in expected)), differ)
     return sums
 
 
-def _close(paper: _Paper, sums: Sums, differ: Differ) -> Leaf:
+def _close(paper: _Paper, sums: Sums, books: LineSums, differ: Differ) -> Leaf:
     """Every lot of a voucher is known: they tile its face (I1)."""
     name, voucher = paper.id.hex(), paper.voucher
     if paper.row != paper.rows:
@@ -116,6 +129,7 @@ def _close(paper: _Paper, sums: Sums, differ: Differ) -> Leaf:
     cancelled = _length(paper.lots, LotState.CANCELLED)
     if (redeemed, cancelled) != (voucher.redeemed, voucher.cancelled):
         differ(f"voucher {name}: {redeemed} redeemed and {cancelled} cancelled by its lots")
+    books.voucher(voucher, paper.lots)
     sums.vouchers += 1
     sums.face += voucher.face
     sums.redeemed += redeemed

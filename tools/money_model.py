@@ -689,7 +689,9 @@ class Model(Limits):
         part = paper.at(command.start)
         if part.state != "HELD" or part.lien or part.flags & {"FROZEN", "DISPUTED"}:
             raise Mismatch("a range was cancelled that others have rights in")
-        self._carve(paper, part, amount).state = "CANCELLED"
+        tail = self._carve(paper, part, amount)
+        self._release_exposure(paper, tail)
+        tail.state = "CANCELLED"
         self.lines[paper.line].used -= amount
         uses = {use.document: use.amount for use in paper.documents}
         for use in command.documents:

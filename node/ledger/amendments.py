@@ -125,9 +125,11 @@ def reduce(context: Context, command: VoucherReduce) -> None:
 def _cancel_lot(
     context: Context, voucher_id: bytes, voucher: Voucher, lot: Lot, event: str
 ) -> None:
-    """HELD -> CANCELLED for this range; its part of the ISSUE line is free again (I3)."""
+    """HELD -> CANCELLED for this range; its part of the ISSUE line is free again (I3), and of the first payee's
+    own line on the debtor if it bought the range back under that."""
     amount = lot.end - lot.start
     lines.release_used(context, voucher.issue_line, amount)
+    lot = lines.release_bought(context, voucher, lot)
     newest = voucher.event_count
     voucher = log(
         context, voucher_id, voucher, event, start=lot.start, end=lot.end, source=lot.holder,

@@ -90,13 +90,13 @@ def resolve(state: StateView, envelope: Envelope, time: int) -> Acting:
     if len(envelope.signatures) != len(body.signers):
         raise refuse("SIGNATURE_INVALID", "exactly one signature per listed signer is needed")
     keys: list[Key] = []
-    for signer in body.signers:
+    for index, signer in enumerate(body.signers):
         key = state.get(Kind.KEY, signer.key)
         if not isinstance(key, Key) or key.organisation != body.organisation:
             raise refuse("KEY_UNKNOWN", f"key {signer.key.hex()} is none of this organisation's")
         if key.revoked or not key.valid_from <= time < key.valid_to:
             raise refuse("KEY_REVOKED", f"key {signer.key.hex()} is revoked or out of its validity")
-        if keys and any(key is other for other in keys):
+        if index and any(signer.key == other.key for other in body.signers[:index]):
             raise refuse("SIGNATURE_INVALID", "a key signs twice")
         keys.append(key)
     return Acting(tuple(keys), tuple([signer.role for signer in body.signers]))

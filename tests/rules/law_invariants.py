@@ -28,7 +28,11 @@ LIVE = (
 owes the face still, and a line counts unredeemed face (§6)."""
 ENCUMBERED = (r.LotState.FINANCING_PENDING, r.LotState.PLEDGED)
 LOANS = (r.FinancingKind.LOAN_PLEDGE, r.FinancingKind.LOAN_RECOURSE, r.FinancingKind.BACKSTOP)
+LENT = (*LOANS, r.FinancingKind.PREPAYMENT)
+ENDED = (r.LotState.REDEEMED, r.LotState.CANCELLED)
 
+_LineKey = tuple[r.LineKind, bytes, bytes, str]
+"""Kind, grantor, obligor, currency: the one line of its kind between the two."""
 Records = Mapping[r.Kind, Mapping[bytes, r.Record]]
 
 
@@ -106,6 +110,41 @@ def I3_issue_lines_count_what_was_promised(records: Records) -> Iterator[str]:
     for id, line in records[r.Kind.CREDIT_LINE].items():
         if line.kind is r.LineKind.ISSUE and (line.used, line.reserved) != (used[id], reserved[id]):
             yield f"line {id.hex()}: {line.used}/{line.reserved}, vouchers {used[id]}/{reserved[id]}"
+
+
+def exposure_lines_count_what_was_bought_and_lent(records: Records) -> Iterator[str]:
+    """Voucher law §6: a funder's line on a debtor counts the face that it bought under it plus the principal of
+    loans, its line on a borrower the latter; both keep room for what is not paid out yet."""
+    used: dict[_LineKey, int] = defaultdict(int)
+    reserved: dict[_LineKey, int] = defaultdict(int)
+    for voucher_id, lots in lots_by_voucher(records).items():
+        voucher = records[r.Kind.VOUCHER][voucher_id]
+        for lot in lots:
+            if lot.flags & r.FLAG_COUNTED and lot.state in ENDED:
+                yield f"voucher {voucher_id.hex()}: [{lot.start}, {lot.end}) has ended, and is counted"
+            elif lot.flags & r.FLAG_COUNTED:
+                key = (r.LineKind.DEBTOR_EXPOSURE, lot.holder, voucher.debtor, voucher.currency)
+                used[key] += lot.end - lot.start
+    for deal in records[r.Kind.FINANCING].values():
+        if deal.state is r.FinancingState.REQUESTED:
+            continue  # a rediscount that its buyer has not accepted
+        counted, left = used, deal.principal - deal.repaid
+        if deal.state in (r.FinancingState.AWAIT_PAYOUT, r.FinancingState.PAYOUT_HELD):
+            counted = reserved
+        for kind in deal.lines:
+            if kind is r.LineKind.BORROWER and deal.kind not in LENT:
+                continue
+            obligor = deal.debtor if kind is r.LineKind.DEBTOR_EXPOSURE else deal.obligor
+            counted[kind, deal.funder, obligor, deal.currency] += left
+    for id, line in records[r.Kind.CREDIT_LINE].items():
+        if line.kind not in (r.LineKind.DEBTOR_EXPOSURE, r.LineKind.BORROWER):
+            continue
+        key = (line.kind, line.grantor, line.obligor, line.currency)
+        counts = used.pop(key, 0), reserved.pop(key, 0)
+        if (line.used, line.reserved) != counts:
+            yield f"line {id.hex()}: {line.used}/{line.reserved}, lots and loans say {counts}"
+    for kind, grantor, obligor, _ in {**used, **reserved}:
+        yield f"no line {kind.name} of {grantor.hex()} on {obligor.hex()}, and it is used"
 
 
 def I4_no_line_grows_beyond_what_is_granted(before: Records, after: Records) -> Iterator[str]:

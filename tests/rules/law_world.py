@@ -9,8 +9,13 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, field
 from hashlib import sha256
+from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from law_invariants import exposure_lines_count_what_was_bought_and_lent, records_of
 
 from node.ledger.derived import index_keys
 from node.ledger.execute import BlockResult, execute_block
@@ -149,6 +154,7 @@ class World:
         overlay.commit()
         self.state = Overlay(self.committed)
         self.require_derived_indexes()
+        assert list(exposure_lines_count_what_was_bought_and_lent(records_of(self.tables))) == []
 
     def require_derived_indexes(self) -> None:
         """I14: after every block the indexes are exactly what the records say."""

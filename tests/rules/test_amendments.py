@@ -104,6 +104,19 @@ def test_reduce_cancels_the_tail_and_frees_document_and_line(world: WatchedWorld
     assert world.instructions(voucher) == [(0, 500), (700, 300)]
 
 
+def test_what_the_first_payee_bought_back_frees_its_line_too(world: WatchedWorld) -> None:
+    """A bank may be the payee of a voucher and buy a part of it later, under its line on the debtor."""
+    world.line(r.LineKind.DEBTOR_EXPOSURE, "bank-2", "core", 1_000)
+    voucher = world.voucher(1_000, payee="bank-2")
+    world.give(voucher, 0, 300, "devices", by="bank-2")
+    world.sell(
+        "devices", voucher, 700, 300, world.offer(lines_required=(r.LineKind.DEBTOR_EXPOSURE,))
+    )
+    assert world.line_used("DEBTOR_EXPOSURE", "bank-2") == (0, 300)
+    world.together(reduce(world, voucher, 100, start=700), "bank-2", "core")
+    assert world.line_used("DEBTOR_EXPOSURE", "bank-2") == (0, 200)
+
+
 def test_reduced_to_nothing_the_voucher_is_cancelled(world: WatchedWorld) -> None:
     voucher = world.voucher(1_000)
     document = document_of(world, voucher)

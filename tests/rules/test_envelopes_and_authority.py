@@ -17,7 +17,7 @@ from node.ledger import joint
 from node.ledger.execute import admit, dry_run
 from node.ledger.parameters import PARAMETERS
 from node.ledger.rulebook import RULES
-from node.state import Overlay
+from node.state import CommittedState, Overlay
 from tallynet import commands as c
 from tallynet import records as r
 from tallynet.client.submissions import LIFETIME_SECONDS_MAX
@@ -90,6 +90,26 @@ def test_bad_missing_and_surplus_signatures_are_inadmissible_and_not_remembered(
     for signatures in (bad, good.signatures[:1], (*good.signatures, good.signatures[0])):
         assert world.receipt(seal_envelope(good.body, signatures)).code == "SIGNATURE_INVALID"
     assert world.receipt(good).code == "OK", "a mutilated copy cannot burn the genuine id"
+
+
+class Forgetful(Overlay):
+    """As one that has read too much to keep it."""
+
+    def _read(self, key: bytes) -> r.Record | None:
+        return self._find(key)
+
+
+@pytest.mark.parametrize("cache", [2, 1_000])
+def test_a_key_that_signs_twice_SIGNATURE_INVALID(world: World, cache: int) -> None:
+    """Whatever a node has at hand: more keys sign here than fit into the small cache."""
+    signers = [
+        ("maker", Role.MAKER), ("checker", Role.CHECKER), ("approver", Role.APPROVER),
+        ("maker", Role.CHECKER),
+    ]  # fmt: skip
+    envelope = world.envelope("core", programme(world), signers=signers)
+    state = Forgetful(CommittedState(world.tables, record_cache=cache))
+    with pytest.raises(LedgerError, match="signs twice"):
+        admit(state, world.hash, envelope, world.time)
 
 
 def test_KEY_UNKNOWN_a_key_of_another_organisation(world: World) -> None:

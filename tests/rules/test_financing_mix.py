@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
+import msgspec
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from law_invariants import Records, lots_by_voucher, records_of
 from law_world import DIGEST, World
 
 from node.state.view import Index
@@ -21,6 +23,7 @@ from tallynet import commands as c
 from tallynet import records as r
 from tallynet.codec import Wire
 from tallynet.commands import command_name
+from tools.audit_lines import LineSums
 
 BANKS = ("bank-2", "bank-3", "bank-4")
 SUPPLIERS = ("devices", "shop", "two")
@@ -304,3 +307,27 @@ def test_the_model_follows_every_command_of_the_family(
     mixes: list[Mix], command: type[Wire]
 ) -> None:
     assert sum(mix.done[command] for mix in mixes) > 0, "never carried out: the mix shows nothing"
+
+
+def test_the_audit_adds_up_the_lines_of_every_mix(mixes: list[Mix]) -> None:
+    for mix in mixes:
+        records = records_of(mix.world.tables)
+        assert differences(records) == []
+        for id, line in records[r.Kind.CREDIT_LINE].items():
+            spoiled = msgspec.structs.replace(line, used=line.used + 1)
+            lines = {**records[r.Kind.CREDIT_LINE], id: spoiled}
+            (said,) = differences({**records, r.Kind.CREDIT_LINE: lines})
+            assert id.hex() in said
+
+
+def differences(records: Records) -> list[str]:
+    found: list[str] = []
+    sums, lots = LineSums(), lots_by_voucher(records)
+    for id, line in records[r.Kind.CREDIT_LINE].items():
+        sums.line(id, line)
+    for id, voucher in records[r.Kind.VOUCHER].items():
+        sums.voucher(voucher, lots[id])
+    for deal in records[r.Kind.FINANCING].values():
+        sums.financing(deal)
+    sums.check(found.append)
+    return found

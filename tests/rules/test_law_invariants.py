@@ -59,6 +59,18 @@ CASES: dict[str, tuple[Check, Callable[[], law.Records]]] = {
     "I1 redeemed": (law.I1_lots_tile_the_face, spoil(r.Kind.VOUCHER, ACTIVE, redeemed=1)),
     "I2": (law.I2_documents_are_used_up_to_their_total, spoil(r.Kind.DOCUMENT, {}, occupied=1)),
     "I3": (law.I3_issue_lines_count_what_was_promised, spoil(r.Kind.CREDIT_LINE, ISSUE, used=1)),
+    "bought face": (
+        law.exposure_lines_count_what_was_bought_and_lent,
+        spoil(r.Kind.LOT, {"state": r.LotState.HELD}, flags=r.FLAG_COUNTED),
+    ),
+    "ended, and counted": (
+        law.exposure_lines_count_what_was_bought_and_lent,
+        spoil(r.Kind.LOT, {}, flags=r.FLAG_COUNTED, state=r.LotState.REDEEMED),
+    ),
+    "a borrower's line": (
+        law.exposure_lines_count_what_was_bought_and_lent,
+        spoil(r.Kind.CREDIT_LINE, ON_A_BORROWER, used=1),
+    ),
     "I4": (
         lambda after: law.I4_no_line_grows_beyond_what_is_granted(
             law.records_of(market().tables), after

@@ -146,6 +146,7 @@ def check(ledger: Ledger, before: law.Records, after: law.Records) -> None:
             law.I1_lots_tile_the_face(after),
             law.I2_documents_are_used_up_to_their_total(after),
             law.I3_issue_lines_count_what_was_promised(after),
+            law.exposure_lines_count_what_was_bought_and_lent(after),
             law.I4_no_line_grows_beyond_what_is_granted(before, after),
             law.I5_an_encumbered_range_has_one_financing(after),
             law.I7_no_maturity_beyond_the_longest_tenor(after, LONGEST_DAYS),

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from tallynet.penetration import PathEvent, Trace, Up
-from tallynet.records import AcquiredBy
 from tools.arguments import UsageError, format_amount, format_day
-from tools.bank.notices import purchases_of
+from tools.bank.notices import purchases_of, require_bought
 from tools.bank.pain001 import Party
 from tools.bank.tsin008 import ITEMS_MAX, Notice, Purchase, write
 from tools.kept_documents import write_private
 from tools.ledger_cli import DEFAULT_NETWORK, AsOption, NetworkOption, OutputOption
 from tools.output import Output, print_json, print_rows
 from tools.penetration_cli import ask, lot_of
+from tools.proof_text import BUSINESS_ZONE
 from tools.records_by_name import AddressBook
 
 
@@ -52,7 +52,7 @@ def bank_notice(
     names = book.names()
     debtor, purchases = _read(network, book, as_, lots)
     wallet = book.wallet(as_)
-    now = datetime.now(UTC)
+    now = datetime.now(BUSINESS_ZONE)
     notice = Notice(
         message=f"{now:%Y%m%d}-{secrets.token_hex(8)}",
         day=now.toordinal() - _EPOCH,
@@ -64,7 +64,7 @@ def bank_notice(
     _show(output, out, notice)
 
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC).toordinal()
+_EPOCH = date(1970, 1, 1).toordinal()
 
 
 def _party(id: bytes, names: Mapping[bytes, str]) -> Party:
@@ -81,8 +81,8 @@ def _read(
     for reference in lots:
         answer = ask(network, book, acting, Up(*lot_of(book, reference)))
         (trace,) = answer.of(Trace)
-        _require_bought(reference, trace, holder)
         lot, voucher = trace.lot, trace.voucher
+        require_bought(reference, lot, holder)
         debtors.add(voucher.debtor)
         events = [row.event for row in answer.of(PathEvent)]
         parts = purchases_of(holder, lot.start, lot.end, events)
@@ -101,14 +101,6 @@ def _read(
     if len(found) > ITEMS_MAX:
         raise UsageError("USAGE", f"more than {ITEMS_MAX} purchases; write several notices")
     return debtors.pop(), list(found.values())
-
-
-def _require_bought(reference: str, trace: Trace, holder: bytes) -> None:
-    if trace.lot.holder != holder:
-        raise UsageError("NOT_HOLDER", f"{reference} is held by another organisation")
-    if trace.lot.acquired_by is not AcquiredBy.SALE:
-        way = trace.lot.acquired_by.name
-        raise UsageError("LOT_STATE", f"{reference} was not bought but acquired by {way}")
 
 
 def _show(output: Output, out: Path, notice: Notice) -> None:

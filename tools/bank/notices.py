@@ -7,9 +7,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from tallynet.receipts import Event
+from tallynet.records import AcquiredBy, Lot, LotState
+from tools.arguments import UsageError
 
-PURCHASES: Final = frozenset({"financing.payout.confirm", "financing.rediscount.confirm"})
-"""Entries of a voucher's log by which a range is bought."""
+PURCHASES: Final = frozenset(
+    {"financing.payout.confirm", "financing.rediscount.confirm", "freeze.force_transfer"}
+)
+"""Entries of a voucher's log by which a range is bought; by the last one when a court lets a sale take effect
+that was paid before the range was frozen."""
+_OVER: Final = (LotState.REDEEMED, LotState.CANCELLED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +25,20 @@ class Bought:
     start: int
     end: int
     seller: bytes
+
+
+def require_bought(reference: str, lot: Lot, holder: bytes) -> None:
+    """There is a purchase to tell of. Raises UsageError NOT_HOLDER, LOT_STATE."""
+    if lot.holder != holder:
+        raise UsageError("NOT_HOLDER", f"{reference} is held by another organisation")
+    if lot.state in _OVER:
+        raise UsageError("LOT_STATE", f"{reference} is {lot.state.name}: nothing of it is owed")
+    if lot.acquired_by is not AcquiredBy.SALE:
+        way = lot.acquired_by.name
+        raise UsageError("LOT_STATE", f"{reference} was not bought but acquired by {way}")
+    if lot.state is LotState.HELD and lot.lien is not None:
+        # Whoever enforces a pledge keeps what the log says of how its borrower got the range.
+        raise UsageError("LOT_STATE", f"{reference} was not bought but taken over for a loan")
 
 
 def purchases_of(holder: bytes, start: int, end: int, events: Sequence[Event]) -> list[Bought]:

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
+import msgspec
+import pytest
 from defusedxml.ElementTree import fromstring
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,8 +19,10 @@ from xsdata.formats.dataclass.parsers.config import ParserConfig
 from xsdata.formats.dataclass.serializers import XmlSerializer
 
 from tallynet.receipts import Event
-from tools.arguments import format_day
-from tools.bank.notices import Bought, purchases_of
+from tallynet.records import AcquiredBy, LotState
+from tests.unit.state.samples import lot
+from tools.arguments import UsageError, format_day
+from tools.bank.notices import Bought, purchases_of, require_bought
 from tools.bank.pain001 import Party
 from tools.bank.tsin008 import NAMESPACE, Notice, Purchase, write
 
@@ -144,6 +148,36 @@ def test_a_joined_lot_was_bought_in_several_acts_and_the_newest_counts() -> None
     assert purchases_of(b"c" * 16, 10, 90, log) == [
         Bought(10, 40, b"b" * 16), Bought(40, 60, b"a" * 16), Bought(60, 90, b"b" * 16),
     ]  # fmt: skip
+
+
+def test_a_court_may_let_a_sale_take_effect() -> None:
+    log = [event("freeze.force_transfer", 0, 10, "a", "c"), event("lot.transfer", 0, 10, "b", "a")]
+    assert purchases_of(b"c" * 16, 0, 10, log) == [Bought(0, 10, b"a" * 16)]
+
+
+BOUGHT = msgspec.structs.replace(
+    lot(0, 10, 1), state=LotState.HELD, lien=None, acquired_by=AcquiredBy.SALE
+)
+
+
+@pytest.mark.parametrize(
+    ("code", "changes"),
+    [
+        ("NOT_HOLDER", {"holder": b"z" * 16}),
+        ("LOT_STATE", {"acquired_by": AcquiredBy.COURT}),
+        ("LOT_STATE", {"state": LotState.REDEEMED}),
+        ("LOT_STATE", {"lien": b"l" * 16}),
+    ],
+)
+def test_a_notice_is_of_what_its_sender_bought_and_is_owed(
+    code: str, changes: dict[str, object]
+) -> None:
+    require_bought("v1:0", BOUGHT, BOUGHT.holder)
+    pledged = msgspec.structs.replace(BOUGHT, state=LotState.PLEDGED, lien=b"l" * 16)
+    require_bought("v1:0", pledged, BOUGHT.holder)
+    with pytest.raises(UsageError) as caught:
+        require_bought("v1:0", msgspec.structs.replace(BOUGHT, **changes), BOUGHT.holder)
+    assert caught.value.code == code
 
 
 def test_what_was_not_bought_is_in_no_purchase() -> None:

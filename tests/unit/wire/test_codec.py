@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from base64 import b64encode
 from enum import IntEnum
-from typing import Annotated, get_args
+from typing import Annotated, Any, get_args, get_type_hints
 
 import cbor2
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Meta
 
@@ -43,6 +44,7 @@ OTHERS = (
     Challenge, Hello, HelloBody, Welcome, Header, Prepare, ViewChange, NewView, EnvelopeBody,
     SignedEnvelope, Genesis, EnvelopeReceipt, PrologueReceipt, StateProof, ProofFile,
 )  # fmt: skip
+UNIONS = (PeerMessage, ClientRequest, ClientReply, Command, Record)
 EVERYTHING = (*MESSAGES, *OTHERS, *get_args(Command), *get_args(Record))
 
 
@@ -228,15 +230,77 @@ def test_every_type_survives_encoding_and_no_flipped_byte_goes_unnoticed(
     assert encode(other) == mutated
 
 
-@pytest.mark.parametrize("union", [PeerMessage, ClientRequest, ClientReply, Command, Record])
+@pytest.mark.parametrize("union", UNIONS)
 def test_tags_within_a_union_are_distinct(union: object) -> None:
     tags = [kind.__struct_config__.tag for kind in get_args(union)]
     assert None not in tags
     assert len(set(tags)) == len(tags)
 
 
-@pytest.mark.parametrize("kind", EVERYTHING, ids=lambda kind: kind.__name__)
+def disguises(item: Any) -> st.SearchStrategy[Any]:
+    """What a lax conversion would take for `item`."""
+    found: list[Any] = [None, True, False, item, [item], {"0": item}, 2**64, -1]
+    match item:
+        case bool():
+            found += [int(item), float(item)]
+        case int():
+            found += [float(item), str(item), bool(item)]
+        case bytes():
+            found += [list(item), item.hex(), b64encode(item).decode()]
+        case str():
+            found += [item.encode(), item + "\0", item.upper()]
+        case list():
+            found += [item[:-1], [*item, None], dict(enumerate(item)), {str(x): x for x in item}]
+    return st.sampled_from(found)
+
+
+def replaced(item: Any, path: tuple[int, ...], by: Any) -> Any:
+    if not path:
+        return by
+    at, *rest = path
+    return [replaced(x, tuple(rest), by) if i == at else x for i, x in enumerate(item)]
+
+
+def places(item: Any, path: tuple[int, ...] = ()) -> list[tuple[tuple[int, ...], Any]]:
+    """Every place of a plain value, and what is there."""
+    inner = item if isinstance(item, list) else []
+    return [(path, item), *(p for i, x in enumerate(inner) for p in places(x, (*path, i)))]
+
+
+@pytest.mark.parametrize("kind", [*EVERYTHING, *UNIONS], ids=lambda kind: getattr(kind, "__name__", "union"))  # fmt: skip
+@settings(max_examples=40)
+@given(data=st.data())
+def test_what_looks_like_a_value_is_taken_only_as_its_one_encoding(
+    kind: Any, data: st.DataObject
+) -> None:
+    one = kind if isinstance(kind, type) else data.draw(st.sampled_from(get_args(kind)))
+    plain = cbor2.loads(encode(data.draw(structs(one))))
+    path, item = data.draw(st.sampled_from(places(plain)))
+    forged = cbor2.dumps(replaced(plain, path, data.draw(disguises(item))))
+    try:
+        value = decode(kind, forged)
+    except RemoteProtocolError:
+        return
+    assert encode(value) == forged
+
+
+def with_its_fields(kind: Any, found: set[type[Wire]]) -> set[type[Wire]]:
+    """The wire types that a type is made of, itself too."""
+    for inner in get_args(kind):
+        with_its_fields(inner, found)
+    if isinstance(kind, type) and issubclass(kind, Wire) and kind not in found:
+        found.add(kind)
+        for hint in get_type_hints(kind).values():
+            with_its_fields(hint, found)
+    return found
+
+
+ALL_TYPES = sorted(with_its_fields(tuple[EVERYTHING], set()), key=lambda kind: kind.__name__)
+
+
+@pytest.mark.parametrize("kind", ALL_TYPES, ids=lambda kind: kind.__name__)
 def test_no_wire_type_has_defaults_or_takes_unknown_fields(kind: type[Wire]) -> None:
+    """Also inside others: `decode` takes for granted that what was read is the whole value."""
     config = kind.__struct_config__
     assert config.frozen
     assert config.array_like
