@@ -40,8 +40,12 @@ def kept(run: Run) -> Run:
 
 @pytest.mark.parametrize("behaviour", ["equivocator", "schemer", "mutator", "sync liar"])
 def test_a_liar_knows_its_place_in_each_set(behaviour: str) -> None:
-    run = kept(Run(changing(liars=(Liar(MOVED, behaviour),))))
-    numbers = [run.town.number_of(key) for key in run.succession.newest.keys]
+    # In which run it is still in the set at the end, at another place, follows from what people happen to do.
+    for seed in range(1, 9):
+        run = kept(Run(changing(seed=seed, liars=(Liar(MOVED, behaviour),))))
+        numbers = [run.town.number_of(key) for key in run.succession.newest.keys]
+        if MOVED in numbers and numbers.index(MOVED) != MOVED:
+            break
     liar = run.nodes[MOVED].behaviour
     assert liar is not None
     assert liar.index == numbers.index(MOVED) != MOVED

@@ -225,9 +225,8 @@ def test_every_command_shows_examples_that_can_be_typed(words: str) -> None:
 
 FIGURES = {"bench", "chaos", "explore", "model", "proof mutate", "scenario", "simulate", "twins"}
 """Long runs: programs read the file that `--json` names."""
-PEOPLE = {f"light person {verb}" for verb in ("add", "password", "remove", "role")}
-SPEAK_OTHERWISE = {"demo", "light run", "light show", "node run"} | PEOPLE
-"""A show, logs, what is JSON anyway, and what is done or not."""
+SPEAK_OTHERWISE = {"demo", "light run", "light show", "node run"}
+"""A show, logs, and what is JSON anyway."""
 
 
 @pytest.mark.parametrize("words", leaves())

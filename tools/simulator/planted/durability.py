@@ -185,7 +185,7 @@ DURABILITY: Final = (
     ),
     Plant(
         "checksums-unchecked-in-execution", "B10", "node/store/snapshot.py",
-        "        if not intact(SEEDS[place], key, stored):\n",
+        "        if not intact(seed, key, stored):\n",
         "        if not stored:\n",
         "disks",
     ),
