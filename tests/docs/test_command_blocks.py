@@ -51,7 +51,8 @@ def run_block(block: str, directory: Path, base_port: int) -> subprocess.Complet
         "TALLY_BASE_PORT": str(base_port or 7100),
         "XDG_CONFIG_HOME": str(directory / "config"),
     }
-    environment.pop("TALLY_CONTEXT", None)
+    for name in ("TALLY_CONTEXT", "PYTHONSAFEPATH"):  # what a person has not set
+        environment.pop(name, None)
     return subprocess.run(
         ["/bin/sh", "-e", "-c", block],
         cwd=directory,

@@ -74,12 +74,15 @@ class Visitor:
         return True
 
     def choice(self, form: str, field: str, label: str = "") -> str:
-        """The first that a form offers whose label begins so."""
-        found = re.search(
-            rf'id="{field}".*?<option value="([^"]+)"[^>]*>{label}', self.get(form).text, re.DOTALL
-        )
-        assert found is not None
-        return found[1]
+        """The first that a form offers whose label begins so, as soon as it does."""
+        offer = re.compile(rf'id="{field}".*?<option value="([^"]+)"[^>]*>{label}', re.DOTALL)
+        until = time.monotonic() + SECONDS_MAX
+        while True:
+            shown = self.get(form).text
+            found = offer.search(shown)
+            if found is not None:
+                return found[1]
+            assert time.monotonic() < until, shown
 
     def until(self, path: str, said: str) -> bool:
         """Whether the page says it in the end."""
