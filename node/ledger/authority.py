@@ -146,9 +146,6 @@ def authorise(context: Context, organisation: Organisation, acting: Acting, rule
 
 def _check_standing(context: Context, organisation: Organisation, rule: Rule) -> None:
     """Suspended and the like: only what is listed above. A branch stands no better than those above it."""
-    stands = organisation.status is OrganisationStatus.ACTIVE
-    if stands and organisation.parent is None and organisation.branch_status is BranchStatus.OPEN:
-        return  # nearly everybody
     exempt = rule.command_class in SUSPENDED_MAY or rule.command in SUSPENDED_MAY_TOO
     if organisation.status is not OrganisationStatus.ACTIVE and not exempt:
         raise refuse("ORGANISATION_INACTIVE", f"the organisation is {organisation.status.name}")

@@ -56,8 +56,6 @@ def require_active(context: Context, id: bytes, *, receiving: bool = False) -> O
     """
     organisation = context.require(Organisation, id)
     status = organisation.status
-    if status is OrganisationStatus.ACTIVE and (receiving or organisation.parent is None):
-        return organisation
     if receiving and status in (OrganisationStatus.SUSPENDED, OrganisationStatus.RECOVERING):
         return organisation
     if status is not OrganisationStatus.ACTIVE:

@@ -29,7 +29,6 @@ from tallynet.records import (
     lot_id,
 )
 
-_BLOCKED: Final = FLAG_FROZEN | FLAG_DISPUTED
 ORGANISATION_FREEZES_MAX: Final = 16
 """Freezes in force on one whole organisation: each act on one of its lots looks at them."""
 
@@ -70,8 +69,6 @@ def remove_lot(context: Context, voucher_id: bytes, lot: Lot) -> None:
 def require_free(lot: Lot) -> None:
     """Raises LedgerError LOT_LOCKED, LOT_STATE, LOT_FROZEN, LOT_DISPUTED, LOT_ENCUMBERED unless the
     lot is HELD without flag or lien."""
-    if lot.state is LotState.HELD and not lot.flags & _BLOCKED and lot.lien is None:
-        return
     if lot.state is LotState.FINANCING_PENDING or lot.state is LotState.TRANSFER_PENDING:
         raise refuse("LOT_LOCKED", f"the lot is {lot.state.name}")
     if lot.state is not LotState.HELD:
