@@ -1,11 +1,11 @@
-"""Names that survive a power cut."""
+"""Files and names that survive a power cut."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-__all__ = ["sync_directory"]
+__all__ = ["replace_file", "sync_directory"]
 
 
 def sync_directory(path: Path) -> None:
@@ -16,3 +16,15 @@ def sync_directory(path: Path) -> None:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def replace_file(path: Path, content: bytes, mode: int = 0o666) -> None:
+    """The file has all of `content`, or is as before, whatever happens; durable when this returns. `mode`, less the
+    umask, is that of the new file. Raises OSError."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")  # two processes do not write into one
+    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+    sync_directory(path.parent)

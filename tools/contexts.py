@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from tallynet.durable import sync_directory
+from tallynet.durable import replace_file
 from tallynet.errors import TallynetError
 from tools.wallet import WalletName
 
@@ -71,13 +71,7 @@ def save(contexts: Contexts) -> None:
     """The file says all of this, or is as before. Raises OSError."""
     file = path()
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    unfinished = file.with_name(f".{file.name}.{os.getpid()}")
-    with unfinished.open("wb") as written:
-        written.write(msgspec.json.format(msgspec.json.encode(contexts), indent=1) + b"\n")
-        written.flush()
-        os.fsync(written.fileno())
-    unfinished.replace(file)
-    sync_directory(file.parent)
+    replace_file(file, msgspec.json.format(msgspec.json.encode(contexts), indent=1) + b"\n")
 
 
 def chosen() -> tuple[str, Context] | None:

@@ -6,7 +6,6 @@ A file is verified here before it is written, with nothing but the genesis file,
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -19,6 +18,7 @@ import trio
 from cyclopts import App, Parameter
 
 from tallynet.codec import decode
+from tallynet.durable import replace_file
 from tallynet.genesis import read_genesis
 from tallynet.proofs import (
     AbsenceStatement,
@@ -102,7 +102,7 @@ async def _write(asked: Asked, out: Path, make: MakeStatement) -> None:
             statement = await make(source)
             data = make_proof(genesis, await source.handovers(), statement)
     proven = verify_proof(data, (network / GENESIS_FILE).read_bytes())
-    write_whole(out, data)
+    replace_file(out, data)
     height = proven.block.header.height
     told(
         asked.output,
@@ -112,16 +112,6 @@ async def _write(asked: Asked, out: Path, make: MakeStatement) -> None:
         bytes=len(data),
         height=height,
     )
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """The file has all of `data` or is as before."""
-    unfinished = path.with_name(f".{path.name}.new")
-    with unfinished.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)
 
 
 # --- making ---------------------------------------------------------------------------------------------
@@ -491,4 +481,4 @@ def add_proof_commands(app: App) -> None:
     app.command(verify, name="verify")
 
 
-__all__ = ["add_proof_commands", "write_whole"]
+__all__ = ["add_proof_commands"]

@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Meta
 
 from node.desk.passwords import Hash
-from tallynet.durable import sync_directory
+from tallynet.durable import replace_file
 from tallynet.errors import TallynetError
 
 __all__ = ["ACCOUNTS_FILE", "Account", "AccountError", "Accounts", "Duty", "change", "new_account"]
@@ -168,16 +168,9 @@ def _read(path: Path) -> dict[str, Account]:
 
 
 def _write(path: Path, accounts: dict[str, Account]) -> None:
-    ahead = path.with_suffix(".new")
     body = msgspec.json.encode(_File(tuple(accounts[name] for name in sorted(accounts))))
     try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-        with os.fdopen(os.open(ahead, flags, 0o600), "wb") as file:
-            file.write(body + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        ahead.replace(path)
-        sync_directory(path.parent)
+        replace_file(path, body + b"\n", 0o600)
     except OSError as error:
         raise AccountError("ACCOUNTS_UNUSABLE", f"{path}: {error.strerror}") from None
 

@@ -13,7 +13,7 @@ from typing import Final, final
 import msgspec
 
 from node.desk.office import KeptDocument
-from node.light.database import Database
+from node.light.database import open_for
 from node.light.submitting import COMMANDS
 from tallynet.codec import Wire, decode
 from tallynet.errors import TallynetError
@@ -133,8 +133,7 @@ class Proposals:
         Raises:
             CopyError: COPY_CORRUPT, COPY_OTHER, COPY_UNUSABLE.
         """
-        self._base: Final = Database(directory / PROPOSALS_FILE)
-        self._base.require({"genesis": genesis, "organisation": organisation, "version": VERSION})
+        self._base: Final = open_for(directory / PROPOSALS_FILE, genesis, organisation, VERSION)
         self._base.make(_SCHEMA)
 
     def close(self) -> None:

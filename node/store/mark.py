@@ -24,12 +24,11 @@ only by peers that show a newer vote of ours.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tallynet.durable import sync_directory
+from tallynet.durable import replace_file
 
 _TITLE: Final = "tallynet key mark 1"
 
@@ -62,13 +61,7 @@ class MarkFile:
         marks[genesis] = mark
         lines = [_TITLE]
         lines += [f"{g.hex()} {m.store.hex()} {m.boot.hex()}" for g, m in sorted(marks.items())]
-        beside = self.path.with_name(self.path.name + ".new")
-        with beside.open("w", encoding="ascii") as file:
-            file.write("\n".join(lines) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(self.path)
-        sync_directory(self.path.parent)
+        replace_file(self.path, ("\n".join(lines) + "\n").encode("ascii"))
 
     def _load(self) -> dict[bytes, Mark]:
         try:

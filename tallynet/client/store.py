@@ -32,7 +32,7 @@ from tallynet.blocks import Certificate, Header
 from tallynet.client.errors import ForkSeen, TrustStoreError
 from tallynet.client.trust import Trust
 from tallynet.codec import Wire, decode, encode
-from tallynet.durable import sync_directory
+from tallynet.durable import replace_file
 from tallynet.errors import ProtocolError, RemoteProtocolError
 from tallynet.evidence_file import EvidenceFile, evidence_text
 from tallynet.fields import Hash, Height, Small, Uint
@@ -188,14 +188,8 @@ class TrustStore:
 
     def _replace(self, name: str, data: bytes) -> None:
         """The old file or the new one survives whatever happens, never a part."""
-        new = self.directory / f"{name}.new"
         try:
-            with new.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            new.replace(self.directory / name)
-            sync_directory(self.directory)
+            replace_file(self.directory / name, data)
         except OSError as error:
             raise self._unusable(error.strerror or str(error)) from None
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from tallynet.durable import replace_file
 from tallynet.plain import to_plain
 from tests.unit.proofs.forgeries import FILES, forged
 from tests.unit.proofs.world import GENESIS, VOUCHER
 from tools.cli import main
 from tools.output import Exit
-from tools.proof_cli import write_whole
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_what_proves_nothing_is_a_usage_error(
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     target = tmp_path / "a.proof"
-    write_whole(target, b"old")
-    write_whole(target, b"new")
+    replace_file(target, b"old")
+    replace_file(target, b"new")
     assert target.read_bytes() == b"new"
     assert [path.name for path in tmp_path.iterdir()] == ["a.proof"]
