@@ -16,7 +16,15 @@ from tallynet.codec import decode, encode
 from tallynet.errors import TallynetError
 from tallynet.receipts import Event
 
-__all__ = ["EVENTS_MAX", "CursorError", "EventLog", "Place", "SeenEvent", "read_cursor"]
+__all__ = [
+    "CURSOR_FORM",
+    "EVENTS_MAX",
+    "CursorError",
+    "EventLog",
+    "Place",
+    "SeenEvent",
+    "read_cursor",
+]
 
 EVENTS_MAX: Final = 100_000
 """Events kept: some 40 MB. A program that was away for longer fills itself again from the lists."""
@@ -28,7 +36,7 @@ CREATE TABLE IF NOT EXISTS events (
     PRIMARY KEY (height, place)
 ) WITHOUT ROWID;
 """
-_CURSOR: Final = re.compile(r"(0|[1-9][0-9]{0,14})(?:\.(0|[1-9][0-9]{0,8}))?", re.ASCII)
+CURSOR_FORM: Final = re.compile(r"(0|[1-9][0-9]{0,14})(?:\.(0|[1-9][0-9]{0,8}))?", re.ASCII)
 
 
 class CursorError(TallynetError):
@@ -58,7 +66,7 @@ class Place:
 
 def read_cursor(text: str) -> Place:
     """The place behind a cursor. Raises CursorError QUERY_INVALID."""
-    found = _CURSOR.fullmatch(text)
+    found = CURSOR_FORM.fullmatch(text)
     if found is None:
         raise CursorError(
             "QUERY_INVALID", "a cursor is the `id` of an event, or a `cursor` of an answer"

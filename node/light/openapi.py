@@ -12,6 +12,7 @@ from node.light.endpoints import EVERYWHERE, STATUSES, Endpoint, Records
 from node.light.examples import BODIES, EXAMPLES, FILES
 from node.light.messages import Failure
 from node.light.parameters import Parameter
+from node.light.submitting import ID_FORM
 from tallynet.plain import UNION_TAG
 from tallynet.records import Lot
 
@@ -29,7 +30,7 @@ _HEAD: Final[dict[str, Schema]] = {
 }
 _PATH_IDS: Final[Mapping[str, Schema]] = {
     "/vouchers/{id}": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
-    "/commands/{id}": {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,64}$"},
+    "/commands/{id}": {"type": "string", "pattern": f"^{ID_FORM.pattern}$"},
     "/bulk/{id}": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
 }
 _PLAIN: Final[Mapping[type[Any], Schema]] = {

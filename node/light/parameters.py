@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from node.light.answers import PAGE_MAX
 from node.light.concern import ID_BYTES
-from node.light.event_log import CursorError, read_cursor
+from node.light.event_log import CURSOR_FORM, CursorError, read_cursor
 from node.light.news import WAIT_SECONDS_MAX
 from node.light.sent import State
 from tallynet.errors import TallynetError
@@ -129,7 +129,7 @@ AFTER_ROW: Final = Parameter(
 )
 AFTER_EVENT: Final = Parameter(
     "after", "cursor: the events behind it; left out: all that are kept",
-    {"type": "string", "pattern": r"^(0|[1-9][0-9]{0,14})(\.(0|[1-9][0-9]{0,8}))?$"}, _cursor,
+    {"type": "string", "pattern": f"^{CURSOR_FORM.pattern}$"}, _cursor,
 )  # fmt: skip
 STATE: Final = Parameter(
     "state", "only commands in this state", {"type": "string", "enum": sorted(State)}, _state
