@@ -9,8 +9,9 @@ from typing import Final, TypeVar, final
 
 from node.desk.office import Signers
 from node.light.following import Follower
+from node.light.sending import attempt
 from node.state.view import Index
-from tallynet.client import Client, Receipt, UnprovenPhase
+from tallynet.client import Client, Receipt
 from tallynet.codec import Wire
 from tallynet.envelope import Envelope, EnvelopeBody, Mode, Signer
 from tallynet.errors import TallynetError
@@ -20,6 +21,8 @@ __all__ = ["POLICY_CODES", "Chain", "ChainError", "Trial"]
 
 VALID_SECONDS: Final = 120
 """Of a signed envelope (voucher law §5)."""
+RECEIPT_SECONDS: Final = 10.0
+"""How long one attempt waits; the next sends the same bytes."""
 LISTED_MAX: Final = 64
 """Entries of an index that a form offers; nobody looks through more."""
 POLICY_CODES: Final = frozenset(("POLICY_UNSATISFIED", "SAME_PERSON"))
@@ -29,7 +32,7 @@ R = TypeVar("R")
 
 class ChainError(TallynetError):
     """NOT_CONNECTED: the network is away; RECORD_NOT_FOUND: there is no such record, or it is not shown; DAY_ENDS: a
-    price would change meanwhile; EXPIRED: it never happened, and never will."""
+    price would change meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,21 +62,9 @@ class Chain:
             raise ChainError("NOT_CONNECTED", "the network cannot be reached now; try again")
         return found
 
-    async def outcome(self, envelope: Envelope) -> Receipt | None:
-        """What became of it; None: nobody can say yet.
-
-        Raises:
-            ChainError: EXPIRED.
-            NotConnected, StaleAnswer: nobody, or too few, to ask.
-        """
-        found = await self.client.outcome(envelope.transaction)
-        if not isinstance(found, UnprovenPhase):
-            return found
-        until = envelope.body.valid_until
-        if await self._follower.never_happened(self.client, envelope.transaction, until):
-            why = "its two minutes are over, and validators of f+1 organisations know nothing of it"
-            raise ChainError("EXPIRED", why)
-        return None
+    async def attempt(self, envelope: Envelope) -> Receipt:
+        """`node.light.sending.attempt`; raises ChainError NOT_CONNECTED too."""
+        return await attempt(self.client, self._follower, envelope, RECEIPT_SECONDS)
 
     async def connected(self) -> None:
         """Waits for the network."""

@@ -21,10 +21,11 @@ from node.desk.case import Draft
 from node.desk.chain import POLICY_CODES, VALID_SECONDS, Chain, ChainError, Trial
 from node.desk.office import Office, Person
 from node.desk.proposals import Agreement, Price, Proposal, Proposals, State
-from tallynet.client import OutcomeUnknown, Receipt, SubmissionRefused
+from node.light.sending import NeverHappened
+from tallynet.client import OutcomeUnknown, Receipt
 from tallynet.codec import Wire, decode, encode
 from tallynet.commands import FinancingAccept, FinancingDraw, command_name
-from tallynet.envelope import SIGNERS_MAX, Envelope, open_envelope
+from tallynet.envelope import SIGNERS_MAX, open_envelope
 from tallynet.errors import TallynetError
 from tallynet.receipts import Created, EnvelopeReceipt
 from tallynet.records import Kind, Role
@@ -34,8 +35,6 @@ __all__ = ["Desk", "DeskError", "new_id"]
 REASON_CHARACTERS_MAX: Final = 500
 SETTLE_SECONDS: Final = 3.0
 """How long whoever agreed last waits for the receipt, which takes a second when all is well; then the page follows."""
-RECEIPT_SECONDS: Final = 10.0
-"""How long one attempt waits; the next sends the same bytes."""
 RETRY_SECONDS: Final = 2.0
 DAY_END_SECONDS: Final = 3.0
 """Too little to be ordered in before the business day ends."""
@@ -353,7 +352,7 @@ class Desk:
         try:
             try:
                 receipt = await self._submit(self.proposals.get(id))
-            except DeskError as never:
+            except (DeskError, NeverHappened) as never:
                 before = self._troubles.get(id)
                 reason = never.message + (f"; before that, {before}" if before else "")
                 self._end(id, State.REFUSED, code=never.code, reason=reason)
@@ -383,7 +382,7 @@ class Desk:
         """Sign it, unless that was done before, and send it: always the same bytes, which the network executes once.
 
         Raises:
-            DeskError: it is not signed, or has expired: it never happens.
+            DeskError, NeverHappened: it is not signed, or has expired.
             OutcomeUnknown, SubmissionRefused, and whatever else keeps it from being sent.
         """
         await self.chain.connected()
@@ -395,25 +394,7 @@ class Desk:
             envelope = self.office.sign(proposal.wire, self._signers(agreements), until)
             proposal = msgspec.structs.replace(proposal, envelope=envelope.raw)
             self.proposals.save(proposal)
-        return await self._send(open_envelope(proposal.envelope))
-
-    async def _send(self, envelope: Envelope) -> Receipt:
-        """What nodes refuse at the door may have been executed long ago, or lie in a block that is being ordered."""
-        trouble: TallynetError = OutcomeUnknown(envelope.transaction, "its validity is over")
-        if time.time() < envelope.body.valid_until:
-            try:
-                return await self.chain.client.submit(envelope, seconds=RECEIPT_SECONDS)
-            except SubmissionRefused as refused:
-                trouble = refused
-        try:
-            outcome = await self.chain.outcome(envelope)
-        except ChainError as error:
-            if error.code == "EXPIRED":
-                raise DeskError(error.code, error.message) from None
-            raise
-        if outcome is None:
-            raise trouble
-        return outcome
+        return await self.chain.attempt(open_envelope(proposal.envelope))
 
     async def _prepare(self, proposal: Proposal, agreements: Sequence[Agreement]) -> int:
         """What must be there before it is signed; until when the signature may count."""

@@ -22,8 +22,9 @@ from msgspec import Meta
 
 from node.light.following import Follower
 from node.light.news import News
+from node.light.sending import NeverHappened, attempt
 from node.light.sent import Sent, SentCommands, State
-from tallynet.client import Client, OutcomeUnknown, Receipt, SubmissionRefused, UnprovenPhase
+from tallynet.client import Client, OutcomeUnknown, Receipt, SubmissionRefused
 from tallynet.codec import Wire, decode, encode
 from tallynet.commands import Command, command_name
 from tallynet.envelope import Envelope, open_envelope
@@ -183,24 +184,16 @@ class Submitter:
             self._outcomes.pop(sent.id).set()
 
     async def _attempt(self, client: Client, sent: Sent) -> Sent:
-        """Send it while it is valid, and ask what became of it where that says nothing."""
         envelope = open_envelope(sent.envelope)
-        left = sent.valid_until - time.time()
+        seconds = sent.valid_until - time.time() + AGAIN_SECONDS
         try:
-            if left > 0:
-                return _executed(sent, await client.submit(envelope, seconds=left + AGAIN_SECONDS))
+            return _executed(sent, await attempt(client, self._follower, envelope, seconds))
+        except NeverHappened as never:
+            return replace(sent, state=State.EXPIRED, code=never.code, message=never.message)
+        except SubmissionRefused as error:
+            return replace(sent, code=error.code, message=f"not taken in: {error.message}")
         except OutcomeUnknown:
             return sent
-        except SubmissionRefused as error:
-            sent = replace(sent, code=error.code, message=f"not taken in: {error.message}")
-        # It may have been executed long ago, by what nodes do not remember at the door any more.
-        outcome = await client.outcome(envelope.transaction)
-        if not isinstance(outcome, UnprovenPhase):
-            return _executed(sent, outcome)
-        if await self._follower.never_happened(client, sent.transaction, sent.valid_until):
-            why = "validators of f+1 organisations know nothing of it"
-            return replace(sent, state=State.EXPIRED, code="EXPIRED", message=why)
-        return sent
 
 
 def digest_of(command: Wire) -> bytes:

@@ -32,9 +32,9 @@ FIELDS = {"voucher": (b"v" * 16).hex(), "start": 3}
 WANTED = {"command": "lot.accept", "options": FIELDS}
 
 
-def sign(commands: Sequence[Wire]) -> Envelope:
+def sign(commands: Sequence[Wire], valid_for: int = 120) -> Envelope:
     signer = (key_id(STRANGER.public_key().public_bytes_raw()), Role.MAKER, STRANGER)
-    until = int(time.time()) + 120
+    until = int(time.time()) + valid_for
     return build_envelope(GENESIS_HASH, ORGANISATION, Mode.ATOMIC, commands, until, [signer])
 
 
@@ -86,10 +86,11 @@ async def outcome(submitter: Submitter, id: str) -> Sent:
 def kept_before(directory: Path, *ids: str, valid_for: int = 120) -> list[Envelope]:
     """What a light node that was killed had signed and not sent."""
     kept = commands_of(directory)
-    envelopes = [sign([LotAccept(id.encode(), b"v" * 16, 3)]) for id in ids]
-    until = int(time.time()) + valid_for
+    envelopes = [sign([LotAccept(id.encode(), b"v" * 16, 3)], valid_for) for id in ids]
     for id, envelope in zip(ids, envelopes, strict=True):
-        kept.keep(Sent(id, b"digest", envelope.raw, envelope.transaction, until))
+        kept.keep(
+            Sent(id, b"digest", envelope.raw, envelope.transaction, envelope.body.valid_until)
+        )
     kept._base.close()
     return envelopes
 
