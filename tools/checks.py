@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -24,6 +25,7 @@ BY_THEMSELVES: Final = ("tests/crash", "tests/docs", "tests/end_to_end", "tests/
 """Their tests start processes of their own, as many as there are cores or more."""
 SIDE_BY_SIDE: Final = ("-n", "auto", "--dist", "worksteal")
 """All other tests use one core each (pytest-xdist)."""
+COMPILES_NOTHING: Final = "PYTHONDONTWRITEBYTECODE"
 EXIT_USAGE: Final = 2
 EXIT_INTERRUPTED: Final = 130
 
@@ -34,7 +36,9 @@ def _run(program: str, *words: str) -> int:
     if not path.exists():
         print(f"{program} is missing beside {sys.executable}; delete .venv and run ./tally again")
         return 1
-    return subprocess.run((str(path), *words), cwd=ROOT, check=False).returncode
+    # Tests start processes by the hundred; without compiled files each would compile what it imports.
+    environment = {name: text for name, text in os.environ.items() if name != COMPILES_NOTHING}
+    return subprocess.run((str(path), *words), cwd=ROOT, env=environment, check=False).returncode
 
 
 def check() -> int:

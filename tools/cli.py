@@ -32,35 +32,24 @@ from tallynet.client.errors import (
 from tallynet.errors import ERROR_CODES, LedgerError, TallynetError
 from tallynet.proofs import ProofRefused
 from tools.arguments import UsageError
-from tools.bank.cli import add_bank_commands
 from tools.branch_cli import add_branch_commands
-from tools.chaos.cli import add_chaos_command
 from tools.context_cli import add_context_commands
-from tools.debug_cli import debug
-from tools.doctor.cli import add_doctor_commands
 from tools.document_cli import add_document_commands
-from tools.evidence_cli import add_evidence_commands
 from tools.explanations import EXPLANATIONS
-from tools.explorer.cli import add_explorer_commands
 from tools.heads_cli import add_heads_command
 from tools.ledger_cli import OutputOption, add_ledger_commands
-from tools.light_cli import add_light_commands
 from tools.membership_cli import add_membership_commands
-from tools.model.cli import add_model_command
 from tools.name_cli import add_name_commands
 from tools.organisation_cli import add_organisation_commands
 from tools.output import Exit, Output, print_json, print_rows, say, stop
 from tools.participant import Refusal
 from tools.penetration_cli import add_penetration_commands
-from tools.proof_cli import add_proof_commands
 from tools.reader_cli import add_reader_commands
 from tools.reconciliation_cli import add_reconciliation_commands
 from tools.recovery_cli import add_recovery_commands
-from tools.scenarios.cli import add_scenario_command
 from tools.sealed_line_cli import add_sealed_line_commands
 from tools.sealed_price_cli import add_sealed_price_commands
 from tools.show_cli import NotFound, add_show_commands
-from tools.simulator.cli import add_simulate_command
 from tools.testnet_cli import testnet
 
 EXIT_FAULT: Final = 70
@@ -109,26 +98,26 @@ add_sealed_line_commands(nouns)
 add_show_commands(app, nouns)
 add_penetration_commands(nouns)
 add_reconciliation_commands(nouns)
-add_evidence_commands(app)
-add_proof_commands(app)
 add_heads_command(app)
-add_simulate_command(app)
-add_model_command(app)
-add_explorer_commands(app)
 app.command(testnet)
-add_chaos_command(app)
-add_scenario_command(app)
 node = App(name="node", help="One node, validator or observer")
 app.command(node)
 add_membership_commands(nouns, testnet, node)
-add_light_commands(app)
-add_doctor_commands(app, node)
-app.command(debug)
 app.register_install_completion_command(
     help="Let the shell complete commands and options (bash, zsh, fish)."
 )
-add_bank_commands(app)
 add_context_commands(app)
+
+LATER: Final[dict[str, str]] = {
+    "bank": "bank.cli:bank", "chaos": "chaos.cli:chaos", "debug": "debug_cli:debug", "doctor": "doctor.cli:doctor",
+    "evidence": "evidence_cli:evidence", "explore": "explorer.cli:explore", "forensics": "evidence_cli:forensics",
+    "light": "light_cli:light", "model": "model.cli:model", "proof": "proof_cli:proof_app", "scenario": "scenarios.cli:scenario",
+    "simulate": "simulator.cli:simulate", "twins": "explorer.cli:twins", "verify": "proof_cli:verify",
+}  # fmt: skip
+"""Imported when they are called: they bring a whole node, or a simulator of one, along, which takes a second."""
+for name, place in LATER.items():
+    app.command(f"tools.{place}", name=name)
+node.command("tools.doctor.cli:check_config", name="check-config")
 
 
 @app.command
@@ -440,12 +429,12 @@ def usage_text(error: CycloptsError) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; returns the exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] in app.help_flags:
+        for name in LATER:
+            app[name]  # the overview says what each of them is for
     try:
-        app(
-            list(sys.argv[1:] if arguments is None else arguments),
-            exit_on_error=False,
-            print_error=False,
-        )
+        app(words, exit_on_error=False, print_error=False)
         sys.stdout.flush()
     except BaseException as error:  # noqa: BLE001 - the last handler: every error becomes a code
         return report(error)

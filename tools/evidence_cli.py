@@ -518,17 +518,12 @@ def add_source(statements: Statements, source: Source, fork: int | None) -> None
             statements.add_certificate(SignedKind.COMMIT, certificate)
 
 
-def add_evidence_commands(app: App) -> None:
-    """Add the commands of this module."""
-    evidence = App(name="evidence", help="Proofs of misbehaviour that nodes keep")
-    evidence.command(evidence_list, name="list")
-    evidence.command(evidence_save, name="save")
-    evidence.command(evidence_verify, name="verify")
-    app.command(evidence)
-    app.command(forensics, name="forensics")
+evidence = App(name="evidence", help="Proofs of misbehaviour that nodes keep")
+evidence.command(evidence_list, name="list")
+evidence.command(evidence_save, name="save")
+evidence.command(evidence_verify, name="verify")
 
 
 __all__ = [
-    "EvidenceError", "Source", "add_evidence_commands", "add_source",
-    "first_conflict", "load_evidence", "load_sources",
+    "EvidenceError", "Source", "add_source", "evidence", "first_conflict", "forensics", "load_evidence", "load_sources",
 ]  # fmt: skip

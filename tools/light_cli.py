@@ -438,11 +438,6 @@ def ask(
     return dict(answer)
 
 
-def add_light_commands(app: App) -> None:
-    """Add the commands of this module."""
-    app.command(light)
-
-
 __all__ = [
-    "LightError", "add_light_commands", "ask", "command_by_words", "make_light", "print_outcome",
+    "LightError", "ask", "command_by_words", "light", "make_light", "print_outcome",
 ]  # fmt: skip

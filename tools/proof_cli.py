@@ -473,12 +473,3 @@ def print_outcome(outcome: Outcome) -> None:
     )
     for code, times in sorted(outcome.refused.items(), key=lambda item: -item[1]):
         say(f"  {times:>9,}  {code}")
-
-
-def add_proof_commands(app: App) -> None:
-    """Add the commands of this module."""
-    app.command(proof_app)
-    app.command(verify, name="verify")
-
-
-__all__ = ["add_proof_commands"]

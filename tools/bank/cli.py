@@ -363,11 +363,8 @@ def _day(day: int | None) -> str | None:
     return None if day is None else format_day(day)
 
 
-def add_bank_commands(app: App) -> None:
-    """Add the commands of this module."""
-    bank = App(name="bank", help="Files for a bank's payment system (ISO 20022)")
-    bank.command(bank_payments, name="payments")
-    bank.command(bank_receipts, name="receipts")
-    bank.command(bank_reconcile, name="reconcile")
-    bank.command(bank_notice, name="notice")
-    app.command(bank)
+bank = App(name="bank", help="Files for a bank's payment system (ISO 20022)")
+bank.command(bank_payments, name="payments")
+bank.command(bank_receipts, name="receipts")
+bank.command(bank_reconcile, name="reconcile")
+bank.command(bank_notice, name="notice")

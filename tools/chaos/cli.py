@@ -6,7 +6,7 @@ import secrets
 from pathlib import Path
 from typing import Annotated, Final
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from tools.arguments import UsageError
 from tools.output import Exit, print_rows
@@ -17,11 +17,6 @@ CYCLES_MAX: Final = 100_000
 MINUTES_MAX: Final = 24 * 60
 COMMANDS_MAX: Final = 10**8
 RATE_MAX: Final = 100_000
-
-
-def add_chaos_command(app: App) -> None:
-    """Register `tally chaos`."""
-    app.command(chaos)
 
 
 def chaos(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import msgspec
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 from rich.progress import Progress, SpinnerColumn, TextColumn
 from rich.text import Text
 
@@ -108,10 +108,4 @@ def check_config(file: Path, *, output: OutputOption = Output.table) -> None:
         raise SystemExit(int(Exit.REFUSED))
 
 
-def add_doctor_commands(app: App, node: App) -> None:
-    """Add the commands of this module."""
-    app.command(doctor)
-    node.command(check_config, name="check-config")
-
-
-__all__ = ["add_doctor_commands", "node_directories"]
+__all__ = ["check_config", "doctor", "node_directories"]

@@ -6,15 +6,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 JsonFile = Annotated[Path | None, Parameter(name="--json", help="write the figures to this file")]
-
-
-def add_explorer_commands(app: App) -> None:
-    """Add `explore` and `twins` to the command line."""
-    app.command(explore)
-    app.command(twins)
 
 
 def explore(

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Final
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from tools.debian import ensure_packages
 from tools.model.checker import Outcome, check
@@ -18,11 +18,6 @@ from tools.output import ERRORS, Exit, print_rows, say
 
 WORDS: Final = {True: "holds", False: "fork"}
 """How an outcome is called."""
-
-
-def add_model_command(app: App) -> None:
-    """Put `model` on the command line."""
-    app.command(model)
 
 
 def model(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import trio
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from tallynet.errors import TallynetError
 from tools.arguments import UsageError
@@ -21,11 +21,6 @@ from tools.scenarios.catalogue import SCENARIOS, Scenario
 from tools.scenarios.network_stage import Network, audit_all, on_network
 from tools.scenarios.stage import Facts
 from tools.simulator.sweep import commit
-
-
-def add_scenario_command(app: App) -> None:
-    """Register `tally scenario`."""
-    app.command(scenario)
 
 
 def scenario(

@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tools.arguments import UsageError
@@ -25,11 +25,6 @@ from tools.simulator.variants import variant_of
 
 COVERAGE_SHOWN: Final = 12
 """Rarest pairs of command and outcome in the table; all of them are in the JSON."""
-
-
-def add_simulate_command(app: App) -> None:
-    """Register `tally simulate`."""
-    app.command(simulate)
 
 
 def simulate(
