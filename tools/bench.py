@@ -28,7 +28,7 @@ from tools.bench_measure import (
 )
 from tools.bench_network import network
 from tools.bench_world import BenchFailed, Site
-from tools.machine import machine
+from tools.figures import machine
 from tools.output import ERRORS, say
 
 TRANSFERS, MIXED, READS = "transfers", "mixed", "reads"

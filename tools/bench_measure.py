@@ -19,7 +19,7 @@ from tools import testnet_processes
 from tools.bench_load import Driver, Load, Work
 from tools.bench_world import BenchFailed, Site
 from tools.connect import addresses
-from tools.output import ERRORS
+from tools.output import ERRORS, passing
 from tools.testnet_files import load_network
 
 WARM_SECONDS: Final = 2.0
@@ -167,18 +167,20 @@ async def _connected(
 async def _run(site: Site, drivers: Sequence[Driver], span: float, per_second: float) -> Measured:
     load, peak = Load(), 0.0
 
-    async def watch_memory() -> None:
+    async def watch() -> None:
         nonlocal peak
-        while True:
-            peak = max(peak, largest_mb(site.directory, "RssAnon"))
-            await trio.sleep(SAMPLE_SECONDS)
+        with passing("load", span) as show:
+            while True:
+                peak = max(peak, largest_mb(site.directory, "RssAnon"))
+                show(time.perf_counter() - started)
+                await trio.sleep(SAMPLE_SECONDS)
 
     for driver in drivers:
         driver.load = load
     before = Usage.now(site.directory)
     started = time.perf_counter()
     async with trio.open_nursery() as watching:
-        watching.start_soon(watch_memory)
+        watching.start_soon(watch)
         async with trio.open_nursery() as running:
             for driver in drivers:
                 running.start_soon(driver.run, started + span, per_second / len(drivers))

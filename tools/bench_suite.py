@@ -22,7 +22,7 @@ from tools.bench_goals import judge, rows
 from tools.bench_parts import PARTS, Part, Scale
 from tools.bench_plot import Point, plot
 from tools.bench_world import BenchFailed
-from tools.machine import machine
+from tools.figures import machine
 from tools.output import ERRORS, Exit, print_rows
 from tools.testnet_processes import ROOT
 

@@ -37,7 +37,7 @@ from tallynet.keyfile import KEY_FILE_BYTES_MAX, load_key_file
 from tallynet.plain import to_plain
 from tools.doctor.network import probe
 from tools.doctor.report import examine
-from tools.machine import machine
+from tools.figures import machine
 from tools.testnet_files import NODE_KEY_FILE
 from tools.wallet import environment_passphrase
 

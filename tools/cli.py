@@ -213,7 +213,7 @@ def bench(
         tally bench --suite --json suite.json           # goes on where it was interrupted
         tally bench --suite --only idle,envelopes --runs 1
     """
-    from tools.simulator.sweep import commit
+    from tools.figures import commit
 
     if suite:
         from tools.bench_suite import run_suite

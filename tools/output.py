@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from enum import IntEnum, StrEnum
 from typing import Any, Final, NoReturn
 
@@ -21,6 +21,7 @@ import msgspec
 from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
@@ -123,6 +124,15 @@ def working(text: str) -> AbstractContextManager[object]:
         redirect_stdout=False,
         redirect_stderr=False,
     )
+
+
+@contextmanager
+def passing(text: str, seconds: float) -> Iterator[Callable[[float], None]]:
+    """A bar of time for what takes as long as it was told to; it is given the seconds that have passed."""
+    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:.0f} of {task.total:.0f} s")  # fmt: skip
+    with Progress(*columns, console=ERRORS, transient=True, auto_refresh=False) as progress:
+        task = progress.add_task(text, total=seconds)
+        yield lambda passed: progress.update(task, completed=passed, refresh=True)
 
 
 _AMOUNT_FIELDS: Final = frozenset(

@@ -5,7 +5,6 @@ A file is verified here before it is written, with nothing but the genesis file,
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -37,9 +36,9 @@ from tallynet.state_proof import entity_key
 from tools.arguments import UsageError
 from tools.connect import connect, genesis_of
 from tools.document_cli import LabelOption
+from tools.figures import write_figures
 from tools.kept_documents import directory_of, open_kept, read_file
 from tools.ledger_cli import DEFAULT_NETWORK, AsOption, NetworkOption, OutputOption
-from tools.machine import machine
 from tools.organisation_cli import one_of
 from tools.output import Exit, Output, print_json, say, stop, told, working
 from tools.proof_mutations import Original, Outcome, mutate, published
@@ -447,17 +446,15 @@ def mutate_command(
         originals = [Original(path.name, read_file(path)) for path in files]
     outcome = mutate(originals, network, count, seed)
     print_outcome(outcome)
-    if json_file is not None:
-        figures = {
-            "mutations": outcome.mutations,
-            "accepted": len(outcome.accepted),
-            "refused": outcome.refused,
-            "files": [original.name for original in originals],
-            "seed": seed,
-            "cpu_seconds": outcome.cpu_seconds,
-            "machine": machine(),
-        }
-        json_file.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    figures = {
+        "mutations": outcome.mutations,
+        "accepted": len(outcome.accepted),
+        "refused": outcome.refused,
+        "files": [original.name for original in originals],
+        "seed": seed,
+        "cpu_seconds": outcome.cpu_seconds,
+    }
+    write_figures(json_file, figures)
     for name, mutation in outcome.accepted:
         Path(f"{name}.accepted").write_bytes(mutation)
     if outcome.accepted:

@@ -16,8 +16,8 @@ from tools.chaos import verdict
 from tools.chaos.load import Shape
 from tools.chaos.run import Options, Outcome, Run, Script, play
 from tools.chaos.schedules import Schedule
+from tools.figures import write_figures
 from tools.guard import guarded
-from tools.machine import machine
 from tools.output import say
 
 
@@ -48,11 +48,9 @@ def run_chaos(
         "seed": options.seed,
         "validators": options.validators,
         "violated": violated,
-        "machine": machine(),
         "parts": parts,
     }
-    if json_file is not None:
-        json_file.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    write_figures(json_file, result)
     return violated
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Iterable, Iterator
@@ -19,6 +18,7 @@ from tools.explorer.scenarios import SCENARIOS, TWO_WAY
 from tools.explorer.scope import EXPLORATIONS
 from tools.explorer.search import Explorer, Report
 from tools.explorer.twins import Tally, replay, run_range
+from tools.figures import write_figures
 from tools.output import ERRORS, Exit, print_rows, say
 
 CHUNK: Final = 320
@@ -44,7 +44,7 @@ def run_explore(states: int, window: int | None, *, byzantine: bool, json_file: 
         if reports[-1].violation:
             break
     _print_reports(reports)
-    _write(json_file, {"states_max": states, "explorations": [_plain(r) for r in reports]})
+    write_figures(json_file, {"states_max": states, "explorations": [_plain(r) for r in reports]})
     if reports[-1].violation:
         _print_violation(reports[-1])
         return int(Exit.DIFFERENCE)
@@ -112,7 +112,7 @@ def run_twins(scenarios: str, jobs: int, json_file: Path | None) -> int:
             advance(tally.scenarios)
     seconds = time.monotonic() - begun
     _print_tally(tally, seconds)
-    _write(json_file, _tally_plain(numbers, jobs, tally, seconds))
+    write_figures(json_file, _tally_plain(numbers, jobs, tally, seconds))
     return int(Exit.DIFFERENCE if tally.violations else Exit.OK)
 
 
@@ -165,11 +165,3 @@ def _progress(what: str, total: int) -> Iterator[Any]:
     with Progress(*columns, console=ERRORS, transient=True) as progress:
         task = progress.add_task(what, total=total)
         yield lambda done: progress.update(task, completed=done)
-
-
-def _write(json_file: Path | None, figures: dict[str, Any]) -> None:
-    if json_file is not None:
-        from tools.machine import machine
-
-        text = json.dumps(figures | {"machine": machine()}, indent=2)
-        json_file.write_text(text + "\n", encoding="utf-8")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 import tempfile
 import time
 from contextlib import ExitStack
@@ -15,12 +14,11 @@ from cyclopts import Parameter
 
 from tallynet.errors import TallynetError
 from tools.arguments import UsageError
-from tools.machine import machine
+from tools.figures import write_figures
 from tools.output import ERRORS, OUT, Exit, print_rows, say
 from tools.scenarios.catalogue import SCENARIOS, Scenario
 from tools.scenarios.network_stage import Network, audit_all, on_network
 from tools.scenarios.stage import Facts
-from tools.simulator.sweep import commit
 
 
 def scenario(
@@ -55,9 +53,7 @@ def scenario(
     if size < 0 or (size and small):
         raise UsageError("USAGE", "--size is a number above 0, and excludes --small")
     shown = [_play(one, size or (one.small if small else one.size), keep) for one in _chosen(names)]
-    if json_file is not None:
-        found = {"scenarios": shown, "commit": commit(), "machine": machine()}
-        json_file.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    write_figures(json_file, {"scenarios": shown})
     raise SystemExit(Exit.OK if all(one["passed"] for one in shown) else Exit.REFUSED)
 
 

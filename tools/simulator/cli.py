@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections import Counter
@@ -13,14 +12,14 @@ from cyclopts import Parameter
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tools.arguments import UsageError
-from tools.machine import machine
+from tools.figures import write_figures
 from tools.output import ERRORS, Exit, print_rows, say
 from tools.simulator.options import Plan
 from tools.simulator.plan_files import describe_plan, one_line, read_plan, write_plan
 from tools.simulator.planted.gate import run_gate
 from tools.simulator.run import LAST_EVENTS, Outcome, Run
 from tools.simulator.seeds import plan_of
-from tools.simulator.sweep import Failure, Totals, check_hash_seed, commit, figures, sweep
+from tools.simulator.sweep import Failure, Totals, check_hash_seed, figures, sweep
 from tools.simulator.variants import variant_of
 
 COVERAGE_SHOWN: Final = 12
@@ -146,13 +145,12 @@ def _sweep(
         failure = check_hash_seed(chosen[0])
     if failure is not None:
         totals.failures.append(failure)
-    found = figures(totals, wall_seconds) | {"commit": commit(), "machine": machine()}
+    found = figures(totals, wall_seconds)
     _print_totals(totals, found)
     directory = keep or (Path() if json_file is None else json_file.parent)
     for failure in totals.failures:
         _print_failure(failure, directory)
-    if json_file is not None:
-        json_file.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    write_figures(json_file, found)
     return Exit.REFUSED if totals.failures else Exit.OK
 
 

@@ -231,12 +231,3 @@ def figures(totals: Totals, wall_seconds: float) -> dict[str, Any]:
             for failure in totals.failures
         ],
     }
-
-
-def commit() -> str:
-    """The commit that the source tree is at; empty outside a clone, `+` where it was changed."""
-    head = subprocess.run(
-        ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+"],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    return head.stdout.strip()

@@ -5,7 +5,6 @@ number of seeds. A simulator that cannot find these would find nothing else eith
 from __future__ import annotations
 
 import difflib
-import json
 import os
 import shutil
 import statistics
@@ -21,12 +20,12 @@ from typing import Final
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from tools.machine import machine
+from tools.figures import write_figures
 from tools.output import ERRORS, Exit, print_rows, say
 from tools.simulator.child import Line, parse_line
 from tools.simulator.planted import PLANTS
 from tools.simulator.planted.plant import Plant, PlantError, plant_into
-from tools.simulator.sweep import ROOT, commit
+from tools.simulator.sweep import ROOT
 
 SEEDS_MAX: Final = 2_000
 """Per bug (reliability §6)."""
@@ -67,13 +66,7 @@ def run_gate(names: Sequence[str], *, jobs: int, json_file: Path | None) -> Exit
     order = {plant.name: number for number, plant in enumerate(plants)}
     catches.sort(key=lambda catch: order[catch.name])
     _print(catches)
-    if json_file is not None:
-        found = {
-            "planted": [asdict(catch) for catch in catches],
-            "commit": commit(),
-            "machine": machine(),
-        }
-        json_file.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    write_figures(json_file, {"planted": [asdict(catch) for catch in catches]})
     return Exit.OK if all(catch.caught for catch in catches) else Exit.REFUSED
 
 
