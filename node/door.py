@@ -9,6 +9,7 @@ nodes and users are one party: tests, trials, a bank that asks its own node only
                            protect everyone; lots and
                            vouchers as in `node.visibility`; its own indexes; the whole log, where events that are
                            not its own stand by their hashes
+    an enterprise          that, the lowest rate of each open offer, and offers for what it holds
     a regulator            everything
 
 A proof shows no more than its record: the neighbours in it are hashes. Receipts hold results of commands by
@@ -35,6 +36,7 @@ from tallynet.records import (
     Kind,
     LineKind,
     Lot,
+    Offer,
     Record,
     Role,
     Visibility,
@@ -155,6 +157,8 @@ class Door:
             return True
         if isinstance(record, CreditLine) and record.kind is LineKind.ISSUE:
             return True
+        if isinstance(record, Offer) and sight.could_draw(record):
+            return True
         # A loan names the debtor of what is pledged, whom its price does not concern: `Sight.record`.
         return sight.record(record) and any(sight.belongs(party) for party in _named(record))
 
@@ -172,6 +176,8 @@ class Door:
             return
         sight = self._asker()
         if sight.supervises:
+            return
+        if index is Index.OPEN_OFFERS and sight.draws:
             return
         first = prefix[:ID_BYTES]
         if len(first) == ID_BYTES and (

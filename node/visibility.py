@@ -6,7 +6,8 @@
                                         for a quote
     the debtor's side                   by the voucher's visibility: FULL every lot, TIER1 what was not passed
                                         on, CONSENT none; the ranges of all lots in any case
-    an organisation                     what is owed to itself, and who is hit if it fails itself
+    an organisation                     what is owed to itself, and who is hit if it fails itself; offers under
+                                        which it can draw
 
 An agent bank sees the loans of which it is lender of record; the funder bears them, so they are owed to him.
 An enterprise sees what its branches see. The debtor's side is the debtor, the enterprise above it and the
@@ -18,7 +19,9 @@ from __future__ import annotations
 from collections.abc import Set
 from typing import Final
 
-from node.state.view import StateView
+from node.ledger.offers import covers
+from node.ledger.own_indexes import DAY_BYTES
+from node.state.view import Index, StateView
 from tallynet.errors import LedgerError
 from tallynet.hashing import record_id
 from tallynet.penetration import Chain, Down, Impact, Question, Up
@@ -31,6 +34,8 @@ from tallynet.records import (
     Key,
     Kind,
     Lot,
+    Offer,
+    OfferStatus,
     Organisation,
     OrganisationKind,
     Prepayment,
@@ -45,6 +50,14 @@ from tallynet.records import (
 
 PEOPLE: Final = frozenset((Role.MAKER, Role.CHECKER, Role.APPROVER, Role.ADMIN))
 """Machine keys feed documents and flow in, nothing else (voucher law §4)."""
+FUNDERS: Final = frozenset(
+    (OrganisationKind.BANK, OrganisationKind.FACTOR, OrganisationKind.FUNDER)
+)
+LOTS_LOOKED_AT_MAX: Final = 100
+"""Of whoever might draw under an offer, the oldest; some 3 ms. Who holds more knows its offers by their ids, or draws
+with AUTO."""
+_VOUCHER: Final = slice(16 + DAY_BYTES, 32 + DAY_BYTES)
+"""In an entry of OPEN_LOTS."""
 LINEAGE_MAX: Final = 8
 """Organisations from a branch up to its enterprise; branches are at most three deep."""
 PRICED: Final = ("financing.", "backstop.")
@@ -83,6 +96,20 @@ class Sight:
     def supervises(self) -> bool:
         """The asker is a regulator."""
         return self._supervises
+
+    @property
+    def draws(self) -> bool:
+        """The asker might draw under offers: it is no funder, whom others' rates do not concern."""
+        organisation = self._state.get(Kind.ORGANISATION, self._asker)
+        return isinstance(organisation, Organisation) and FUNDERS.isdisjoint(organisation.kinds)
+
+    def could_draw(self, offer: Offer) -> bool:
+        """Whether the asker holds a lot that an open offer is for."""
+        if offer.status is not OfferStatus.OPEN or not self.draws:
+            return False
+        found = self._state.index_scan(Index.OPEN_LOTS, self._asker, limit=LOTS_LOOKED_AT_MAX)
+        vouchers = dict.fromkeys(entry[_VOUCHER] for entry in found)
+        return any(covers(offer, v) for id in vouchers if (v := self._voucher(id)) is not None)
 
     def belongs(self, party: bytes) -> bool:
         """Whether this is the asker, or a branch of it."""

@@ -7,6 +7,7 @@ from typing import Final
 
 from node.desk.case import Action, Case, Choice, Draft, Fact, Field, Form
 from node.desk.passing import lot_draft, lot_facts
+from node.ledger.offers import covers
 from node.state.view import Index
 from node.web.shown import amount, rate, short
 from node.web.texts import text
@@ -56,7 +57,7 @@ _QUOTE: Final = (Field("rate", "rate"), Field("valid_to", "day"))
 
 
 async def _offers(case: Case, voucher: Voucher) -> list[Choice]:
-    """Open ones for this debtor, cheapest first; none where nodes do not list them to others."""
+    """Open ones for this voucher, cheapest first; none for whoever may not list them."""
     try:
         ids = await case.chain.listed(Index.OPEN_OFFERS, voucher.currency.encode())
     except TallynetError as error:
@@ -65,10 +66,13 @@ async def _offers(case: Case, voucher: Voucher) -> list[Choice]:
         return []
     found: list[Choice] = []
     for id in ids:
-        offer = await case.chain.require(Offer, Kind.OFFER, id)
-        if offer.status is OfferStatus.OPEN and (
-            not offer.debtors or voucher.debtor in offer.debtors
-        ):
+        try:
+            offer = await case.chain.require(Offer, Kind.OFFER, id)
+        except TallynetError as error:
+            if error.code != "NOT_AUTHORISED":
+                raise
+            continue  # it is for what others hold
+        if offer.status is OfferStatus.OPEN and covers(offer, voucher):
             found.append(Choice(id.hex(), _offer_label(case, offer)))
     return found
 

@@ -33,7 +33,7 @@ from node.ledger.drawing import (
 )
 from node.ledger.instructions import end_instruction
 from node.ledger.interest import BPS, carried_discount, numerator, undo_discount
-from node.ledger.offers import lowest_rate_of
+from node.ledger.offers import covers, lowest_rate_of
 from node.ledger.organisations import require_active
 from node.ledger.parameters import value
 from node.ledger.ranges import carve, hold_on, lots_of, put_joined, put_lot
@@ -240,11 +240,7 @@ def _check_source(
     require_counterparties(context, voucher, offer.funder, offer.kind)
     if offer.stop_on_flow_collapse:
         flow.require_none_collapsed(context, voucher.debtor)
-    if (
-        (offer.debtors and voucher.debtor not in offer.debtors)
-        or (offer.programmes and voucher.programme not in offer.programmes)
-        or offer.currency != voucher.currency
-    ):
+    if not covers(offer, voucher):
         raise refuse("OFFER_SCOPE", "the offer is for other debtors, programmes or currencies")
     days = voucher.maturity - today
     if days < 1:

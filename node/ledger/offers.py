@@ -26,6 +26,7 @@ from tallynet.records import (
     OrganisationKind,
     PoolKind,
     RateBand,
+    Voucher,
 )
 
 _LENDERS = (OrganisationKind.BANK, OrganisationKind.FACTOR)
@@ -102,6 +103,15 @@ def open_key(offer: Offer, id: bytes) -> bytes:
 def lowest_rate_of(key: bytes) -> int:
     """The rate in an entry of OPEN_OFFERS."""
     return int.from_bytes(key[3:7], "big")
+
+
+def covers(offer: Offer, voucher: Voucher) -> bool:
+    """Whether an offer is for a voucher's debtor, programme and currency."""
+    return (
+        (not offer.debtors or voucher.debtor in offer.debtors)
+        and (not offer.programmes or voucher.programme in offer.programmes)
+        and offer.currency == voucher.currency
+    )
 
 
 @rule(

@@ -63,18 +63,7 @@ def shown(served: Served, by: str, kind: r.Kind, id: bytes) -> r.Record | str | 
 
 def readers(served: Served, kind: r.Kind, id: bytes) -> list[str]:
     """Who of these is shown a record."""
-    asking = (
-        "core",
-        "devices",
-        "shop",
-        "paint",
-        "steel",
-        "bank-2",
-        "bank-3",
-        "watch",
-        "a stranger",
-    )
-    return [by for by in asking if not isinstance(shown(served, by, kind, id), str)]
+    return [by for by in EVERYBODY if not isinstance(shown(served, by, kind, id), str)]
 
 
 EVERYBODY = ["core", "devices", "shop", "paint", "steel", "bank-2", "bank-3", "watch", "a stranger"]
@@ -130,6 +119,17 @@ def test_issue_lines_protect_everyone_and_other_lines_are_the_parties_own(served
         assert readers(served, r.Kind.CREDIT_LINE, id) == [by for by in EVERYBODY if by in names]
 
 
+def test_an_offer_is_shown_to_whom_it_names_and_to_who_could_draw_but_not_to_other_funders(
+    served: Served,
+) -> None:
+    world = served.world
+    offer = {by: world.offer("bank-2", debtors=(world.ids[by],)) for by in ("core", "steel")}
+    served.net.settle()
+    holders = ["devices", "shop", "paint"]
+    assert readers(served, r.Kind.OFFER, offer["core"]) == ["core", *holders, "bank-2", "watch"]
+    assert readers(served, r.Kind.OFFER, offer["steel"]) == ["steel", "bank-2", "watch"]
+
+
 def test_that_there_is_no_such_record_is_proven_to_organisations(served: Served) -> None:
     assert shown(served, "steel", r.Kind.FINANCING, bytes(16)) is None
     assert shown(served, "a stranger", r.Kind.FINANCING, bytes(16)) == "KEY_UNKNOWN"
@@ -151,7 +151,7 @@ def test_a_machine_reads_what_its_organisation_reads(served: Served) -> None:
         (Index.VOUCHER_HOLDS, "voucher", ["core", "devices", "shop", "paint", "bank-2", "watch"]),
         (Index.OPEN_LOTS, b"", ["watch"]),
         (Index.UNIQUENESS_TAGS, b"", ["watch"]),
-        (Index.OPEN_OFFERS, b"", ["watch"]),
+        (Index.OPEN_OFFERS, b"CNY", ["core", "devices", "shop", "paint", "steel", "watch"]),
     ],
 )
 def test_an_index_is_listed_for_whom_its_prefix_names(
