@@ -103,6 +103,8 @@ GOALS: Final = (
     Goal("transfers", "disk_bytes", "bytes on disk per one-command transfer", 1_000, "", digits=0),
     _at_least("proofs", "served", "proofs served per CPU second, slowest kind", 3_000, "/s"),
     _at_least("proofs", "verified", "proofs checked per CPU second, slowest kind", 3_000, "/s"),
+    Goal("pages", "slowest_few_ms", "slowest web page, a few vouchers", 50, "ms"),
+    Goal("pages", "slowest_many_ms", "slowest web page, a million lots", 200, "ms"),
     Goal("validators", "ratio_7", "CPU per command and validator of 7, by that of 4", 1.15, "×", digits=2),
     Goal("validators", "ratio_10", "the same of 10", 1.15, "×", digits=2),
     Goal("validators", "ratio_16", "the same of 16", 1.15, "×", digits=2),

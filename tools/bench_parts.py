@@ -27,6 +27,7 @@ from tools.bench_measure import (
     verify_microseconds,
 )
 from tools.bench_network import network
+from tools.bench_pages import page_times, paths_of
 from tools.bench_reads import proofs, questions_about
 from tools.bench_world import LOTS_PER_VOUCHER, BenchFailed, Site, World
 from tools.connect import connect
@@ -80,6 +81,7 @@ class Scale:
     many_lots: int = 5_000_000
     records: int = 1_000_000
     proof_lots: int = 30_000
+    page_lots: int = 1_000_000
     sizes: tuple[int, ...] = SIZES
 
 
@@ -398,11 +400,28 @@ async def _curve(scale: Scale) -> AsyncIterator[Once]:
         yield once
 
 
+@asynccontextmanager
+async def _pages(scale: Scale) -> AsyncIterator[Once]:
+    """The slowest page of a network with a few vouchers, and of one with many."""
+
+    async def once() -> Figures:
+        figures: dict[str, float] = {}
+        for name, lots in (("few", 0), ("many", scale.page_lots)):
+            async with network(lots=lots) as world:
+                times = await page_times(world.site, await paths_of(world))
+            figures |= {f"{page}_{name}_ms": took for page, took in times.items()}
+            figures[f"slowest_{name}_ms"] = max(times.values())
+        return figures
+
+    yield once
+
+
 PARTS: Final = (
     Part("idle", "nothing to do", _idle, 1.5),
     Part("transfers", "one command per envelope", _transfers, 12),
     Part("envelopes", "100 commands per envelope", _envelopes, 2),
     Part("proofs", "proofs served and checked", _proofs, 2),
+    Part("pages", "web pages with few and many lots", _pages, 3, runs_max=1),
     Part("curve", "latency by throughput", _curve, 3, runs_max=1),
     Part("join", "joining with a fetched state", _join, 6, runs_max=JOIN_RUNS),
     Part("validators", "more validators", _validators, 5, runs_max=3),
