@@ -18,6 +18,7 @@ from typing import Annotated, Any, Final, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
+from node.web.texts import Language
 from tallynet.client.errors import (
     ClientBusy,
     ClientClosed,
@@ -31,11 +32,11 @@ from tallynet.client.errors import (
 )
 from tallynet.errors import ERROR_CODES, LedgerError, TallynetError
 from tallynet.proofs import ProofRefused
+from tools import explanations
 from tools.arguments import UsageError
 from tools.branch_cli import add_branch_commands
 from tools.context_cli import add_context_commands
 from tools.document_cli import add_document_commands
-from tools.explanations import EXPLANATIONS
 from tools.heads_cli import add_heads_command
 from tools.ledger_cli import OutputOption, add_ledger_commands
 from tools.membership_cli import add_membership_commands
@@ -247,29 +248,35 @@ def leave(code: int | None) -> None:
 
 
 @app.command
-def explain(code: str, *, output: OutputOption = Output.table) -> None:
-    """Say what a code means and what to do about it.
+def explain(
+    code: str, *, language: Language = Language.EN, output: OutputOption = Output.table
+) -> None:
+    """Say what a code means and what to do about it, in English or in Chinese.
 
     For example:
 
         tally explain LINE_EXCEEDED
+        tally explain LINE_EXCEEDED --language zh
 
     Parameters
     ----------
     code
         A code from a receipt or an error line, e.g. LINE_EXCEEDED.
+    language
+        Of the explanation: en, or zh for Chinese. The code stays as it is.
     """
     wanted = code.upper()
-    if wanted not in EXPLANATIONS:
-        near = difflib.get_close_matches(wanted, EXPLANATIONS, 3)
+    meaning = explanations.explain(wanted, language)
+    if not meaning:
+        near = difflib.get_close_matches(wanted, explanations.EXPLANATIONS, 3)
         hint = f"; did you mean {', '.join(near)}?" if near else ""
         raise UsageError("USAGE", f"there is no code {code!r}{hint}")
     family = next((name for name, codes in ERROR_CODES.items() if wanted in codes), "")
     if output is Output.json:
-        print_json({"code": wanted, "family": family, "meaning": EXPLANATIONS[wanted]})
+        print_json({"code": wanted, "family": family, "meaning": meaning})
         return
     place = f" ({family.lower()})" if family else ""
-    say(f"{wanted}{place}: {EXPLANATIONS[wanted]}")
+    say(f"{wanted}{place}: {meaning}")
 
 
 @app.command
@@ -375,7 +382,7 @@ def exit_of(error: TallynetError) -> Exit:
 
 def advice(error: TallynetError) -> str:
     """The error's text and what to do, unless the text says it already."""
-    remedy = EXPLANATIONS.get(error.code, "")
+    remedy = explanations.explain(error.code)
     said = (
         not remedy
         or isinstance(error, UsageError)

@@ -1,6 +1,6 @@
-"""What each stable code means and what to do about it: for `tally explain`, error lines, docs.
+"""What each stable code means and what to do about it: for `tally explain`, error lines, pages, docs.
 
-Receipts carry codes only, so that they stay small and mean the same for ever (voucher law §20); the
+The Chinese is in `tools.explanations_zh`, code by code. Receipts carry codes only, so that they stay small and mean the same for ever (voucher law §20); the
 sentences for people are here and may become better at any time.
 """
 
@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from node.web.texts import Language
 from tallynet.documents.errors import DOCUMENT_REMEDIES, INVOICE_REMEDIES
+from tools.explanations_zh import EXPLANATIONS_ZH
 
 LEDGER: Final[dict[str, str]] = {
     # form
@@ -415,3 +417,9 @@ EXPLANATIONS: Final[dict[str, str]] = (
     | {code: _text[0].upper() + _text[1:] + "." for code, _text in DOCUMENT_REMEDIES.items()}
 )
 """Every code that users meet, with what it means and what to do."""
+
+
+def explain(code: str, language: Language = Language.EN) -> str:
+    """What a code means and what to do; empty for one that is not known."""
+    table = EXPLANATIONS_ZH if language is Language.ZH else EXPLANATIONS
+    return table.get(code, "")

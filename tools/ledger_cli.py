@@ -24,6 +24,7 @@ from tools.arguments import UsageError
 from tools.command_table import COMMANDS, CommandEntry, Reading, organisation
 from tools.completers import wallet_names
 from tools.connect import connect, genesis_of
+from tools.explanations import explain
 from tools.kept_lines import with_uses
 from tools.output import ERRORS, Exit, Output, print_json, print_rows, stop, working
 from tools.participant import Outcome, Participant, new_label
@@ -244,13 +245,7 @@ async def _execute(common: Common, commands: Sequence[Wire]) -> None:
     codes = [receipt.code, *(command.code for command in receipt.commands)]
     for code in codes:
         if code != "OK":
-            stop(Exit.REFUSED, code, explain(code))
-
-
-def explain(code: str) -> str:
-    from tools.explanations import EXPLANATIONS
-
-    return EXPLANATIONS.get(code, "see `tally explain`")
+            stop(Exit.REFUSED, code, explain(code) or "not known to this program")
 
 
 def _show(
@@ -296,6 +291,5 @@ __all__ = [
     "add_ledger_commands",
     "build",
     "execute",
-    "explain",
     "make_command",
 ]

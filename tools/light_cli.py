@@ -38,13 +38,13 @@ from tallynet.genesis import Genesis, genesis_hash
 from tallynet.keyfile import KeyFileError
 from tools.arguments import UsageError
 from tools.command_table import COMMANDS, Reading
+from tools.explanations import explain
 from tools.ledger_cli import (
     DEFAULT_NETWORK,
     AsOption,
     NetworkOption,
     OutputOption,
     build,
-    explain,
 )
 from tools.office import office_of
 from tools.output import ERRORS, Exit, Output, print_json, print_rows, told

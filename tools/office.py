@@ -9,7 +9,6 @@ from node.desk.office import KeptDocument, Office, Person, Signers
 from tallynet.codec import Wire
 from tallynet.durable import sync_directory
 from tallynet.envelope import Envelope
-from tools.explanations import EXPLANATIONS
 from tools.kept_documents import Secret, directory_of, write_kept
 from tools.participant import Signatory
 from tools.wallet import WalletError
@@ -33,7 +32,7 @@ def office_of(signatory: Signatory) -> Office:
             raise WalletError("FILE_UNUSABLE", f"{directory}: {error.strerror}") from None
 
     known = {name: Person(name, person.key_id, person.role_set) for name, person in people.items()}
-    return Office(known, sign, keep, lambda code: EXPLANATIONS.get(code, ""))
+    return Office(known, sign, keep)
 
 
 def _keep(directory: Path, document: KeptDocument) -> None:

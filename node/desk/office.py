@@ -48,5 +48,3 @@ class Office:
     keep: Callable[[str, KeptDocument], None]
     """Keeps a document in the wallet under a label, durable when it returns; once more does nothing. Raises
     TallynetError."""
-    explain: Callable[[str], str]
-    """What a code means and what to do; empty for one that is not known."""

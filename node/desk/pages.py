@@ -21,6 +21,7 @@ from node.desk.sessions import Sessions
 from node.desk.tasks import may_issue, tasks
 from node.desk.uploads import KeptFiles, Sent, read_form
 from node.light.copy import Copy
+from node.light.messages import Explain
 from node.web.book import PageError
 from node.web.language import language_of
 from node.web.pages import frame_of, html
@@ -44,14 +45,16 @@ class Trouble:
     code: str
     message: str
     remedy: str
-    """What to do; empty: the message says it."""
+    """What to do, in the language of the page; empty: the message says it."""
     field: str = ""
     """Of a form."""
 
 
-def routes(site: Site, desk: Desk, sessions: Sessions, copy: Copy) -> list[BaseRoute]:
+def routes(
+    site: Site, desk: Desk, sessions: Sessions, copy: Copy, explain: Explain
+) -> list[BaseRoute]:
     """For those who are signed in; programs get none of it."""
-    pages = _Pages(site, desk, sessions, copy)
+    pages = _Pages(site, desk, sessions, copy, explain)
     found: list[BaseRoute] = [
         Route("/desk", pages.desk),
         Route("/acts/{action}", pages.form),
@@ -66,11 +69,14 @@ def routes(site: Site, desk: Desk, sessions: Sessions, copy: Copy) -> list[BaseR
 
 @final
 class _Pages:
-    def __init__(self, site: Site, desk: Desk, sessions: Sessions, copy: Copy) -> None:
+    def __init__(
+        self, site: Site, desk: Desk, sessions: Sessions, copy: Copy, explain: Explain
+    ) -> None:
         self._site: Final = site
         self._desk: Final = desk
         self._sessions: Final = sessions
         self._copy: Final = copy
+        self._explain: Final = explain
         self._files: Final = KeptFiles()
 
     # --- what waits ---------------------------------------------------------------------------------------
@@ -146,7 +152,7 @@ class _Pages:
             "query": urlencode([(name, sent.fields.get(name, "")) for name in action.about]),
             "form": form,
             "entered": dict(form.defaults) | sent.fields,
-            "trouble": None if error is None else self._trouble(error),
+            "trouble": None if error is None else self._trouble(request, error),
             "kept": kept,
             "kept_name": sent.file_name,
             "names": sorted(case.names.values()),
@@ -197,7 +203,7 @@ class _Pages:
             raise
         except TallynetError as error:
             now = self._desk.proposals.get(id)
-            return self._proposal(request, account, now, self._trouble(error), sent.fields)
+            return self._proposal(request, account, now, self._trouble(request, error), sent.fields)
         return RedirectResponse(f"/proposals/{id}", 303)
 
     def _shown(self, request: Request, account: Account) -> Proposal:
@@ -226,8 +232,8 @@ class _Pages:
             "commands": [(command_name(each), each) for each in proposal.wire],
             "title": ACTIONS[proposal.action].act if proposal.action in ACTIONS else "",
             "trouble": trouble,
-            "late": None if late is None else self._trouble(late),
-            "remedy": self._desk.office.explain(proposal.code),
+            "late": None if late is None else self._trouble(request, late),
+            "remedy": self._explain(proposal.code, language_of(request)),
             "reason": (entered or {}).get("reason", ""),
             "own": own,
             "may_check": self._desk.may_check(proposal, account),
@@ -264,10 +270,11 @@ class _Pages:
             raise PageError("FORM_FOREIGN")
         return sent
 
-    def _trouble(self, error: TallynetError) -> Trouble:
+    def _trouble(self, request: Request, error: TallynetError) -> Trouble:
         if isinstance(error, FieldError):
             return Trouble(error.code, "", "", error.field)
-        return Trouble(error.code, error.message, self._desk.office.explain(error.code))
+        remedy = self._explain(error.code, language_of(request))
+        return Trouble(error.code, error.message, remedy)
 
     def _page(
         self, request: Request, template: str, data: Mapping[str, Any], status: int = 200

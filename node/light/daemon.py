@@ -90,7 +90,7 @@ async def run(
                 chain, accounts = Chain(follower, network), Accounts(directory)
                 desk = Desk(chain, accounts, proposals, office)
                 nursery.start_soon(desk.run)
-                nursery.start_soon(web.run, _pages(site, desk, copy, token, web.address))
+                nursery.start_soon(web.run, _pages(site, desk, copy, token, web.address, explain))
             structlog.get_logger("light").info(
                 "answering", host=config.http_host, port=config.http_port
             )
@@ -105,9 +105,11 @@ async def run(
             web.close()
 
 
-def _pages(site: LightSite, desk: Desk, copy: Copy, token: str, address: WebAddress) -> ASGIApp:
+def _pages(
+    site: LightSite, desk: Desk, copy: Copy, token: str, address: WebAddress, explain: Explain
+) -> ASGIApp:
     sessions = Sessions(desk.accounts, time.monotonic)
-    routes = [*pages.routes(site), *desk_pages.routes(site, desk, sessions, copy)]
+    routes = [*pages.routes(site), *desk_pages.routes(site, desk, sessions, copy, explain)]
     inner = Starlette(routes=routes, exception_handlers=errors.handlers(site))
     tries = Tries(time.monotonic)
     signed_in = SignIn(

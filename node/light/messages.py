@@ -5,9 +5,8 @@ Records of the ledger stand in lists as `tallynet.plain` writes them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 import msgspec
 from msgspec import Meta
@@ -15,6 +14,7 @@ from msgspec import Meta
 from node.light.event_log import SeenEvent
 from node.light.sent import Sent, State
 from node.light.standing import Standing
+from node.web.texts import Language
 from tallynet.codec import decode
 from tallynet.plain import to_plain
 from tallynet.receipts import EnvelopeReceipt
@@ -26,8 +26,6 @@ __all__ = [
     "command_of", "event_of", "moment",
 ]  # fmt: skip
 
-Explain = Callable[[str], str]
-"""What a code means and what to do about it: the table behind `tally explain`."""
 Code = Annotated[str, Meta(description="stable; `tally explain CODE`", examples=["OK"])]
 Bytes = Annotated[str, Meta(pattern="^([0-9a-f]{2})*$", description="hexadecimal")]
 Cursor = Annotated[
@@ -39,6 +37,12 @@ Cursor = Annotated[
     ),
 ]
 Moment = Annotated[str, Meta(description="UTC", examples=["2027-03-01T08:00:00Z"])]
+
+
+class Explain(Protocol):
+    """What a code means and what to do about it, as `tally explain` says; empty for one that is not known."""
+
+    def __call__(self, code: str, language: Language = Language.EN, /) -> str: ...
 
 
 class Failure(msgspec.Struct, frozen=True):

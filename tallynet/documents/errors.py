@@ -57,8 +57,8 @@ DOCUMENT_REMEDIES: Final[dict[str, str]] = {
     "DOCUMENT_ROOT_MISMATCH": "do not lend on it; the ciphertext is not the registered document",
     "DOCUMENT_HONEST": "there is nothing to complain about",
     "DOCUMENT_MALFORMED": "ask for the disclosure again",
-    "READING_KEY_INVALID": "ask the reader to name another reading key: tally key reading",
-    "NOT_A_READER": "ask the owner of the document for access: tally document grant",
+    "READING_KEY_INVALID": "ask the reader to name another reading key: `tally key reading`",
+    "NOT_A_READER": "ask the owner of the document for access: `tally document grant`",
     "LINE_STATE_MALFORMED": "ask the grantor to open the line again; do not rely on this",
     "TERMS_MALFORMED": "ask the funder for a new quote; do not accept this one",
 }

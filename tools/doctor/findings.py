@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from tallynet.errors import TallynetError
-from tools.explanations import EXPLANATIONS
+from tools.explanations import explain
 
 
 class Verdict(StrEnum):
@@ -40,5 +40,5 @@ def fault(check: str, message: str, remedy: str) -> Finding:
 
 def fault_of(check: str, error: TallynetError) -> Finding:
     """An error of the node's own code, with the remedy that `tally explain` knows."""
-    remedy = EXPLANATIONS.get(error.code, "See the message.")
+    remedy = explain(error.code) or "See the message."
     return fault(check, f"{error.code}: {error.message}", remedy)

@@ -108,7 +108,7 @@ async def room(directory: Path, *accounts: Account, servers: list[Server]) -> As
     follower = Follower(copy, addresses, GENESIS, STRANGER, directory / "trust")
 
     documents: list[tuple[str, KeptDocument]] = []
-    office = Office(PEOPLE, sign, lambda label, it: documents.append((label, it)), lambda _code: "")
+    office = Office(PEOPLE, sign, lambda label, it: documents.append((label, it)))
     desk = Desk(Chain(follower, GENESIS_HASH), Accounts(directory), proposals, office)
     made = Room(desk, follower, servers, documents)
     made.says()

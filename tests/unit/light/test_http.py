@@ -27,6 +27,7 @@ from node.light.uploads import Uploads
 from node.light.webhooks import Webhooks
 from node.web.address import WebAddress
 from node.web.listener import WebListener
+from node.web.texts import Language
 from tallynet.receipts import Event
 from tests.unit.client.serving import GENESIS, GENESIS_HASH, ORGANISATION
 from tests.unit.light.test_submitting import by_words, sign
@@ -54,8 +55,8 @@ class Light:
         self.app = application(api, TOKEN, self.explain)
 
     @staticmethod
-    def explain(code: str) -> str:
-        return f"do {code}"
+    def explain(code: str, language: Language = Language.EN) -> str:
+        return f"do {code} in {language}"
 
     def happen(self, *cursors: str) -> None:
         """Events at these places, taken in."""
@@ -99,7 +100,7 @@ async def read(client: httpx.AsyncClient, **headers: str) -> list[str]:
 
 def code_of(answer: httpx.Response) -> tuple[int, str]:
     body: dict[str, Any] = answer.json()
-    assert body["what_to_do"] == f"do {body['code']}" and body["message"]
+    assert body["what_to_do"] == f"do {body['code']} in en" and body["message"]
     return answer.status_code, body["code"]
 
 
