@@ -13,9 +13,9 @@ from tools import testnet_processes
 from tools.bench_state import prepare_state
 from tools.bench_world import Site, World
 from tools.connect import genesis_of
-from tools.demo import free_ports
 from tools.guard import guarded
 from tools.output import ERRORS
+from tools.ports import free_ports
 from tools.testnet_files import Plan, init
 
 _UTC8_SECONDS: Final = 8 * 3600

@@ -21,10 +21,12 @@ CHECKS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("layers", ("lint-imports",)),
     ("purity and hygiene", ("pytest", "tests/lint")),
 )
-BY_THEMSELVES: Final = ("tests/crash", "tests/docs", "tests/end_to_end", "tests/sim/test_seeds.py")
-"""Their tests start processes of their own, as many as there are cores or more."""
 SIDE_BY_SIDE: Final = ("-n", "auto", "--dist", "worksteal")
-"""All other tests use one core each (pytest-xdist)."""
+"""Tests that use one core each (pytest-xdist)."""
+NETWORKS: Final = ("tests/crash", "tests/docs", "tests/end_to_end")
+"""Their tests start processes of their own, which wait most of the time."""
+FILE_BY_FILE: Final = ("-n", "auto", "--dist", "loadfile")
+"""The tests of a file share its network."""
 COMPILES_NOTHING: Final = "PYTHONDONTWRITEBYTECODE"
 EXIT_USAGE: Final = 2
 EXIT_INTERRUPTED: Final = 130
@@ -81,8 +83,8 @@ def test(words: list[str]) -> int:
     if words:
         here = Path.cwd()
         return _run("pytest", *(from_here(word, here) for word in words))
-    others = [f"--ignore={path}" for path in BY_THEMSELVES]
-    codes = (_run("pytest", *SIDE_BY_SIDE, *others), _run("pytest", *BY_THEMSELVES))
+    others = [f"--ignore={path}" for path in NETWORKS]
+    codes = (_run("pytest", *SIDE_BY_SIDE, *others), _run("pytest", *FILE_BY_FILE, *NETWORKS))
     return first_failure(codes)
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
 import signal
-import socket
 import statistics
 import tempfile
 import time
@@ -34,8 +32,9 @@ from tools.demo_story import (
 )
 from tools.guard import guarded
 from tools.output import Exit
+from tools.ports import free_ports
 from tools.records_by_name import AddressBook
-from tools.testnet_files import WEB_PORTS_ABOVE, NetworkFile, Plan, init
+from tools.testnet_files import NetworkFile, Plan, init
 
 DAY_SECONDS: Final = 1
 """A business day of the demo: thirty-five days to maturity pass in half a minute."""
@@ -47,33 +46,10 @@ MONDAY: Final = 4
 CAST: Final = (CORE, DEVICES, SENSORS, "bank-1", "bank-2", "bank-3")
 """Whose light nodes run then: debtor, supplier, second tier, and who gives lines, clears and lends."""
 VALIDATORS: Final = 4
-PORT_FIRST, PORT_LAST = 21_000, 29_000
 _EXAMPLES: Final = Path(__file__).resolve().parent / "demo_invoices"
 UPLOAD: Final = _EXAMPLES / "guide-tablets.xml"
 """Of the project's own examples; the story leaves it unused."""
 _UTC8_SECONDS: Final = 8 * 3600
-
-
-def free_ports(count: int) -> int:
-    """First of `count` consecutive free ports on the loopback address, above which those of as many nodes' web pages
-    are free too."""
-    # From a random place on, so that two networks started at once do not choose the same ports.
-    step = 2 * WEB_PORTS_ABOVE
-    first = secrets.randbelow((PORT_LAST - PORT_FIRST) // step)
-    candidates = list(range(PORT_FIRST, PORT_LAST, step))
-    for base in candidates[first:] + candidates[:first]:
-        with ExitStack() as held:
-            try:
-                for port in (
-                    *range(base, base + count),
-                    *range(base + WEB_PORTS_ABOVE, base + WEB_PORTS_ABOVE + count),
-                ):
-                    probe = held.enter_context(socket.socket())
-                    probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return base
-    raise DemoFailed("PORT_IN_USE", f"no {count} free ports between {PORT_FIRST} and {PORT_LAST}")
 
 
 def invoice_files(directory: Path | None) -> list[Path]:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.demo import free_ports
+from tools.ports import free_ports
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BLOCK = re.compile(r"^```(sh|python \w+\.py)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

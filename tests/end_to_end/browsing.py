@@ -9,6 +9,9 @@ from pathlib import Path
 from selenium import webdriver
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.expected_conditions import staleness_of
 from selenium.webdriver.support.ui import WebDriverWait
 
 __all__ = ["Browser", "chromium"]
@@ -31,6 +34,14 @@ class Browser:
 
     def open(self, path: str) -> None:
         self.driver.get(self.base + path)
+
+    def follow(self, element: WebElement) -> None:
+        """Click on what leads to another page, and wait until that is there: before, what is looked for may be found on
+        neither."""
+        page = self.driver.find_element(By.TAG_NAME, "html")
+        element.click()
+        WebDriverWait(self.driver, WAIT_SECONDS).until(staleness_of(page))
+        self.until("document.readyState === 'complete'")
 
     def until(self, script: str) -> None:
         """Wait until an expression of JavaScript is true."""

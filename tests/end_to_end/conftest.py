@@ -14,8 +14,9 @@ import trio
 from tallynet.records import Kind
 from tools import testnet_processes
 from tools.connect import genesis_of
-from tools.demo import free_ports, invoice_files
+from tools.demo import invoice_files
 from tools.demo_story import CHAPTERS, on_stage, read_invoices
+from tools.ports import free_ports
 from tools.records_by_name import AddressBook
 from tools.testnet_files import NetworkFile, NodeEntry, Plan, init
 

@@ -13,9 +13,10 @@ import trio
 from tests.end_to_end.desk_client import Visitor
 from tools import testnet_processes
 from tools.connect import genesis_of
-from tools.demo import free_ports, invoice_files
+from tools.demo import invoice_files
 from tools.demo_people import Opened, open_lights, stop_lights
 from tools.demo_story import Stage, on_stage, read_invoices
+from tools.ports import free_ports
 from tools.testnet_files import NetworkFile, Plan, init
 
 __all__ = ["MONDAY", "PASSWORD", "Place", "opened_place"]

@@ -16,8 +16,8 @@ from typing import Any
 from node.light.config import load_light
 from tools import testnet_processes
 from tools.cli import main
-from tools.demo import free_ports
 from tools.output import Exit
+from tools.ports import free_ports
 from tools.testnet_files import Plan, init
 
 ROOT = Path(__file__).resolve().parent.parent.parent

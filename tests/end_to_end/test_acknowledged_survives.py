@@ -23,9 +23,9 @@ from tallynet.client import Client, Receipt
 from tallynet.errors import TallynetError
 from tools import testnet_processes
 from tools.connect import connect, genesis_of
-from tools.demo import free_ports
 from tools.onboarding import new_organisation, registration
 from tools.participant import Participant
+from tools.ports import free_ports
 from tools.testnet_files import NetworkFile, Plan, init
 
 ENVELOPES = 400

@@ -19,8 +19,8 @@ from typing import Any
 import pytest
 from mockbank.server import Config, make_server
 
-from tools.demo import free_ports
 from tools.output import Exit
+from tools.ports import free_ports
 from tools.testnet_processes import stop_all
 
 ROOT = Path(__file__).resolve().parents[2]

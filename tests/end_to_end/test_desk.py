@@ -15,7 +15,7 @@ from selenium.webdriver.support.ui import Select
 
 from tallynet.records import NETWORK_ID, Kind, Network, Voucher, VoucherStatus
 from tests.end_to_end.browsing import Browser, chromium
-from tests.end_to_end.desk_place import MONDAY, PASSWORD, Place, opened_place
+from tests.end_to_end.desk_place import PASSWORD, Place, opened_place
 from tools import testnet_processes
 from tools.connect import connect
 from tools.demo import UPLOAD
@@ -58,8 +58,7 @@ class Desk:
         self.browser.base = self.place.lights[who].address
         self.browser.open(f"/desk?lang={language}")
         for button in self.driver.find_elements(By.CSS_SELECTOR, "form.who button"):
-            button.click()
-            self.browser.until("document.getElementById('password') !== null")
+            self.browser.follow(button)
             break
         self.fill(name=account, password=PASSWORD)
         self.press()
@@ -79,7 +78,7 @@ class Desk:
 
     def press(self) -> None:
         """The main button."""
-        self.driver.find_element(By.CSS_SELECTOR, "main button.main").click()
+        self.browser.follow(self.driver.find_element(By.CSS_SELECTOR, "main button.main"))
 
     def propose(self, **values: str) -> str:
         """Fill in, look at it, propose it; where it is then."""
@@ -106,7 +105,7 @@ class Desk:
             self.browser.open("/desk")
             found = self.driver.find_elements(By.CSS_SELECTOR, link)
             if found:
-                found[0].click()
+                self.browser.follow(found[0])
                 return
             assert time.monotonic() < until, f"no {action} waits"
 
@@ -250,32 +249,6 @@ def test_a_one_person_shop_acts_alone(place: Place) -> None:
     path = owner.draft(form, receiver_1=SECOND, amount_1="2.00")
     assert owner.post(f"{path}/propose").status == 303
     assert owner.until(path, "state-DONE")
-
-
-# --- quotes -----------------------------------------------------------------------------------------------
-
-
-def test_quotes_are_asked_for_given_and_taken(place: Place) -> None:
-    book = AddressBook(place.directory)
-    holder, bank = (place.visitor(who, "maker") for who in (SUPPLIER, BANK))
-    form = holder.task("request")
-    asked = {
-        "amount": "1,000.00",
-        f"funders.{book.organisation(BANK).hex()}": "yes",
-        "account": holder.choice(form, "account"),
-        "purpose": "GOODS",
-    }
-    place.agreed(SUPPLIER, holder, holder.draft(form, **asked))
-    form = bank.task("quote")
-    lasts = str(date(1970, 1, 1) + timedelta(days=MONDAY + 30))
-    place.agreed(BANK, bank, bank.draft(form, rate="4.10 %", valid_to=lasts))
-    form = holder.task("take")
-    trio.run(
-        _next_day, place
-    )  # the price is one of a day: what was drafted on the day before is not signed
-    path = holder.draft(form, funder=holder.choice(form, "funder"))
-    assert "4.1 %" in holder.get(path).text
-    place.agreed(SUPPLIER, holder, path)
 
 
 # --- strangers --------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import date, timedelta
 from typing import Any
 
 import msgspec
@@ -16,7 +17,7 @@ from tallynet import commands as c
 from tallynet import records as r
 from tallynet.hashing import record_id
 from tests.end_to_end.desk_client import Visitor
-from tests.end_to_end.desk_place import PASSWORD, Place, opened_place
+from tests.end_to_end.desk_place import MONDAY, PASSWORD, Place, opened_place
 from tools.demo_story import (
     CORE,
     DEVICES,
@@ -29,6 +30,7 @@ from tools.demo_story import (
 from tools.light_cli import ask
 from tools.onboarding import document
 from tools.participant import new_label
+from tools.records_by_name import AddressBook
 
 BUYER, LENDER = "bank-2", "bank-3"
 DAY_SECONDS = 600
@@ -128,6 +130,25 @@ def _drawn(place: Place, bank: str, amount: str) -> None:
     units = re.search(r'id="amount"[^>]* value="([^"]+)"', payer.get(form).text)
     assert units is not None
     place.agreed(bank, payer, payer.draft(form, amount=units[1], receipt=f"PAID-{bank}"))
+
+
+def test_quotes_are_asked_for_given_and_taken(place: Place) -> None:
+    holder, bank = (place.visitor(who, "maker") for who in (DEVICES, BUYER))
+    form = holder.task("request")
+    asked = {
+        "amount": "1,000.00",
+        f"funders.{AddressBook(place.directory).organisation(BUYER).hex()}": "yes",
+        "account": holder.choice(form, "account"),
+        "purpose": "GOODS",
+    }
+    place.agreed(DEVICES, holder, holder.draft(form, **asked))
+    form = bank.task("quote")
+    lasts = str(date(1970, 1, 1) + timedelta(days=MONDAY + 30))
+    place.agreed(BUYER, bank, bank.draft(form, rate="4.10 %", valid_to=lasts))
+    form = holder.task("take")
+    path = holder.draft(form, funder=holder.choice(form, "funder"))
+    assert "4.1 %" in _told(holder, path)
+    place.agreed(DEVICES, holder, path)
 
 
 def test_a_link_enters_nothing_in_a_form(place: Place) -> None:

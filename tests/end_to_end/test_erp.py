@@ -27,9 +27,9 @@ from tests.end_to_end.light_nodes import (
     until,
 )
 from tools.cli import main
-from tools.demo import free_ports
 from tools.light_cli import LightError, ask
 from tools.output import Exit
+from tools.ports import free_ports
 
 ROWS = 50
 SECRET = bytes(range(32))

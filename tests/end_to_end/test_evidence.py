@@ -21,8 +21,8 @@ from tallynet.messages import DOMAINS, Signed, SignedKind
 from tallynet.validators import Succession
 from tools import testnet_processes
 from tools.cli import main
-from tools.demo import free_ports
 from tools.output import Exit
+from tools.ports import free_ports
 from tools.testnet_files import NetworkFile, Plan, init, load_genesis
 
 

@@ -13,8 +13,8 @@ import pytest
 from tools import testnet_processes
 from tools.cli import main
 from tools.connect import TRUST_DIRECTORY
-from tools.demo import free_ports
 from tools.output import Exit
+from tools.ports import free_ports
 from tools.testnet_files import NetworkFile, Plan, init
 
 CONFIG = "node.toml"

@@ -22,8 +22,8 @@ from tests.end_to_end.light_nodes import (
     until,
 )
 from tools import testnet_processes
-from tools.demo import free_ports
 from tools.light_cli import LightError, ask
+from tools.ports import free_ports
 from tools.records_by_name import AddressBook
 from tools.wallet import load_wallet
 

@@ -21,8 +21,8 @@ from tools import testnet_processes
 from tools.audit_nodes import run_audit
 from tools.cli import main
 from tools.connect import connect, genesis_of
-from tools.demo import free_ports
 from tools.participant import Participant
+from tools.ports import free_ports
 from tools.testnet_files import Plan, init
 
 EPOCH = 40

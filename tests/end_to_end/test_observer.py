@@ -39,8 +39,8 @@ from tools.audit import stopped_store
 from tools.audit_nodes import run_audit
 from tools.cli import main
 from tools.connect import connect, genesis_of
-from tools.demo import free_ports
 from tools.participant import Participant
+from tools.ports import free_ports
 from tools.testnet_files import Plan, init, load_network
 
 EPOCH = 40

@@ -23,8 +23,8 @@ from tests.end_to_end.light_nodes import (
     tally,
     until,
 )
-from tools.demo import free_ports
 from tools.light_cli import LightError, ask
+from tools.ports import free_ports
 
 CONFIG = """
 [[operations]]

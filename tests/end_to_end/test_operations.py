@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from node.web.metrics import METRICS
 from tools import testnet_processes
 from tools.cli import main
-from tools.demo import free_ports
+from tools.ports import free_ports
 from tools.testnet_files import Plan, init, load_network
 
 WAIT_SECONDS = 60

@@ -29,13 +29,13 @@ from tallynet.records import Document, Kind
 from tallynet.sealed_line import OpenedState, commitment
 from tallynet.sealed_price import discount, price, terms_commitment
 from tools.connect import connect, genesis_of
-from tools.demo import free_ports
 from tools.document_access import grants, reading_keys_of
 from tools.kept_documents import document_id, open_kept
 from tools.kept_lines import load_states
 from tools.onboarding import document
 from tools.participant import Participant
 from tools.penetration_cli import asking_key
+from tools.ports import free_ports
 from tools.records_by_name import AddressBook
 from tools.sealed_price_cli import load_opening
 from tools.testnet_processes import stop_all

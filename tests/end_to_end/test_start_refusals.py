@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.demo import free_ports
+from tools.ports import free_ports
 from tools.testnet_files import Plan, init
 from tools.testnet_processes import ROOT
 

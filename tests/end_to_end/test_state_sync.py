@@ -20,8 +20,8 @@ from tools import testnet_processes
 from tools.audit import audit_node
 from tools.audit_nodes import run_audit
 from tools.connect import connect, genesis_of
-from tools.demo import free_ports
 from tools.participant import Participant
+from tools.ports import free_ports
 from tools.testnet_files import NetworkFile, Plan, init
 
 FAR = 16

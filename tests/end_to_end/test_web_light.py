@@ -29,8 +29,8 @@ from tests.end_to_end.conftest import Story
 from tests.unit.desk.people import PASSWORD, account, write
 from tools.cli import main
 from tools.connect import connect
-from tools.demo import free_ports
 from tools.output import Exit
+from tools.ports import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 OWNER = "gate-devices"

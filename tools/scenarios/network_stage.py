@@ -30,8 +30,8 @@ from tools import testnet_processes
 from tools.audit import node_directories
 from tools.audit_nodes import audit_nodes, audit_progress
 from tools.connect import connect, genesis_of
-from tools.demo import free_ports
 from tools.guard import guarded
+from tools.ports import free_ports
 from tools.scenarios.clocked_node import CLOCK_FILE
 from tools.scenarios.ledger_stage import plan
 from tools.scenarios.stage import (

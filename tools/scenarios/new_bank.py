@@ -10,8 +10,8 @@ from tallynet import commands as c
 from tallynet import records as r
 from tallynet.messages import NodeState, NodeStatus
 from tools.connect import connect
-from tools.demo import free_ports
 from tools.membership_cli import readiness
+from tools.ports import free_ports
 from tools.scenarios.network_stage import Network, NetworkStage, on_validators
 from tools.scenarios.probe import probing
 from tools.scenarios.stage import BANKS, ScenarioFailed, Stage

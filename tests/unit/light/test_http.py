@@ -32,7 +32,7 @@ from tallynet.receipts import Event
 from tests.unit.client.serving import GENESIS, GENESIS_HASH, ORGANISATION
 from tests.unit.light.test_submitting import by_words, sign
 from tests.unit.net.samples import STRANGER
-from tools.demo import free_ports
+from tools.ports import free_ports
 
 TOKEN = "t" * 64
 SECONDS_MAX = 20

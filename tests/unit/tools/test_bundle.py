@@ -14,7 +14,7 @@ from tallynet.keyfile import load_key_file
 from tools import bundle
 from tools.bundle import LOG_BYTES_MAX, STRUCK, write_bundle
 from tools.cli import main
-from tools.demo import free_ports
+from tools.ports import free_ports
 from tools.testnet_files import Plan, init
 
 PASSPHRASE = 'seven "barrels" of tär'

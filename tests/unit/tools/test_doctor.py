@@ -23,11 +23,11 @@ from tallynet.genesis import genesis_hash
 from tallynet.keyfile import load_key_file
 from tallynet.messages import Goodbye, PeerRole
 from tools.cli import main
-from tools.demo import free_ports
 from tools.doctor.findings import Finding, Verdict
 from tools.doctor.machine import newest_block, open_files
 from tools.doctor.network import Shown, probe
 from tools.doctor.report import examine
+from tools.ports import free_ports
 from tools.testnet_files import Plan, init, load_genesis
 
 

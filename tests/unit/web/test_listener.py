@@ -20,7 +20,7 @@ from node.web.address import WebAddress, parse_address
 from node.web.application import application
 from node.web.guard import HEADERS
 from node.web.listener import WebListener
-from tools.demo import free_ports
+from tools.ports import free_ports
 
 GET = "GET /plain HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
 
