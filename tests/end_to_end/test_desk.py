@@ -13,7 +13,7 @@ import trio
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select
 
-from tallynet.records import NETWORK_ID, Kind, Network, Voucher, VoucherStatus
+from tallynet.records import Kind, Voucher, VoucherStatus
 from tests.end_to_end.browsing import Browser, chromium
 from tests.end_to_end.desk_place import PASSWORD, Place, opened_place
 from tools import testnet_processes
@@ -122,16 +122,6 @@ async def _voucher(place: Place, id: bytes) -> Voucher:
         record = await client.read(Kind.VOUCHER, id)
     assert isinstance(record, Voucher)
     return record
-
-
-async def _next_day(place: Place) -> None:
-    """Until a business day begins."""
-    days = set()
-    async with connect(place.directory) as client:
-        while len(days) < 2:
-            network = await client.read(Kind.NETWORK, NETWORK_ID)
-            assert isinstance(network, Network)
-            days.add(network.business_date)
 
 
 def _settled(place: Place, id: bytes) -> bool:
