@@ -7,11 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from selenium import webdriver
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
-from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.expected_conditions import staleness_of
 from selenium.webdriver.support.ui import WebDriverWait
 
 __all__ = ["Browser", "chromium"]
@@ -38,14 +37,14 @@ class Browser:
     def follow(self, element: WebElement) -> None:
         """Click on what leads to another page, and wait until that is there: before, what is looked for may be found on
         neither."""
-        page = self.driver.find_element(By.TAG_NAME, "html")
+        self.driver.execute_script("window.left = true")
         element.click()
-        WebDriverWait(self.driver, WAIT_SECONDS).until(staleness_of(page))
-        self.until("document.readyState === 'complete'")
+        self.until("!window.left && document.readyState === 'complete'")
 
     def until(self, script: str) -> None:
-        """Wait until an expression of JavaScript is true."""
-        WebDriverWait(self.driver, WAIT_SECONDS).until(
+        """Wait until an expression of JavaScript is true; between two pages there is none to ask."""
+        between = (WebDriverException,)
+        WebDriverWait(self.driver, WAIT_SECONDS, ignored_exceptions=between).until(
             lambda driver: driver.execute_script(f"return {script}")
         )
 
