@@ -27,7 +27,7 @@ from tools.bench_measure import (
     verify_microseconds,
 )
 from tools.bench_network import network
-from tools.bench_pages import page_times, paths_of
+from tools.bench_page_waits import page_times, paths_of
 from tools.bench_reads import proofs, questions_about
 from tools.bench_world import LOTS_PER_VOUCHER, BenchFailed, Site, World
 from tools.connect import connect
