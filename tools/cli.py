@@ -440,6 +440,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not words or words[0] in app.help_flags:
         for name in LATER:
             app[name]  # the overview says what each of them is for
+    if words[:1] == ["node"]:
+        node["check-config"]
     try:
         app(words, exit_on_error=False, print_error=False)
         sys.stdout.flush()
