@@ -30,6 +30,7 @@ from tallynet.messages import (
     FetchBlocks,
     FetchBodies,
     FetchProposal,
+    FetchVotes,
     Proposal,
     Signed,
     SignedKind,
@@ -55,11 +56,13 @@ class Fetches:
         self._s: Final = state
         self._contents: Final[dict[bytes, _Want]] = {}
         self._bodies: Final[dict[bytes, _Want]] = {}
+        self._proposal: _Want | None = None
+        """The leader's Prepare for the next block to accept, which others have voted on."""
 
     @property
     def count(self) -> int:
         """Requests that stand."""
-        return len(self._contents) + len(self._bodies)
+        return len(self._contents) + len(self._bodies) + (self._proposal is not None)
 
     @property
     def missing_contents(self) -> int:
@@ -69,8 +72,14 @@ class Fetches:
         """Get the content of a block known by its hash; its proposal may still be under way."""
         if block not in self._contents:
             _make_room(self._contents)
-            wait = 0 if at_once else self._s.config.fetch_retry_ms
+            wait = 0 if at_once else self._s.config.fetch_grace_ms
             self._contents[block] = _Want(height, self._s.now_ms + wait)
+
+    def want_proposal(self, height: int) -> None:
+        """Somebody has voted on what the leader proposed here, and it has not reached this replica: have it from
+        who voted, so that a leader gains nothing by letting the others have it one by one (decision 0014)."""
+        if self._proposal is None or self._proposal.height != height:
+            self._proposal = _Want(height, self._s.now_ms + self._s.config.fetch_grace_ms)
 
     def lacks_bodies(self, block: bytes) -> bool:
         """Bodies of this block are being asked for."""
@@ -129,15 +138,25 @@ class Fetches:
         for wants in (self._contents, self._bodies):
             for block in [b for b, want in wants.items() if want.height <= committed]:
                 del wants[block]
+        if self._proposal is not None and self._proposal.height <= committed:
+            self._proposal = None
 
     def clear(self) -> None:
         """A new view: what it needs is asked for anew."""
         self._contents.clear()
         self._bodies.clear()
+        self._proposal = None
 
     def ask(self) -> None:
         """Send the requests that are due."""
         s = self._s
+        proposal = self._proposal
+        if proposal is not None and proposal.due_ms <= s.now_ms:
+            slot = s.slots.get(proposal.height)
+            if slot is None or slot.candidate is not None:
+                self._proposal = None
+            else:
+                self._send(proposal, encode(FetchVotes(s.epoch, s.view, s.committed)))
         for block, want in self._contents.items():
             if want.due_ms <= s.now_ms:
                 self._send(want, encode(FetchProposal(want.height, block)))
@@ -156,11 +175,13 @@ class Fetches:
         s = self._s
         want.due_ms = s.now_ms + s.config.fetch_retry_ms
         if s.reach > 1 or s.observes:
-            s.send_now(_peer(s, want.attempts), message)
+            s.send_now(_peer(s, want), message)
         want.attempts += 1
 
     def next_due_ms(self) -> int | None:
         dues = [want.due_ms for wants in (self._contents, self._bodies) for want in wants.values()]
+        if self._proposal is not None:
+            dues.append(self._proposal.due_ms)
         return min(dues, default=None)
 
 
@@ -169,14 +190,18 @@ def _make_room(wants: dict[bytes, _Want]) -> None:
         del wants[next(iter(wants))]
 
 
-def _peer(state: State, attempt: int) -> int:
-    """The leader first, then everybody in turn; never this replica. An observer does not talk to leaders."""
+def _peer(state: State, want: _Want) -> int:
+    """Who has voted at its height, for they have it; then the leader, then everybody in turn; never this replica. An
+    observer does not talk to leaders."""
     others = [i for i in range(state.reach) if i != state.index]
     leader = state.leader_of(state.view)
     if leader != state.index and not state.observes:
         others.remove(leader)
         others.insert(0, leader)
-    return others[attempt % len(others)]
+        slot = state.slots.get(want.height)
+        voters = () if slot is None else slot.prepares.signers()
+        others.sort(key=lambda i: i == leader or i not in voters)
+    return others[want.attempts % len(others)]
 
 
 class CatchUp:

@@ -78,7 +78,11 @@ class NormalCase:
         height = s.top + 1
         while height <= s.limit:
             slot = s.slots.get(height)
-            if slot is None or slot.candidate is None or slot.rejected:
+            if slot is None or slot.rejected:
+                return
+            if slot.candidate is None:
+                if slot.prepares.signers():
+                    self._fetches.want_proposal(height)
                 return
             content = s.contents.get(slot.candidate.block)
             if content is None:

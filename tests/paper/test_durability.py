@@ -385,6 +385,38 @@ def test_E1_who_is_left_out_by_the_leader_gets_the_proposal_from_others() -> Non
     assert left_out.prepares() == [1]
 
 
+def test_E1_who_voted_is_asked_for_a_proposal_that_did_not_come() -> None:
+    """A leader that lets its proposals reach one after the other gains nothing: whoever has one passes it on."""
+    left_out, backup = Bench(index=3), Bench(index=2)
+    (one,) = backup.chain(1)
+    left_out.chain(1)
+    backup.propose(one)
+    left_out.out.clear()
+    left_out.receive(2, left_out.prepare(2, one))
+    assert left_out.take(FetchVotes) == [], "it may be under way"
+    left_out.tick(10)
+    ((asked, question),) = left_out.take(FetchVotes)
+    assert asked == 2
+    backup.out.clear()
+    backup.receive(3, question)
+    for _, message in backup.out:
+        left_out.receive(2, message)
+    left_out.tick(10)
+    assert [to for to, _ in left_out.take(FetchProposal)] == [2]
+    left_out.receive(2, Proposal(one.header_bytes, one.envelopes))
+    assert left_out.prepares() == [1]
+
+
+def test_E1_votes_for_what_nobody_proposed_cost_a_question_now_and_then() -> None:
+    left_out = Bench(index=3)
+    (one,) = left_out.chain(1)
+    left_out.out.clear()
+    left_out.receive(2, left_out.prepare(2, one))
+    for _ in range(100):
+        left_out.tick(10)
+    assert [to for to, _ in left_out.take(FetchVotes)] == [2, 0, 1, 2, 0, 1, 2]
+
+
 def test_fetch_votes_and_fetch_proposal_are_answered() -> None:
     backup = Bench()
     (one,) = backup.chain(1)

@@ -171,6 +171,23 @@ def test_E1_a_leader_of_tiny_blocks_is_left(monkeypatch: pytest.MonkeyPatch) -> 
     assert set(run.views()) == {1}
 
 
+class Trickling(Paced):
+    """A leader whose proposals come late to everybody and out of it by and by: what repeats a vote of its own it
+    sends, to one follower after the other."""
+
+    def _shown(self, source: int, message: PeerMessage) -> int | None:
+        return None if isinstance(message, Signed | Proposal) else super()._shown(source, message)
+
+
+def test_E1_a_leader_that_lets_its_proposals_trickle_out_costs_less_than_half() -> None:
+    """Whoever has one passes it on: nobody waits for a quorum of those to whom it was repeated."""
+    run = Trickling()
+    clean = run.load(6_000, 40)
+    run.held_back[0] = each_by(900)
+    run.load(1_000, 40)
+    assert run.load(6_000, 40) >= clean // 2
+
+
 class Stingy:
     """The pool of a faulty leader: gives one transaction at a time."""
 
