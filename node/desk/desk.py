@@ -22,6 +22,7 @@ from node.desk.chain import POLICY_CODES, VALID_SECONDS, Chain, ChainError, Tria
 from node.desk.office import Office, Person
 from node.desk.proposals import Agreement, Price, Proposal, Proposals, State
 from node.light.sending import NeverHappened
+from node.web.texts import Language, text
 from tallynet.client import OutcomeUnknown, Receipt
 from tallynet.codec import Wire, decode, encode
 from tallynet.commands import FinancingAccept, FinancingDraw, command_name
@@ -44,7 +45,17 @@ _ORDER: Final = (Role.MAKER, Role.CHECKER, Role.APPROVER)
 class DeskError(TallynetError):
     """NOT_ALLOWED: the account may not do that; OWN_PROPOSAL, ALREADY_PROPOSED, AGREED_ALREADY, PROPOSAL_DECIDED, PROPOSER_GONE,
     REASON_MISSING, PERSON_MISSING: why it is not done; PRICE_CHANGED. Also a code of the law, as the network would
-    refuse the act now."""
+    refuse the act now.
+
+    `about` is what the code is about, to be said in another language: a name, or nothing."""
+
+    def __init__(self, code: str, message: str, about: str = "") -> None:
+        super().__init__(code, message)
+        self.about: Final = about
+
+
+def _not_done(code: str, about: str = "") -> DeskError:
+    return DeskError(code, text(f"desk_{code}", Language.EN, what=about), about)
 
 
 def new_id() -> str:
@@ -174,9 +185,7 @@ class Desk:
             agreement = self._checks(proposal, account)
             if any(each.account == account.name for each in proposal.agreed):
                 if proposal.state is State.OPEN:
-                    raise DeskError(
-                        "AGREED_ALREADY", "you have agreed; somebody else has to as well"
-                    )
+                    raise _not_done("AGREED_ALREADY")
                 return
             _require(proposal, State.OPEN)
             agreed = (*proposal.agreed, agreement)
@@ -193,7 +202,7 @@ class Desk:
                 return
             _require(proposal, State.OPEN)
             if not reason.strip():
-                raise DeskError("REASON_MISSING", "say why, so that its maker can do better")
+                raise _not_done("REASON_MISSING")
             self._decide(proposal, State.DECLINED, account, reason.strip()[:REASON_CHARACTERS_MAX])
 
     def may_check(self, proposal: Proposal, account: Account) -> bool:
@@ -219,27 +228,27 @@ class Desk:
 
     def _require_new(self, subject: str) -> None:
         if subject in self.proposals.under_way():
-            raise DeskError("ALREADY_PROPOSED", "the same is proposed already, and not decided yet")
+            raise _not_done("ALREADY_PROPOSED")
 
     def _agreement(self, account: Account, duty: Duty) -> Agreement:
         if not account.may(duty):
-            raise DeskError("NOT_ALLOWED", f"the account {account.name} is no {duty}")
+            raise _not_done("NOT_ALLOWED", account.name)
         if account.person not in self.office.people:
-            raise DeskError("PERSON_MISSING", f"the wallet has no person {account.person!r}")
+            raise _not_done("PERSON_MISSING", account.person)
         return Agreement(account.name, account.person, int(time.time()))
 
     def _checks(self, proposal: Proposal, account: Account) -> Agreement:
         agreement = self._agreement(account, Duty.CHECKER)
         if account.person == proposal.maker.person or account.name == proposal.maker.account:
-            raise DeskError("OWN_PROPOSAL", "somebody else has to check what you proposed")
+            raise _not_done("OWN_PROPOSAL")
         if proposal.state is State.DRAFT:
-            raise DeskError("NOT_ALLOWED", "it is not proposed yet")
+            raise _not_done("NOT_ALLOWED", account.name)
         return agreement
 
     def _own(self, id: str, account: Account) -> Proposal:
         proposal = self.proposals.get(id)
         if proposal.maker.account != account.name or proposal.maker.person != account.person:
-            raise DeskError("NOT_ALLOWED", f"{proposal.maker.account} made it")
+            raise _not_done("NOT_ALLOWED", account.name)
         self._agreement(account, Duty.MAKER)
         return proposal
 
@@ -266,15 +275,12 @@ class Desk:
         for agreement, duty in duties:
             account = self.accounts.get(agreement.account)
             if account is None or not account.may(duty) or account.person != agreement.person:
-                raise DeskError(
-                    "PROPOSER_GONE",
-                    f"{agreement.account} may not do this any more; propose it anew",
-                )
+                raise _not_done("PROPOSER_GONE", agreement.account)
 
     def _signers(self, agreements: Sequence[Agreement]) -> list[tuple[Person, Role]]:
         missing = [each.person for each in agreements if each.person not in self.office.people]
         if missing:
-            raise DeskError("PERSON_MISSING", f"the wallet has no person {missing[0]!r}")
+            raise _not_done("PERSON_MISSING", missing[0])
         return role_of_each([self.office.people[each.person] for each in agreements])
 
     async def _try_out(self, commands: Sequence[Wire], agreements: Sequence[Agreement]) -> Trial:
@@ -308,9 +314,7 @@ class Desk:
         if proposal.price is not None and (
             price is None or not proposal.price.is_as_good_as(price)
         ):
-            raise DeskError(
-                "PRICE_CHANGED", "it would give other money now than was shown; propose it anew"
-            )
+            raise _not_done("PRICE_CHANGED")
 
     def _decide(self, proposal: Proposal, state: State, account: Account, reason: str = "") -> None:
         now = int(time.time())
@@ -423,7 +427,7 @@ class Desk:
 
 def _require(proposal: Proposal, *states: State) -> None:
     if proposal.state not in states:
-        raise DeskError("PROPOSAL_DECIDED", f"it is {proposal.state} already")
+        raise _not_done("PROPOSAL_DECIDED")
 
 
 def _price(commands: Sequence[Wire], trial: Trial) -> Price | None:

@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, Route
 from node.desk.accounts import Account, Duty
 from node.desk.actions import ACTIONS
 from node.desk.case import Action, Case, Form
-from node.desk.desk import Desk, new_id
+from node.desk.desk import Desk, DeskError, new_id
 from node.desk.entered import Entered, FieldError
 from node.desk.proposals import Proposal, State
 from node.desk.sessions import Sessions
@@ -27,6 +27,8 @@ from node.web.language import language_of
 from node.web.pages import frame_of, html
 from node.web.render import render
 from node.web.site import Site
+from node.web.stream import Streams
+from node.web.texts import TEXTS, text
 from node.web.who import Who
 from tallynet.commands import command_name
 from tallynet.errors import TallynetError
@@ -35,6 +37,8 @@ __all__ = ["Trouble", "routes"]
 
 LISTED_MAX: Final = 50
 """Proposals of each sort on the desk."""
+STREAMS_MAX: Final = 16
+"""Pages of proposals that follow theirs; with those of the banner, three quarters of the connections."""
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -44,6 +48,8 @@ class Trouble:
 
     code: str
     message: str
+    spoken: bool
+    """The message is in the language of the page; else it is in English."""
     remedy: str
     """What to do, in the language of the page; empty: the message says it."""
     field: str = ""
@@ -60,6 +66,7 @@ def routes(
         Route("/acts/{action}", pages.form),
         Route("/acts/{action}", pages.draft, methods=["POST"]),
         Route("/proposals/{id}", pages.proposal),
+        Route("/proposals/{id}/stream", pages.follow),
         Route("/proposals/{id}/{step}", pages.step, methods=["POST"]),
         Route("/people", pages.people),
         Route("/people/{name}/end-sessions", pages.end_sessions, methods=["POST"]),
@@ -78,6 +85,7 @@ class _Pages:
         self._copy: Final = copy
         self._explain: Final = explain
         self._files: Final = KeptFiles()
+        self._streams: Final = Streams(STREAMS_MAX)
 
     # --- what waits ---------------------------------------------------------------------------------------
 
@@ -181,6 +189,17 @@ class _Pages:
         account = _account(request)
         return self._proposal(request, account, self._shown(request, account))
 
+    async def follow(self, request: Request) -> Response:
+        """Says when the proposal stands otherwise than the page that asks has `seen`."""
+        id = self._shown(request, _account(request)).id
+        seen = request.query_params.get("seen", "")
+        return self._streams.follow("proposal", lambda: self._stands(id), seen)
+
+    def _stands(self, id: str) -> str:
+        """In a word: what a page of the proposal shows changes with it."""
+        proposal, late = self._desk.proposals.get(id), self._desk.trouble(id)
+        return f"{proposal.state}-{len(proposal.agreed)}-{'' if late is None else late.code}"
+
     async def step(self, request: Request) -> Response:
         """Propose, approve, decline or withdraw; once more does nothing and shows the same."""
         account = _account(request)
@@ -238,7 +257,8 @@ class _Pages:
             "own": own,
             "may_check": self._desk.may_check(proposal, account),
             "created": self._desk.created(proposal.id),
-            "follows": proposal.state is State.SENDING,
+            "stands": self._stands(proposal.id),
+            "follows": proposal.state in (State.OPEN, State.SENDING),
         }
         status = 200 if trouble is None else 409
         return self._page(request, "proposal.html", data, status)
@@ -272,9 +292,13 @@ class _Pages:
 
     def _trouble(self, request: Request, error: TallynetError) -> Trouble:
         if isinstance(error, FieldError):
-            return Trouble(error.code, "", "", error.field)
-        remedy = self._explain(error.code, language_of(request))
-        return Trouble(error.code, error.message, remedy)
+            return Trouble(error.code, "", True, "", error.field)
+        language = language_of(request)
+        key = f"desk_{error.code}"
+        spoken = isinstance(error, DeskError) and key in TEXTS
+        about = error.about if isinstance(error, DeskError) else ""
+        message = text(key, language, what=about) if spoken else error.message
+        return Trouble(error.code, message, spoken, self._explain(error.code, language))
 
     def _page(
         self, request: Request, template: str, data: Mapping[str, Any], status: int = 200

@@ -29,8 +29,8 @@ FORM_BYTES_MAX: Final = 4 * 1024
 BROWSER_SECONDS: Final = 90 * 86_400
 """Longer than a holiday."""
 _SIGN_IN, _SIGN_OUT = "/sign-in", "/sign-out"
-_BY_ITSELF: Final = frozenset(("/network/stream",))
-"""What a page asks for with nobody before it."""
+_BY_ITSELF: Final = "/stream"
+"""End of the addresses that a page asks for with nobody before it."""
 
 
 @final
@@ -77,7 +77,7 @@ class SignIn:
         if hmac.compare_digest(said, self._bearer):
             return self._inner
         secret = request.cookies.get(self._cookie, "")
-        session = self._sessions.get(secret, uses=path not in _BY_ITSELF)
+        session = self._sessions.get(secret, uses=not path.endswith(_BY_ITSELF))
         if path == _SIGN_IN and request.method == "POST":
             return await self._try(request)
         if session is None:

@@ -8,7 +8,7 @@ from typing import Final, final
 from node.ledger.own_indexes import OPEN_LOTS, day_bytes
 from node.light.copy import Copy, Kept
 from node.state.view import Index
-from node.web.book import History, PageError
+from node.web.book import EVENTS_MAX, Happened, History, PageError
 from tallynet.records import (
     CreditLine,
     Instruction,
@@ -85,8 +85,17 @@ class CopyBook:
         return found
 
     def history(self, id: bytes, voucher: Voucher) -> History:
-        del id, voucher
-        return History((), complete=False)
+        """As far as the copy has seen it."""
+        seen = self._copy.events.newest_about(id, EVENTS_MAX)
+        events = tuple(each.event for each in seen)
+        return History(events, len(events) == voucher.event_count)
+
+    def happened(self, transaction: bytes) -> Happened:
+        seen = self._copy.events.made_by(transaction, EVENTS_MAX)
+        if not seen:
+            raise PageError("RECORD_NOT_FOUND", transaction.hex(), None, self.height)
+        events = tuple(each.event for each in seen)
+        return Happened(seen[0].place.height, seen[0].time_ms, events, 0)
 
     def _to_settle(self, voucher: bytes) -> Iterator[Kept]:
         for kept in self._copy.about(voucher):

@@ -25,7 +25,7 @@ __all__ = ["RECORDS_MAX", "Change", "Copy", "CopyError", "Kept"]
 RECORDS_MAX: Final = 200_000
 """Some 200 MB; an enterprise with more than that runs an observer, or removes the copy, which is then filled
 with what is open."""
-VERSION: Final = b"2"
+VERSION: Final = b"3"
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS records (
     kind INTEGER NOT NULL, id BLOB NOT NULL, about BLOB NOT NULL, listed INTEGER NOT NULL,

@@ -33,9 +33,13 @@ TRIMMED_AT_ONCE: Final = 1_000
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS events (
     height INTEGER NOT NULL, place INTEGER NOT NULL, time_ms INTEGER NOT NULL, body BLOB NOT NULL,
+    subject BLOB NOT NULL, made_by BLOB,
     PRIMARY KEY (height, place)
 ) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS events_subject ON events (subject, height, place);
+CREATE INDEX IF NOT EXISTS events_made_by ON events (made_by, height, place) WHERE made_by IS NOT NULL;
 """
+"""`made_by` is a transaction; what the network does by itself has none."""
 CURSOR_FORM: Final = re.compile(r"(0|[1-9][0-9]{0,14})(?:\.(0|[1-9][0-9]{0,8}))?", re.ASCII)
 
 
@@ -114,9 +118,12 @@ class EventLog:
         """Inside of a transaction. Those that are there stay; the oldest go when they become too many."""
         for each in events:
             self._base.execute(
-                "INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?)",
-                (each.place.height, each.place.index, each.time_ms, encode(each.event)),
-            )
+                "INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?, ?, ?)",
+                (
+                    each.place.height, each.place.index, each.time_ms, encode(each.event),
+                    each.event.subject, each.event.transaction,
+                ),
+            )  # fmt: skip
             self._kept_most += 1
         if self._kept_most > EVENTS_MAX:
             self._kept_most = count = self.count_from(Place(0))
@@ -142,15 +149,23 @@ class EventLog:
                 "CURSOR_TOO_OLD",
                 f"the copy keeps {since}; the reader wants all behind {place.cursor}",
             )
-        query = (
-            "SELECT height, place, time_ms, body FROM events WHERE (height, place) >= (?, ?)"
-            " ORDER BY height, place LIMIT ?"
-        )
+        where = "(height, place) >= (?, ?) ORDER BY height, place LIMIT ?"
+        return self._read(where, place.height, place.index, limit)
+
+    def newest_about(self, subject: bytes, limit: int) -> list[SeenEvent]:
+        """Of those that are kept about a record; oldest first."""
+        where = "subject = ? ORDER BY height DESC, place DESC LIMIT ?"
+        return self._read(where, subject, limit)[::-1]
+
+    def made_by(self, transaction: bytes, limit: int) -> list[SeenEvent]:
+        """Those that are kept of what a transaction did."""
+        return self._read("made_by = ? ORDER BY height, place LIMIT ?", transaction, limit)
+
+    def _read(self, where: str, *values: object) -> list[SeenEvent]:
+        query = f"SELECT height, place, time_ms, body FROM events WHERE {where}"
         return [
             SeenEvent(Place(height, index), decode(Event, body), time_ms)
-            for height, index, time_ms, body in self._base.rows(
-                query, place.height, place.index, limit
-            )
+            for height, index, time_ms, body in self._base.rows(query, *values)
         ]
 
     def count_from(self, place: Place) -> int:

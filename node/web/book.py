@@ -14,10 +14,22 @@ from tallynet.errors import TallynetError
 from tallynet.receipts import Event
 from tallynet.records import Kind, Lot, Network, Organisation, Record, Voucher
 
-__all__ = ["LIST_MAX", "Book", "Found", "History", "PageError", "Part", "records"]
+__all__ = [
+    "EVENTS_MAX",
+    "LIST_MAX",
+    "Book",
+    "Found",
+    "Happened",
+    "History",
+    "PageError",
+    "Part",
+    "records",
+]
 
 LIST_MAX: Final = 200
 """Entries of one list of a page: more than anybody reads, and some 10 ms."""
+EVENTS_MAX: Final = 200
+"""Of a voucher's history on its page, the newest; a node reads each from its block."""
 R = TypeVar("R")
 
 
@@ -61,6 +73,18 @@ class History:
     """False: some are not held here, not shown, or too many."""
 
 
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """What a transaction changed."""
+
+    height: int
+    """Of its block."""
+    time_ms: int
+    events: tuple[Event, ...]
+    hidden: int
+    """How many more there are that are not shown; a light node does not know of them."""
+
+
 class Book(Protocol):
     """One state. Everything raises PageError NOT_AUTHORISED for what is not shown."""
 
@@ -91,6 +115,9 @@ class Book(Protocol):
         """What an index lists behind `prefix`, at most `limit`."""
 
     def history(self, id: bytes, voucher: Voucher) -> History: ...
+
+    def happened(self, transaction: bytes) -> Happened:
+        """Raises PageError RECORD_NOT_FOUND, HISTORY_GONE."""
 
 
 def records(book: Book, index: Index, kind: Kind, prefix: bytes, limit: int = LIST_MAX) -> Part:

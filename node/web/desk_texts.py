@@ -188,6 +188,34 @@ DESK_TEXTS: Final[dict[str, tuple[str, str]]] = {
     "as_signed_waive_setoff": ("放弃抵销权", "Waives set-off"),
     "as_signed_waive_defence": ("放弃抗辩权", "Waives defences"),
     "as_signed_notice_consent": ("同意以流转为转让通知", "Passing on counts as notice"),
+    # --- why it is not done ---
+    "desk_NOT_ALLOWED": (
+        "账号 {what} 没有这一职责，或该事项由他人制单。",
+        "the account {what} has no such role, or somebody else made this",
+    ),
+    "desk_OWN_PROPOSAL": ("须由他人复核。", "somebody else has to check what you proposed"),
+    "desk_ALREADY_PROPOSED": (
+        "相同事项已提交，尚未处理。",
+        "the same is proposed already, and not decided yet",
+    ),
+    "desk_AGREED_ALREADY": (
+        "您已同意，还须他人复核。",
+        "you have agreed; somebody else has to as well",
+    ),
+    "desk_PROPOSAL_DECIDED": ("此事项已处理完毕。", "it is decided already"),
+    "desk_PROPOSER_GONE": (
+        "{what} 已不能办理此事，请重新制单。",
+        "{what} may not do this any more; propose it anew",
+    ),
+    "desk_PERSON_MISSING": ("钱包中没有 {what} 的密钥。", "the wallet has no person {what}"),
+    "desk_REASON_MISSING": (
+        "请写明理由，以便制单人改正。",
+        "say why, so that its maker can do better",
+    ),
+    "desk_PRICE_CHANGED": (
+        "现在的金额与所示不同，请重新制单。",
+        "it would give other money now than was shown; propose it anew",
+    ),
     # --- people ---
     "people": ("账号", "People"),
     "people_note": (

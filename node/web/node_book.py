@@ -11,11 +11,12 @@ from functools import cached_property
 from typing import Final, final
 
 from node.door import Answers, Door
+from node.event_pages import event_counts
 from node.state import CommittedState, Overlay
 from node.state.view import Index
 from node.store import Snapshot
 from node.store.tables import BlockRow, ReceiptsRow
-from node.web.book import History, PageError, require, today_of
+from node.web.book import EVENTS_MAX, Happened, History, PageError, require, today_of
 from tallynet.blocks import Header
 from tallynet.codec import decode_trusted
 from tallynet.envelope import Envelope, open_envelope
@@ -23,10 +24,8 @@ from tallynet.errors import LedgerError
 from tallynet.receipts import Event
 from tallynet.records import NETWORK_ID, Kind, Lot, Organisation, Record, Voucher, lot_id
 
-__all__ = ["EVENTS_MAX", "NodeBook"]
+__all__ = ["NodeBook"]
 
-EVENTS_MAX: Final = 200
-"""Of a voucher's history on its page, the newest; each is read from its block."""
 LOTS_MAX: Final = 500
 """Of a voucher; programmes allow fewer."""
 
@@ -104,6 +103,34 @@ class NodeBook:
                 if self.shows(event):
                     found.append(event)
         return History(tuple(reversed(found)), len(found) == voucher.event_count)
+
+    def happened(self, transaction: bytes) -> Happened:
+        height, index, _ = self.place_of(transaction)
+        events, hidden = self.events(height, index + 1)
+        header = decode_trusted(Header, self.block(height).header)
+        return Happened(height, header.time_ms, tuple(events), hidden)
+
+    def place_of(self, transaction: bytes) -> tuple[int, int, ReceiptsRow]:
+        """Height, place in its block, and what the block gave. Raises PageError RECORD_NOT_FOUND, HISTORY_GONE."""
+        place = self.snapshot.transaction(transaction)
+        if place is None:
+            raise PageError("RECORD_NOT_FOUND", transaction.hex(), None, self.height)
+        given = self.receipts(place[0])
+        if given is None:
+            raise PageError("HISTORY_GONE", transaction.hex(), None, self.snapshot.base())
+        return *place, given
+
+    def events(self, height: int, leaf: int) -> tuple[list[Event], int]:
+        """Of one leaf of a block's receipts, those that are shown, and how many are not; leaf 0 is the block
+        itself."""
+        given = self.receipts(height)
+        if given is None:
+            return [], 0
+        counts = event_counts(given.receipts, len(given.events))
+        first = sum(counts[:leaf])
+        events = [decode_trusted(Event, raw) for raw in given.events[first : first + counts[leaf]]]
+        shown = [event for event in events if self.shows(event)]
+        return shown, len(events) - len(shown)
 
     def shows(self, event: Event) -> bool:
         try:

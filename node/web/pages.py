@@ -11,12 +11,13 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from node.web import assets, stream
+from node.web import assets
 from node.web.book import Book
 from node.web.language import COOKIE, chosen, language_of
 from node.web.plain import encode
 from node.web.render import Frame, render
 from node.web.site import Site
+from node.web.stream import banner_route
 from node.web.views import (
     bank,
     block,
@@ -58,7 +59,7 @@ PAGES: Final = (
     Page("/validators", "validators.html", validators.view, of_chain=True),
     Page("/blocks", "blocks.html", blocks.view, of_chain=True),
     Page("/blocks/{height}", "block.html", block.view, of_chain=True),
-    Page("/transactions/{id}", "transaction.html", transaction.view, of_chain=True),
+    Page("/transactions/{id}", "transaction.html", transaction.view),
     Page("/vouchers/{id}", "voucher.html", voucher.view),
     Page("/organisations", "organisations.html", organisations.view, of_chain=True),
     Page("/organisations/{id}", "organisation.html", organisation.view),
@@ -69,7 +70,7 @@ PAGES: Final = (
 
 def routes(site: Site) -> list[BaseRoute]:
     """All pages of a node or light node, each as HTML and as JSON, and what they load."""
-    found: list[BaseRoute] = [Route("/", _home(site)), assets.route, stream.route(site)]
+    found: list[BaseRoute] = [Route("/", _home(site)), assets.route, banner_route(site)]
     for page in PAGES:
         if not (page.of_chain and site.is_light):
             # JSON first, or its ending would be taken for part of an id.

@@ -284,6 +284,10 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "edge_FORCED": ("强制过户", "forced transfer"),
     "edge_GUARANTEE": ("代偿", "paid by guarantor"),
     "history": ("经历", "History"),
+    "history_partial": (
+        "所列并非全部：更早的未存于此，或不向本机构公开。",
+        "This is not all of it: some is not kept here, or not shown to this organisation.",
+    ),
     "financings": ("融资", "Financings"),
     "instructions": ("付款指令", "Payment instructions"),
     "documents": ("贸易背景", "Trade documents"),

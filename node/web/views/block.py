@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from node.event_pages import event_counts
-from node.web.node_book import NodeBook
+from node.web.book import Book
 from node.web.views.ask import Ask, Data, number
 from node.web.views.chain import block_row
 from tallynet.blocks import Commit, Header
@@ -15,7 +14,7 @@ from tallynet.commands import command_name
 from tallynet.receipts import EnvelopeReceipt, Event
 from tallynet.records import NETWORK_ID, Kind
 
-__all__ = ["currencies", "events_of", "outcome", "view"]
+__all__ = ["currencies", "outcome", "view"]
 
 
 def view(ask: Ask) -> Data:
@@ -37,7 +36,7 @@ def view(ask: Ask) -> Data:
                 "code": outcome(receipt) if receipt else None,
             }
         )
-    own = events_of(book, height, 0)
+    own = book.events(height, 0)
     return {
         "height": book.height,
         "block": block_row(book, height),
@@ -58,20 +57,7 @@ def outcome(receipt: EnvelopeReceipt) -> str:
     return next((code for code in codes if code != "OK"), "OK")
 
 
-def events_of(book: NodeBook, height: int, leaf: int) -> tuple[list[Event], int]:
-    """Events of one leaf of a block's receipts, those that are shown, and how many are not; leaf 0 is the
-    block itself."""
-    given = book.receipts(height)
-    if given is None:
-        return [], 0
-    counts = event_counts(given.receipts, len(given.events))
-    first = sum(counts[:leaf])
-    events = [decode_trusted(Event, raw) for raw in given.events[first : first + counts[leaf]]]
-    shown = [event for event in events if book.shows(event)]
-    return shown, len(events) - len(shown)
-
-
-def currencies(book: NodeBook, events: Iterable[Event]) -> dict[str, str]:
+def currencies(book: Book, events: Iterable[Event]) -> dict[str, str]:
     """Id of a subject, hexadecimal -> currency of the amounts in its events."""
     found: dict[str, str] = {}
     for event in events:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
+from node.web.book import PageError
 from node.web.node_book import NodeBook
 from node.web.views.ask import Ask, Data
 from tallynet.hashing import record_id
@@ -85,8 +87,9 @@ def _by_height(ask: Ask, asked: str) -> Iterator[Hit]:
 def _by_id(ask: Ask, asked: str) -> Iterator[Hit]:
     if not _HEX.fullmatch(asked):
         return
-    if len(asked) == 64 and isinstance(ask.book, NodeBook):
-        if ask.book.snapshot.transaction(bytes.fromhex(asked)) is not None:
+    if len(asked) == 64:
+        with suppress(PageError):
+            ask.book.happened(bytes.fromhex(asked))
             yield Hit("TRANSACTION", asked, f"/transactions/{asked}")
     elif len(asked) == 32:
         for kind in RECORD_TYPES:

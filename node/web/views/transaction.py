@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from node.web.book import PageError
 from node.web.node_book import NodeBook
 from node.web.views.ask import Ask, Data, hex_id
-from node.web.views.block import currencies, events_of, outcome
+from node.web.views.block import currencies, outcome
 from node.web.views.chain import block_row
 from tallynet.codec import decode_trusted
 from tallynet.commands import command_name
@@ -26,26 +25,28 @@ _NAMED: Final = {
 
 
 def view(ask: Ask) -> Data:
-    book, id = ask.node, hex_id(ask.path["id"], 64)
-    place = book.snapshot.transaction(id)
-    if place is None:
-        raise PageError("RECORD_NOT_FOUND", id.hex(), None, book.height)
-    height, index = place
-    given = book.receipts(height)
-    if given is None:
-        raise PageError("HISTORY_GONE", id.hex(), None, book.snapshot.base())
-    receipt = decode_trusted(EnvelopeReceipt, given.receipts[index + 1])
-    events, hidden = events_of(book, height, index + 1)
-    return {
+    """Of a light node only what its copy keeps of it; a node's says also what was commanded."""
+    book, id = ask.book, hex_id(ask.path["id"], 64)
+    happened = book.happened(id)
+    data: Data = {
         "height": book.height,
         "transaction": id,
+        "block": {"height": happened.height, "time_ms": happened.time_ms},
+        "events": happened.events,
+        "events_hidden": happened.hidden,
+        "currencies": currencies(book, happened.events),
+    }
+    return data | _ordered(ask, book, id) if isinstance(book, NodeBook) else data
+
+
+def _ordered(ask: Ask, book: NodeBook, id: bytes) -> Data:
+    height, index, given = book.place_of(id)
+    receipt = decode_trusted(EnvelopeReceipt, given.receipts[index + 1])
+    return {
         "block": block_row(book, height),
         "receipt": receipt,
         "code": outcome(receipt),
         "envelope": _envelope(ask, height, index),
-        "events": events,
-        "events_hidden": hidden,
-        "currencies": currencies(book, events),
     }
 
 

@@ -171,7 +171,7 @@ async def test_a_second_person_agrees_and_both_sign_what_was_shown(tmp_path: Pat
 async def test_nobody_checks_his_own_proposal_and_roles_are_kept_to(tmp_path: Path) -> None:
     with serving() as servers:
         async with room(tmp_path, MAKER, CHECKER, VIEWER, servers=servers) as here:
-            with pytest.raises(DeskError, match="no maker"):
+            with pytest.raises(DeskError, match="no such role"):
                 await drafted(here, CHECKER)
             id = await drafted(here)
             for step in (here.desk.approve(id, CHECKER), here.desk.propose(id, CHECKER)):

@@ -99,3 +99,34 @@ async def test_so_is_what_may_not_be_done(tmp_path: Path, language: Language) ->
             answer = await client.post(path, data={"csrf": csrf})
     assert answer.status_code == 409
     assert f"<p>{TABLES[language]['OWN_PROPOSAL']}</p>" in html.unescape(answer.text)
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [(Language.EN, "somebody else has to check"), (Language.ZH, "须由他人复核")],
+)
+async def test_what_the_desk_itself_says_is_in_that_language_too(
+    tmp_path: Path, language: Language, said: str
+) -> None:
+    with serving() as servers:
+        async with (
+            room(tmp_path, MAKER, CHECKER, servers=servers) as here,
+            browser(tmp_path, here, MAKER) as (client, csrf),
+        ):
+            id = await opened(here)
+            path = f"/proposals/{id}/approve?lang={language}"
+            page = (await client.post(path, data={"csrf": csrf})).text
+    assert f"<span>{said}" in html.unescape(page)
+
+
+async def test_a_page_follows_its_proposal_until_it_is_decided(tmp_path: Path) -> None:
+    with serving() as servers:
+        async with (
+            room(tmp_path, MAKER, CHECKER, servers=servers) as here,
+            browser(tmp_path, here, CHECKER) as (client, _),
+        ):
+            id = await opened(here)
+            follow = f'sse-connect="/proposals/{id}/stream?seen='
+            assert follow + 'OPEN-0-"' in (await client.get(f"/proposals/{id}")).text
+            await here.desk.decline(id, CHECKER, "the wrong amount")
+            assert follow not in (await client.get(f"/proposals/{id}")).text

@@ -46,6 +46,8 @@ ENTERED = {
     for name in re.findall(r'Field\(f?"([a-z_]+)', path.read_text(encoding="utf-8"))
 }
 """Fields of the forms of the desk."""
+REFUSED = set(re.findall(r'_not_done\("([A-Z_]+)"', (DESK / "desk.py").read_text(encoding="utf-8")))
+"""Codes of the desk itself."""
 SIGNED = {name for kind in COMMAND_TYPES for name in _names(kind) if f"as_signed_{name}" in TEXTS}
 """Fields of commands that are named in words; the rest stands below them as it is signed."""
 MADE = {
@@ -56,6 +58,7 @@ MADE = {
     "mode": {mode.name for mode in Mode},
     "flag": {"NO_TRANSFER", "FROZEN", "DISPUTED", "WRITTEN_OFF"},
     "proposal": {state.value for state in State},
+    "desk": REFUSED,
     "duty": {duty.value for duty in Duty},
     "enter": {*ENTERED, "reason"},
     "wrong": set(re.findall(r'"(FIELD_[A-Z]+)"', (DESK / "entered.py").read_text()))
