@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from law_world import World
 
 from node.ledger.remembered import BUCKET_SECONDS, ID_BYTES, ids_of
+from node.state.overlay import Overlay
 from node.state.tables import INDEXES, RECORDS
 from node.state.view import Index
 from tallynet import commands as c
@@ -66,3 +68,22 @@ def test_a_record_holds_the_ids_of_the_fullest_block() -> None:
     assert len(ids_of(decode(r.Remembered, full))) == BLOCK_TRANSACTIONS_MAX
     with pytest.raises(RemoteProtocolError):
         decode(r.Remembered, encode(r.Remembered(bytes(ID_BYTES * (BLOCK_TRANSACTIONS_MAX + 1)))))
+
+
+def test_a_block_in_which_nothing_expires_reads_one_key(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many records wait for their time: a network of small blocks has thousands."""
+    for _ in range(3):
+        world.block(world.envelope("core", bind(world)))
+    asked: list[int] = []
+    scan = Overlay.index_scan
+
+    def counted(self: Overlay, index: Index, prefix: bytes, **bounds: Any) -> list[bytes]:
+        if index is Index.REMEMBERED_BLOCKS:
+            asked.append(bounds["limit"])
+        return scan(self, index, prefix, **bounds)
+
+    monkeypatch.setattr(Overlay, "index_scan", counted)
+    world.block()
+    assert asked == [1]

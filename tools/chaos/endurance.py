@@ -29,6 +29,8 @@ BIG: Final = Shape(in_flight=16, batch=1_000)
 MEANWHILE: Final = Shape(in_flight=200, per_second=50, batch=10)
 COMMIT_SECONDS_MAX: Final = 1_800.0
 CATCH_UP_SECONDS_MAX: Final = 1_800.0
+DRAIN_SECONDS: Final = 3.0
+"""Until what the clients had under way before is committed: some seconds of it at most."""
 BASE_SECONDS: Final = 5.0
 
 
@@ -113,6 +115,7 @@ async def catch_up(run: Run) -> None:
         await trio.sleep(0.1)
     missed, seconds = run.tail.commands - first, time.monotonic() - began
     await run.set_load(MEANWHILE)
+    await trio.sleep(DRAIN_SECONDS)
     base = run.note("alone", (), "the others alone, under the load of the catch-up")
     await trio.sleep(BASE_SECONDS)
     moment = run.note("start", [victim], f"{victim} starts, {missed:,} commands behind")
