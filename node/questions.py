@@ -46,6 +46,11 @@ class Questions:
         self._left: Final[dict[int, tuple[int, int]]] = {}
         """Validator -> (bytes that may be read for it, negative after a large answer; at this time)."""
 
+    @property
+    def count(self) -> int:
+        """How many wait."""
+        return sum(map(len, self._waiting.values()))
+
     def put(self, source: int, question: Question) -> None:
         self._waiting.setdefault(source, deque(maxlen=QUESTIONS_MAX)).append(question)
 

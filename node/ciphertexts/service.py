@@ -90,6 +90,8 @@ class CiphertextService:
         self._jobs, self._work = trio.open_memory_channel[Job](JOBS_MAX)
         self._wanted, self._to_pull = trio.open_memory_channel[Address](JOBS_MAX)
         self._questions: Final = Questions()
+        self._left_over = trio.Event()
+        """Set while questions wait."""
         self._pulls: Final = Pulls(self._append, self._here, self._ask)
         self._missing: Final[dict[Address, tuple[float, str]]] = {}
         """When it was last not to be had, and the code that says why."""
@@ -238,6 +240,10 @@ class CiphertextService:
             if isinstance(question, FetchCiphertext):
                 self._questions.charge(source, PIECE_BYTES_MAX, now_ms)
                 self._give(source, question)
+        if self._questions.count:
+            self._left_over.set()
+        elif self._left_over.is_set():
+            self._left_over = trio.Event()
 
     def _give(self, source: int, question: FetchCiphertext) -> None:
         with self._around.state() as state:
@@ -282,6 +288,7 @@ class CiphertextService:
 
     async def _keep_answering(self) -> None:
         while True:
+            await self._left_over.wait()
             await trio.sleep(ANSWER_PERIOD_SECONDS)
             self._answer()
 
