@@ -43,7 +43,6 @@ class ReplicaConfig:
     epoch_length: int = constants.EPOCH_LENGTH
     batch_transactions_max: int = constants.BATCH_TRANSACTIONS_MAX
     batch_bytes_max: int = constants.BATCH_BYTES_MAX
-    batch_wait_ms: int = constants.BATCH_WAIT_MS
     pool_max: int = constants.POOL_MAX
     transaction_ttl_s: int = constants.TRANSACTION_TTL_S
     progress_ms: int = constants.T_PROGRESS_MS

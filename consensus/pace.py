@@ -38,6 +38,7 @@ from consensus.constants import (
     PACE_GAP_MAX_MS,
     PACE_MEMORY_MS,
     PACE_SHARE,
+    PACE_SLACK_MS,
 )  # fmt: skip
 from consensus.events import Transaction
 
@@ -153,11 +154,10 @@ class Pace:
 
     @property
     def allowance_ms(self) -> int:
-        """How long the leader may let us wait: for its batch, for one network round trip and one
-        write. The votes for a block take as long, or longer. Where the network is so slow that the cap
+        """How long the leader may let us wait: for one network round trip and one write. The votes for a block take as long, or longer. Where the network is so slow that the cap
         counts, T_PROGRESS is too short for it anyway."""
         block_ms = self._flight_ms // self._blocks if self._blocks else 0
-        return self._config.batch_wait_ms + min(block_ms, self._config.progress_ms // 4)
+        return PACE_SLACK_MS + min(block_ms, self._config.progress_ms // 4)
 
     @property
     def efficiency(self) -> int | None:

@@ -28,7 +28,7 @@ class Pool:
 
     __slots__ = (
         "_copies", "_entries", "_flying", "_heads", "_limit", "_passed", "_queues", "_relayed",
-        "_size_max", "_soonest_expiry_s", "batch_since_ms", "pending", "pending_bytes", "refused",
+        "_size_max", "_soonest_expiry_s", "pending", "pending_bytes", "refused",
     )  # fmt: skip
 
     def __init__(self, limit: int, size_max: int) -> None:
@@ -54,8 +54,6 @@ class Pool:
         """No pending transaction expires before this second."""
         self.pending = 0
         self.pending_bytes = 0
-        self.batch_since_ms = 0
-        """Since when something has been pending that was not proposed with the last batch."""
         self.refused = 0
         """Arrivals dropped because there was no room for them; their bodies stay with the driver."""
 
@@ -94,10 +92,7 @@ class Pool:
         return (0 if queue is None else len(queue)) < self._limit - self.pending
 
     def _enqueue(self, transaction: Transaction, now_ms: int) -> None:
-        if not self.pending:
-            self.batch_since_ms = now_ms
-            self._soonest_expiry_s = transaction.valid_until
-        elif transaction.valid_until < self._soonest_expiry_s:
+        if not self.pending or transaction.valid_until < self._soonest_expiry_s:
             self._soonest_expiry_s = transaction.valid_until
         self.pending += 1
         size = transaction.size
@@ -154,7 +149,6 @@ class Pool:
             queue[envelope] = size
             queue.move_to_end(envelope, last=False)
         self._restart_clocks(touched, now_ms)
-        self.batch_since_ms = now_ms
         return tuple(batch)
 
     def _restart_clocks(self, touched: Iterable[bytes], now_ms: int) -> None:
@@ -230,13 +224,13 @@ class Pool:
             self._entries[envelope] = transaction
             self._enqueue(transaction, now_ms)
 
-    def expire(self, wall_s: int) -> int:
+    def expire(self, wall_s: int, now_ms: int) -> int:
         """Drop pending transactions whose time has passed; returns how many."""
         if not self.pending or wall_s < self._soonest_expiry_s:
             return 0
         flying = self._flying
         old = [e for e, t in self._entries.items() if t.valid_until <= wall_s and e not in flying]
-        self.remove(old, self.batch_since_ms)
+        self.remove(old, now_ms)
         left = (t.valid_until for e, t in self._entries.items() if e not in flying)
         self._soonest_expiry_s = min(left, default=0)
         return len(old)

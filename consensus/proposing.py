@@ -1,7 +1,7 @@
 """The leader's side: when to propose, and what.
 
-At once when nothing is in flight; otherwise when the batch is full or has waited, as long as the
-window has room (protocol §5.4.2). No block is empty unless the ledger wants one.
+At once when nothing is in flight; otherwise a full batch only, as long as the window has room
+(decision 0024). No block is empty unless the ledger wants one.
 """
 
 from __future__ import annotations
@@ -34,8 +34,7 @@ class Proposer:
         """The ledger wants a block although the pool may be empty."""
 
     def propose(self) -> bool:
-        """As leader: propose when the pipeline has room and the batch is full, has waited, or the
-        pipeline is empty (protocol §5.4.2)."""
+        """As leader: propose when the pipeline is empty, or has room and the batch is full."""
         s = self._s
         if not (s.leads and s.may_vote):
             return False
@@ -74,8 +73,7 @@ class Proposer:
         s = self._s
         if s.committed + 1 not in s.slots:
             return True
-        waited = s.now_ms - s.pool.batch_since_ms >= s.config.batch_wait_ms
-        return waited or s.pool.holds_batch(s.config.batch_transactions_max)
+        return s.pool.holds_batch(s.config.batch_transactions_max)
 
     def _may_open(self, height: int) -> bool:
         """Nothing may stand at or above this height yet: neither a block to propose again, nor a
@@ -91,9 +89,7 @@ class Proposer:
         pool, config = s.pool, s.config
         empty_pipeline = height == s.committed + 1
         if pool.pending:
-            full = pool.holds_batch(config.batch_transactions_max)
-            waited = s.now_ms - pool.batch_since_ms >= config.batch_wait_ms
-            if not (empty_pipeline or full or waited):
+            if not (empty_pipeline or pool.holds_batch(config.batch_transactions_max)):
                 return None
             batch = self._take(height)
             if batch:

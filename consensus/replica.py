@@ -188,10 +188,6 @@ class Replica:
             due = late_at_ms
         if s.pace.changed(self._waits.mode()):
             due = s.now_ms + 1
-        if s.leads and s.pool.pending and s.top < s.limit:
-            full_ms = s.pool.batch_since_ms + s.config.batch_wait_ms
-            if s.now_ms < full_ms < due:  # once it is past, something else than time is missing
-                due = full_ms
         early_ms = self._normal.early_ms()
         if early_ms is not None and s.now_ms + early_ms < due:
             due = s.now_ms + early_ms
@@ -307,7 +303,7 @@ class Replica:
         self._relay()
         # Nobody waits for what a leader may refuse whose clock is ahead, as far as it may be.
         ahead_ms = 0 if s.leads else s.config.clock_window_ms
-        dropped = s.pool.expire((s.wall_ms + ahead_ms) // 1000)
+        dropped = s.pool.expire((s.wall_ms + ahead_ms) // 1000, s.now_ms)
         if dropped:
             s.log("transactions_expired", count=dropped)
         if not s.slots and not s.delivered:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from consensus.config import ReplicaConfig, Tip
+from consensus.constants import BATCH_TRANSACTIONS_MAX
 from consensus.events import Event, Received
 from consensus.replica import Replica
 from consensus.statistics import ReplicaStatus, WaitingReason
@@ -165,12 +166,14 @@ class Machine:
         log: Log,
         state_sync_blocks: int = STATE_SYNC_BLOCKS,
         keep_blocks: int = 0,
+        batch_transactions_max: int = BATCH_TRANSACTIONS_MAX,
         standing: Standing = Standing.VOTES,
         followed: tuple[str, ...] = (),
         watch: Watch | None = None,
     ) -> None:
         """`verify` checks votes of validators; `offer` takes events that `shell.step` must get, in
-        order. `state_sync_blocks` and `keep_blocks`: see `node.config`. `followed` names the nodes that this one
+        order. `state_sync_blocks` and `keep_blocks`: see `node.config`; `batch_transactions_max`, which all
+        validators have to agree on: see `consensus.config`. `followed` names the nodes that this one
         follows where it observes; `peers` and `receive` mean them by their numbers then. `watch` is told what
         happens.
 
@@ -186,6 +189,7 @@ class Machine:
         self._genesis_hash: Final = genesis_hash
         self._key: Final = signer.public_key
         self._standing = standing
+        self._batch_transactions_max: Final = batch_transactions_max
         self._followed: Final = followed
         self._watch: Final = watch or Watch()
         self._store: Final = store
@@ -365,6 +369,7 @@ class Machine:
             previous=self._life.previous,
             voting=not (self._store.vote_bar or self._life.observes),
             window=self._genesis.window,
+            batch_transactions_max=self._batch_transactions_max,
             epoch_length=self._genesis.epoch_length,
         )
 

@@ -56,7 +56,7 @@ def test_B1_after_a_restart_no_other_block_gets_the_vote() -> None:
 
 
 def test_a_leader_continues_after_a_restart_above_its_own_proposals() -> None:
-    leader = Bench(index=0)
+    leader = Bench(index=0, batch_transactions_max=1)
     leader.hold(transactions(1))
     leader.restart()
     assert leader.prepares() == [1]  # repeated as a Prepare

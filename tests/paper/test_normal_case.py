@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from consensus.effects import ALL
+from consensus.proposals import open_content
 from consensus.statistics import ReplicaStatus, WaitingReason
 from tallynet.blocks import Header, quorum
 from tallynet.codec import decode, encode
@@ -37,16 +38,16 @@ def test_5_4_2_the_leader_proposes_at_once_when_nothing_is_in_flight() -> None:
     assert leader.prepares() == [1]
 
 
-def test_5_4_2_with_blocks_in_flight_the_leader_waits_for_a_batch() -> None:
+def test_0024_behind_a_block_in_flight_only_a_full_batch_is_proposed() -> None:
     leader = Bench(index=0)
     leader.hold(transactions(1))
     leader.hold(transactions(1, tag="later"))
-    assert leader.prepares() == [1]
-    leader.now_ms += 9
-    leader.tick()
-    assert leader.prepares() == []
-    leader.now_ms += 1
-    leader.tick()
+    leader.tick(900)
+    ((_, first),) = leader.take(PrePrepare)
+    assert isinstance(first, PrePrepare)
+    content = open_content(first.header, first.envelopes)
+    leader.prepare_all(content)
+    leader.commit_all(content)
     assert leader.prepares() == [2]
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from consensus.constants import PACE_SLACK_MS
 from consensus.slots import Content
 from consensus.statistics import ReplicaStatus, WaitingReason
 from tallynet.blocks import Certificate
@@ -101,7 +102,7 @@ def test_the_leader_is_given_what_it_seems_not_to_know_long_before_a_timer_may_a
     backup = Bench()
     held = transactions(3)
     backup.hold(held)
-    backup.tick(backup.config.batch_wait_ms + backup.config.progress_ms // 4)
+    backup.tick(PACE_SLACK_MS + backup.config.progress_ms // 4)
     assert backup.relayed == [(0, tuple(t.envelope for t in held))]
     assert complaints(backup) == []
 
@@ -366,8 +367,8 @@ def test_sticky_certificates_survive_another_proposal_and_are_all_reported() -> 
     assert [entry.header for entry in change.prepared] == [one.header_bytes]  # type: ignore[attr-defined]
 
 
-def ready_to_lead(n: int = 4) -> tuple[Bench, list[Signed]]:
-    leader = Bench(index=1, n=n)
+def ready_to_lead(n: int = 4, **options: object) -> tuple[Bench, list[Signed]]:
+    leader = Bench(index=1, n=n, **options)
     return leader, [leader.view_change(i, 1) for i in range(n) if i != 1]
 
 
@@ -392,7 +393,7 @@ def test_the_new_leader_needs_q_view_changes_for_its_view() -> None:
 
 
 def test_the_new_leader_proposes_again_what_was_prepared_and_then_goes_on() -> None:
-    leader, _ = ready_to_lead()
+    leader, _ = ready_to_lead(batch_transactions_max=1)
     (one,) = leader.chain(1)
     certificate = leader.prepared_certificate(one, 0, (0, 2, 3))
     move(leader)

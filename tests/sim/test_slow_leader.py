@@ -7,7 +7,7 @@ everything else is as shipped.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from typing import Any
 
 import pytest
 
@@ -28,7 +28,10 @@ LOAD_MS = 100
 
 def limit_blocks(monkeypatch: pytest.MonkeyPatch, transactions_max: int) -> None:
     """Blocks of validators that start from now on hold at most so many transactions."""
-    small = partial(ReplicaConfig, batch_transactions_max=transactions_max)
+
+    def small(**settings: Any) -> ReplicaConfig:
+        return ReplicaConfig(**settings | {"batch_transactions_max": transactions_max})
+
     monkeypatch.setattr("node.machine.ReplicaConfig", small)
 
 

@@ -58,7 +58,7 @@ LEFT_OUT: Final[dict[type, dict[str, str]]] = {
         "_undurable_since_ms": CLOCK, "now_ms": CLOCK, "wall_ms": CLOCK, "view_since_ms": CLOCK,
         "failed_views": CLOCK, "pace": CLOCK, "_sign": CONSTANT, "accused": COUNTER,
     },
-    Pool: {"_soonest_expiry_s": CLOCK, "_heads": CLOCK, "batch_since_ms": CLOCK, "refused": COUNTER},
+    Pool: {"_soonest_expiry_s": CLOCK, "_heads": CLOCK, "refused": COUNTER},
     Views: {
         "_s": ELSEWHERE, "_fetches": ELSEWHERE, "_catch_up": ASKING, "_on_enter": CONSTANT,
         "_complaints": TALLIED,

@@ -108,8 +108,7 @@ class LocalStates:
     def start(self, index: int) -> Move:
         """How a correct validator begins."""
         one_by_one = replace(
-            config(index), window=self.scope.window, batch_transactions_max=1, batch_wait_ms=0,
-            progress_max_ms=T_PROGRESS_MS, complaint_life_ms=FOREVER_MS,
+            config(index), window=self.scope.window, progress_max_ms=T_PROGRESS_MS, complaint_life_ms=FOREVER_MS,
             leader_silent_ms=FOREVER_MS, transaction_complain_ms=FOREVER_MS,
             clock_window_ms=FOREVER_MS,
         )  # fmt: skip

@@ -79,11 +79,13 @@ def roots_of(block: bytes) -> tuple[bytes, bytes]:
 
 
 def config(index: int) -> ReplicaConfig:
-    """Configuration of one validator, with the shipped window and timers."""
+    """Configuration of one validator, with the shipped window and timers. One transaction fills a batch, so that the
+    window is used."""
     return ReplicaConfig(
         genesis=GENESIS,
         genesis_time_ms=GENESIS_TIME_MS,
         validators=KEYS,
         validators_hash=_VALIDATORS_HASH,
         index=index,
+        batch_transactions_max=1,
     )

@@ -264,6 +264,7 @@ class SimulatedNode:
             log=lambda event, fields: run.log(self, event, fields),
             state_sync_blocks=run.plan.state_sync_blocks,
             keep_blocks=run.plan.keep_blocks,
+            batch_transactions_max=run.plan.batch_transactions_max,
         )
         if run.plan.spares:
             self.places = [town.number_of(key) for key in self.machine.life.voters.keys]

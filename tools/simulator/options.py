@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from consensus.constants import BATCH_TRANSACTIONS_MAX
 from node.config import STATE_SYNC_BLOCKS
 from tallynet.blocks import faulty_max
 
@@ -137,6 +138,8 @@ class Plan:
     """As in node.toml: with more blocks missing the state is fetched."""
     keep_blocks: int = 0
     """As in node.toml."""
+    batch_transactions_max: int = BATCH_TRANSACTIONS_MAX
+    """One: every transaction fills a batch, and with it the window."""
     spares: int = 0
     """Further banks whose nodes the validators' banks may add to the set."""
     aftershock: bool = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
+from consensus.constants import BATCH_TRANSACTIONS_MAX
 from tools.simulator.byzantine import BEHAVIOURS
 from tools.simulator.draw import draw
 from tools.simulator.lying import draw_forensic, draw_lying
@@ -19,7 +20,12 @@ def plan_of(seed: int) -> Plan:
     """What the sweeps run for this seed, and what `tally simulate --seed` replays."""
     plan = _drawn(seed)
     die = plan.spares or any(fault.kind in DYING_KINDS for fault in plan.faults)
-    return replace(plan, patient=not die and seed // 3 % 2 == 0)  # of every variant some
+    # Of every variant some.
+    return replace(
+        plan,
+        patient=not die and seed // 3 % 2 == 0,
+        batch_transactions_max=1 if seed // 2 % 2 == 0 else BATCH_TRANSACTIONS_MAX,
+    )
 
 
 def _drawn(seed: int) -> Plan:

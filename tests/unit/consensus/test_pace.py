@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from consensus.constants import PACE_SLACK_MS
 from consensus.pace import Mode, Pace
 from tests.sim.bench import Bench
 
@@ -35,7 +36,7 @@ def test_a_turn_as_long_as_the_votes_is_allowed() -> None:
     pace = pace_of((Mode.OWED, 40), (Mode.FLIGHT, 40), times=50)
     assert pace.efficiency is not None
     assert pace.efficiency > 950
-    assert pace.allowance_ms == 50, "the batch wait and what a block takes"
+    assert pace.allowance_ms == 50, "some slack and what a block takes"
 
 
 def test_what_a_turn_takes_beyond_that_is_wasted() -> None:
@@ -100,7 +101,7 @@ def test_a_process_that_stood_still_blames_nobody() -> None:
 def test_votes_that_never_came_do_not_excuse_the_leader() -> None:
     """However long a block took, the allowance has a cap."""
     pace = pace_of((Mode.FLIGHT, 30_000))
-    assert pace.allowance_ms == CONFIG.batch_wait_ms + CONFIG.progress_ms // 4
+    assert pace.allowance_ms == PACE_SLACK_MS + CONFIG.progress_ms // 4
 
 
 def test_where_all_recent_leaders_were_slow_the_best_of_them_is_expected_for_ten_minutes() -> None:

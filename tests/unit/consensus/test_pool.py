@@ -177,8 +177,8 @@ def test_expired_transactions_leave_unless_in_flight() -> None:
     early, flying = replace(early, valid_until=100), replace(flying, valid_until=100)
     pool.add((early, late, flying), 0, nothing_known)
     pool.fly((flying,), 0)
-    assert pool.expire(99) == 0
-    assert pool.expire(100) == 1
+    assert pool.expire(99, 0) == 0
+    assert pool.expire(100, 0) == 1
     assert pool.get(flying.envelope) is not None
     assert take(pool, 10) == (late.envelope,)
 

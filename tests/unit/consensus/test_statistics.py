@@ -48,8 +48,3 @@ def test_the_next_tick_is_the_next_thing_that_time_brings() -> None:
     leader.hold(transactions(1))
     leader.hold(transactions(2)[1:])
     assert leader.replica.next_tick_ms == 250, "the window is full: only votes help"
-    wide = Bench(index=0, window=4)
-    wide.tick()
-    wide.hold(transactions(1))
-    wide.hold(transactions(2)[1:])
-    assert wide.replica.next_tick_ms == 10, "the second batch waits 10 ms"
