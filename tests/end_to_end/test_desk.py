@@ -177,7 +177,13 @@ def _claim_and_pass_on(desk: Desk, voucher: str) -> None:
     desk.both(SUPPLIER, desk.propose())
     desk.sign_in(SUPPLIER, "maker")
     desk.task("transfer", voucher)
-    desk.both(SUPPLIER, desk.propose(receiver_1=SECOND, amount_1="20,000.00"))
+    path = desk.propose(receiver_1=SECOND, amount_1="20,000.00")
+    checker = desk.place.visitor(SUPPLIER, "checker")
+    assert checker.post(f"{path}/approve").status == 303
+    desk.state("DONE")  # the maker's page follows, with nobody before it
+    receipt = desk.driver.find_element(By.CSS_SELECTOR, "main a[href^='/transactions/']")
+    transaction = str(receipt.get_attribute("href")).removeprefix(desk.browser.base)
+    assert checker.until(transaction, "20,000.00"), "what it changed"
 
 
 def _draw_one_yuan(desk: Desk, voucher: str) -> None:

@@ -19,6 +19,10 @@ SAMPLE_SECONDS: Final = 1.0
 SLOPE_PERCENT_MAX: Final = 5.0
 """Growth over the last half of a soak, of the mean (reliability §14). In the first minutes caches
 fill: a short soak misses it."""
+FILL: Final = Shape(in_flight=512, batch=1)
+FILL_COMMANDS: Final = 150_000
+"""More than any cache holds (`node.state.committed`): what memory grows by afterwards is no cache that fills."""
+FILL_SECONDS_MAX: Final = 300.0
 FAULT_EVERY_SECONDS: Final = 20.0
 SOAK_SHAPES: Final = ("one node", "flapping node", "the leader", "resets")
 """Cuts of a soak: links are lost and made anew, views change, processes live on."""
@@ -44,8 +48,9 @@ class Sample:
 
 
 async def soak(run: Run) -> None:
-    """Steady load with links cut now and then: the memory of every validator is sampled."""
+    """Steady load with links cut now and then: the memory of every validator is sampled, once all caches are full."""
     minutes = run.options.minutes or SOAK_MINUTES
+    await _fill(run)
     until = time.monotonic() + minutes * 60
     samples: dict[str, list[Sample]] = {name: [] for name in run.network.names}
     async with trio.open_nursery() as nursery:
@@ -98,6 +103,17 @@ def slope_percent(seconds: Sequence[float], values: Sequence[float]) -> float:
 
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
+
+
+async def _fill(run: Run) -> None:
+    """Full load until the caches have all that they hold."""
+    run.note("fill", (), f"{FILL_COMMANDS:,} commands fill the caches")
+    await run.set_load(FILL)
+    with trio.move_on_after(FILL_SECONDS_MAX):
+        while run.tail.commands < FILL_COMMANDS:
+            run.tail.poll()
+            await trio.sleep(0.5)
+    await run.set_load(run.shape)
 
 
 async def catch_up(run: Run) -> None:
