@@ -136,10 +136,14 @@ def demo(
     ] = None,
     pages: Annotated[
         bool,
-        Parameter(name="--pages", negative=(), help="then show it in web pages, until Ctrl-C"),
+        Parameter(
+            name="--pages", negative=(), help="then let people act in its web pages, until Ctrl-C"
+        ),
     ] = False,
 ) -> None:
     """Four banks on this machine, a voucher's whole life, and a leader that is killed on the way.
+
+    At a terminal it ends by showing the story in web pages, until Ctrl-C.
 
     For example:
 

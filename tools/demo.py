@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import statistics
+import sys
 import tempfile
 import time
 from contextlib import ExitStack, suppress
@@ -108,8 +109,8 @@ class Teller:
 def run_demo(
     *, script_only: bool, keep: Path | None, invoices: Path | None, pages: bool = False
 ) -> int:
-    """Play the demo; returns the exit code. Ctrl-C and errors leave no process behind. With `pages` the network runs
-    on afterwards, until Ctrl-C."""
+    """Play the demo; returns the exit code. Ctrl-C and errors leave no process behind. At a terminal the network runs
+    on afterwards, with its pages, until Ctrl-C; with `pages` always, and people can act."""
     teller = Teller(script_only)
     started = time.monotonic()
     with ExitStack() as stack:
@@ -147,15 +148,16 @@ def run_demo(
             f" {time.monotonic() - started:.0f} s in all."
             + (f" The network is kept in {directory}." if keep else "")
         )
-        if pages and not code:
-            _show_pages(directory, network, teller)
-        else:
-            teller.console.print("To look at it in a browser: tally demo --pages")
+        if not code and (pages or (sys.stdout.isatty() and not script_only)):
+            _show_pages(directory, network, teller, desks=pages)
+        if not pages:
+            teller.console.print("To act in the browser yourself: tally demo --pages")
         return code
 
 
-def _show_pages(directory: Path, network: NetworkFile, teller: Teller) -> None:
+def _show_pages(directory: Path, network: NetworkFile, teller: Teller, *, desks: bool) -> None:
     """Start the nodes again, say where their pages are, and wait for Ctrl-C."""
+    teller.console.print("\nLook at it in a browser:")
     testnet_processes.start_all(directory)
     book = AddressBook(directory)
     base = f"http://{network.nodes[0].web}"
@@ -167,7 +169,8 @@ def _show_pages(directory: Path, network: NetworkFile, teller: Teller) -> None:
     ):
         teller.console.print(f"   · {what}: {base}/{path}")
     try:
-        _open_desks(directory, teller)
+        if desks:
+            _open_desks(directory, teller)
         teller.console.print("The network runs until Ctrl-C.")
         with suppress(KeyboardInterrupt):
             signal.pause()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import pty
 import re
 import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from urllib.error import URLError
@@ -58,23 +60,22 @@ def test_every_chapter_is_told_and_nothing_is_left_running(told: tuple[Path, str
     assert [node.pid for node in processes(directory)] == [None] * 4
 
 
-def test_the_story_can_be_looked_at_until_ctrl_c() -> None:
-    words = (sys.executable, "-m", "tools.cli", "demo", "--script-only", "--pages")
+def look_at(words: tuple[str, ...], output: int, lines: Iterator[str]) -> None:
+    """Play the demo into `output`, which is closed; it ends by showing pages, and each answers until Ctrl-C."""
     demo = subprocess.Popen(
-        words,
+        (sys.executable, "-m", "tools.cli", "demo", *words),
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        text=True,
+        stdout=output,
         preexec_fn=partial(  # background jobs of a shell are born deaf to it
             signal.signal, signal.SIGINT, signal.SIG_DFL
         ),
     )
-    assert demo.stdout is not None
+    os.close(output)
     seen: list[str] = []
     try:
-        for line in demo.stdout:
-            seen += re.findall(r"http://127\.0\.0\.1:\d+/\S+", line)
+        for line in lines:
+            seen += re.findall(r"http://127\.0\.0\.1:\d+/[/0-9a-z]+", line)
             if "until Ctrl-C" in line:
                 break
         assert len(seen) == 4
@@ -88,7 +89,18 @@ def test_the_story_can_be_looked_at_until_ctrl_c() -> None:
     finally:
         demo.kill()
         demo.wait()
-        demo.stdout.close()
+
+
+def test_the_story_can_be_looked_at_and_gone_on_with_until_ctrl_c() -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(reading, encoding="utf-8") as lines:
+        look_at(("--script-only", "--pages"), writing, lines)
+
+
+def test_at_a_terminal_the_demo_ends_by_showing_its_pages() -> None:
+    terminal, output = pty.openpty()
+    with os.fdopen(terminal, encoding="utf-8") as lines:
+        look_at((), output, lines)
 
 
 @pytest.mark.parametrize("bank", BANKS)
