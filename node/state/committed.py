@@ -30,6 +30,7 @@ NODE_CACHE: Final = 40_000
 ABSENT_CACHE: Final = 40_000
 """Index keys known not to be there, some 6 MiB: each transaction's id is looked for at the door, by the core, in its
 proposal and in its block, and found in none of them."""
+_REMEMBERED: Final = int(Kind.REMEMBERED)
 SCAN_PAGE_MIN: Final = 16
 """Index keys fetched per read at least, so that short scans over removed keys do not crawl."""
 
@@ -145,8 +146,11 @@ class CommittedState:
         records: dict[bytes, Record | None],
         lots: dict[bytes, LotRows],
     ) -> None:
-        """Take in a block that the store has made durable; caches keep what it wrote."""
-        self._records.update(records.items())
+        """Take in a block that the store has made durable; caches keep what it wrote, but for ids of transactions: every
+        block has some, and they are read once, when they expire."""
+        self._records.update(
+            [row for row in records.items() if row[0][0] != _REMEMBERED or row[1] is None]
+        )
         for voucher, rows in lots.items():
             if rows[1]:
                 self._lots.put(voucher, rows)

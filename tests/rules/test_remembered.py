@@ -87,3 +87,14 @@ def test_a_block_in_which_nothing_expires_reads_one_key(
     monkeypatch.setattr(Overlay, "index_scan", counted)
     world.block()
     assert asked == [1]
+
+
+def test_what_is_read_once_in_a_day_takes_no_room_in_the_cache(world: World) -> None:
+    envelope = world.envelope("core", bind(world))
+    world.block(envelope)
+    held = {key[0] for key in world.committed._records._young}
+    assert r.Kind.ACCOUNT in held
+    assert r.Kind.REMEMBERED not in held
+    world.block(seconds=envelope.body.valid_until - world.time + 2 * BUCKET_SECONDS)
+    assert stored(world)[0] == [], "and is gone for all that when its time is over"
+    assert r.Kind.REMEMBERED not in {key[0] for key in world.committed._records._young}
