@@ -1,4 +1,5 @@
-"""The picture of a voucher: its face as a bar, cut into lots. Geometry only; the template draws it."""
+"""The pictures of a voucher: its face as a bar, cut into lots, and how it came to be cut, act by act. Geometry only; the
+template draws it."""
 
 from __future__ import annotations
 
@@ -7,15 +8,20 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Final
 
-from tallynet.records import Lot
+from tallynet.receipts import Event
+from tallynet.records import Lot, LotState
 
-__all__ = ["HEIGHT", "WIDTH", "Slab", "slabs"]
+__all__ = ["HEIGHT", "STRATUM", "WIDTH", "Slab", "Stratum", "slabs", "strata"]
 
 WIDTH: Final = 1_000
 """Of the drawing, in its own units."""
 HEIGHT: Final = 56
 LABEL_STEP: Final = 24
 """Between two numbers, at least."""
+STRATUM: Final = 22
+"""Height of a row, with what is between it and the next."""
+STRATA_MAX: Final = 40
+"""Rows, the newest: more than anybody looks at."""
 VISIBLE: Final = 4
 """Least width of a lot: a fen of half a million is there all the same."""
 
@@ -81,3 +87,57 @@ def _widths(amounts: Sequence[int], least: float) -> list[float]:
         if not too_small:
             return [least if i in small else a * scale for i, a in enumerate(amounts)]
         small |= too_small
+
+
+@dataclass(frozen=True, slots=True)
+class Stratum:
+    """One act, and the range that it was about."""
+
+    event: Event
+    y: int
+    x: float
+    width: float
+    cuts: tuple[float, ...]
+    """Where the face had been cut before."""
+    tone: LotState
+    """In whose colour it is drawn."""
+
+    @property
+    def words(self) -> str:
+        """Where there is room for some: `inside` the bar, `before` or `after` it."""
+        if self.width > WIDTH / 2:
+            return "inside"
+        return "after" if self.x + self.width / 2 <= WIDTH / 2 else "before"
+
+
+_TONES: Final = {
+    "voucher": LotState.PENDING_CLAIM,
+    "lot": LotState.HELD,
+    "financing": LotState.PLEDGED,
+    "freeze": LotState.CANCELLED,
+    "dispute": LotState.CANCELLED,
+}
+"""By the family of an act; settlement and what the network does by itself look like what is redeemed."""
+
+
+def strata(face: int, events: Sequence[Event]) -> list[Stratum]:
+    """The acts on ranges of a voucher from top to bottom, oldest first, to scale but for what would be too small to
+    be seen."""
+    rows: list[Stratum] = []
+    cuts: set[int] = set()
+    ranged = [event for event in events if event.end > event.start]
+    for left, event in zip(range(len(ranged), 0, -1), ranged, strict=True):
+        if left <= STRATA_MAX:
+            width = max(VISIBLE, WIDTH * (event.end - event.start) / face)
+            rows.append(
+                Stratum(
+                    event,
+                    len(rows) * STRATUM,
+                    round(min(WIDTH * event.start / face, WIDTH - width), 2),
+                    round(width, 2),
+                    tuple(round(WIDTH * cut / face, 2) for cut in sorted(cuts)),
+                    _TONES.get(event.type.partition(".")[0], LotState.REDEEMED),
+                )
+            )
+        cuts |= {event.start, event.end} - {0, face}
+    return rows

@@ -49,7 +49,7 @@ _ENVIRONMENT: Final = Environment(
     auto_reload=False,
 )
 _ENVIRONMENT.globals.update(
-    asset=asset, slabs=picture.slabs, width=picture.WIDTH, height_of_picture=picture.HEIGHT, kind_of=Kind, told=told,
+    asset=asset, slabs=picture.slabs, strata=picture.strata, stratum=picture.STRATUM, width=picture.WIDTH, height_of_picture=picture.HEIGHT, kind_of=Kind, told=told,
     flags_of=_flags, has_text=TEXTS.__contains__,
 )  # fmt: skip
 _ENVIRONMENT.filters.update(

@@ -257,6 +257,11 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     # --- voucher ---
     "voucher": ("应收凭证", "Voucher"),
     "picture": ("凭证的划分", "How it is divided"),
+    "strata": ("划分的经过", "How it came to be cut"),
+    "strata_alt": (
+        "自上而下，每行是一次操作所及的区间；竖线是此前的划分。",
+        "From top to bottom, each row is the range that an act was about; marks show where the face had been cut before.",
+    ),
     "picture_why": (
         "宽度按金额比例；过小的份额加宽至可见，标注以分为准。",
         "Widths are to scale; very small lots are widened to stay visible. Labels are exact to the fen.",

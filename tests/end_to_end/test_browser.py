@@ -36,11 +36,13 @@ def test_the_voucher_is_drawn(story: Story, browser: Browser, language: str) -> 
     browser.open(f"/vouchers/{story.voucher.hex()}?lang={language}")
     browser.until("document.querySelectorAll('#graph canvas').length > 0")
     widths = browser.driver.execute_script(
-        "return [...document.querySelectorAll('svg.voucher rect')].map(r => r.getBoundingClientRect().width)"
+        "return [...document.querySelectorAll('svg.voucher:not(.strata) rect')].map(r => r.getBoundingClientRect().width)"
     )
     assert len(widths) == 6
     assert min(widths) > 2  # a yuan of half a million is there to be seen
     assert len(browser.driver.find_elements(By.CSS_SELECTOR, "#passages tbody tr")) == 6
+    acts = browser.driver.find_elements(By.CSS_SELECTOR, "svg.strata rect")
+    assert len(acts) >= 6, "one row for each act on a range"
     browser.keep(f"voucher-{language}")
     assert browser.complaints() == []
 

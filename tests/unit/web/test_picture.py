@@ -7,7 +7,8 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.web.picture import LABEL_STEP, VISIBLE, WIDTH, slabs
+from node.web.picture import LABEL_STEP, STRATA_MAX, STRATUM, VISIBLE, WIDTH, slabs, strata
+from tallynet.receipts import Event
 from tallynet.records import AcquiredBy, Lot, LotState
 
 
@@ -65,3 +66,39 @@ def test_a_fen_of_half_a_million_is_visible() -> None:
     face = 50_000_000
     tiny = slabs(face, [lot(0, face - 1), lot(face - 1, face)])[1]
     assert tiny.width == VISIBLE
+
+
+def act(type: str, start: int, end: int, sequence: int = 0) -> Event:
+    return Event(type, 9, b"v" * 16, sequence, start, end, None, None, 0, b"", None)
+
+
+def test_each_act_is_a_row_above_the_cuts_that_were_there_before_it() -> None:
+    story = [
+        act("voucher.issue", 0, 1_000),
+        act("voucher.claim", 0, 0),
+        act("lot.transfer", 600, 1_000),
+        act("financing.draw", 900, 1_000),
+    ]
+    issue, transfer, draw = strata(1_000, story)
+    assert (issue.x, issue.width, issue.cuts) == (0, WIDTH, ())
+    assert (transfer.x, transfer.width, transfer.cuts) == (600, 400, ())
+    assert (draw.x, draw.cuts) == (900, (600,)), "the end of the face is no cut"
+    assert [row.y for row in (issue, transfer, draw)] == [0, STRATUM, 2 * STRATUM]
+    assert [row.tone.name for row in (issue, transfer, draw)] == [
+        "PENDING_CLAIM",
+        "HELD",
+        "PLEDGED",
+    ]
+    assert [row.words for row in (issue, transfer, draw)] == ["inside", "before", "before"]
+
+
+def test_of_many_acts_the_newest_are_shown_and_all_of_their_cuts() -> None:
+    story = [act("lot.transfer", n, n + 1, n) for n in range(1, STRATA_MAX + 11)]
+    rows = strata(100, story)
+    assert [row.event.sequence for row in rows] == list(range(11, STRATA_MAX + 11))
+    assert len(rows[0].cuts) == 11
+
+
+def test_an_act_on_a_fen_of_a_large_face_can_be_seen() -> None:
+    (row,) = strata(10**15, [act("lot.transfer", 10**15 - 1, 10**15)])
+    assert (row.x, row.width) == (WIDTH - VISIBLE, VISIBLE)
