@@ -10,6 +10,9 @@ from tallynet.messages import NodeState
 from tallynet.records import (
     AcceptMode,
     AcquiredBy,
+    AttestationKind,
+    DocumentStatus,
+    DocumentType,
     FinancingKind,
     FinancingState,
     InstructionPurpose,
@@ -55,6 +58,23 @@ WORDS: Final[dict[type[IntEnum], dict[str, tuple[str, str]]]] = {
         "SALE": ("贴现", "sale"),
         "GUARANTEE": ("代偿", "guarantee"),
         "COURT": ("司法", "court"),
+    },
+    DocumentType: {
+        "ORDER": ("订单", "order"),
+        "CONTRACT": ("合同", "contract"),
+        "INVOICE": ("发票", "invoice"),
+        "DELIVERY": ("发货单", "delivery note"),
+        "ACCEPTANCE": ("验收单", "acceptance"),
+        "OTHER": ("其他单证", "other document"),
+    },
+    DocumentStatus: {
+        "ACTIVE": ("有效", "valid"),
+        "VOID": ("已作废", "void"),
+    },
+    AttestationKind: {
+        "INVOICE_GENUINE": ("发票真实", "invoice genuine"),
+        "GOODS_RECEIVED": ("货物已收", "goods received"),
+        "CONTRACT_SEALED": ("合同已签", "contract signed"),
     },
     FinancingKind: {
         "SALE": ("贴现（无追索保理）", "sale at a discount"),

@@ -9,7 +9,7 @@ from node.web.book import Found, Part, records, require
 from node.web.provenance import provenance
 from node.web.views.ask import Ask, Data, hex_id
 from tallynet.penetration.evaluate import LENDING
-from tallynet.records import Financing, Kind, Lot, Voucher
+from tallynet.records import Document, Financing, Kind, Lot, Voucher
 
 __all__ = ["view"]
 
@@ -37,8 +37,20 @@ def view(ask: Ask) -> Data:
         ),
         "history": history,
         "financings": financings,
+        "documents": _documents(ask, voucher),
         "instructions": records(book, Index.VOUCHER_INSTRUCTIONS, Kind.INSTRUCTION, id),
     }
+
+
+def _documents(ask: Ask, voucher: Voucher) -> list[Data]:
+    """What it was issued on. The content is sealed: a party has the key, anybody else opens it when it was granted
+    to him, which the state does not tell."""
+    rows: list[Data] = []
+    for use in voucher.documents:
+        record = ask.book.peek(Kind.DOCUMENT, use.document)
+        party = isinstance(record, Document) and ask.home in record.parties
+        rows.append({"id": use.document, "amount": use.amount, "record": record, "is_party": party})
+    return rows
 
 
 def _is_loan(found: Found) -> bool:
