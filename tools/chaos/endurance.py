@@ -21,7 +21,7 @@ SLOPE_PERCENT_MAX: Final = 5.0
 fill: a short soak misses it."""
 FILL: Final = Shape(in_flight=512, batch=1)
 FILL_COMMANDS: Final = 150_000
-"""More than any cache holds (`node.state.committed`): what memory grows by afterwards is no cache that fills."""
+"""More than the caches of records and of absent ids hold (`node.state.committed`)."""
 FILL_SECONDS_MAX: Final = 300.0
 FAULT_EVERY_SECONDS: Final = 20.0
 SOAK_SHAPES: Final = ("one node", "flapping node", "the leader", "resets")
@@ -48,7 +48,7 @@ class Sample:
 
 
 async def soak(run: Run) -> None:
-    """Steady load with links cut now and then: the memory of every validator is sampled, once all caches are full."""
+    """Steady load with links cut now and then: the memory of every validator is sampled, after a full load."""
     minutes = run.options.minutes or SOAK_MINUTES
     await _fill(run)
     until = time.monotonic() + minutes * 60
@@ -106,13 +106,14 @@ def _mean(values: Sequence[float]) -> float:
 
 
 async def _fill(run: Run) -> None:
-    """Full load until the caches have all that they hold."""
+    """Full load, so that less of what memory grows by afterwards is a cache that fills; the figures say how far it got."""
     run.note("fill", (), f"{FILL_COMMANDS:,} commands fill the caches")
     await run.set_load(FILL)
     with trio.move_on_after(FILL_SECONDS_MAX):
         while run.tail.commands < FILL_COMMANDS:
             run.tail.poll()
             await trio.sleep(0.5)
+    run.figures["filled_commands"] = run.tail.commands
     await run.set_load(run.shape)
 
 
